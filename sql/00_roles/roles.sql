@@ -1,0 +1,73 @@
+-- Group roles. They are shared by all databases of a cluster, so they may exist already, and two installs may run at once.
+-- Who a login is decides what it may do (these roles); which customer it works for is decided by aximo.grant_customer.
+do $$
+declare
+    role_name text;
+    found_role pg_catalog.pg_roles;
+begin
+    foreach role_name in array array[
+        'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
+        'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
+        'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
+        'aximo_reader',     -- may read its customer's events and everything derived from them
+        'aximo_writer',     -- may also emit
+        'aximo_bi',         -- may read metrics
+        'aximo_operator',   -- may read and do the housekeeping
+        'aximo_auditor'     -- may read, and check the proofs
+    ] loop
+        begin
+            execute format('create role %I nologin', role_name);
+        exception
+            when duplicate_object or unique_violation then
+                null;
+        end;
+        select * into strict found_role from pg_catalog.pg_roles where rolname = role_name;
+        if found_role.rolcanlogin or found_role.rolsuper or found_role.rolbypassrls or found_role.rolcreaterole then
+            raise exception using
+                errcode = 'ZXENV',
+                message = 'a role of the ledger''s name exists with rights it must not have',
+                detail = format('role %I can log in, or is superuser, BYPASSRLS or CREATEROLE', role_name),
+                hint = 'Rename or drop that role, then install again.';
+        end if;
+        -- The installing role acts as the owners now and at every upgrade.
+        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
+            and not pg_has_role(current_user, role_name, 'usage') then
+            begin
+                execute format('grant %I to %I', role_name, current_user);
+            exception
+                when insufficient_privilege then
+                    raise exception using
+                        errcode = 'ZXENV',
+                        message = 'the installing role may not act as the ledger''s owner',
+                        detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user);
+            end;
+        end if;
+    end loop;
+end;
+$$;
+
+-- A writer reads what it wrote; operators and auditors read too. A login that must only write gets EXECUTE on the emit functions
+-- and none of these. The owner may call what the ledger offers, so that the installing login can try everything.
+do $$
+declare
+    membership record;
+begin
+    for membership in
+        select *
+        from (
+            values
+            ('aximo_reader', 'aximo_writer'),
+            ('aximo_reader', 'aximo_operator'),
+            ('aximo_reader', 'aximo_auditor'),
+            ('aximo_writer', 'aximo_owner'),
+            ('aximo_operator', 'aximo_owner'),
+            ('aximo_auditor', 'aximo_owner'),
+            ('aximo_bi', 'aximo_owner')
+        ) as wanted (granted, member)
+        where not pg_has_role(wanted.member, wanted.granted, 'usage')
+    loop
+        execute format('grant %I to %I', membership.granted, membership.member);
+    end loop;
+end;
+$$;

@@ -1,0 +1,16 @@
+create schema if not exists aximo_private;
+alter schema aximo_private owner to aximo_owner;
+comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
+
+create schema aximo;
+alter schema aximo owner to aximo_owner;
+comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
+
+-- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)
+alter default privileges for role aximo_owner revoke execute on functions from public;
+alter default privileges for role aximo_owner revoke usage on types from public;
+alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
+alter default privileges for role aximo_recorder revoke execute on functions from public;
+
+-- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
+grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder;

@@ -1,0 +1,27 @@
+-- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
+create table aximo_private.customer_grants (
+    role_name text collate "C" not null,
+    customer_id text collate "C" not null
+        constraint customer_id_present check (customer_id <> ''),
+    granted_at timestamptz not null default clock_timestamp(),
+    granted_by text collate "C" not null default session_user,
+    constraint customer_grants_pkey primary key (role_name, customer_id)
+);
+alter table aximo_private.customer_grants owner to aximo_owner;
+alter table aximo_private.customer_grants enable row level security;
+alter table aximo_private.customer_grants force row level security;
+
+-- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
+create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
+for all to aximo_gatekeeper using (true) with check (true);
+create policy owner_reads_the_map on aximo_private.customer_grants
+for select to aximo_owner using (true);
+
+comment on table aximo_private.customer_grants is
+'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
+comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
+comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';
+comment on column aximo_private.customer_grants.granted_at is 'When, by the database''s clock.';
+comment on column aximo_private.customer_grants.granted_by is 'The login that granted it.';
+comment on policy gatekeeper_keeps_the_map on aximo_private.customer_grants is 'Only the access functions run as this role.';
+comment on policy owner_reads_the_map on aximo_private.customer_grants is 'A DBA can see who holds what; changing it goes through the functions.';

@@ -1,0 +1,29 @@
+create function aximo.grant_customer(role text, customer_id text) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from pg_catalog.pg_roles as r where r.rolname = grant_customer.role) then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no such role',
+            detail = format('role %L', grant_customer.role),
+            hint = 'Create the login first, then grant it a customer.',
+            constraint = 'role_exists';
+    end if;
+    if grant_customer.customer_id is null or grant_customer.customer_id = '' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a grant names a customer',
+            detail = 'customer_id is null or empty',
+            hint = 'Name one customer, or ''*'' for all customers, present and future.',
+            constraint = 'customer_id_present';
+    end if;
+    insert into aximo_private.customer_grants (role_name, customer_id)
+    values (grant_customer.role, grant_customer.customer_id)
+    on conflict do nothing;
+end;
+$$;
+alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
+comment on function aximo.grant_customer(text, text) is
+'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';

@@ -1,0 +1,28 @@
+-- The row trigger is the one that logical replication fires. The statement trigger speaks up when no row is visible to the
+-- statement, and stops TRUNCATE. ENABLE ALWAYS: session_replication_role = replica switches ordinary triggers off.
+create function aximo_private.make_append_only(target regclass) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format(
+        'create trigger append_only_row before update or delete on %s'
+        ' for each row execute function aximo_private.refuse_change()',
+        target
+    );
+    execute format(
+        'create trigger append_only_statement before update or delete or truncate on %s'
+        ' for each statement execute function aximo_private.refuse_change()',
+        target
+    );
+    execute format('alter table %s enable always trigger append_only_row', target);
+    execute format('alter table %s enable always trigger append_only_statement', target);
+    execute format('comment on trigger append_only_row on %s is %L', target, 'Refuses UPDATE and DELETE of any row (ZXIMM).');
+    execute format(
+        'comment on trigger append_only_statement on %s is %L',
+        target, 'Refuses UPDATE, DELETE and TRUNCATE, rows or no rows (ZXIMM).'
+    );
+end;
+$$;
+alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
+comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table. Used by migrations.';

@@ -1,0 +1,18 @@
+-- No hatch: no setting, no trigger depth, no role. Serves row and statement triggers of every append-only table.
+create function aximo_private.refuse_change() returns trigger
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using
+        errcode = 'ZXIMM',
+        message = 'this table is append-only',
+        detail = format('%s on %I.%I', lower(tg_op), tg_table_schema, tg_table_name),
+        hint = 'What was recorded stays. Record a further event that says what changed.',
+        schema = tg_table_schema,
+        table = tg_table_name,
+        constraint = 'append_only';
+end;
+$$;
+alter function aximo_private.refuse_change() owner to aximo_owner;
+comment on function aximo_private.refuse_change() is 'Raises ZXIMM. The guard behind every append-only table.';

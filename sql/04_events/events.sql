@@ -1,0 +1,116 @@
+-- Every event of every customer. Nobody reads this table directly: aximo.events is what one may see of it.
+create sequence aximo_private.events_position as bigint;
+alter sequence aximo_private.events_position owner to aximo_owner;
+comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
+
+create table aximo_private.events (
+    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
+    position bigint not null
+        default case when pg_current_xact_id() is not null then nextval('aximo_private.events_position') end,
+    "timestamp" aximo_private.moment default clock_timestamp(),
+    recorded_at timestamptz not null default clock_timestamp(),
+    latency_ms aximo_private.milliseconds,
+    event_id uuid not null default gen_random_uuid(),
+    answers uuid,
+    event_type aximo_private.event_type,
+    customer_id aximo_private.identifier not null,
+    deployment_id aximo_private.identifier not null,
+    skill_id aximo_private.identifier not null,
+    skill_version aximo_private.identifier not null,
+    execution_id aximo_private.identifier,
+    actor aximo_private.actor,
+    risk_level aximo_private.short_text,
+    approval_mode aximo_private.short_text,
+    correlation_id aximo_private.short_text,
+    channel_type aximo_private.short_text,
+    error_code aximo_private.short_text,
+    recorded_by text collate "C" not null default session_user,
+    payload aximo_private.payload default '{}',
+    constraint events_pkey primary key (customer_id, event_id),
+    -- Kept short: a table's checks are read and compiled anew for every single-row statement.
+    constraint execution_id_present check (execution_id is not null or event_type !~ '^(action|approval|execution)_')
+);
+alter table aximo_private.events owner to aximo_owner;
+
+-- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
+-- An execution starts once and ends once, whoever races whom.
+create unique index events_start_and_end on aximo_private.events (customer_id, execution_id, (event_type = 'execution_triggered'))
+where event_type in ('execution_triggered', 'execution_completed', 'execution_failed');
+-- An approval is answered once.
+create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
+create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
+create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
+create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp", event_id);
+create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id) where correlation_id is not null;
+-- Few rows: what deployments and their versions are derived from.
+create index events_by_lifecycle on aximo_private.events (customer_id, deployment_id, event_type)
+where event_type ~ '^(deployment|version)_';
+
+alter table aximo_private.events enable row level security;
+alter table aximo_private.events force row level security;
+-- The view aximo.events and what is built on it read as the owner.
+create policy owner_reads_own_customer on aximo_private.events
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+-- The emit functions run as the recorder. They have asked aximo.current_customer() once, and hold what it said in the setting:
+-- asking again in every look-up of an emit would cost more than the insert.
+create policy recorder_reads_own_customer on aximo_private.events
+for select to aximo_recorder using (customer_id = current_setting('aximo.customer_id', true));
+create policy recorder_writes_own_customer on aximo_private.events
+for insert to aximo_recorder with check (customer_id = current_setting('aximo.customer_id', true));
+
+select aximo_private.make_append_only('aximo_private.events');
+
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.events
+    alter position set statistics 0,
+    alter "timestamp" set statistics 0,
+    alter recorded_at set statistics 0,
+    alter latency_ms set statistics 0,
+    alter event_id set statistics 0,
+    alter answers set statistics 0,
+    alter event_type set statistics 0,
+    alter customer_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter execution_id set statistics 0,
+    alter actor set statistics 0,
+    alter risk_level set statistics 0,
+    alter approval_mode set statistics 0,
+    alter correlation_id set statistics 0,
+    alter channel_type set statistics 0,
+    alter error_code set statistics 0,
+    alter recorded_by set statistics 0,
+    alter payload set statistics 0;
+
+comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
+comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
+comment on column aximo_private.events."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo_private.events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
+comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
+comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
+comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
+comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
+comment on column aximo_private.events.customer_id is 'Whose event it is.';
+comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
+comment on column aximo_private.events.skill_id is 'The skill it runs.';
+comment on column aximo_private.events.skill_version is 'The version of the skill.';
+comment on column aximo_private.events.execution_id is 'The execution; null only for governance and lifecycle events.';
+comment on column aximo_private.events.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
+comment on column aximo_private.events.risk_level is 'The risk, in the platform''s own vocabulary.';
+comment on column aximo_private.events.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
+comment on column aximo_private.events.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo_private.events.channel_type is 'The channel it came through, if any.';
+comment on column aximo_private.events.error_code is 'The error, if any.';
+comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
+comment on column aximo_private.events.payload is 'The rest, a JSON object.';
+comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy recorder_reads_own_customer on aximo_private.events is 'The emit functions look only at the session''s customer.';
+comment on policy recorder_writes_own_customer on aximo_private.events is 'The emit functions write only for the session''s customer.';
+comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
+comment on index aximo_private.events_answer is 'An approval is answered once.';
+comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
+comment on index aximo_private.events_by_time is 'Newest first, and paging.';
+comment on index aximo_private.events_by_deployment is 'A deployment''s events in time.';
+comment on index aximo_private.events_by_correlation is 'Events that belong together.';
+comment on index aximo_private.events_by_lifecycle is 'Deployments and their versions.';

@@ -1,0 +1,157 @@
+-- A batch, all or nothing, in the order of the array, judged set-wise.
+create function aximo.emit_events(events jsonb, customer_id text default null) returns setof aximo.receipt
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- A timestamp without an offset is UTC, and dates are read one way only, whatever the session prefers.
+set timezone = 'UTC' set datestyle = 'ISO, YMD'
+as $$
+#variable_conflict use_column
+declare
+    entered constant text := current_setting('aximo.customer_id', true);
+    customer text;
+    ids uuid [];
+    recorded timestamptz [];
+    written uuid [];
+    malformed bigint;
+    foreign_customer text;
+    place bigint;
+    receipt aximo.receipt;
+begin
+    if events is null or jsonb_typeof(events) <> 'array' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a batch is a JSON array of events',
+            detail = format('it is: %s', coalesce(jsonb_typeof(events), 'null')),
+            hint = 'Wrap a single event in an array, or call aximo.emit_event.',
+            constraint = 'batch_is_array';
+    end if;
+    if jsonb_array_length(events) = 0 then
+        return;
+    end if;
+    customer := aximo_private.enter_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
+
+    begin
+        with
+        parsed as materialized (
+            select
+                b.place,
+                coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
+                b.e ->> 'event_type' as event_type,
+                coalesce((b.e ->> 'timestamp')::timestamptz, clock_timestamp()) as "timestamp",
+                coalesce(b.e ->> 'customer_id', customer) as customer_id,
+                b.e ->> 'deployment_id' as deployment_id,
+                b.e ->> 'skill_id' as skill_id,
+                b.e ->> 'skill_version' as skill_version,
+                b.e ->> 'execution_id' as execution_id,
+                b.e ->> 'risk_level' as risk_level,
+                b.e ->> 'approval_mode' as approval_mode,
+                b.e ->> 'actor' as actor,
+                coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
+                b.e ->> 'correlation_id' as correlation_id,
+                b.e ->> 'channel_type' as channel_type,
+                b.e ->> 'error_code' as error_code,
+                (b.e ->> 'latency_ms')::bigint as latency_ms,
+                b.e - aximo_private.event_fields() <> '{}'
+                or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
+                or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
+                or jsonb_path_exists(
+                    b.e - array['payload', 'latency_ms'], '$.* ? (@.type() != "string" && @.type() != "null")'
+                ) as is_malformed
+            from jsonb_array_elements(events) with ordinality as b (e, place)
+        ),
+        inserted as (
+            insert into aximo_private.events (
+                event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
+                approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
+            )
+            select
+                p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
+                p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
+                case
+                    when p.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
+                        coalesce(
+                            (
+                                select r.event_id
+                                from parsed as r
+                                where r.event_type = 'approval_requested' and r.place < p.place and r.execution_id = p.execution_id
+                                    and r.payload ->> 'approval_id' is not distinct from p.payload ->> 'approval_id'
+                                order by r.place desc
+                                limit 1
+                            ),
+                            aximo_private.request_answered(customer, p.execution_id, p.payload ->> 'approval_id')
+                        )
+                end
+            from parsed as p
+            where p.customer_id = customer and not p.is_malformed
+            order by p.place
+            on conflict do nothing
+            returning event_id, recorded_at
+        )
+        select
+            array_agg(p.event_id order by p.place),
+            array_agg(i.recorded_at order by p.place),
+            (select array_agg(w.event_id) from inserted as w),
+            min(p.place) filter (where p.is_malformed or p."timestamp" > clock_timestamp() + interval '1 day'),
+            min(p.customer_id) filter (where p.customer_id <> customer)
+        into ids, recorded, written, malformed, foreign_customer
+        from parsed as p
+        left join inserted as i on i.event_id = p.event_id;
+    exception
+        -- Something in the batch is not what its column takes: find out which event, and say so.
+        when data_exception or integrity_constraint_violation then
+            for place in 1 .. jsonb_array_length(events) loop
+                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place);
+            end loop;
+            raise;
+    end;
+
+    if malformed is not null then
+        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed);
+    end if;
+    if foreign_customer is not null then
+        perform aximo_private.enter_customer(foreign_customer);
+    end if;
+
+    -- What a unique index kept out, and an event that comes twice in this batch.
+    if cardinality(written) is distinct from cardinality(ids) then
+        for place in
+            select n.place
+            from (
+                select
+                    u.place,
+                    u.recorded_at,
+                    row_number() over (partition by u.event_id order by u.place) as repetition
+                from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
+            ) as n
+            where n.recorded_at is null or n.repetition > 1
+            order by n.place
+        loop
+            declare
+                e constant jsonb := events -> (place - 1)::integer;
+            begin
+                receipt := aximo_private.settle_conflict(
+                    ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
+                    e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
+                    e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
+                    e ->> 'error_code', (e ->> 'latency_ms')::bigint
+                );
+                recorded[place] := null;
+            end;
+        end loop;
+    end if;
+
+    perform aximo_private.check_flow(customer, written);
+
+    if coalesce(entered, '') = '' then
+        perform set_config('aximo.customer_id', '', true);
+    end if;
+    return query
+    select u.event_id, coalesce(u.recorded_at, e.recorded_at), u.recorded_at is null
+    from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
+    left join aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
+    order by u.place;
+end;
+$$;
+alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
+comment on function aximo.emit_events(jsonb, text) is
+'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at and recorded_by; a timestamp without an offset is UTC. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';

@@ -1,0 +1,64 @@
+create view aximo.approvals with (security_barrier = true) as
+select
+    r.customer_id,
+    r.execution_id,
+    r.payload ->> 'approval_id' as approval_id,
+    r.deployment_id,
+    r.skill_id,
+    r.skill_version,
+    r.risk_level,
+    r.approval_mode,
+    r."timestamp" as requested_at,
+    r.actor as requested_by,
+    coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
+    d."timestamp" as decided_at,
+    d.actor as decided_by,
+    d.recorded_by as decision_recorded_by,
+    d."timestamp" - r."timestamp" as delay,
+    d.payload ->> 'reason' as reason,
+    case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
+    r.event_id as request_event_id,
+    d.event_id as decision_event_id
+from aximo_private.history as r
+left join aximo_private.history as d
+    on d.customer_id = r.customer_id and d.answers = r.event_id
+left join lateral (
+    -- What waited for this approval and was never done.
+    select array_agg(coalesce(p.payload ->> 'action_id', p.payload ->> 'action_type') order by p.position) as actions
+    from aximo_private.history as p
+    where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
+        and coalesce(p.payload ->> 'approval_id' = r.payload ->> 'approval_id', p.payload ->> 'approval_id' is null)
+        and not exists (
+            select from aximo_private.history as q
+            where q.customer_id = p.customer_id and q.execution_id = p.execution_id and q.event_type = 'action_dispatched'
+                and (
+                    q.payload ->> 'action_id' = p.payload ->> 'action_id'
+                    or p.payload ->> 'action_id' is null and q.payload ->> 'action_id' is null
+                    and q.payload ->> 'action_type' is not distinct from p.payload ->> 'action_type'
+                    and q.position > p.position
+                )
+        )
+) as w on d.event_type in ('approval_rejected', 'approval_timeout')
+where r.event_type = 'approval_requested';
+alter view aximo.approvals owner to aximo_owner;
+
+comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
+comment on column aximo.approvals.customer_id is 'Whose it is.';
+comment on column aximo.approvals.execution_id is 'The execution that asks.';
+comment on column aximo.approvals.approval_id is 'payload.approval_id of the request, if it has one.';
+comment on column aximo.approvals.deployment_id is 'The deployment.';
+comment on column aximo.approvals.skill_id is 'The skill.';
+comment on column aximo.approvals.skill_version is 'The version of the skill.';
+comment on column aximo.approvals.risk_level is 'The risk the request states.';
+comment on column aximo.approvals.approval_mode is 'The mode the request states.';
+comment on column aximo.approvals.requested_at is 'When it was asked for.';
+comment on column aximo.approvals.requested_by is 'The actor of the request.';
+comment on column aximo.approvals.decision is 'open, granted, rejected or timeout.';
+comment on column aximo.approvals.decided_at is 'When it was answered; null while it is open.';
+comment on column aximo.approvals.decided_by is 'The actor of the answer, as claimed.';
+comment on column aximo.approvals.decision_recorded_by is 'The login that wrote the answer.';
+comment on column aximo.approvals.delay is 'From request to answer; null while it is open.';
+comment on column aximo.approvals.reason is 'payload.reason of the answer, if it has one.';
+comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
+comment on column aximo.approvals.request_event_id is 'The event that asked.';
+comment on column aximo.approvals.decision_event_id is 'The event that answered.';

@@ -1,0 +1,18 @@
+-- The moment that the views of this folder look at: now, unless an _as_of function is running. Such a function says so in the
+-- setting aximo.as_of, with the start of its transaction in front, so that what a pooled session left behind means nothing.
+create function aximo_private.as_of(known boolean default false) returns timestamptz
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    parts constant text [] := string_to_array(current_setting('aximo.as_of', true), '|');
+begin
+    if parts[1] = extract(epoch from now())::text then
+        return to_timestamp(parts[case when known then 3 else 2 end]::double precision);
+    end if;
+    return 'infinity';
+end;
+$$;
+alter function aximo_private.as_of(boolean) owner to aximo_owner;
+comment on function aximo_private.as_of(boolean) is
+'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';

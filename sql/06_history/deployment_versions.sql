@@ -1,0 +1,69 @@
+-- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
+create view aximo.deployment_versions with (security_barrier = true) as
+with
+declared as (
+    select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
+    from aximo_private.history as e
+    where e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+),
+marks as (
+    select d.*, 'declared' as basis
+    from declared as d
+    union all
+    select
+        e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position,
+        'observed' as basis
+    from aximo_private.history as e
+    where e.event_type = 'execution_triggered'
+        and not exists (select from declared as d where d.customer_id = e.customer_id and d.deployment_id = e.deployment_id)
+),
+steps as (
+    select
+        m.*,
+        lag(m.skill_id) over in_time as previous_skill_id,
+        lag(m.skill_version) over in_time as previous_version,
+        lag(m.event_type) over in_time as previous_type
+    from marks as m
+    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position)
+),
+changes as (
+    select
+        s.*,
+        lead(s."timestamp") over in_time as ended_at,
+        lead(s.event_id) over in_time as ended_with,
+        lead(s.event_type) over in_time as ended_by
+    from steps as s
+    where s.event_type = 'deployment_terminated' or s.previous_type is null or s.previous_type = 'deployment_terminated'
+        or s.skill_version <> s.previous_version or s.skill_id <> s.previous_skill_id
+    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position)
+)
+select
+    customer_id,
+    deployment_id,
+    skill_id,
+    skill_version,
+    "timestamp" as began_at,
+    ended_at,
+    ended_at is null as is_current,
+    event_type as began_by,
+    event_id as began_with,
+    ended_by,
+    ended_with,
+    basis
+from changes
+where event_type <> 'deployment_terminated';
+alter view aximo.deployment_versions owner to aximo_owner;
+
+comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
+comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
+comment on column aximo.deployment_versions.deployment_id is 'The deployment.';
+comment on column aximo.deployment_versions.skill_id is 'The skill.';
+comment on column aximo.deployment_versions.skill_version is 'Its version in this period.';
+comment on column aximo.deployment_versions.began_at is 'When the period began, by the event''s timestamp.';
+comment on column aximo.deployment_versions.ended_at is 'When it ended; null while it lasts.';
+comment on column aximo.deployment_versions.is_current is 'True while it lasts.';
+comment on column aximo.deployment_versions.began_by is 'The type of the event that began it.';
+comment on column aximo.deployment_versions.began_with is 'The event that began it.';
+comment on column aximo.deployment_versions.ended_by is 'The type of the event that ended it.';
+comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
+comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';

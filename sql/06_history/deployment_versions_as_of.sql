@@ -1,0 +1,13 @@
+create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.deployment_versions
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    return query select * from aximo.deployment_versions;
+    perform set_config('aximo.as_of', '', true);
+end;
+$$;
+alter function aximo.deployment_versions_as_of(timestamptz, timestamptz) owner to aximo_owner;
+comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
+'aximo.deployment_versions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';

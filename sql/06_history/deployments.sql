@@ -1,0 +1,75 @@
+-- The list of deployments is read off the index, one look-up a deployment, however many events they have.
+create view aximo.deployments with (security_barrier = true) as
+with recursive
+known as (
+    (
+        select e.customer_id, e.deployment_id
+        from aximo_private.history as e
+        order by e.customer_id, e.deployment_id
+        limit 1
+    )
+    union all
+    select n.customer_id, n.deployment_id
+    from known as k
+    cross join lateral (
+        select e.customer_id, e.deployment_id
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
+        order by e.customer_id, e.deployment_id
+        limit 1
+    ) as n
+)
+select
+    k.customer_id,
+    k.deployment_id,
+    coalesce(v.skill_id, x.skill_id) as skill_id,
+    coalesce(v.skill_version, x.skill_version) as skill_version,
+    case s.event_type
+        when 'deployment_created' then 'pending_configuration'
+        when 'deployment_configured' then 'configured'
+        when 'deployment_activated' then 'active'
+        when 'deployment_suspended' then 'suspended'
+        when 'deployment_terminated' then 'terminated'
+        else 'undeclared'
+    end as status,
+    s."timestamp" as status_since,
+    s.event_id as status_event_id,
+    x."timestamp" as last_execution_at
+from known as k
+left join lateral (
+    -- deployment_updated and version changes leave the status as it is.
+    select e.event_type, e."timestamp", e.event_id
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+        and e.event_type ~ '^(deployment|version)_' and e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
+        )
+    order by e."timestamp" desc, e.position desc
+    limit 1
+) as s on true
+left join lateral (
+    select e.skill_id, e.skill_version
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+        and e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+    order by e."timestamp" desc, e.position desc
+    limit 1
+) as v on true
+left join lateral (
+    select e.skill_id, e.skill_version, e."timestamp"
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = 'execution_triggered'
+    order by e."timestamp" desc, e.event_id desc
+    limit 1
+) as x on true;
+alter view aximo.deployments owner to aximo_owner;
+
+comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
+comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
+comment on column aximo.deployments.deployment_id is 'The deployment.';
+comment on column aximo.deployments.skill_id is 'The skill it runs: as last declared, else as last executed.';
+comment on column aximo.deployments.skill_version is 'The version it runs: as last declared, else as last executed.';
+comment on column aximo.deployments.status is 'pending_configuration, configured, active, suspended or terminated; undeclared if no event of its life says.';
+comment on column aximo.deployments.status_since is 'Since when, by the event''s timestamp.';
+comment on column aximo.deployments.status_event_id is 'The event that says so.';
+comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';

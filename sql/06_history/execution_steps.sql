@@ -1,0 +1,52 @@
+create view aximo.execution_steps with (security_barrier = true) as
+select
+    customer_id,
+    execution_id,
+    row_number() over arrival as step,
+    "timestamp",
+    "timestamp" - first_value("timestamp") over arrival as since_start,
+    "timestamp" - lag("timestamp") over arrival as since_previous,
+    event_type,
+    actor,
+    deployment_id,
+    skill_id,
+    skill_version,
+    risk_level,
+    approval_mode,
+    correlation_id,
+    channel_type,
+    error_code,
+    latency_ms,
+    payload,
+    event_id,
+    answers as answers_event_id,
+    recorded_at,
+    recorded_by
+from aximo_private.history
+where execution_id is not null
+window arrival as (partition by customer_id, execution_id order by position);
+alter view aximo.execution_steps owner to aximo_owner;
+
+comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';
+comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
+comment on column aximo.execution_steps.execution_id is 'The execution.';
+comment on column aximo.execution_steps.step is '1, 2, 3 … in order of arrival.';
+comment on column aximo.execution_steps."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo.execution_steps.since_start is 'Time since the execution''s first event; negative if the clocks disagree.';
+comment on column aximo.execution_steps.since_previous is 'Time since the event before; null for the first.';
+comment on column aximo.execution_steps.event_type is 'What happened.';
+comment on column aximo.execution_steps.actor is 'Who acted.';
+comment on column aximo.execution_steps.deployment_id is 'The deployment.';
+comment on column aximo.execution_steps.skill_id is 'The skill.';
+comment on column aximo.execution_steps.skill_version is 'Its version.';
+comment on column aximo.execution_steps.risk_level is 'The risk, if any was given.';
+comment on column aximo.execution_steps.approval_mode is 'How it is approved, if given.';
+comment on column aximo.execution_steps.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo.execution_steps.channel_type is 'The channel, if given.';
+comment on column aximo.execution_steps.error_code is 'The error, if any.';
+comment on column aximo.execution_steps.latency_ms is 'A latency in milliseconds, if given.';
+comment on column aximo.execution_steps.payload is 'The rest, a JSON object.';
+comment on column aximo.execution_steps.event_id is 'The event.';
+comment on column aximo.execution_steps.answers_event_id is 'For an answer to an approval: the event_id of the request.';
+comment on column aximo.execution_steps.recorded_at is 'When it was written, by the database''s clock.';
+comment on column aximo.execution_steps.recorded_by is 'The login that wrote it.';
