@@ -1,0 +1,239 @@
+"""Every statement the package sends, and how its values are made: shared by the two stores, which only send them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from aximo_db.errors import MalformedEventError, SchemaVersionError
+from aximo_db.events import (
+    Approval,
+    Deployment,
+    DeploymentVersion,
+    Event,
+    Execution,
+    NewEvent,
+    OpenExecution,
+    checked_payload,
+    to_json,
+    utc,
+)
+
+#: What this package speaks; the schema says with aximo.oldest_client() whether it still listens.
+CLIENT_PROTOCOL: Final = 1
+#: The oldest schema whose functions and views this package can use.
+OLDEST_SCHEMA: Final = 1
+
+VERSIONS: Final = "select aximo.schema_version(), aximo.oldest_client()"
+SET_CUSTOMER: Final = "select set_config('aximo.customer_id', %s, true)"
+GET_CUSTOMER: Final = "select coalesce(current_setting('aximo.customer_id', true), '')"
+
+_EMIT_FIELDS: Final = (
+    "event_type",
+    "deployment_id",
+    "skill_id",
+    "skill_version",
+    "actor",
+    "customer_id",
+    "execution_id",
+    "payload",
+    "timestamp",
+    "risk_level",
+    "approval_mode",
+    "correlation_id",
+    "channel_type",
+    "error_code",
+    "latency_ms",
+    "event_id",
+)
+EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
+EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
+CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
+TRACE: Final = "select * from aximo.execution_trace(%s)"
+
+
+def default_dsn(dsn: str | None) -> str:
+    """The connection string to use: the one given, else ``AXIMO_DB_URL``, else libpq's own variables."""
+    return dsn if dsn is not None else os.environ.get("AXIMO_DB_URL", "")
+
+
+def check_versions(schema_version: int, oldest_client: int) -> None:
+    """Refuses to go on if the package and the schema do not understand each other.
+
+    Raises:
+        SchemaVersionError: one of them has to be upgraded first; the hint says which.
+    """
+    if schema_version < OLDEST_SCHEMA:
+        raise SchemaVersionError(
+            rule="schema_recent_enough",
+            detail=f"schema version {schema_version}, at least {OLDEST_SCHEMA} is needed",
+            hint="Run aximo-db migrate as the owner of the database.",
+        )
+    if oldest_client > CLIENT_PROTOCOL:
+        raise SchemaVersionError(
+            rule="package_recent_enough",
+            detail=f"client protocol {CLIENT_PROTOCOL}, at least {oldest_client} is needed",
+            hint="Upgrade the package aximo-db.",
+        )
+
+
+def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
+    """The arguments of ``aximo.emit_event``.
+
+    Raises:
+        MalformedEventError: text or JSON that PostgreSQL has no form for.
+    """
+    latency = event.latency_ms
+    if latency is not None and (isinstance(latency, bool) or not isinstance(latency, int)):
+        raise MalformedEventError(rule="latency_ms_is_number", detail="latency_ms is not an int", event=event)
+    return (
+        event.event_type,
+        event.deployment_id,
+        event.skill_id,
+        event.skill_version,
+        event.actor,
+        event.customer_id if event.customer_id is not None else customer_id,
+        event.execution_id,
+        Jsonb(checked_payload(event.payload), dumps=to_json),
+        utc(event.timestamp),
+        event.risk_level,
+        event.approval_mode,
+        event.correlation_id,
+        event.channel_type,
+        event.error_code,
+        latency,
+        event.event_id,
+    )
+
+
+def malformed_text(error: Exception, event: NewEvent | None) -> MalformedEventError | None:
+    """The ledger's error for a value the driver could not even send, or ``None`` for other errors."""
+    if isinstance(error, UnicodeEncodeError):
+        return MalformedEventError(rule="no_lone_surrogate", detail="text with a lone surrogate", event=event)
+    if isinstance(error, psycopg.DataError) and error.sqlstate is None:
+        return MalformedEventError(rule="no_nul_character", detail=str(error), event=event)
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None and "adapt" in str(error):
+        return MalformedEventError(rule="fields_typed", detail=str(error), event=event)
+    return None
+
+
+def by_customer(events: Iterable[NewEvent], customer_id: str | None) -> dict[str | None, list[NewEvent]]:
+    """The events of a batch by customer, each customer's in their order."""
+    groups: dict[str | None, list[NewEvent]] = {}
+    for event in events:
+        named = event.customer_id if event.customer_id is not None else customer_id
+        groups.setdefault(named, []).append(event)
+    return groups
+
+
+def batch_value(events: Sequence[NewEvent], customer_id: str | None) -> Jsonb:
+    """The argument of ``aximo.emit_events``."""
+    return Jsonb([event.as_json(customer_id) for event in events], dumps=to_json)
+
+
+def select(view: str, row: type, conditions: Mapping[str, Any], order: str, limit: int | None) -> tuple[str, list[Any]]:
+    """A query on a view of schema aximo.
+
+    Args:
+        view: the view, or a call of its ``_as_of`` form.
+        row: the class of the rows; its fields are the columns.
+        conditions: column, or column and operator, to value; ``None`` leaves the condition out.
+        order: the ``order by`` list.
+        limit: at most how many rows, or ``None``.
+    """
+    columns = ", ".join(f'"{item.name}"' for item in fields(row))
+    clauses: list[str] = []
+    values: list[Any] = []
+    for column, value in conditions.items():
+        if value is None:
+            continue
+        name, _, operator = column.partition(" ")
+        if isinstance(value, list | tuple | set | frozenset):
+            clauses.append(f'"{name}" = any(%s)')
+            values.append(list(value))
+        else:
+            clauses.append(f'"{name}" {operator or "="} %s')
+            values.append(value)
+    where = f" where {' and '.join(clauses)}" if clauses else ""
+    tail = ""
+    if limit is not None:
+        tail = " limit %s"
+        values.append(limit)
+    return f"select {columns} from aximo.{view}{where} order by {order}{tail}", values
+
+
+def events_page(
+    conditions: Mapping[str, Any], after: tuple[datetime, UUID] | None, page_size: int
+) -> tuple[str, list[Any]]:
+    """One page of events in order of (timestamp, event_id), from after a key."""
+    query, values = select("events", Event, conditions, 'e."timestamp", e.event_id', page_size)
+    query = query.replace("from aximo.events", "from aximo.events as e", 1)
+    if after is not None:
+        keyset = '(e."timestamp", e.event_id) > (%s, %s)'
+        head, order, tail = query.partition(" order by ")
+        query = f"{head} {'and' if ' where ' in head else 'where'} {keyset}{order}{tail}"
+        values[-1:-1] = [after[0], after[1]]
+    return query, values
+
+
+ROWS: Final = (Approval, Deployment, DeploymentVersion, Event, Execution, OpenExecution)
+
+
+def as_of(view: str, moment: datetime | None, known_at: datetime | None) -> str:
+    """The view, or its form for a moment in the past, whose arguments come first among the query's values.
+
+    Raises:
+        MalformedEventError: ``known_at`` without a moment.
+    """
+    if moment is None:
+        if known_at is not None:
+            raise MalformedEventError(rule="moment_present", detail="known_at without as_of")
+        return view
+    return f"{view}_as_of(%s, %s)"
+
+
+def as_of_values(moment: datetime | None, known_at: datetime | None) -> list[Any]:
+    """The arguments of the ``_as_of`` form, none if there is no moment."""
+    if moment is None:
+        return []
+    return [utc(moment), utc(known_at) if known_at is not None else "infinity"]
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before trying again: doubling from 50 ms to 2 s."""
+    return min(0.05 * 2.0**attempt, 2.0)
+
+
+def milliseconds(duration_s: float) -> int:
+    """Whole milliseconds of a duration in seconds."""
+    return max(0, round(duration_s * 1000))
+
+
+def failure_payload(error: BaseException) -> dict[str, str]:
+    """What an execution_failed event says of an exception: its text, made storable and cut to 4,000 characters."""
+    text = str(error).replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()
+    return {"error": text[:4000] or type(error).__name__, "exception": type(error).__qualname__}
+
+
+def failure_code(error: BaseException) -> str:
+    """The error_code of an exception: its own, if it has one, else its class's name; at most 255 characters."""
+    own = getattr(error, "error_code", None) or getattr(error, "sqlstate", None)
+    return str(own or type(error).__qualname__)[:255]
+
+
+def interval(duration: timedelta) -> timedelta:
+    """The duration, if it is one.
+
+    Raises:
+        MalformedEventError: not a timedelta.
+    """
+    if not isinstance(duration, timedelta):
+        raise MalformedEventError(rule="older_than_not_negative", detail="older_than is not a timedelta")
+    return duration

@@ -1,0 +1,179 @@
+"""The refusals of the ledger, one exception class for each registered SQLSTATE.
+
+The database is where they are raised; see ``docs/errors.md`` for the register. Code that has to tell them apart
+looks at the class or at :attr:`AximoError.sqlstate`, never at the text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import psycopg
+
+if TYPE_CHECKING:
+    from aximo_db.events import NewEvent
+
+__all__ = [
+    "AttributionError",
+    "AximoError",
+    "ConnectionLostError",
+    "CustomerError",
+    "DuplicateEventError",
+    "ImmutableError",
+    "InstallationError",
+    "MalformedEventError",
+    "SchemaVersionError",
+    "SequenceError",
+    "register",
+    "translate",
+]
+
+
+class AximoError(Exception):
+    """Something the ledger refused.
+
+    Attributes:
+        sqlstate: the registered code, five characters.
+        rule: the name of the rule or constraint that refused, or ``None``.
+        detail: the values concerned; may hold the customer's data, so it is not part of ``str(error)``.
+        hint: what to do about it, or ``None``.
+        event: the event that was being written, or ``None``; emitting it again is always safe.
+    """
+
+    sqlstate: ClassVar[str] = ""
+    meaning: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        rule: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        event: NewEvent | None = None,
+    ) -> None:
+        super().__init__(message or self.meaning)
+        self.rule = rule
+        self.detail = detail
+        self.hint = hint
+        self.event = event
+
+
+class ImmutableError(AximoError):
+    """An event, or another append-only row, was to be changed, deleted or truncated."""
+
+    sqlstate = "ZXIMM"
+    meaning = "this table is append-only"
+
+
+class CustomerError(AximoError):
+    """The session works for no customer, for another one, or for one that its login was not granted."""
+
+    sqlstate = "ZXCUS"
+    meaning = "this session may not write for that customer"
+
+
+class DuplicateEventError(AximoError):
+    """The event_id was used before, for an event with other content."""
+
+    sqlstate = "ZXDUP"
+    meaning = "this event_id was used for another event"
+
+
+class SequenceError(AximoError):
+    """The event does not fit the life of its execution (rules 1 to 6)."""
+
+    sqlstate = "ZXSEQ"
+    meaning = "this event does not fit the life of its execution"
+
+
+class AttributionError(AximoError):
+    """The event names another deployment, skill or version than its execution began with (rule 7)."""
+
+    sqlstate = "ZXATT"
+    meaning = "an execution keeps its deployment, skill and version"
+
+
+class MalformedEventError(AximoError):
+    """The event, or an argument, is not what the contract says: missing, too long, of the wrong type, unknown."""
+
+    sqlstate = "ZXARG"
+    meaning = "malformed event"
+
+
+class InstallationError(AximoError):
+    """The database or the installing role is not what the ledger needs to be installed."""
+
+    sqlstate = "ZXENV"
+    meaning = "the ledger can't be installed here"
+
+
+class SchemaVersionError(AximoError):
+    """The schema in the database and this package do not work together. Raised by the package."""
+
+    sqlstate = "ZXVER"
+    meaning = "this package and the schema in the database do not work together"
+
+
+class ConnectionLostError(AximoError):
+    """The connection broke, and whether the event was written is not known. Emitting :attr:`event` again settles it."""
+
+    sqlstate = "08006"
+    meaning = "the connection to the database was lost"
+
+
+#: Every registered SQLSTATE and its exception class.
+register: dict[str, type[AximoError]] = {
+    cls.sqlstate: cls
+    for cls in (
+        ImmutableError,
+        CustomerError,
+        DuplicateEventError,
+        SequenceError,
+        AttributionError,
+        MalformedEventError,
+        InstallationError,
+        SchemaVersionError,
+        ConnectionLostError,
+    )
+}
+
+# PostgreSQL's own codes for text that no event can hold, met before the ledger's functions run.
+_MALFORMED = {
+    "22P02": "json_well_formed",  # invalid text representation, among them a lone surrogate
+    "22P05": "no_nul_character",  # untranslatable character: \u0000
+    "22021": "no_nul_character",  # character not in repertoire
+    "22003": "number_in_range",
+    "22007": "timestamp_well_formed",
+    "22008": "timestamp_in_range",
+    "54000": "payload_size",  # program limit exceeded
+    "54001": "json_depth",  # statement too complex: JSON nested too deep
+}
+
+_LOST = {"57P01", "57P02", "57P03", "57P05"}
+
+
+def is_connection_loss(error: psycopg.Error) -> bool:
+    """Whether the server, or the way to it, went away: a new connection may find it again."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in _LOST
+
+
+def translate(error: psycopg.Error, event: NewEvent | None = None) -> AximoError | None:
+    """The ledger's exception for a driver's, or ``None`` if it is none of the ledger's business."""
+    diagnostics: Any = error.diag
+    if is_connection_loss(error):
+        return ConnectionLostError(detail=str(error), event=event, hint="Emit the same event again.")
+    state = error.sqlstate or ""
+    fields = {
+        "detail": diagnostics.message_detail,
+        "hint": diagnostics.message_hint,
+        "event": event,
+    }
+    if state in register:
+        return register[state](diagnostics.message_primary, rule=diagnostics.constraint_name, **fields)
+    if event is not None and state in _MALFORMED:
+        fields["detail"] = diagnostics.message_detail or diagnostics.message_primary
+        return MalformedEventError(rule=_MALFORMED[state], **fields)
+    return None

@@ -1,0 +1,380 @@
+"""Events as values: what is sent, what is stored, and what is derived from it.
+
+The fields are those of the event model v1.0, section 4 (spec section 2); the database enforces their limits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from aximo_db.errors import MalformedEventError
+
+__all__ = [
+    "Approval",
+    "Deployment",
+    "DeploymentVersion",
+    "EmitSummary",
+    "Event",
+    "Execution",
+    "NewEvent",
+    "OpenExecution",
+    "Receipt",
+    "TraceStep",
+]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> UUID:
+    return uuid7()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to be written. Its ``event_id`` is made with it, so emitting the same object again is safe.
+
+    Attributes:
+        event_type: one of the 22 types.
+        deployment_id, skill_id, skill_version: required, 1 to 255 characters, not blank.
+        actor: ``system``, ``founder``, ``operator`` or ``external_user``.
+        customer_id: whose event it is; ``None`` for the store's or the login's only customer.
+        execution_id: required for execution, action and approval events.
+        payload: JSON object, at most 1 MiB as text; string keys, no NaN.
+        timestamp: when it happened; a naive one is UTC; now, if left out.
+        risk_level, approval_mode, correlation_id, channel_type, error_code: optional, at most 255 characters.
+        latency_ms: optional, milliseconds, not negative.
+        event_id: unique within the customer; a UUIDv7 if left out.
+    """
+
+    event_type: str
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    actor: str
+    customer_id: str | None = None
+    execution_id: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    timestamp: datetime = field(default_factory=_now)
+    risk_level: str | None = None
+    approval_mode: str | None = None
+    correlation_id: str | None = None
+    channel_type: str | None = None
+    error_code: str | None = None
+    latency_ms: int | None = None
+    event_id: UUID = field(default_factory=_new_id)
+
+    @classmethod
+    def of(cls, event: object) -> NewEvent:
+        """The event that an object stands for: a :class:`NewEvent`, a mapping, or anything with those attributes.
+
+        Raises:
+            MalformedEventError: a required field is missing, a mapping has an unknown one, or an id or timestamp
+                can't be read.
+        """
+        if isinstance(event, NewEvent):
+            return event
+        given: dict[str, Any]
+        if isinstance(event, Mapping):
+            unknown = [str(key) for key in event if key not in _FIELDS]
+            if unknown:
+                raise MalformedEventError(rule="fields_known", detail=f"unknown fields: {', '.join(sorted(unknown))}")
+            given = dict(event)
+        else:
+            given = {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
+        missing = [name for name in _REQUIRED if given.get(name) is None]
+        if missing:
+            raise MalformedEventError(rule=f"{missing[0]}_present", detail=f"{', '.join(missing)} missing")
+        # What has a default is left out if it was given as None.
+        given = {name: value for name, value in given.items() if value is not None}
+        if isinstance(given.get("timestamp"), str):
+            given["timestamp"] = _parse_timestamp(given["timestamp"])
+        if "event_id" in given and not isinstance(given["event_id"], UUID):
+            try:
+                given["event_id"] = UUID(str(given["event_id"]))
+            except ValueError as error:
+                raise MalformedEventError(rule="event_id_well_formed", detail="event_id is not a UUID") from error
+        return cls(**given)
+
+    def as_json(self, customer_id: str | None = None) -> dict[str, Any]:
+        """The event as a JSON object, as ``aximo.emit_events`` takes it; fields without a value are left out.
+
+        Args:
+            customer_id: the customer to name if the event names none.
+        """
+        document: dict[str, Any] = {}
+        for name in _FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                document[name] = value
+        document["timestamp"] = utc(self.timestamp).isoformat()
+        document["event_id"] = str(self.event_id)
+        document["payload"] = checked_payload(self.payload)
+        if self.customer_id is None and customer_id is not None:
+            document["customer_id"] = customer_id
+        return document
+
+
+_FIELDS: Final = tuple(item.name for item in fields(NewEvent))
+_REQUIRED: Final = ("event_type", "deployment_id", "skill_id", "skill_version", "actor")
+
+
+def _parse_timestamp(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise MalformedEventError(rule="timestamp_well_formed", detail="timestamp is not ISO 8601") from error
+
+
+def utc(moment: datetime) -> datetime:
+    """The moment with a time zone; a naive one is taken as UTC.
+
+    Raises:
+        MalformedEventError: not a datetime.
+    """
+    if not isinstance(moment, datetime):
+        raise MalformedEventError(rule="timestamp_well_formed", detail=f"timestamp is a {type(moment).__name__}")
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def checked_payload(payload: object) -> Mapping[str, Any]:
+    """The payload, if it is a mapping whose keys, at any depth, are strings.
+
+    Python's JSON encoder turns other keys into strings, so that ``{1: …, "1": …}`` would lose one of them.
+
+    Raises:
+        MalformedEventError: it is not.
+    """
+    if not isinstance(payload, Mapping):
+        raise MalformedEventError(rule="payload_is_object", detail=f"payload is a {type(payload).__name__}")
+    pending: list[Any] = [payload]
+    seen = 0
+    while pending:
+        value = pending.pop()
+        seen += 1
+        if seen > 2_000_000:  # far more than 1 MiB of JSON can hold: it contains itself
+            raise MalformedEventError(rule="payload_size", detail="payload has too many parts, or contains itself")
+        if isinstance(value, Mapping):
+            for key in value:
+                if not isinstance(key, str):
+                    raise MalformedEventError(
+                        rule="payload_keys_are_strings", detail=f"a key is a {type(key).__name__}"
+                    )
+            pending.extend(value.values())
+        elif isinstance(value, list | tuple):
+            pending.extend(value)
+    return payload
+
+
+def to_json(value: object) -> str:
+    """JSON text that PostgreSQL can store: no NaN or infinity, no NUL, no lone surrogate.
+
+    Raises:
+        MalformedEventError: it holds one of those, something JSON has no form for, or is nested too deep.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedEventError(rule="no_lone_surrogate", detail="text with a lone surrogate") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MalformedEventError(rule="json_well_formed", detail=str(error)[:200]) from error
+    if "\\u0000" in text and "\x00" in _strings(value):
+        raise MalformedEventError(rule="no_nul_character", detail="text with a NUL character")
+    return text
+
+
+def _strings(value: object) -> str:
+    """Every string in a JSON value, joined; only looked at when the text may hold a NUL."""
+    found: list[str] = []
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, Mapping):
+            found.extend(item)
+            pending.extend(item.values())
+        elif isinstance(item, list | tuple):
+            pending.extend(item)
+    return "\n".join(found)
+
+
+class Receipt(NamedTuple):
+    """What the ledger answers for an event.
+
+    Attributes:
+        event_id: the event's id.
+        recorded_at: when it was recorded first, by the database's clock.
+        duplicate: whether it had been recorded before, so that nothing was written now.
+    """
+
+    event_id: UUID
+    recorded_at: datetime
+    duplicate: bool
+
+
+class EmitSummary(NamedTuple):
+    """What became of a stream of events: how many were written, and how many had been written before."""
+
+    inserted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stored event: a row of ``aximo.events``. Times are aware."""
+
+    event_id: UUID
+    event_type: str
+    timestamp: datetime
+    customer_id: str
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    execution_id: str | None
+    risk_level: str | None
+    approval_mode: str | None
+    actor: str
+    payload: dict[str, Any]
+    correlation_id: str | None
+    channel_type: str | None
+    error_code: str | None
+    latency_ms: int | None
+    recorded_at: datetime
+    recorded_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TraceStep:
+    """One event of an execution, in order of arrival: a row of ``aximo.execution_trace``."""
+
+    customer_id: str
+    execution_id: str
+    step: int
+    timestamp: datetime
+    since_start: timedelta
+    since_previous: timedelta | None
+    event_type: str
+    actor: str
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    risk_level: str | None
+    approval_mode: str | None
+    correlation_id: str | None
+    channel_type: str | None
+    error_code: str | None
+    latency_ms: int | None
+    payload: dict[str, Any]
+    event_id: UUID
+    answers_event_id: UUID | None
+    recorded_at: datetime
+    recorded_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How an execution stands or ended: a row of ``aximo.executions``."""
+
+    customer_id: str
+    execution_id: str
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    status: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration: timedelta | None
+    last_event_at: datetime
+    events: int
+    actions_prepared: int
+    actions_dispatched: int
+    actions_failed: int
+    approvals_requested: int
+    approvals_granted: int
+    approvals_rejected: int
+    approvals_timed_out: int
+    error_code: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenExecution:
+    """An execution that has not ended: a row of ``aximo.open_executions``."""
+
+    customer_id: str
+    execution_id: str
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    status: str
+    started_at: datetime
+    last_event_at: datetime
+    age: timedelta
+    idle: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """An approval and what became of it: a row of ``aximo.approvals``."""
+
+    customer_id: str
+    execution_id: str
+    approval_id: str | None
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    risk_level: str | None
+    approval_mode: str | None
+    requested_at: datetime
+    requested_by: str
+    decision: str
+    decided_at: datetime | None
+    decided_by: str | None
+    decision_recorded_by: str | None
+    delay: timedelta | None
+    reason: str | None
+    actions_withheld: list[str] | None
+    request_event_id: UUID
+    decision_event_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment as it stands: a row of ``aximo.deployments``."""
+
+    customer_id: str
+    deployment_id: str
+    skill_id: str | None
+    skill_version: str | None
+    status: str
+    status_since: datetime | None
+    status_event_id: UUID | None
+    last_execution_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentVersion:
+    """A period in which a deployment ran one version: a row of ``aximo.deployment_versions``."""
+
+    customer_id: str
+    deployment_id: str
+    skill_id: str
+    skill_version: str
+    began_at: datetime
+    ended_at: datetime | None
+    is_current: bool
+    began_by: str
+    began_with: UUID
+    ended_by: str | None
+    ended_with: UUID | None
+    basis: str

@@ -1,0 +1,718 @@
+"""The store: emit and query over psycopg.
+
+Made from ``async_store.py`` by ``tools/unasync.py``; change that one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
+from psycopg.rows import class_row, tuple_row
+from psycopg_pool import ConnectionPool
+from uuid_utils.compat import uuid7
+
+from aximo_db import _statements as statements
+from aximo_db.errors import AximoError, SequenceError, is_connection_loss, translate
+from aximo_db.events import (
+    Approval,
+    Deployment,
+    DeploymentVersion,
+    EmitSummary,
+    Event,
+    Execution,
+    NewEvent,
+    OpenExecution,
+    Receipt,
+    TraceStep,
+)
+
+__all__ = ["ActionScope", "EventStore", "ExecutionScope"]
+
+T = TypeVar("T")
+AnyConnection = Connection[Any]
+AnyPool = ConnectionPool[Any]
+
+
+class EventStore:
+    """Emits events and asks what became of them.
+
+    Args:
+        source: a connection, a pool, or a libpq connection string; left out: ``AXIMO_DB_URL``, else libpq's own
+            ``PG*`` variables. A connection string makes one connection, on first use, used by one thread at a time:
+            give a pool for more. A connection that is inside a transaction is joined and never committed.
+        customer_id: the customer to work for where an event or a call names none. Not needed for a login that was
+            granted one customer.
+        retry_for: how many seconds to go on trying when the connection is lost (not inside a caller's transaction,
+            and not on a caller's own connection). Every event has an id, so it lands once.
+        prepare: whether statements are prepared on the server. Left out: not on connections the store makes from a
+            connection string, which may lead to PgBouncer; elsewhere as the connection is set up.
+
+    Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
+    the call was written.
+    """
+
+    def __init__(
+        self,
+        source: AnyConnection | AnyPool | str | None = None,
+        *,
+        customer_id: str | None = None,
+        retry_for: float = 30.0,
+        prepare: bool | None = None,
+    ) -> None:
+        self._connection: AnyConnection | None = None
+        self._pool: AnyPool | None = None
+        self._dsn: str | None = None
+        if isinstance(source, Connection):
+            self._connection = source
+        elif isinstance(source, ConnectionPool):
+            self._pool = source
+        elif source is None or isinstance(source, str):
+            self._dsn = statements.default_dsn(source)
+        else:
+            raise TypeError(f"source is a {type(source).__name__}, not a connection, a pool or a connection string")
+        self._customer_id = customer_id
+        self._retry_for = retry_for
+        self._prepare = prepare
+        self._lock = threading.Lock()
+        self._version_checked = False
+
+    def for_customer(self, customer_id: str) -> EventStore:
+        """A store over the same connection or pool that works for a customer. Cheap; close the first one only."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._customer_id = customer_id
+        if self._dsn is not None:
+            other._connection_of = self._own_connection  # type: ignore[method-assign]
+        return other
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection that the store made itself; a caller's connection or pool stays open."""
+        if self._dsn is not None and self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # Writing
+
+    def emit(self, event: object) -> Receipt:
+        """Writes one event.
+
+        Args:
+            event: a :class:`NewEvent`, a mapping, or any object with an event's attributes, such as the events of an
+                agent runtime.
+
+        Returns:
+            The receipt; ``duplicate`` says that the same event had been written before.
+
+        Raises:
+            CustomerError, SequenceError, AttributionError, DuplicateEventError, MalformedEventError: refused; nothing
+                was written.
+            ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
+        """
+        new = NewEvent.of(event)
+        values = statements.emit_values(new, self._customer_id)
+
+        def write(connection: AnyConnection) -> Receipt:
+            cursor = connection.cursor(row_factory=tuple_row)
+            cursor.execute(statements.EMIT, values, prepare=self._prepared)
+            row = cursor.fetchone()
+            assert row is not None  # noqa: S101
+            return Receipt(*row)
+
+        return self._run(write, event=new)
+
+    def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
+        """Writes a batch of events, all or nothing, and returns their receipts in the same order.
+
+        Args:
+            events: as for :meth:`emit`; of one customer or several.
+
+        Raises:
+            The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch.
+        """
+        batch = [NewEvent.of(event) for event in events]
+
+        def write(connection: AnyConnection) -> list[Receipt]:
+            receipts: dict[tuple[str | None, UUID], Receipt] = {}
+            for customer_id, group in statements.by_customer(batch, self._customer_id).items():
+                cursor = connection.cursor(row_factory=tuple_row)
+                document = statements.batch_value(group, customer_id)
+                cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepared)
+                written = [Receipt(*row) for row in cursor.fetchall()]
+                if customer_id is None and len(batch) == len(group):
+                    return written
+                for event, receipt in zip(group, written, strict=True):
+                    receipts.setdefault((customer_id, event.event_id), receipt)
+            return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
+
+        return self._run(write, atomic=True) if batch else []
+
+    def emit_many(self, events: Iterable[object], *, batch_size: int = 500) -> EmitSummary:
+        """Writes any number of events, in batches; each batch is all or nothing.
+
+        Args:
+            events: any iterable, read as it is written; of one customer or several.
+            batch_size: how many events a batch.
+
+        Returns:
+            How many were written, and how many had been written before.
+
+        Raises:
+            The same as :meth:`emit`. Batches before the refused one stay written; sending everything again is safe
+            for events that have an ``event_id``.
+        """
+        inserted = duplicates = 0
+        for batch in _batches(events, batch_size):
+            for receipt in self.emit_batch(batch):
+                if receipt.duplicate:
+                    duplicates += 1
+                else:
+                    inserted += 1
+        return EmitSummary(inserted, duplicates)
+
+    def execution(
+        self,
+        *,
+        deployment_id: str,
+        skill_id: str,
+        skill_version: str,
+        actor: str = "system",
+        customer_id: str | None = None,
+        execution_id: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        risk_level: str | None = None,
+        approval_mode: str | None = None,
+        correlation_id: str | None = None,
+        channel_type: str | None = None,
+    ) -> ExecutionScope:
+        """An execution as a context: triggered on entry, and always ended on exit.
+
+        Leaving the block emits ``execution_completed``; an exception, KeyboardInterrupt included, emits
+        ``execution_failed`` with its ``error_code`` and goes on. Both carry ``latency_ms``, the time inside the block.
+
+        Args:
+            deployment_id, skill_id, skill_version, actor: of every event of the execution.
+            customer_id: whose it is, if not the store's customer.
+            execution_id: a UUIDv7 if left out.
+            payload: of ``execution_triggered``.
+            risk_level, approval_mode, correlation_id, channel_type: of every event of the execution.
+        """
+        common = {
+            "deployment_id": deployment_id,
+            "skill_id": skill_id,
+            "skill_version": skill_version,
+            "actor": actor,
+            "customer_id": customer_id if customer_id is not None else self._customer_id,
+            "execution_id": execution_id if execution_id is not None else str(uuid7()),
+            "risk_level": risk_level,
+            "approval_mode": approval_mode,
+            "correlation_id": correlation_id,
+            "channel_type": channel_type,
+        }
+        return ExecutionScope(self, common, payload or {})
+
+    def close_stale_executions(
+        self, older_than: timedelta, *, customer_id: str | None = None
+    ) -> list[tuple[str, UUID, timedelta]]:
+        """Ends executions whose latest event is at least this old, with ``error_code`` ``orphaned``.
+
+        Args:
+            older_than: the age, from zero on.
+            customer_id: whose, if not the store's customer.
+
+        Returns:
+            For each: its id, the event that ended it, and how long it had been idle.
+        """
+        rows = self._read(statements.CLOSE_STALE, [statements.interval(older_than)], tuple_row, customer_id=customer_id)
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    # Reading
+
+    def trace(self, execution_id: str, *, customer_id: str | None = None) -> list[TraceStep]:
+        """What happened in an execution, in order of arrival; empty if the customer has no such execution."""
+        return self._read(statements.TRACE, [execution_id], class_row(TraceStep), customer_id=customer_id)
+
+    def executions(
+        self,
+        *,
+        customer_id: str | None = None,
+        execution_id: str | None = None,
+        status: str | Sequence[str] | None = None,
+        deployment_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Execution]:
+        """How executions stand or ended, in order of their start.
+
+        Args:
+            customer_id: whose, if not the store's customer.
+            execution_id, deployment_id: only these.
+            status: ``triggered``, ``processing``, ``awaiting_approval``, ``completed`` or ``failed``; one or several.
+            since, until: started from, and before, these moments.
+            as_of: as it was at that moment, by ``timestamp``.
+            known_at: and as far as it had been recorded by then.
+            limit: at most so many.
+        """
+        conditions = {
+            "execution_id": execution_id,
+            "status": status,
+            "deployment_id": deployment_id,
+            "started_at >=": since,
+            "started_at <": until,
+        }
+        order = "started_at, execution_id"
+        return self._select("executions", Execution, conditions, order, limit, customer_id, as_of, known_at)
+
+    def open_executions(
+        self,
+        *,
+        customer_id: str | None = None,
+        deployment_id: str | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[OpenExecution]:
+        """Executions that have not ended, the oldest first. Arguments as :meth:`executions`."""
+        conditions = {"deployment_id": deployment_id}
+        order = "started_at, execution_id"
+        return self._select("open_executions", OpenExecution, conditions, order, limit, customer_id, as_of, known_at)
+
+    def approvals(
+        self,
+        *,
+        customer_id: str | None = None,
+        execution_id: str | None = None,
+        decision: str | Sequence[str] | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Approval]:
+        """Who decided what, in order of the requests.
+
+        Args:
+            decision: ``open``, ``granted``, ``rejected`` or ``timeout``; one or several.
+            customer_id, execution_id, as_of, known_at, limit: as :meth:`executions`.
+        """
+        conditions = {"execution_id": execution_id, "decision": decision}
+        order = "requested_at, request_event_id"
+        return self._select("approvals", Approval, conditions, order, limit, customer_id, as_of, known_at)
+
+    def deployments(
+        self,
+        *,
+        customer_id: str | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> list[Deployment]:
+        """Every deployment with its status and version. Arguments as :meth:`executions`."""
+        return self._select("deployments", Deployment, {}, "deployment_id", None, customer_id, as_of, known_at)
+
+    def deployment_versions(
+        self,
+        deployment_id: str | None = None,
+        *,
+        customer_id: str | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> list[DeploymentVersion]:
+        """Which version ran when, one row a period, in order of deployment and time."""
+        conditions = {"deployment_id": deployment_id}
+        order = "deployment_id, began_at"
+        return self._select(
+            "deployment_versions", DeploymentVersion, conditions, order, None, customer_id, as_of, known_at
+        )
+
+    def iter_events(
+        self,
+        *,
+        customer_id: str | None = None,
+        event_type: str | Sequence[str] | None = None,
+        deployment_id: str | None = None,
+        execution_id: str | None = None,
+        correlation_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: tuple[datetime, UUID] | None = None,
+        page_size: int = 1000,
+    ) -> Iterator[Event]:
+        """Events in order of (timestamp, event_id), read page by page; no transaction stays open in between.
+
+        An event that arrives late, with a timestamp already passed, is not seen by an iteration under way.
+
+        Args:
+            customer_id: whose, if not the store's customer.
+            event_type, deployment_id, execution_id, correlation_id: only these; several types are possible.
+            since, until: with a timestamp from, and before, these moments.
+            after: go on after this (timestamp, event_id), as read from the last event of an earlier iteration.
+            page_size: events a query.
+        """
+        conditions = {
+            "event_type": event_type,
+            "deployment_id": deployment_id,
+            "execution_id": execution_id,
+            "correlation_id": correlation_id,
+            "timestamp >=": since,
+            "timestamp <": until,
+        }
+        while True:
+            query, values = statements.events_page(conditions, after, page_size)
+            page = self._read(query, values, class_row(Event), customer_id=customer_id)
+            for event in page:
+                yield event
+            if len(page) < page_size:
+                return
+            after = (page[-1].timestamp, page[-1].event_id)
+
+    # How it is done
+
+    @property
+    def _prepared(self) -> bool | None:
+        return False if self._prepare is None and self._dsn is not None else self._prepare
+
+    def _select(
+        self,
+        view: str,
+        row: type[T],
+        conditions: Mapping[str, Any],
+        order: str,
+        limit: int | None,
+        customer_id: str | None,
+        as_of: datetime | None,
+        known_at: datetime | None,
+    ) -> list[T]:
+        source = statements.as_of(view, as_of, known_at)
+        query, values = statements.select(source, row, conditions, order, limit)
+        values = [*statements.as_of_values(as_of, known_at), *values]
+        return self._read(query, values, class_row(row), customer_id=customer_id)
+
+    def _read(
+        self, query: str, values: Sequence[Any], row_factory: Callable[[Any], Any], *, customer_id: str | None
+    ) -> list[Any]:
+        customer = customer_id if customer_id is not None else self._customer_id
+
+        def read(connection: AnyConnection) -> list[Any]:
+            cursor = connection.cursor(row_factory=row_factory)
+            if customer is None:
+                cursor.execute(query, values, prepare=self._prepared)
+                return cursor.fetchall()
+            setting = connection.cursor(row_factory=tuple_row)
+            setting.execute(statements.GET_CUSTOMER, prepare=self._prepared)
+            named = (setting.fetchone() or ("",))[0]
+            setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepared)
+            cursor.execute(query, values, prepare=self._prepared)
+            rows = cursor.fetchall()
+            # In a caller's transaction, what it had named is named again.
+            setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepared)
+            return rows
+
+        return self._run(read, atomic=customer is not None)
+
+    def _run(
+        self,
+        work: Callable[[AnyConnection], T],
+        *,
+        atomic: bool = False,
+        event: NewEvent | None = None,
+    ) -> T:
+        """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
+        deadline = time.monotonic() + self._retry_for
+        attempt = 0
+        while True:
+            joined = False
+            try:
+                with self._connection_of() as connection:
+                    joined = connection.info.transaction_status is not TransactionStatus.IDLE
+                    if not self._version_checked:
+                        self._check_versions(connection, joined=joined)
+                    if joined or (connection.autocommit and not atomic):
+                        return work(connection)
+                    with connection.transaction():
+                        return work(connection)
+            except (psycopg.Error, UnicodeEncodeError) as error:
+                malformed = statements.malformed_text(error, event)
+                if malformed is not None:
+                    raise malformed from error
+                if not isinstance(error, psycopg.Error):
+                    raise
+                # A first connection that fails is a wrong address more often than a server away for a moment.
+                may_retry = not joined and self._version_checked and self._connection_is_ours()
+                passing = is_connection_loss(error) or error.sqlstate in ("40001", "40P01")
+                if may_retry and passing and time.monotonic() < deadline:
+                    time.sleep(statements.backoff(attempt))
+                    attempt += 1
+                    continue
+                translated = translate(error, event)
+                if translated is None:
+                    raise
+                raise translated from error
+            except AximoError as error:
+                error.event = error.event or event
+                raise
+
+    def _check_versions(self, connection: AnyConnection, *, joined: bool) -> None:
+        def look() -> None:
+            cursor = connection.cursor(row_factory=tuple_row)
+            cursor.execute(statements.VERSIONS, prepare=False)
+            row = cursor.fetchone()
+            if row is not None:
+                statements.check_versions(*row)
+
+        if joined:
+            look()
+        else:
+            with connection.transaction():
+                look()
+        self._version_checked = True
+
+    def _connection_is_ours(self) -> bool:
+        return self._dsn is not None or self._pool is not None
+
+    @contextmanager
+    def _connection_of(self) -> Iterator[AnyConnection]:
+        if self._pool is not None:
+            with self._pool.connection() as connection:
+                yield connection
+        elif self._dsn is None:
+            assert self._connection is not None  # noqa: S101
+            yield self._connection
+        else:
+            with self._own_connection() as connection:
+                yield connection
+
+    @contextmanager
+    def _own_connection(self) -> Iterator[AnyConnection]:
+        with self._lock:
+            if self._connection is None or self._connection.closed:
+                self._connection = Connection.connect(
+                    self._dsn or "",
+                    autocommit=True,
+                    prepare_threshold=5 if self._prepare else None,
+                    application_name="aximo_db",
+                )
+            yield self._connection
+
+
+def _batches(events: Iterable[object], size: int) -> Iterator[list[object]]:
+    if size < 1:
+        raise ValueError("batch_size is at least 1")
+    iterator = iter(events)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class ExecutionScope:
+    """An execution under way: made by :meth:`EventStore.execution`, used as a context.
+
+    ``execution_processing`` is emitted before the first event that needs it, if it was not emitted before.
+    """
+
+    def __init__(self, store: EventStore, common: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
+        self._store = store
+        self._common = common
+        self._payload = payload
+        self._processing = False
+        self._ended = False
+        self._started = time.monotonic()
+
+    @property
+    def execution_id(self) -> str:
+        """The execution's id."""
+        return str(self._common["execution_id"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``execution_completed`` or ``execution_failed`` was emitted."""
+        return self._ended
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self.emit("execution_triggered", self._payload)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._ended:
+            return
+        if error is None:
+            try:
+                self.complete()
+            except SequenceError as refused:
+                # Something is left open. It ends all the same, and the caller learns why.
+                self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
+                raise
+        else:
+            try:
+                _to_the_end(self.fail(statements.failure_code(error), statements.failure_payload(error)))
+            except AximoError as unwritten:
+                error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
+            except psycopg.Error as unwritten:
+                # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
+                error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
+
+    def emit(self, event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+        """Emits any event of this execution.
+
+        Args:
+            event_type: the type.
+            payload: its payload.
+            **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
+        """
+        return self._store.emit(
+            NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        )
+
+    def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+        """Emits ``execution_processing``."""
+        receipt = self.emit("execution_processing", payload, **fields)
+        self._processing = True
+        return receipt
+
+    def _emit_processed(self, event_type: str, payload: Mapping[str, Any], **fields: Any) -> Receipt:
+        if not self._processing:
+            self.processing()
+        return self.emit(event_type, payload, **fields)
+
+    def action_prepared(self, action_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+        """Emits ``action_prepared``; the payload may carry ``action_id`` and ``approval_id``."""
+        return self._emit_processed("action_prepared", {**(payload or {}), "action_type": action_type}, **fields)
+
+    def action_dispatched(self, action_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+        """Emits ``action_dispatched``, with the same ids as its preparation."""
+        return self._emit_processed("action_dispatched", {**(payload or {}), "action_type": action_type}, **fields)
+
+    def action_failed(
+        self,
+        action_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        error_code: str | None = None,
+        **fields: Any,
+    ) -> Receipt:
+        """Emits ``action_failed``, with the same ids as its preparation."""
+        return self._emit_processed(
+            "action_failed", {**(payload or {}), "action_type": action_type}, error_code=error_code, **fields
+        )
+
+    def action(self, action_type: str, payload: Mapping[str, Any] | None = None) -> ActionScope:
+        """An action as a context: prepared on entry, dispatched on exit, failed on an exception."""
+        return ActionScope(self, action_type, payload or {})
+
+    def approval_requested(
+        self, approval_id: str | None = None, payload: Mapping[str, Any] | None = None, **fields: Any
+    ) -> Receipt:
+        """Emits ``approval_requested``."""
+        return self._emit_processed("approval_requested", _named(approval_id, payload), **fields)
+
+    def approval_granted(
+        self,
+        approval_id: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        actor: str = "operator",
+        **fields: Any,
+    ) -> Receipt:
+        """Emits ``approval_granted`` for the open request with this id, or the one without an id."""
+        return self._emit_processed("approval_granted", _named(approval_id, payload), actor=actor, **fields)
+
+    def approval_rejected(
+        self,
+        approval_id: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        actor: str = "operator",
+        **fields: Any,
+    ) -> Receipt:
+        """Emits ``approval_rejected`` for the open request with this id, or the one without an id."""
+        return self._emit_processed("approval_rejected", _named(approval_id, payload), actor=actor, **fields)
+
+    def approval_timeout(
+        self, approval_id: str | None = None, payload: Mapping[str, Any] | None = None, **fields: Any
+    ) -> Receipt:
+        """Emits ``approval_timeout`` for the open request with this id, or the one without an id."""
+        return self._emit_processed("approval_timeout", _named(approval_id, payload), **fields)
+
+    def complete(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+        """Ends the execution with ``execution_completed`` now."""
+        receipt = self._emit_processed(
+            "execution_completed", payload or {}, **{"latency_ms": self._elapsed_ms(), **fields}
+        )
+        self._ended = True
+        return receipt
+
+    def fail(self, error_code: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+        """Ends the execution with ``execution_failed`` now."""
+        receipt = self.emit(
+            "execution_failed", payload, **{"error_code": error_code, "latency_ms": self._elapsed_ms(), **fields}
+        )
+        self._ended = True
+        return receipt
+
+    def _elapsed_ms(self) -> int:
+        return statements.milliseconds(time.monotonic() - self._started)
+
+
+class ActionScope:
+    """An action under way: made by :meth:`ExecutionScope.action`, used as a context."""
+
+    def __init__(self, execution: ExecutionScope, action_type: str, payload: Mapping[str, Any]) -> None:
+        self._execution = execution
+        self._action_type = action_type
+        self._payload = payload
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._execution.action_prepared(self._action_type, self._payload)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        latency_ms = statements.milliseconds(time.monotonic() - self._started)
+        if error is None:
+            self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms)
+            return
+        try:
+            _to_the_end(
+                self._execution.action_failed(
+                    self._action_type,
+                    {**self._payload, **statements.failure_payload(error)},
+                    error_code=statements.failure_code(error),
+                    latency_ms=latency_ms,
+                )
+            )
+        except (AximoError, psycopg.Error) as unwritten:
+            error.add_note(f"action_failed could not be emitted: {type(unwritten).__name__}")
+
+
+def _to_the_end(work: Receipt) -> Receipt:
+    return work
+
+
+def _named(approval_id: str | None, payload: Mapping[str, Any] | None) -> dict[str, Any]:
+    named = dict(payload or {})
+    if approval_id is not None:
+        named["approval_id"] = approval_id
+    return named

@@ -1,0 +1,18 @@
+"""${message}."""
+
+from __future__ import annotations
+
+from aximo_db.migrate import refuse_downgrade, run_frozen_sql
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    run_frozen_sql(__file__)
+
+
+def downgrade() -> None:
+    refuse_downgrade()

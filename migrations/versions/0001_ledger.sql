@@ -1,0 +1,1917 @@
+-- What the ledger needs of the database it is installed into, said before anything is created.
+do $$
+begin
+    if current_setting('server_version_num')::integer < 150000 then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'this PostgreSQL is too old for the ledger',
+            detail = format('server_version is %s', current_setting('server_version')),
+            hint = 'Install into PostgreSQL 15 or later.';
+    end if;
+    if current_setting('server_encoding') <> 'UTF8' then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the ledger needs a database encoded in UTF8',
+            detail = format('server_encoding is %s', current_setting('server_encoding')),
+            hint = 'create database ... encoding ''UTF8'' template template0';
+    end if;
+    if not has_database_privilege(current_database(), 'create') then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the installing role may not create schemas in this database',
+            detail = format('role %I, database %I', current_user, current_database()),
+            hint = 'Install as the owner of the database.';
+    end if;
+end;
+$$;
+
+-- Group roles. They are shared by all databases of a cluster, so they may exist already, and two installs may run at once.
+-- Who a login is decides what it may do (these roles); which customer it works for is decided by aximo.grant_customer.
+do $$
+declare
+    role_name text;
+    found_role pg_catalog.pg_roles;
+begin
+    foreach role_name in array array[
+        'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
+        'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
+        'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
+        'aximo_reader',     -- may read its customer's events and everything derived from them
+        'aximo_writer',     -- may also emit
+        'aximo_bi',         -- may read metrics
+        'aximo_operator',   -- may read and do the housekeeping
+        'aximo_auditor'     -- may read, and check the proofs
+    ] loop
+        begin
+            execute format('create role %I nologin', role_name);
+        exception
+            when duplicate_object or unique_violation then
+                null;
+        end;
+        select * into strict found_role from pg_catalog.pg_roles where rolname = role_name;
+        if found_role.rolcanlogin or found_role.rolsuper or found_role.rolbypassrls or found_role.rolcreaterole then
+            raise exception using
+                errcode = 'ZXENV',
+                message = 'a role of the ledger''s name exists with rights it must not have',
+                detail = format('role %I can log in, or is superuser, BYPASSRLS or CREATEROLE', role_name),
+                hint = 'Rename or drop that role, then install again.';
+        end if;
+        -- The installing role acts as the owners now and at every upgrade.
+        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
+            and not pg_has_role(current_user, role_name, 'usage') then
+            begin
+                execute format('grant %I to %I', role_name, current_user);
+            exception
+                when insufficient_privilege then
+                    raise exception using
+                        errcode = 'ZXENV',
+                        message = 'the installing role may not act as the ledger''s owner',
+                        detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user);
+            end;
+        end if;
+    end loop;
+end;
+$$;
+
+-- A writer reads what it wrote; operators and auditors read too. A login that must only write gets EXECUTE on the emit functions
+-- and none of these. The owner may call what the ledger offers, so that the installing login can try everything.
+do $$
+declare
+    membership record;
+begin
+    for membership in
+        select *
+        from (
+            values
+            ('aximo_reader', 'aximo_writer'),
+            ('aximo_reader', 'aximo_operator'),
+            ('aximo_reader', 'aximo_auditor'),
+            ('aximo_writer', 'aximo_owner'),
+            ('aximo_operator', 'aximo_owner'),
+            ('aximo_auditor', 'aximo_owner'),
+            ('aximo_bi', 'aximo_owner')
+        ) as wanted (granted, member)
+        where not pg_has_role(wanted.member, wanted.granted, 'usage')
+    loop
+        execute format('grant %I to %I', membership.granted, membership.member);
+    end loop;
+end;
+$$;
+
+create schema if not exists aximo_private;
+alter schema aximo_private owner to aximo_owner;
+comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
+
+create schema aximo;
+alter schema aximo owner to aximo_owner;
+comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
+
+-- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)
+alter default privileges for role aximo_owner revoke execute on functions from public;
+alter default privileges for role aximo_owner revoke usage on types from public;
+alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
+alter default privileges for role aximo_recorder revoke execute on functions from public;
+
+-- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
+grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder;
+
+-- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
+create table aximo_private.customer_grants (
+    role_name text collate "C" not null,
+    customer_id text collate "C" not null
+        constraint customer_id_present check (customer_id <> ''),
+    granted_at timestamptz not null default clock_timestamp(),
+    granted_by text collate "C" not null default session_user,
+    constraint customer_grants_pkey primary key (role_name, customer_id)
+);
+alter table aximo_private.customer_grants owner to aximo_owner;
+alter table aximo_private.customer_grants enable row level security;
+alter table aximo_private.customer_grants force row level security;
+
+-- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
+create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
+for all to aximo_gatekeeper using (true) with check (true);
+create policy owner_reads_the_map on aximo_private.customer_grants
+for select to aximo_owner using (true);
+
+comment on table aximo_private.customer_grants is
+'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
+comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
+comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';
+comment on column aximo_private.customer_grants.granted_at is 'When, by the database''s clock.';
+comment on column aximo_private.customer_grants.granted_by is 'The login that granted it.';
+comment on policy gatekeeper_keeps_the_map on aximo_private.customer_grants is 'Only the access functions run as this role.';
+comment on policy owner_reads_the_map on aximo_private.customer_grants is 'A DBA can see who holds what; changing it goes through the functions.';
+
+-- The one place that decides for whom a session works. Every policy asks it, as (select aximo.current_customer()), once a statement.
+-- STABLE, not IMMUTABLE: a prepared statement must ask again. session_user, not current_user: the latter is the definer's in here.
+create function aximo.current_customer() returns text
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- After a transaction that named a customer the setting reads '', not null.
+    named constant text := nullif(current_setting('aximo.customer_id', true), '');
+    granted text[];
+begin
+    if named is null then
+        -- A login bound to one customer needs to name none.
+        select array_agg(g.customer_id) into granted
+        from (
+            select customer_id
+            from aximo_private.customer_grants
+            where role_name = session_user::text
+            limit 2
+        ) as g;
+        if cardinality(granted) = 1 and granted[1] <> '*' then
+            return granted[1];
+        end if;
+        return null;
+    end if;
+    perform
+    from aximo_private.customer_grants
+    where role_name = session_user::text and customer_id in (named, '*');
+    if found then
+        return named;
+    end if;
+    return null;
+end;
+$$;
+alter function aximo.current_customer() owner to aximo_gatekeeper;
+comment on function aximo.current_customer() is
+'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
+
+create function aximo.grant_customer(role text, customer_id text) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from pg_catalog.pg_roles as r where r.rolname = grant_customer.role) then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no such role',
+            detail = format('role %L', grant_customer.role),
+            hint = 'Create the login first, then grant it a customer.',
+            constraint = 'role_exists';
+    end if;
+    if grant_customer.customer_id is null or grant_customer.customer_id = '' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a grant names a customer',
+            detail = 'customer_id is null or empty',
+            hint = 'Name one customer, or ''*'' for all customers, present and future.',
+            constraint = 'customer_id_present';
+    end if;
+    insert into aximo_private.customer_grants (role_name, customer_id)
+    values (grant_customer.role, grant_customer.customer_id)
+    on conflict do nothing;
+end;
+$$;
+alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
+comment on function aximo.grant_customer(text, text) is
+'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';
+
+create function aximo.revoke_customer(role text, customer_id text) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from aximo_private.customer_grants as g
+    where g.role_name = revoke_customer.role and g.customer_id = revoke_customer.customer_id;
+    if not found then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'that login was not granted that customer',
+            detail = format('role %L, customer_id %L', revoke_customer.role, revoke_customer.customer_id),
+            hint = 'aximo-db doctor lists the grants. A login with * keeps every customer until * is revoked.',
+            constraint = 'grant_exists';
+    end if;
+end;
+$$;
+alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;
+comment on function aximo.revoke_customer(text, text) is
+'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';
+
+-- No hatch: no setting, no trigger depth, no role. Serves row and statement triggers of every append-only table.
+create function aximo_private.refuse_change() returns trigger
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using
+        errcode = 'ZXIMM',
+        message = 'this table is append-only',
+        detail = format('%s on %I.%I', lower(tg_op), tg_table_schema, tg_table_name),
+        hint = 'What was recorded stays. Record a further event that says what changed.',
+        schema = tg_table_schema,
+        table = tg_table_name,
+        constraint = 'append_only';
+end;
+$$;
+alter function aximo_private.refuse_change() owner to aximo_owner;
+comment on function aximo_private.refuse_change() is 'Raises ZXIMM. The guard behind every append-only table.';
+
+-- The row trigger is the one that logical replication fires. The statement trigger speaks up when no row is visible to the
+-- statement, and stops TRUNCATE. ENABLE ALWAYS: session_replication_role = replica switches ordinary triggers off.
+create function aximo_private.make_append_only(target regclass) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format(
+        'create trigger append_only_row before update or delete on %s'
+        ' for each row execute function aximo_private.refuse_change()',
+        target
+    );
+    execute format(
+        'create trigger append_only_statement before update or delete or truncate on %s'
+        ' for each statement execute function aximo_private.refuse_change()',
+        target
+    );
+    execute format('alter table %s enable always trigger append_only_row', target);
+    execute format('alter table %s enable always trigger append_only_statement', target);
+    execute format('comment on trigger append_only_row on %s is %L', target, 'Refuses UPDATE and DELETE of any row (ZXIMM).');
+    execute format(
+        'comment on trigger append_only_statement on %s is %L',
+        target, 'Refuses UPDATE, DELETE and TRUNCATE, rows or no rows (ZXIMM).'
+    );
+end;
+$$;
+alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
+comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table. Used by migrations.';
+
+-- Limits of single columns are domains: their checks are compiled once a session, a table's at every single-row statement.
+-- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
+
+create domain aximo_private.event_type as text collate "C" not null
+    constraint event_type_known check (
+        value in (
+            'execution_triggered', 'execution_processing', 'execution_completed', 'execution_failed',
+            'action_prepared', 'action_dispatched', 'action_failed',
+            'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout',
+            'sla_breached', 'escalation_triggered', 'pressure_invoked', 'deployment_suspended',
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
+            'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+        )
+    );
+comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
+
+-- Blank is what Unicode calls white space, nothing else in it.
+create domain aximo_private.identifier as text collate "C"
+    constraint identifier_length check (char_length(value) between 1 and 255)
+    constraint identifier_not_blank check (
+        btrim(
+            value,
+            U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
+        ) <> ''
+    );
+comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
+
+create domain aximo_private.actor as text collate "C" not null
+    constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
+comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
+
+create domain aximo_private.short_text as text collate "C"
+    constraint short_text_length check (char_length(value) <= 255);
+comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
+
+create domain aximo_private.milliseconds as bigint
+    constraint milliseconds_not_negative check (value >= 0);
+comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
+
+-- The size is that of the text a reader gets. The binary form is looked at first: 1e131071 is 10 bytes of it and 131072 of text.
+create domain aximo_private.payload as jsonb not null
+    constraint payload_is_object check (jsonb_typeof(value) = 'object')
+    constraint payload_size check (
+        pg_column_size(value) <= 2097152 and octet_length(value::text) <= 1048576
+    );
+comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
+
+-- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
+create domain aximo_private.moment as timestamptz not null
+    constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
+comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';
+
+create table aximo.event_types (
+    event_type aximo_private.event_type,
+    category text collate "C" not null
+        constraint category_known check (category in ('execution', 'action', 'approval', 'governance', 'lifecycle')),
+    meaning text not null,
+    constraint event_types_pkey primary key (event_type)
+);
+alter table aximo.event_types owner to aximo_owner;
+
+insert into aximo.event_types (event_type, category, meaning) values
+('execution_triggered', 'execution', 'An input reached a deployment and an execution began.'),
+('execution_processing', 'execution', 'The skill is working on it.'),
+('execution_completed', 'execution', 'The execution ended well. Exactly one end an execution.'),
+('execution_failed', 'execution', 'The execution ended with an error. Exactly one end an execution.'),
+('action_prepared', 'action', 'The skill wants to do something in the world outside.'),
+('action_dispatched', 'action', 'It was done.'),
+('action_failed', 'action', 'It was tried, or given up, and not done.'),
+('approval_requested', 'approval', 'Somebody is asked to allow an action.'),
+('approval_granted', 'approval', 'It was allowed.'),
+('approval_rejected', 'approval', 'It was forbidden.'),
+('approval_timeout', 'approval', 'Nobody answered in time.'),
+('sla_breached', 'governance', 'A service level was missed.'),
+('escalation_triggered', 'governance', 'A matter was handed upwards.'),
+('pressure_invoked', 'governance', 'The control plane pressed for an answer.'),
+('deployment_suspended', 'governance', 'The deployment was stopped for the time being.'),
+('deployment_created', 'lifecycle', 'A skill was installed for the customer.'),
+('deployment_configured', 'lifecycle', 'Its configuration was validated.'),
+('deployment_activated', 'lifecycle', 'It accepts inputs, for the first time or again.'),
+('deployment_updated', 'lifecycle', 'Its configuration changed.'),
+('deployment_terminated', 'lifecycle', 'It was removed for good.'),
+('version_upgraded', 'lifecycle', 'It runs a newer skill version from here on: the event''s skill_version.'),
+('version_rolled_back', 'lifecycle', 'It runs an older skill version from here on: the event''s skill_version.');
+
+select aximo_private.make_append_only('aximo.event_types');
+
+comment on table aximo.event_types is 'The 22 event types (event model v1.0, section 3) and their categories. The same for every customer.';
+comment on column aximo.event_types.event_type is 'The type''s name, as events carry it.';
+comment on column aximo.event_types.category is 'execution, action, approval, governance or lifecycle.';
+comment on column aximo.event_types.meaning is 'What has happened when such an event is written.';
+
+-- Every event of every customer. Nobody reads this table directly: aximo.events is what one may see of it.
+create sequence aximo_private.events_position as bigint;
+alter sequence aximo_private.events_position owner to aximo_owner;
+comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
+
+create table aximo_private.events (
+    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
+    position bigint not null
+        default case when pg_current_xact_id() is not null then nextval('aximo_private.events_position') end,
+    "timestamp" aximo_private.moment default clock_timestamp(),
+    recorded_at timestamptz not null default clock_timestamp(),
+    latency_ms aximo_private.milliseconds,
+    event_id uuid not null default gen_random_uuid(),
+    answers uuid,
+    event_type aximo_private.event_type,
+    customer_id aximo_private.identifier not null,
+    deployment_id aximo_private.identifier not null,
+    skill_id aximo_private.identifier not null,
+    skill_version aximo_private.identifier not null,
+    execution_id aximo_private.identifier,
+    actor aximo_private.actor,
+    risk_level aximo_private.short_text,
+    approval_mode aximo_private.short_text,
+    correlation_id aximo_private.short_text,
+    channel_type aximo_private.short_text,
+    error_code aximo_private.short_text,
+    recorded_by text collate "C" not null default session_user,
+    payload aximo_private.payload default '{}',
+    constraint events_pkey primary key (customer_id, event_id),
+    -- Kept short: a table's checks are read and compiled anew for every single-row statement.
+    constraint execution_id_present check (execution_id is not null or event_type !~ '^(action|approval|execution)_')
+);
+alter table aximo_private.events owner to aximo_owner;
+
+-- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
+-- An execution starts once and ends once, whoever races whom.
+create unique index events_start_and_end on aximo_private.events (customer_id, execution_id, (event_type = 'execution_triggered'))
+where event_type in ('execution_triggered', 'execution_completed', 'execution_failed');
+-- An approval is answered once.
+create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
+create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
+create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
+create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp", event_id);
+create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id) where correlation_id is not null;
+-- Few rows: what deployments and their versions are derived from.
+create index events_by_lifecycle on aximo_private.events (customer_id, deployment_id, event_type)
+where event_type ~ '^(deployment|version)_';
+
+alter table aximo_private.events enable row level security;
+alter table aximo_private.events force row level security;
+-- The view aximo.events and what is built on it read as the owner.
+create policy owner_reads_own_customer on aximo_private.events
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+-- The emit functions run as the recorder. They have asked aximo.current_customer() once, and hold what it said in the setting:
+-- asking again in every look-up of an emit would cost more than the insert.
+create policy recorder_reads_own_customer on aximo_private.events
+for select to aximo_recorder using (customer_id = current_setting('aximo.customer_id', true));
+create policy recorder_writes_own_customer on aximo_private.events
+for insert to aximo_recorder with check (customer_id = current_setting('aximo.customer_id', true));
+
+select aximo_private.make_append_only('aximo_private.events');
+
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.events
+    alter position set statistics 0,
+    alter "timestamp" set statistics 0,
+    alter recorded_at set statistics 0,
+    alter latency_ms set statistics 0,
+    alter event_id set statistics 0,
+    alter answers set statistics 0,
+    alter event_type set statistics 0,
+    alter customer_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter execution_id set statistics 0,
+    alter actor set statistics 0,
+    alter risk_level set statistics 0,
+    alter approval_mode set statistics 0,
+    alter correlation_id set statistics 0,
+    alter channel_type set statistics 0,
+    alter error_code set statistics 0,
+    alter recorded_by set statistics 0,
+    alter payload set statistics 0;
+
+comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
+comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
+comment on column aximo_private.events."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo_private.events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
+comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
+comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
+comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
+comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
+comment on column aximo_private.events.customer_id is 'Whose event it is.';
+comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
+comment on column aximo_private.events.skill_id is 'The skill it runs.';
+comment on column aximo_private.events.skill_version is 'The version of the skill.';
+comment on column aximo_private.events.execution_id is 'The execution; null only for governance and lifecycle events.';
+comment on column aximo_private.events.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
+comment on column aximo_private.events.risk_level is 'The risk, in the platform''s own vocabulary.';
+comment on column aximo_private.events.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
+comment on column aximo_private.events.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo_private.events.channel_type is 'The channel it came through, if any.';
+comment on column aximo_private.events.error_code is 'The error, if any.';
+comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
+comment on column aximo_private.events.payload is 'The rest, a JSON object.';
+comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy recorder_reads_own_customer on aximo_private.events is 'The emit functions look only at the session''s customer.';
+comment on policy recorder_writes_own_customer on aximo_private.events is 'The emit functions write only for the session''s customer.';
+comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
+comment on index aximo_private.events_answer is 'An approval is answered once.';
+comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
+comment on index aximo_private.events_by_time is 'Newest first, and paging.';
+comment on index aximo_private.events_by_deployment is 'A deployment''s events in time.';
+comment on index aximo_private.events_by_correlation is 'Events that belong together.';
+comment on index aximo_private.events_by_lifecycle is 'Deployments and their versions.';
+
+create view aximo.events with (security_barrier = true) as
+select
+    event_id,
+    event_type::text as event_type,
+    "timestamp"::timestamptz as "timestamp",
+    customer_id::text as customer_id,
+    deployment_id::text as deployment_id,
+    skill_id::text as skill_id,
+    skill_version::text as skill_version,
+    execution_id::text as execution_id,
+    risk_level::text as risk_level,
+    approval_mode::text as approval_mode,
+    actor::text as actor,
+    payload::jsonb as payload,
+    correlation_id::text as correlation_id,
+    channel_type::text as channel_type,
+    error_code::text as error_code,
+    latency_ms::bigint as latency_ms,
+    recorded_at,
+    recorded_by
+from aximo_private.events;
+alter view aximo.events owner to aximo_owner;
+
+comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
+comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
+comment on column aximo.events.event_type is 'What happened: one of aximo.event_types.';
+comment on column aximo.events."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo.events.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.events.deployment_id is 'The deployment concerned.';
+comment on column aximo.events.skill_id is 'The skill it runs.';
+comment on column aximo.events.skill_version is 'The version of the skill.';
+comment on column aximo.events.execution_id is 'The execution; null only for governance and lifecycle events.';
+comment on column aximo.events.risk_level is 'The risk, in the platform''s own vocabulary.';
+comment on column aximo.events.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
+comment on column aximo.events.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
+comment on column aximo.events.payload is 'The rest, a JSON object.';
+comment on column aximo.events.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo.events.channel_type is 'The channel it came through, if any.';
+comment on column aximo.events.error_code is 'The error, if any.';
+comment on column aximo.events.latency_ms is 'A latency the client measured, in milliseconds.';
+comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
+comment on column aximo.events.recorded_by is 'The login that wrote it.';
+
+create type aximo.receipt as (
+    event_id uuid,
+    recorded_at timestamptz,
+    duplicate boolean
+);
+alter type aximo.receipt owner to aximo_owner;
+comment on type aximo.receipt is 'What an emitter gets back for an event: its id, when it was recorded, and whether it had been recorded before.';
+comment on column aximo.receipt.event_id is 'The event''s id.';
+comment on column aximo.receipt.recorded_at is 'When it was recorded, by the database''s clock: the first time, if it was sent again.';
+comment on column aximo.receipt.duplicate is 'True if the same event had been recorded before; nothing was written now.';
+
+-- Makes the customer named in a call the session's customer, for that call, or finds out whose the session is.
+create function aximo_private.enter_customer(customer_id text) returns text
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer text;
+begin
+    if coalesce(current_setting('aximo.customer_id', true), '') = '' and enter_customer.customer_id <> '' then
+        perform set_config('aximo.customer_id', enter_customer.customer_id, true);
+    end if;
+    customer := aximo.current_customer();
+    if customer is null or customer <> enter_customer.customer_id then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format(
+                'login %L, customer of the event %L, customer of the session %L',
+                session_user, enter_customer.customer_id, current_setting('aximo.customer_id', true)
+            ),
+            hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
+            constraint = 'customer_granted';
+    end if;
+    if enter_customer.customer_id is null then
+        perform set_config('aximo.customer_id', customer, true);
+    end if;
+    return customer;
+end;
+$$;
+alter function aximo_private.enter_customer(text) owner to aximo_recorder;
+comment on function aximo_private.enter_customer(text) is
+'The customer that a call writes for: the one it names, else the session''s. Sets aximo.customer_id, transaction-local, if it was not set. ZXCUS: not granted, not named, or another than the session''s.';
+
+create function aximo_private.event_fields() returns text []
+language sql immutable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select array[
+        'event_id', 'event_type', 'timestamp', 'customer_id', 'deployment_id', 'skill_id', 'skill_version', 'execution_id',
+        'risk_level', 'approval_mode', 'actor', 'payload', 'correlation_id', 'channel_type', 'error_code', 'latency_ms'
+    ]
+$$;
+alter function aximo_private.event_fields() owner to aximo_recorder;
+comment on function aximo_private.event_fields() is 'The fields a client may set.';
+
+-- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
+create function aximo_private.refuse_malformed(event jsonb, place bigint default null) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    where_it_is constant text := coalesce(' (event ' || place || ' of the batch)', '');
+    field record;
+    unknown_fields text;
+    problem text;
+    problem_rule text;
+begin
+    if event is null or jsonb_typeof(event) <> 'object' then
+        problem := 'an event is a JSON object' || where_it_is;
+        problem_rule := 'event_is_object';
+    end if;
+
+    if problem is null then
+        select string_agg(quote_ident(k.key), ', ' order by k.key) into unknown_fields
+        from jsonb_object_keys(event - aximo_private.event_fields()) as k (key);
+        if unknown_fields is not null then
+            problem := format('unknown fields: %s%s', unknown_fields, where_it_is);
+            problem_rule := 'fields_known';
+        end if;
+    end if;
+
+    if problem is null then
+        for field in
+            select f.name, f.json_type, f.domain
+            from (
+                values
+                ('event_type', 'string', 'aximo_private.event_type'),
+                ('customer_id', 'string', 'aximo_private.identifier'),
+                ('deployment_id', 'string', 'aximo_private.identifier'),
+                ('skill_id', 'string', 'aximo_private.identifier'),
+                ('skill_version', 'string', 'aximo_private.identifier'),
+                ('execution_id', 'string', 'aximo_private.identifier'),
+                ('actor', 'string', 'aximo_private.actor'),
+                ('timestamp', 'string', 'aximo_private.moment'),
+                ('event_id', 'string', 'uuid'),
+                ('risk_level', 'string', 'aximo_private.short_text'),
+                ('approval_mode', 'string', 'aximo_private.short_text'),
+                ('correlation_id', 'string', 'aximo_private.short_text'),
+                ('channel_type', 'string', 'aximo_private.short_text'),
+                ('error_code', 'string', 'aximo_private.short_text'),
+                ('latency_ms', 'number', 'aximo_private.milliseconds'),
+                ('payload', 'object', 'aximo_private.payload')
+            ) as f (name, json_type, domain)
+        loop
+            if coalesce(jsonb_typeof(event -> field.name), 'null') = 'null' then
+                if field.name in ('event_type', 'deployment_id', 'skill_id', 'skill_version', 'actor')
+                    or field.name = 'execution_id' and event ->> 'event_type' ~ '^(execution|action|approval)_' then
+                    problem := format('%s is missing%s', field.name, where_it_is);
+                    problem_rule := field.name || '_present';
+                end if;
+            elsif jsonb_typeof(event -> field.name) <> field.json_type then
+                problem := format('%s is a JSON %s%s', field.name, jsonb_typeof(event -> field.name), where_it_is);
+                problem_rule := format('%s_is_%s', field.name, field.json_type);
+            else
+                begin
+                    if field.name = 'timestamp' and event ->> field.name not like '____-__-__%' then
+                        raise exception using errcode = 'invalid_datetime_format', constraint = 'timestamp_is_iso_8601';
+                    end if;
+                    execute format('select ($1::text)::%s', field.domain) using event ->> field.name;
+                    if field.name = 'timestamp' and (event ->> field.name)::timestamptz > clock_timestamp() + interval '1 day' then
+                        raise exception using errcode = 'check_violation', constraint = 'timestamp_not_ahead';
+                    end if;
+                exception
+                    when integrity_constraint_violation or data_exception then
+                        get stacked diagnostics problem_rule = constraint_name;
+                        problem_rule := coalesce(nullif(problem_rule, ''), field.name || '_well_formed');
+                        problem := format('%s: %s%s', field.name, problem_rule, where_it_is);
+                end;
+            end if;
+            exit when problem is not null;
+        end loop;
+    end if;
+
+    if problem is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed event',
+            detail = problem,
+            hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+            constraint = problem_rule;
+    end if;
+end;
+$$;
+alter function aximo_private.refuse_malformed(jsonb, bigint) owner to aximo_recorder;
+comment on function aximo_private.refuse_malformed(jsonb, bigint) is
+'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
+
+-- The rules of an execution's life (spec, section 3), for events just inserted: raises ZXSEQ or ZXATT at the first one that breaks
+-- a rule. The only place that refuses for a flow rule. Each event is judged against what was there before it, in order of arrival.
+create function aximo_private.check_flow(customer text, written uuid[]) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    breach record;
+begin
+    with
+    fresh as materialized (
+        select distinct w.event_id, e.execution_id
+        from unnest(check_flow.written) as w (event_id)
+        inner join aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
+        where e.execution_id is not null
+    ),
+    life as (
+        select
+            e.execution_id,
+            e.event_id,
+            e.event_type,
+            e.position,
+            e.answers,
+            e.deployment_id,
+            e.skill_id,
+            e.skill_version,
+            e.event_id in (select f.event_id from fresh as f) as is_fresh,
+            starts_with(e.event_type, 'execution_') as is_execution,
+            starts_with(e.event_type, 'action_') as is_action,
+            starts_with(e.event_type, 'approval_') as is_approval,
+            e.event_type = 'execution_triggered' as is_start,
+            e.event_type in ('execution_completed', 'execution_failed') as is_end,
+            e.event_type = 'approval_requested' as is_request,
+            e.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') as is_answer,
+            e.event_type in ('approval_rejected', 'approval_timeout') as is_denial,
+            e.payload ->> 'approval_id' as approval_id,
+            e.payload ->> 'action_id' as action_id,
+            e.payload ->> 'action_type' as action_type
+        from (select distinct f.execution_id from fresh as f) as x
+        inner join aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
+    ),
+    -- What was there before each event. Events of others that arrived meanwhile count as before.
+    state as materialized (
+        select
+            l.*,
+            count(*) filter (where l.is_start) over earlier as starts,
+            count(*) filter (where l.event_type = 'execution_processing') over earlier as processings,
+            count(*) filter (where l.is_end) over earlier as ends,
+            count(*) filter (where l.is_request) over earlier
+            - count(*) filter (where l.is_answer) over earlier as open_approvals,
+            count(*) filter (where l.is_request and l.approval_id is null) over earlier
+            - count(*) filter (where l.is_answer and l.approval_id is null) over earlier as open_unnamed,
+            count(*) filter (where l.is_request) over earlier_of_approval
+            - count(*) filter (where l.is_answer) over earlier_of_approval as open_same,
+            count(*) filter (where l.is_denial) over earlier as denials,
+            count(*) filter (where l.is_denial) over earlier_of_approval as denials_same,
+            count(*) filter (where l.is_denial) over (partition by l.execution_id) as denials_ever,
+            count(*) filter (where l.is_denial) over (partition by l.execution_id, l.approval_id) as denials_ever_same,
+            first_value(l.deployment_id) over earlier as first_deployment_id,
+            first_value(l.skill_id) over earlier as first_skill_id,
+            first_value(l.skill_version) over earlier as first_skill_version
+        from life as l
+        window
+            earlier as (
+                partition by l.execution_id order by l.is_fresh, l.position
+                rows between unbounded preceding and 1 preceding
+            ),
+            earlier_of_approval as (
+                partition by l.execution_id, l.approval_id order by l.is_fresh, l.position
+                rows between unbounded preceding and 1 preceding
+            )
+    ),
+    -- Executions with an action that was prepared, can still be dispatched, and was neither dispatched nor failed.
+    unresolved as (
+        select g.execution_id
+        from (
+            select
+                s.execution_id,
+                s.action_id,
+                count(*) filter (
+                    where s.event_type = 'action_prepared'
+                    and case when s.approval_id is null then s.denials_ever else s.denials_ever_same end = 0
+                ) as prepared,
+                count(*) filter (where s.event_type <> 'action_prepared') as resolved
+            from state as s
+            where s.is_action and s.ends = 0
+            group by s.execution_id, s.action_id, case when s.action_id is null then s.action_type end
+        ) as g
+        where g.prepared > g.resolved and (g.action_id is null or g.resolved = 0)
+    ),
+    judged as (
+        select
+            s.*,
+            case
+                when s.is_start and (s.starts > 0 or s.first_deployment_id is not null) then 'triggered_first'
+                when not s.is_start and s.starts = 0 then 'triggered_first'
+                when s.deployment_id <> s.first_deployment_id or s.skill_id <> s.first_skill_id
+                    or s.skill_version <> s.first_skill_version then 'same_attribution'
+                when s.ends > 0 and s.is_end then 'ends_once'
+                when s.ends > 0 and (s.is_execution or s.is_action or s.is_approval) then 'nothing_after_end'
+                when s.processings = 0 and (s.is_action or s.is_approval or s.event_type = 'execution_completed') then 'processing_first'
+                when s.is_request and s.open_same > 0 then 'approval_already_open'
+                when s.is_request and s.open_approvals > 0 and (s.approval_id is null or s.open_unnamed > 0)
+                    then 'open_approvals_are_named'
+                when s.is_answer and s.open_same <= 0 then 'answers_open_approval'
+                when s.event_type = 'action_dispatched' and (
+                    case when s.approval_id is null then s.open_approvals else s.open_same end
+                ) > 0 then 'dispatch_waits_for_approval'
+                when s.event_type = 'action_dispatched' and (
+                    case when s.approval_id is null then s.denials else s.denials_same end
+                ) > 0 then 'no_dispatch_after_denial'
+                when s.event_type = 'execution_completed' and s.open_approvals > 0 then 'completes_without_open_approval'
+                when s.event_type = 'execution_completed' and s.execution_id in (select u.execution_id from unresolved as u)
+                    then 'completes_with_actions_resolved'
+            end as rule
+        from state as s
+        where s.is_fresh
+    )
+    select j.rule, j.event_id, j.event_type, j.execution_id, j.approval_id
+    into breach
+    from judged as j
+    where j.rule is not null
+    order by j.position
+    limit 1;
+
+    if found then
+        raise exception using
+            errcode = case when breach.rule = 'same_attribution' then 'ZXATT' else 'ZXSEQ' end,
+            message = case
+                when breach.rule = 'same_attribution' then 'an execution keeps its deployment, skill and version'
+                else 'this event does not fit the life of its execution'
+            end,
+            detail = format(
+                'rule %s; event %s, %s, execution %L%s',
+                breach.rule, breach.event_id, breach.event_type, breach.execution_id,
+                coalesce(', approval ' || quote_literal(breach.approval_id), '')
+            ),
+            hint = case breach.rule
+                when 'triggered_first' then 'Emit execution_triggered first, once an execution.'
+                when 'same_attribution' then 'Start a new execution for another deployment, skill or version.'
+                when 'ends_once' then 'The execution has ended; another worker may have ended it.'
+                when 'nothing_after_end' then 'The execution has ended. Governance events are still accepted.'
+                when 'processing_first' then 'Emit execution_processing before actions, approvals and completion.'
+                when 'approval_already_open' then 'Wait for the answer, or ask for another approval under an approval_id of its own.'
+                when 'open_approvals_are_named' then 'Give every approval an approval_id if several are open at a time.'
+                when 'answers_open_approval' then 'Answer with the approval_id of the request, once.'
+                when 'dispatch_waits_for_approval' then 'Wait for the approval''s answer.'
+                when 'no_dispatch_after_denial' then 'Emit action_failed instead, or ask again under another approval_id.'
+                when 'completes_without_open_approval' then 'Emit the approval''s answer, or approval_timeout, before completing.'
+                when 'completes_with_actions_resolved' then 'Emit action_dispatched or action_failed for every prepared action.'
+            end,
+            constraint = breach.rule;
+    end if;
+end;
+$$;
+alter function aximo_private.check_flow(text, uuid[]) owner to aximo_recorder;
+comment on function aximo_private.check_flow(text, uuid[]) is
+'Judges events just written by the rules of an execution''s life. ZXSEQ or ZXATT, with the rule in the constraint field.';
+
+-- An insert met a unique index and wrote nothing. Either the event is there already, or something else took its place.
+create function aximo_private.settle_conflict(
+    event_id uuid,
+    event_type text,
+    "timestamp" timestamptz,
+    customer_id text,
+    deployment_id text,
+    skill_id text,
+    skill_version text,
+    execution_id text,
+    risk_level text,
+    approval_mode text,
+    actor text,
+    payload jsonb,
+    correlation_id text,
+    channel_type text,
+    error_code text,
+    latency_ms bigint
+) returns aximo.receipt
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stored aximo_private.events;
+    differing text;
+begin
+    select e.* into stored
+    from aximo_private.events as e
+    where e.customer_id = settle_conflict.customer_id and e.event_id = settle_conflict.event_id;
+
+    if not found then
+        raise exception using
+            errcode = 'ZXSEQ',
+            message = 'this event does not fit the life of its execution',
+            detail = format('%s, execution %L: another one took its place', settle_conflict.event_type, settle_conflict.execution_id),
+            hint = 'An execution starts once and ends once, and an approval is answered once; another worker was there first.',
+            constraint = case
+                when settle_conflict.event_type = 'execution_triggered' then 'triggered_first'
+                when starts_with(settle_conflict.event_type, 'approval_') then 'answers_open_approval'
+                else 'ends_once'
+            end;
+    end if;
+
+    -- A moment that was left out was made up here the first time, so it is no difference.
+    differing := concat_ws(
+        ', ',
+        case when stored.event_type <> settle_conflict.event_type then 'event_type' end,
+        case when stored."timestamp" <> settle_conflict."timestamp" then 'timestamp' end,
+        case when stored.deployment_id <> settle_conflict.deployment_id then 'deployment_id' end,
+        case when stored.skill_id <> settle_conflict.skill_id then 'skill_id' end,
+        case when stored.skill_version <> settle_conflict.skill_version then 'skill_version' end,
+        case when stored.execution_id is distinct from settle_conflict.execution_id then 'execution_id' end,
+        case when stored.risk_level is distinct from settle_conflict.risk_level then 'risk_level' end,
+        case when stored.approval_mode is distinct from settle_conflict.approval_mode then 'approval_mode' end,
+        case when stored.actor <> settle_conflict.actor then 'actor' end,
+        case when stored.payload <> settle_conflict.payload then 'payload' end,
+        case when stored.correlation_id is distinct from settle_conflict.correlation_id then 'correlation_id' end,
+        case when stored.channel_type is distinct from settle_conflict.channel_type then 'channel_type' end,
+        case when stored.error_code is distinct from settle_conflict.error_code then 'error_code' end,
+        case when stored.latency_ms is distinct from settle_conflict.latency_ms then 'latency_ms' end
+    );
+    if differing <> '' then
+        raise exception using
+            errcode = 'ZXDUP',
+            message = 'this event_id was used for another event',
+            detail = format('event %s differs in: %s', settle_conflict.event_id, differing),
+            hint = 'Send an event again with the same content, or a new event with a new event_id.',
+            constraint = 'event_id_names_one_event';
+    end if;
+    return row(stored.event_id, stored.recorded_at, true)::aximo.receipt;
+end;
+$$;
+alter function aximo_private.settle_conflict(
+    uuid, text, timestamptz, text, text, text, text, text, text, text, text, jsonb, text, text, text, bigint
+) owner to aximo_recorder;
+comment on function aximo_private.settle_conflict(
+    uuid, text, timestamptz, text, text, text, text, text, text, text, text, jsonb, text, text, text, bigint
+) is
+'For an event that a unique index kept out: its first receipt if it is there with the same content, else ZXDUP or ZXSEQ.';
+
+-- Of one approval at most one request is open at a time, so an answer can only be to the last one.
+-- If that one was answered already, the unique index on answers keeps the second answer out.
+create function aximo_private.request_answered(customer text, execution text, approval text) returns uuid
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select e.event_id
+        from aximo_private.events as e
+        where e.customer_id = request_answered.customer and e.execution_id = request_answered.execution
+            and e.event_type = 'approval_requested'
+            and e.payload ->> 'approval_id' is not distinct from request_answered.approval
+        order by e.position desc
+        limit 1
+    );
+end;
+$$;
+alter function aximo_private.request_answered(text, text, text) owner to aximo_recorder;
+comment on function aximo_private.request_answered(text, text, text) is
+'The event_id of the request that an answer with this approval_id (null: without one) is to; null if there is none.';
+
+-- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md.
+create function aximo.emit_event(
+    event_type text,
+    deployment_id text,
+    skill_id text,
+    skill_version text,
+    actor text,
+    customer_id text default null,
+    execution_id text default null,
+    payload jsonb default '{}',
+    "timestamp" timestamptz default null,
+    risk_level text default null,
+    approval_mode text default null,
+    correlation_id text default null,
+    channel_type text default null,
+    error_code text default null,
+    latency_ms bigint default null,
+    event_id uuid default null
+) returns aximo.receipt
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entered constant text := current_setting('aximo.customer_id', true);
+    customer constant text := aximo_private.enter_customer(emit_event.customer_id);
+    moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
+    content constant jsonb := coalesce(emit_event.payload, '{}');
+    id constant uuid := coalesce(emit_event.event_id, gen_random_uuid());
+    receipt aximo.receipt;
+    fits boolean;
+begin
+    -- What is certainly well formed goes on. What may not be is asked of the domains, which know; the insert asks them in any case.
+    if (
+        octet_length(
+            customer || emit_event.deployment_id || emit_event.skill_id || emit_event.skill_version
+            || coalesce(emit_event.execution_id, '')
+        ) <= 255
+        and least(
+            customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
+        ) collate "C" >= '!'
+        and greatest(
+            customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
+        ) collate "C" < U&'\007F'
+        and emit_event.actor in ('system', 'founder', 'operator', 'external_user')
+        and octet_length(
+            concat(
+                emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type,
+                emit_event.error_code
+            )
+        ) <= 255
+        and (emit_event.latency_ms is null or emit_event.latency_ms >= 0)
+        and jsonb_typeof(content) = 'object' and octet_length(content::text) <= 1048576
+        and moment between '2000-01-01 00:00:00+00' and clock_timestamp()
+        and (
+            emit_event.execution_id is not null and emit_event.event_type in (
+                'execution_triggered', 'execution_processing', 'action_prepared', 'action_dispatched', 'action_failed',
+                'execution_completed', 'execution_failed'
+            )
+        )
+    ) is not true then
+        perform aximo_private.refuse_malformed(
+            jsonb_build_object(
+                'event_type', emit_event.event_type, 'customer_id', customer, 'deployment_id', emit_event.deployment_id,
+                'skill_id', emit_event.skill_id, 'skill_version', emit_event.skill_version, 'execution_id', emit_event.execution_id,
+                'actor', emit_event.actor, 'timestamp', to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'risk_level', emit_event.risk_level, 'approval_mode', emit_event.approval_mode,
+                'correlation_id', emit_event.correlation_id, 'channel_type', emit_event.channel_type,
+                'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms, 'payload', content
+            )
+        );
+    end if;
+
+    insert into aximo_private.events (
+        event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
+        correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
+    ) values (
+        emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
+        emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
+        emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, content,
+        case
+            when emit_event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
+                aximo_private.request_answered(customer, emit_event.execution_id, content ->> 'approval_id')
+        end
+    )
+    on conflict do nothing
+    returning event_id, recorded_at, false into receipt;
+
+    if not found then
+        receipt := aximo_private.settle_conflict(
+            id, emit_event.event_type, emit_event."timestamp", customer, emit_event.deployment_id, emit_event.skill_id,
+            emit_event.skill_version, emit_event.execution_id, emit_event.risk_level, emit_event.approval_mode, emit_event.actor,
+            content, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, emit_event.latency_ms
+        );
+    elsif emit_event.execution_id is not null and emit_event.event_type <> 'execution_triggered' then
+        -- (A trigger that its unique index let in is the first one, and nothing else was accepted before it.)
+        -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
+        -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
+        select
+            count(*) filter (
+                where e.event_type = 'execution_triggered' and e.deployment_id = emit_event.deployment_id
+                and e.skill_id = emit_event.skill_id and e.skill_version = emit_event.skill_version
+            ) = 1
+            and count(*) filter (where e.event_type = 'execution_processing')
+            >= case when emit_event.event_type in ('execution_processing', 'execution_failed') then 0 else 1 end
+            and count(*) filter (
+                where e.event_type in ('execution_completed', 'execution_failed', 'approval_requested') and e.event_id <> id
+            ) = 0
+            and emit_event.event_type !~ '^approval_'
+        into fits
+        from aximo_private.events as e
+        where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type >= 'approval_';
+        if fits and emit_event.event_type = 'execution_completed' then
+            fits := not exists (
+                select from aximo_private.events as e
+                where e.customer_id = customer and e.execution_id = emit_event.execution_id
+                    and e.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
+                group by e.payload ->> 'action_id', e.payload ->> 'action_type'
+                having count(*) filter (where e.event_type = 'action_prepared')
+                    > count(*) filter (where e.event_type <> 'action_prepared')
+            );
+        end if;
+        if not fits then
+            perform aximo_private.check_flow(customer, array[id]);
+        end if;
+    end if;
+
+    if coalesce(entered, '') = '' then
+        perform set_config('aximo.customer_id', '', true);
+    end if;
+    return receipt;
+end;
+$$;
+alter function aximo.emit_event(
+    text, text, text, text, text, text, text, jsonb, timestamptz, text, text, text, text, text, bigint, uuid
+) owner to aximo_recorder;
+comment on function aximo.emit_event(
+    text, text, text, text, text, text, text, jsonb, timestamptz, text, text, text, text, text, bigint, uuid
+) is
+'Writes one event and returns its receipt. The customer is the one named, else the session''s. The same event_id with the same content again returns the first receipt with duplicate = true. ZXCUS: not your customer; ZXARG: malformed; ZXSEQ, ZXATT: against the life of the execution; ZXDUP: event_id used for other content.';
+
+-- A batch, all or nothing, in the order of the array, judged set-wise.
+create function aximo.emit_events(events jsonb, customer_id text default null) returns setof aximo.receipt
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- A timestamp without an offset is UTC, and dates are read one way only, whatever the session prefers.
+set timezone = 'UTC' set datestyle = 'ISO, YMD'
+as $$
+#variable_conflict use_column
+declare
+    entered constant text := current_setting('aximo.customer_id', true);
+    customer text;
+    ids uuid [];
+    recorded timestamptz [];
+    written uuid [];
+    malformed bigint;
+    foreign_customer text;
+    place bigint;
+    receipt aximo.receipt;
+begin
+    if events is null or jsonb_typeof(events) <> 'array' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a batch is a JSON array of events',
+            detail = format('it is: %s', coalesce(jsonb_typeof(events), 'null')),
+            hint = 'Wrap a single event in an array, or call aximo.emit_event.',
+            constraint = 'batch_is_array';
+    end if;
+    if jsonb_array_length(events) = 0 then
+        return;
+    end if;
+    customer := aximo_private.enter_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
+
+    begin
+        with
+        parsed as materialized (
+            select
+                b.place,
+                coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
+                b.e ->> 'event_type' as event_type,
+                coalesce((b.e ->> 'timestamp')::timestamptz, clock_timestamp()) as "timestamp",
+                coalesce(b.e ->> 'customer_id', customer) as customer_id,
+                b.e ->> 'deployment_id' as deployment_id,
+                b.e ->> 'skill_id' as skill_id,
+                b.e ->> 'skill_version' as skill_version,
+                b.e ->> 'execution_id' as execution_id,
+                b.e ->> 'risk_level' as risk_level,
+                b.e ->> 'approval_mode' as approval_mode,
+                b.e ->> 'actor' as actor,
+                coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
+                b.e ->> 'correlation_id' as correlation_id,
+                b.e ->> 'channel_type' as channel_type,
+                b.e ->> 'error_code' as error_code,
+                (b.e ->> 'latency_ms')::bigint as latency_ms,
+                b.e - aximo_private.event_fields() <> '{}'
+                or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
+                or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
+                or jsonb_path_exists(
+                    b.e - array['payload', 'latency_ms'], '$.* ? (@.type() != "string" && @.type() != "null")'
+                ) as is_malformed
+            from jsonb_array_elements(events) with ordinality as b (e, place)
+        ),
+        inserted as (
+            insert into aximo_private.events (
+                event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
+                approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
+            )
+            select
+                p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
+                p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
+                case
+                    when p.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
+                        coalesce(
+                            (
+                                select r.event_id
+                                from parsed as r
+                                where r.event_type = 'approval_requested' and r.place < p.place and r.execution_id = p.execution_id
+                                    and r.payload ->> 'approval_id' is not distinct from p.payload ->> 'approval_id'
+                                order by r.place desc
+                                limit 1
+                            ),
+                            aximo_private.request_answered(customer, p.execution_id, p.payload ->> 'approval_id')
+                        )
+                end
+            from parsed as p
+            where p.customer_id = customer and not p.is_malformed
+            order by p.place
+            on conflict do nothing
+            returning event_id, recorded_at
+        )
+        select
+            array_agg(p.event_id order by p.place),
+            array_agg(i.recorded_at order by p.place),
+            (select array_agg(w.event_id) from inserted as w),
+            min(p.place) filter (where p.is_malformed or p."timestamp" > clock_timestamp() + interval '1 day'),
+            min(p.customer_id) filter (where p.customer_id <> customer)
+        into ids, recorded, written, malformed, foreign_customer
+        from parsed as p
+        left join inserted as i on i.event_id = p.event_id;
+    exception
+        -- Something in the batch is not what its column takes: find out which event, and say so.
+        when data_exception or integrity_constraint_violation then
+            for place in 1 .. jsonb_array_length(events) loop
+                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place);
+            end loop;
+            raise;
+    end;
+
+    if malformed is not null then
+        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed);
+    end if;
+    if foreign_customer is not null then
+        perform aximo_private.enter_customer(foreign_customer);
+    end if;
+
+    -- What a unique index kept out, and an event that comes twice in this batch.
+    if cardinality(written) is distinct from cardinality(ids) then
+        for place in
+            select n.place
+            from (
+                select
+                    u.place,
+                    u.recorded_at,
+                    row_number() over (partition by u.event_id order by u.place) as repetition
+                from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
+            ) as n
+            where n.recorded_at is null or n.repetition > 1
+            order by n.place
+        loop
+            declare
+                e constant jsonb := events -> (place - 1)::integer;
+            begin
+                receipt := aximo_private.settle_conflict(
+                    ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
+                    e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
+                    e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
+                    e ->> 'error_code', (e ->> 'latency_ms')::bigint
+                );
+                recorded[place] := null;
+            end;
+        end loop;
+    end if;
+
+    perform aximo_private.check_flow(customer, written);
+
+    if coalesce(entered, '') = '' then
+        perform set_config('aximo.customer_id', '', true);
+    end if;
+    return query
+    select u.event_id, coalesce(u.recorded_at, e.recorded_at), u.recorded_at is null
+    from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
+    left join aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
+    order by u.place;
+end;
+$$;
+alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
+comment on function aximo.emit_events(jsonb, text) is
+'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at and recorded_by; a timestamp without an offset is UTC. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';
+
+create function aximo.close_stale_executions(older_than interval)
+returns table (closed_execution_id text, event_id uuid, idle interval)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    entered constant text := current_setting('aximo.customer_id', true);
+    customer constant text := aximo_private.enter_customer(null);
+    moment constant timestamptz := clock_timestamp();
+begin
+    if older_than is null or older_than < interval '0' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'an age is not negative',
+            detail = format('older_than is %s', coalesce(older_than::text, 'null')),
+            hint = 'Give an interval such as ''2 hours''.',
+            constraint = 'older_than_not_negative';
+    end if;
+    return query
+    with
+    stale as (
+        select t.execution_id, t.deployment_id, t.skill_id, t.skill_version, l.last_event_at
+        from aximo_private.events as t
+        cross join lateral (
+            select max(e."timestamp"::timestamptz) as last_event_at
+            from aximo_private.events as e
+            where e.customer_id = customer and e.execution_id = t.execution_id
+        ) as l
+        where t.customer_id = customer and t.event_type = 'execution_triggered'
+            and (
+                select true
+                from aximo_private.events as e
+                where e.customer_id = customer and e.execution_id = t.execution_id
+                    and e.event_type in ('execution_completed', 'execution_failed')
+                limit 1
+            ) is null
+            and l.last_event_at <= moment - older_than
+    ),
+    -- A worker that ends its execution at this very moment wins.
+    closed as (
+        insert into aximo_private.events (
+            event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, error_code, event_id, payload
+        )
+        select
+            'execution_failed', moment, customer, s.deployment_id, s.skill_id, s.skill_version, s.execution_id, 'system', 'orphaned',
+            gen_random_uuid(), jsonb_build_object('error', 'no end was reported', 'last_event_at', s.last_event_at)
+        from stale as s
+        order by s.last_event_at
+        on conflict do nothing
+        returning execution_id, event_id
+    )
+    select c.execution_id::text, c.event_id, moment - s.last_event_at
+    from closed as c
+    inner join stale as s on s.execution_id = c.execution_id
+    order by s.last_event_at;
+    if coalesce(entered, '') = '' then
+        perform set_config('aximo.customer_id', '', true);
+    end if;
+end;
+$$;
+alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
+comment on function aximo.close_stale_executions(interval) is
+'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. ZXCUS: no customer; ZXARG: no or a negative interval.';
+
+-- The moment that the views of this folder look at: now, unless an _as_of function is running. Such a function says so in the
+-- setting aximo.as_of, with the start of its transaction in front, so that what a pooled session left behind means nothing.
+create function aximo_private.as_of(known boolean default false) returns timestamptz
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    parts constant text [] := string_to_array(current_setting('aximo.as_of', true), '|');
+begin
+    if parts[1] = extract(epoch from now())::text then
+        return to_timestamp(parts[case when known then 3 else 2 end]::double precision);
+    end if;
+    return 'infinity';
+end;
+$$;
+alter function aximo_private.as_of(boolean) owner to aximo_owner;
+comment on function aximo_private.as_of(boolean) is
+'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
+
+-- What the views of this folder are derived from. No security_barrier: the table's own policy is one, and a barrier in here would
+-- keep join conditions out. IS NOT TRUE keeps the planner from reading a whole index for a condition that is nearly always met.
+create view aximo_private.history as
+select
+    position,
+    event_id,
+    answers,
+    event_type::text as event_type,
+    "timestamp"::timestamptz as "timestamp",
+    customer_id::text as customer_id,
+    deployment_id::text as deployment_id,
+    skill_id::text as skill_id,
+    skill_version::text as skill_version,
+    execution_id::text as execution_id,
+    risk_level::text as risk_level,
+    approval_mode::text as approval_mode,
+    actor::text as actor,
+    payload::jsonb as payload,
+    correlation_id::text as correlation_id,
+    channel_type::text as channel_type,
+    error_code::text as error_code,
+    latency_ms::bigint as latency_ms,
+    recorded_at,
+    recorded_by
+from aximo_private.events
+where ("timestamp" > (select aximo_private.as_of())) is not true
+    and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
+alter view aximo_private.history owner to aximo_owner;
+comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
+
+create view aximo.execution_steps with (security_barrier = true) as
+select
+    customer_id,
+    execution_id,
+    row_number() over arrival as step,
+    "timestamp",
+    "timestamp" - first_value("timestamp") over arrival as since_start,
+    "timestamp" - lag("timestamp") over arrival as since_previous,
+    event_type,
+    actor,
+    deployment_id,
+    skill_id,
+    skill_version,
+    risk_level,
+    approval_mode,
+    correlation_id,
+    channel_type,
+    error_code,
+    latency_ms,
+    payload,
+    event_id,
+    answers as answers_event_id,
+    recorded_at,
+    recorded_by
+from aximo_private.history
+where execution_id is not null
+window arrival as (partition by customer_id, execution_id order by position);
+alter view aximo.execution_steps owner to aximo_owner;
+
+comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';
+comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
+comment on column aximo.execution_steps.execution_id is 'The execution.';
+comment on column aximo.execution_steps.step is '1, 2, 3 … in order of arrival.';
+comment on column aximo.execution_steps."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo.execution_steps.since_start is 'Time since the execution''s first event; negative if the clocks disagree.';
+comment on column aximo.execution_steps.since_previous is 'Time since the event before; null for the first.';
+comment on column aximo.execution_steps.event_type is 'What happened.';
+comment on column aximo.execution_steps.actor is 'Who acted.';
+comment on column aximo.execution_steps.deployment_id is 'The deployment.';
+comment on column aximo.execution_steps.skill_id is 'The skill.';
+comment on column aximo.execution_steps.skill_version is 'Its version.';
+comment on column aximo.execution_steps.risk_level is 'The risk, if any was given.';
+comment on column aximo.execution_steps.approval_mode is 'How it is approved, if given.';
+comment on column aximo.execution_steps.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo.execution_steps.channel_type is 'The channel, if given.';
+comment on column aximo.execution_steps.error_code is 'The error, if any.';
+comment on column aximo.execution_steps.latency_ms is 'A latency in milliseconds, if given.';
+comment on column aximo.execution_steps.payload is 'The rest, a JSON object.';
+comment on column aximo.execution_steps.event_id is 'The event.';
+comment on column aximo.execution_steps.answers_event_id is 'For an answer to an approval: the event_id of the request.';
+comment on column aximo.execution_steps.recorded_at is 'When it was written, by the database''s clock.';
+comment on column aximo.execution_steps.recorded_by is 'The login that wrote it.';
+
+-- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
+create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
+language plpgsql stable security invoker parallel safe rows 10
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select s.*
+    from aximo.execution_steps as s
+    where s.execution_id = execution_trace.execution_id
+    order by s.step;
+end;
+$$;
+alter function aximo.execution_trace(text) owner to aximo_owner;
+comment on function aximo.execution_trace(text) is
+'What happened in an execution: its events in order of arrival, with the time since its start and since the event before. No rows if the session''s customer has no such execution.';
+
+create view aximo.executions with (security_barrier = true) as
+select
+    e.customer_id,
+    e.execution_id,
+    min(e.deployment_id) as deployment_id,
+    min(e.skill_id) as skill_id,
+    min(e.skill_version) as skill_version,
+    case
+        when count(*) filter (where e.event_type = 'execution_failed') > 0 then 'failed'
+        when count(*) filter (where e.event_type = 'execution_completed') > 0 then 'completed'
+        when count(*) filter (where e.event_type = 'approval_requested') > count(e.answers) then 'awaiting_approval'
+        when count(*) filter (where e.event_type = 'execution_processing') > 0 then 'processing'
+        else 'triggered'
+    end as status,
+    min(e."timestamp") filter (where e.event_type = 'execution_triggered') as started_at,
+    min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed')) as ended_at,
+    min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed'))
+    - min(e."timestamp") filter (where e.event_type = 'execution_triggered') as duration,
+    max(e."timestamp") as last_event_at,
+    count(*) as events,
+    count(*) filter (where e.event_type = 'action_prepared') as actions_prepared,
+    count(*) filter (where e.event_type = 'action_dispatched') as actions_dispatched,
+    count(*) filter (where e.event_type = 'action_failed') as actions_failed,
+    count(*) filter (where e.event_type = 'approval_requested') as approvals_requested,
+    count(*) filter (where e.event_type = 'approval_granted') as approvals_granted,
+    count(*) filter (where e.event_type = 'approval_rejected') as approvals_rejected,
+    count(*) filter (where e.event_type = 'approval_timeout') as approvals_timed_out,
+    min(e.error_code) filter (where e.event_type = 'execution_failed') as error_code,
+    min(e.payload ->> 'error') filter (where e.event_type = 'execution_failed') as error_message
+from aximo_private.history as e
+where e.execution_id is not null
+group by e.customer_id, e.execution_id;
+alter view aximo.executions owner to aximo_owner;
+
+comment on view aximo.executions is 'How each execution stands or ended, derived from its events. Key: execution_id.';
+comment on column aximo.executions.customer_id is 'Whose execution it is.';
+comment on column aximo.executions.execution_id is 'The execution.';
+comment on column aximo.executions.deployment_id is 'The deployment that ran it.';
+comment on column aximo.executions.skill_id is 'The skill.';
+comment on column aximo.executions.skill_version is 'The version of the skill.';
+comment on column aximo.executions.status is 'triggered, processing, awaiting_approval, completed or failed.';
+comment on column aximo.executions.started_at is 'When it was triggered.';
+comment on column aximo.executions.ended_at is 'When it completed or failed; null while it is open.';
+comment on column aximo.executions.duration is 'From trigger to end; null while it is open.';
+comment on column aximo.executions.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo.executions.events is 'How many events it has.';
+comment on column aximo.executions.actions_prepared is 'How many actions were prepared.';
+comment on column aximo.executions.actions_dispatched is 'How many actions were dispatched.';
+comment on column aximo.executions.actions_failed is 'How many actions failed.';
+comment on column aximo.executions.approvals_requested is 'How many approvals were requested.';
+comment on column aximo.executions.approvals_granted is 'How many approvals were granted.';
+comment on column aximo.executions.approvals_rejected is 'How many approvals were rejected.';
+comment on column aximo.executions.approvals_timed_out is 'How many approvals timed out.';
+comment on column aximo.executions.error_code is 'The error_code of execution_failed.';
+comment on column aximo.executions.error_message is 'What execution_failed says in payload.error.';
+
+create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.executions
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    return query select * from aximo.executions;
+    perform set_config('aximo.as_of', '', true);
+end;
+$$;
+alter function aximo.executions_as_of(timestamptz, timestamptz) owner to aximo_owner;
+comment on function aximo.executions_as_of(timestamptz, timestamptz) is
+'aximo.executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+-- From the triggers without an end, so that it costs look-ups, not the customer's whole history of events.
+create view aximo.open_executions with (security_barrier = true) as
+select
+    t.customer_id,
+    t.execution_id,
+    t.deployment_id,
+    t.skill_id,
+    t.skill_version,
+    case
+        when l.requests > l.answers then 'awaiting_approval'
+        when l.processings > 0 then 'processing'
+        else 'triggered'
+    end as status,
+    t."timestamp" as started_at,
+    l.last_event_at,
+    least(now(), aximo_private.as_of()) - t."timestamp" as age,
+    least(now(), aximo_private.as_of()) - l.last_event_at as idle
+from aximo_private.history as t
+cross join lateral (
+    select
+        max(e."timestamp") as last_event_at,
+        count(*) filter (where e.event_type = 'approval_requested') as requests,
+        count(e.answers) as answers,
+        count(*) filter (where e.event_type = 'execution_processing') as processings
+    from aximo_private.history as e
+    where e.customer_id = t.customer_id and e.execution_id = t.execution_id
+) as l
+where t.event_type = 'execution_triggered'
+    -- A scalar sub-select is one index look-up a trigger at any size; an anti-join was planned as a nested loop over all ends.
+    and (
+        select true
+        from aximo_private.history as e
+        where e.customer_id = t.customer_id and e.execution_id = t.execution_id
+            and e.event_type in ('execution_completed', 'execution_failed')
+        limit 1
+    ) is null;
+alter view aximo.open_executions owner to aximo_owner;
+
+comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
+comment on column aximo.open_executions.customer_id is 'Whose execution it is.';
+comment on column aximo.open_executions.execution_id is 'The execution.';
+comment on column aximo.open_executions.deployment_id is 'The deployment that runs it.';
+comment on column aximo.open_executions.skill_id is 'The skill.';
+comment on column aximo.open_executions.skill_version is 'The version of the skill.';
+comment on column aximo.open_executions.status is 'triggered, processing or awaiting_approval.';
+comment on column aximo.open_executions.started_at is 'When it was triggered.';
+comment on column aximo.open_executions.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo.open_executions.age is 'Time since it was triggered.';
+comment on column aximo.open_executions.idle is 'Time since its latest event.';
+
+create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.open_executions
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    return query select * from aximo.open_executions;
+    perform set_config('aximo.as_of', '', true);
+end;
+$$;
+alter function aximo.open_executions_as_of(timestamptz, timestamptz) owner to aximo_owner;
+comment on function aximo.open_executions_as_of(timestamptz, timestamptz) is
+'aximo.open_executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+create view aximo.approvals with (security_barrier = true) as
+select
+    r.customer_id,
+    r.execution_id,
+    r.payload ->> 'approval_id' as approval_id,
+    r.deployment_id,
+    r.skill_id,
+    r.skill_version,
+    r.risk_level,
+    r.approval_mode,
+    r."timestamp" as requested_at,
+    r.actor as requested_by,
+    coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
+    d."timestamp" as decided_at,
+    d.actor as decided_by,
+    d.recorded_by as decision_recorded_by,
+    d."timestamp" - r."timestamp" as delay,
+    d.payload ->> 'reason' as reason,
+    case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
+    r.event_id as request_event_id,
+    d.event_id as decision_event_id
+from aximo_private.history as r
+left join aximo_private.history as d
+    on d.customer_id = r.customer_id and d.answers = r.event_id
+left join lateral (
+    -- What waited for this approval and was never done.
+    select array_agg(coalesce(p.payload ->> 'action_id', p.payload ->> 'action_type') order by p.position) as actions
+    from aximo_private.history as p
+    where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
+        and coalesce(p.payload ->> 'approval_id' = r.payload ->> 'approval_id', p.payload ->> 'approval_id' is null)
+        and not exists (
+            select from aximo_private.history as q
+            where q.customer_id = p.customer_id and q.execution_id = p.execution_id and q.event_type = 'action_dispatched'
+                and (
+                    q.payload ->> 'action_id' = p.payload ->> 'action_id'
+                    or p.payload ->> 'action_id' is null and q.payload ->> 'action_id' is null
+                    and q.payload ->> 'action_type' is not distinct from p.payload ->> 'action_type'
+                    and q.position > p.position
+                )
+        )
+) as w on d.event_type in ('approval_rejected', 'approval_timeout')
+where r.event_type = 'approval_requested';
+alter view aximo.approvals owner to aximo_owner;
+
+comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
+comment on column aximo.approvals.customer_id is 'Whose it is.';
+comment on column aximo.approvals.execution_id is 'The execution that asks.';
+comment on column aximo.approvals.approval_id is 'payload.approval_id of the request, if it has one.';
+comment on column aximo.approvals.deployment_id is 'The deployment.';
+comment on column aximo.approvals.skill_id is 'The skill.';
+comment on column aximo.approvals.skill_version is 'The version of the skill.';
+comment on column aximo.approvals.risk_level is 'The risk the request states.';
+comment on column aximo.approvals.approval_mode is 'The mode the request states.';
+comment on column aximo.approvals.requested_at is 'When it was asked for.';
+comment on column aximo.approvals.requested_by is 'The actor of the request.';
+comment on column aximo.approvals.decision is 'open, granted, rejected or timeout.';
+comment on column aximo.approvals.decided_at is 'When it was answered; null while it is open.';
+comment on column aximo.approvals.decided_by is 'The actor of the answer, as claimed.';
+comment on column aximo.approvals.decision_recorded_by is 'The login that wrote the answer.';
+comment on column aximo.approvals.delay is 'From request to answer; null while it is open.';
+comment on column aximo.approvals.reason is 'payload.reason of the answer, if it has one.';
+comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
+comment on column aximo.approvals.request_event_id is 'The event that asked.';
+comment on column aximo.approvals.decision_event_id is 'The event that answered.';
+
+create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.approvals
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    return query select * from aximo.approvals;
+    perform set_config('aximo.as_of', '', true);
+end;
+$$;
+alter function aximo.approvals_as_of(timestamptz, timestamptz) owner to aximo_owner;
+comment on function aximo.approvals_as_of(timestamptz, timestamptz) is
+'aximo.approvals as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+-- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
+create view aximo.deployment_versions with (security_barrier = true) as
+with
+declared as (
+    select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
+    from aximo_private.history as e
+    where e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+),
+marks as (
+    select d.*, 'declared' as basis
+    from declared as d
+    union all
+    select
+        e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position,
+        'observed' as basis
+    from aximo_private.history as e
+    where e.event_type = 'execution_triggered'
+        and not exists (select from declared as d where d.customer_id = e.customer_id and d.deployment_id = e.deployment_id)
+),
+steps as (
+    select
+        m.*,
+        lag(m.skill_id) over in_time as previous_skill_id,
+        lag(m.skill_version) over in_time as previous_version,
+        lag(m.event_type) over in_time as previous_type
+    from marks as m
+    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position)
+),
+changes as (
+    select
+        s.*,
+        lead(s."timestamp") over in_time as ended_at,
+        lead(s.event_id) over in_time as ended_with,
+        lead(s.event_type) over in_time as ended_by
+    from steps as s
+    where s.event_type = 'deployment_terminated' or s.previous_type is null or s.previous_type = 'deployment_terminated'
+        or s.skill_version <> s.previous_version or s.skill_id <> s.previous_skill_id
+    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position)
+)
+select
+    customer_id,
+    deployment_id,
+    skill_id,
+    skill_version,
+    "timestamp" as began_at,
+    ended_at,
+    ended_at is null as is_current,
+    event_type as began_by,
+    event_id as began_with,
+    ended_by,
+    ended_with,
+    basis
+from changes
+where event_type <> 'deployment_terminated';
+alter view aximo.deployment_versions owner to aximo_owner;
+
+comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
+comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
+comment on column aximo.deployment_versions.deployment_id is 'The deployment.';
+comment on column aximo.deployment_versions.skill_id is 'The skill.';
+comment on column aximo.deployment_versions.skill_version is 'Its version in this period.';
+comment on column aximo.deployment_versions.began_at is 'When the period began, by the event''s timestamp.';
+comment on column aximo.deployment_versions.ended_at is 'When it ended; null while it lasts.';
+comment on column aximo.deployment_versions.is_current is 'True while it lasts.';
+comment on column aximo.deployment_versions.began_by is 'The type of the event that began it.';
+comment on column aximo.deployment_versions.began_with is 'The event that began it.';
+comment on column aximo.deployment_versions.ended_by is 'The type of the event that ended it.';
+comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
+comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';
+
+create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.deployment_versions
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    return query select * from aximo.deployment_versions;
+    perform set_config('aximo.as_of', '', true);
+end;
+$$;
+alter function aximo.deployment_versions_as_of(timestamptz, timestamptz) owner to aximo_owner;
+comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
+'aximo.deployment_versions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+-- The list of deployments is read off the index, one look-up a deployment, however many events they have.
+create view aximo.deployments with (security_barrier = true) as
+with recursive
+known as (
+    (
+        select e.customer_id, e.deployment_id
+        from aximo_private.history as e
+        order by e.customer_id, e.deployment_id
+        limit 1
+    )
+    union all
+    select n.customer_id, n.deployment_id
+    from known as k
+    cross join lateral (
+        select e.customer_id, e.deployment_id
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
+        order by e.customer_id, e.deployment_id
+        limit 1
+    ) as n
+)
+select
+    k.customer_id,
+    k.deployment_id,
+    coalesce(v.skill_id, x.skill_id) as skill_id,
+    coalesce(v.skill_version, x.skill_version) as skill_version,
+    case s.event_type
+        when 'deployment_created' then 'pending_configuration'
+        when 'deployment_configured' then 'configured'
+        when 'deployment_activated' then 'active'
+        when 'deployment_suspended' then 'suspended'
+        when 'deployment_terminated' then 'terminated'
+        else 'undeclared'
+    end as status,
+    s."timestamp" as status_since,
+    s.event_id as status_event_id,
+    x."timestamp" as last_execution_at
+from known as k
+left join lateral (
+    -- deployment_updated and version changes leave the status as it is.
+    select e.event_type, e."timestamp", e.event_id
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+        and e.event_type ~ '^(deployment|version)_' and e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
+        )
+    order by e."timestamp" desc, e.position desc
+    limit 1
+) as s on true
+left join lateral (
+    select e.skill_id, e.skill_version
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+        and e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+    order by e."timestamp" desc, e.position desc
+    limit 1
+) as v on true
+left join lateral (
+    select e.skill_id, e.skill_version, e."timestamp"
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = 'execution_triggered'
+    order by e."timestamp" desc, e.event_id desc
+    limit 1
+) as x on true;
+alter view aximo.deployments owner to aximo_owner;
+
+comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
+comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
+comment on column aximo.deployments.deployment_id is 'The deployment.';
+comment on column aximo.deployments.skill_id is 'The skill it runs: as last declared, else as last executed.';
+comment on column aximo.deployments.skill_version is 'The version it runs: as last declared, else as last executed.';
+comment on column aximo.deployments.status is 'pending_configuration, configured, active, suspended or terminated; undeclared if no event of its life says.';
+comment on column aximo.deployments.status_since is 'Since when, by the event''s timestamp.';
+comment on column aximo.deployments.status_event_id is 'The event that says so.';
+comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';
+
+create function aximo.deployments_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.deployments
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    return query select * from aximo.deployments;
+    perform set_config('aximo.as_of', '', true);
+end;
+$$;
+alter function aximo.deployments_as_of(timestamptz, timestamptz) owner to aximo_owner;
+comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
+'aximo.deployments as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+create function aximo.schema_version() returns integer
+language sql immutable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$select 1$$;
+alter function aximo.schema_version() owner to aximo_owner;
+comment on function aximo.schema_version() is 'The version of this schema; every migration counts it up.';
+
+create function aximo.oldest_client() returns integer
+language sql immutable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$select 1$$;
+alter function aximo.oldest_client() owner to aximo_owner;
+comment on function aximo.oldest_client() is 'The oldest client protocol that still works with this schema; an older Python package refuses to start.';
+
+-- Every privilege there is, in one place. Deny first, then grant by name.
+revoke all on schema aximo, aximo_private from public;
+revoke all on all tables in schema aximo, aximo_private from public;
+revoke all on all sequences in schema aximo, aximo_private from public;
+revoke all on all functions in schema aximo, aximo_private from public;
+revoke all on type
+    aximo.receipt,
+    aximo_private.event_type,
+    aximo_private.identifier,
+    aximo_private.actor,
+    aximo_private.short_text,
+    aximo_private.milliseconds,
+    aximo_private.payload,
+    aximo_private.moment
+from public;
+
+-- The owners of functions: what their functions do, column by column.
+revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder;
+grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
+grant select on aximo_private.events to aximo_recorder;
+grant insert (
+    event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
+    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
+) on aximo_private.events to aximo_recorder;
+grant usage on sequence aximo_private.events_position to aximo_recorder;
+grant usage on type
+    aximo.receipt,
+    aximo_private.event_type,
+    aximo_private.identifier,
+    aximo_private.actor,
+    aximo_private.short_text,
+    aximo_private.milliseconds,
+    aximo_private.payload,
+    aximo_private.moment
+to aximo_recorder;
+grant execute on function aximo.current_customer() to aximo_recorder;
+
+-- What logins may use.
+grant usage on schema aximo to aximo_reader, aximo_bi;
+grant execute on function
+    aximo.current_customer(),
+    aximo.schema_version(),
+    aximo.oldest_client()
+to aximo_reader, aximo_bi;
+
+grant select on
+    aximo.event_types,
+    aximo.events,
+    aximo.execution_steps,
+    aximo.executions,
+    aximo.open_executions,
+    aximo.approvals,
+    aximo.deployments,
+    aximo.deployment_versions
+to aximo_reader;
+grant execute on function
+    aximo.execution_trace(text),
+    aximo.executions_as_of(timestamptz, timestamptz),
+    aximo.open_executions_as_of(timestamptz, timestamptz),
+    aximo.approvals_as_of(timestamptz, timestamptz),
+    aximo.deployments_as_of(timestamptz, timestamptz),
+    aximo.deployment_versions_as_of(timestamptz, timestamptz),
+    -- Called from the views, and as the reader; the schema it is in stays closed.
+    aximo_private.as_of(boolean)
+to aximo_reader;
+
+grant execute on function
+    aximo.emit_event(text, text, text, text, text, text, text, jsonb, timestamptz, text, text, text, text, text, bigint, uuid),
+    aximo.emit_events(jsonb, text)
+to aximo_writer;
+grant usage on type aximo.receipt to aximo_writer;
+
+grant execute on function aximo.close_stale_executions(interval) to aximo_operator;
+
+grant execute on function
+    aximo.grant_customer(text, text),
+    aximo.revoke_customer(text, text)
+to aximo_owner;
+
+-- The login that installs may work for every customer, so that an import works at once. To leave it out:
+-- set aximo.grant_installer = off (PGOPTIONS='-c aximo.grant_installer=off').
+do $$
+begin
+    if coalesce(current_setting('aximo.grant_installer', true), 'on') <> 'off' then
+        perform aximo.grant_customer(session_user, '*');
+    end if;
+end;
+$$;

@@ -1,0 +1,189 @@
+"""Servers, databases and logins for the tests.
+
+One server of each PostgreSQL there is runs for the whole session. The schema is installed once a server, in a template
+database; pytest-postgresql clones the template for each test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from aximo_db._assets import install_script
+from aximo_db.embedded import EmbeddedServer, embedded_binaries
+from aximo_db.errors import InstallationError
+from aximo_db.migrate import migrate
+
+DBA = "dba"
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "60",
+    "max_prepared_transactions": "10",
+    "log_min_messages": "fatal",
+    "shared_buffers": "64MB",
+}
+
+
+def _binaries() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    try:
+        found["18"] = embedded_binaries()
+    except InstallationError:
+        pass
+    if (DEBIAN_15 / "postgres").exists():
+        found["15"] = DEBIAN_15
+    extra = os.environ.get("AXIMO_TEST_PG_BIN")  # any other PostgreSQL: a folder of binaries
+    if extra:
+        found["extra"] = Path(extra)
+    return found
+
+
+BINARIES = _binaries()
+VERSIONS = ("18", "15", *(["extra"] if "extra" in BINARIES else []))
+INSTALLS = ("fresh", "migrated")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[str], EmbeddedServer]]:
+    """Starts the server of a version when it is first asked for."""
+    root = Path(tempfile.mkdtemp(prefix="aximo-test-"))
+    started: dict[str, EmbeddedServer] = {}
+
+    def server(version: str) -> EmbeddedServer:
+        if version not in BINARIES:
+            pytest.skip(f"no PostgreSQL {version} binaries on this machine")
+        if version not in started:
+            instance = EmbeddedServer(root / version, bin_dir=BINARIES[version], settings=SETTINGS)
+            instance.start()
+            with psycopg.connect(instance.dsn(), autocommit=True) as connection:
+                connection.execute(f"create role {DBA} login createrole createdb")
+            for install in INSTALLS:
+                make_database(instance, f"template_{install}", install)
+            started[version] = instance
+        return started[version]
+
+    yield server
+    for instance in started.values():
+        instance.stop("immediate")
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def make_database(server: EmbeddedServer, name: str, install: str | None) -> None:
+    """A database of the DBA's, with the schema installed as an ordinary owner would, or without."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(DBA)))
+    if install == "fresh":
+        with psycopg.connect(server.dsn(DBA, name)) as connection:
+            connection.execute(install_script())
+    elif install == "migrated":
+        migrate(server.dsn(DBA, name))
+
+
+@dataclass
+class Ledger:
+    """A database with the schema, and a vocabulary to act in it."""
+
+    server: EmbeddedServer
+    name: str
+    install: str
+    _open: list[psycopg.Connection[Any]] = field(default_factory=list)
+    _logins: list[str] = field(default_factory=list)
+
+    def dsn(self, user: str = DBA) -> str:
+        return self.server.dsn(user, self.name)
+
+    def connect(self, user: str = DBA, **options: Any) -> psycopg.Connection[Any]:
+        """A connection, in autocommit mode unless told otherwise; closed when the test ends."""
+        connection: psycopg.Connection[Any] = psycopg.connect(self.dsn(user), **{"autocommit": True, **options})
+        self._open.append(connection)
+        return connection
+
+    def superuser(self) -> psycopg.Connection[Any]:
+        return self.connect("postgres")
+
+    def login(self, name: str, *roles: str, customers: tuple[str, ...] = ()) -> str:
+        """Makes a login with group roles and customers; it is dropped when the test ends."""
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
+            self._logins.append(name)
+            for role in roles:
+                connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(name)))
+        with psycopg.connect(self.dsn(DBA), autocommit=True) as connection:
+            for customer in customers:
+                connection.execute("select aximo.grant_customer(%s, %s)", (name, customer))
+        return name
+
+    def as_service(self, *customers: str, name: str = "service") -> psycopg.Connection[Any]:
+        """Connects as a login that may emit and read for these customers; all of them, if none is named."""
+        return self.connect(self.login(name, "aximo_writer", customers=customers or ("*",)))
+
+    def as_customer(self, customer: str, *roles: str, name: str | None = None) -> psycopg.Connection[Any]:
+        """Connects as a login bound to one customer; a reader, if no role is named."""
+        login = name or f"login_{len(self._logins)}"
+        return self.connect(self.login(login, *(roles or ("aximo_reader",)), customers=(customer,)))
+
+    def close(self) -> None:
+        for connection in self._open:
+            connection.close()
+
+    def drop_logins(self) -> None:
+        with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
+            for name in self._logins:
+                connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
+
+
+def _cloned(server: EmbeddedServer, install: str, name: str) -> Iterator[Ledger]:
+    janitor = DatabaseJanitor(
+        user="postgres",
+        host=str(server.socket_dir),
+        port=server.socket_port,
+        dbname=name,
+        template_dbname=f"template_{install}",
+        connection_timeout=60,
+    )
+    janitor.init()
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("alter database {} owner to {}").format(sql.Identifier(name), sql.Identifier(DBA)))
+    ledger = Ledger(server, name, install)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+        janitor.drop()
+        ledger.drop_logins()
+
+
+@pytest.fixture(params=VERSIONS)
+def server(request: pytest.FixtureRequest, servers: Callable[[str], EmbeddedServer]) -> EmbeddedServer:
+    """Every PostgreSQL on this machine."""
+    return servers(request.param)
+
+
+@pytest.fixture(params=INSTALLS)
+def ledger(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Ledger]:
+    """A database of its own for the test, on every PostgreSQL, installed from sql/ and by migration."""
+    yield from _cloned(server, request.param, "ledger_test")
+
+
+@pytest.fixture
+def one_ledger(servers: Callable[[str], EmbeddedServer]) -> Iterator[Ledger]:
+    """A database of its own on the first PostgreSQL there is: for what does not depend on the server."""
+    yield from _cloned(servers(next(iter(BINARIES))), "fresh", "ledger_test")
+
+
+@pytest.fixture
+def each_ledger(server: EmbeddedServer) -> Iterator[Ledger]:
+    """A database of its own on every PostgreSQL, installed from sql/."""
+    yield from _cloned(server, "fresh", "ledger_test")

@@ -1,0 +1,25 @@
+"""Writes the frozen SQL of the first migration from sql/. Later revisions are written by hand.
+
+A released migration never changes again: tests/test_migrations.py holds its hash.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Joins the files in load order, without the table that Alembic makes itself."""
+    import sys
+
+    sys.path.insert(0, str(ROOT))
+    from aximo_db._assets import sql_files
+
+    parts = [path.read_text(encoding="utf-8") for path in sql_files() if path.name != "alembic_version.sql"]
+    (ROOT / "migrations" / "versions" / "0001_ledger.sql").write_text("\n".join(parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
