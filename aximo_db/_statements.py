@@ -84,6 +84,15 @@ def check_versions(schema_version: int, oldest_client: int) -> None:
         )
 
 
+def schema_missing() -> SchemaVersionError:
+    """The error for a database in which the schema was never installed."""
+    return SchemaVersionError(
+        "the ledger's schema is not installed in this database",
+        rule="schema_installed",
+        hint="Run aximo-db migrate as the owner of the database, or look whether this is the right database.",
+    )
+
+
 def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
     """The arguments of ``aximo.emit_event``.
 

@@ -137,7 +137,7 @@ class AsyncEventStore:
             assert row is not None  # noqa: S101
             return Receipt(*row)
 
-        return await self._run(write, event=new)
+        return await self._run(write, event=new, writing=True)
 
     async def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -163,7 +163,7 @@ class AsyncEventStore:
                     receipts.setdefault((customer_id, event.event_id), receipt)
             return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
 
-        return await self._run(write, atomic=True) if batch else []
+        return await self._run(write, atomic=True, writing=True) if batch else []
 
     async def emit_many(
         self, events: Iterable[object] | AsyncIterable[object], *, batch_size: int = 500
@@ -440,6 +440,7 @@ class AsyncEventStore:
         *,
         atomic: bool = False,
         event: NewEvent | None = None,
+        writing: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
         deadline = time.monotonic() + self._retry_for
@@ -468,7 +469,7 @@ class AsyncEventStore:
                     await asyncio.sleep(statements.backoff(attempt))
                     attempt += 1
                     continue
-                translated = translate(error, event)
+                translated = translate(error, event, writing=writing)
                 if translated is None:
                     raise
                 raise translated from error
@@ -479,7 +480,10 @@ class AsyncEventStore:
     async def _check_versions(self, connection: AnyConnection, *, joined: bool) -> None:
         async def look() -> None:
             cursor = connection.cursor(row_factory=tuple_row)
-            await cursor.execute(statements.VERSIONS, prepare=False)
+            try:
+                await cursor.execute(statements.VERSIONS, prepare=False)
+            except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+                raise statements.schema_missing() from error
             row = await cursor.fetchone()
             if row is not None:
                 statements.check_versions(*row)

@@ -160,8 +160,14 @@ def is_connection_loss(error: psycopg.Error) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in _LOST
 
 
-def translate(error: psycopg.Error, event: NewEvent | None = None) -> AximoError | None:
-    """The ledger's exception for a driver's, or ``None`` if it is none of the ledger's business."""
+def translate(error: psycopg.Error, event: NewEvent | None = None, *, writing: bool = False) -> AximoError | None:
+    """The ledger's exception for a driver's, or ``None`` if it is none of the ledger's business.
+
+    Args:
+        error: the driver's.
+        event: the event that was being written.
+        writing: whether events were being written, so that PostgreSQL's own complaints about text are about them.
+    """
     diagnostics: Any = error.diag
     if is_connection_loss(error):
         return ConnectionLostError(detail=str(error), event=event, hint="Emit the same event again.")
@@ -173,7 +179,7 @@ def translate(error: psycopg.Error, event: NewEvent | None = None) -> AximoError
     }
     if state in register:
         return register[state](diagnostics.message_primary, rule=diagnostics.constraint_name, **fields)
-    if event is not None and state in _MALFORMED:
+    if (writing or event is not None) and state in _MALFORMED:
         fields["detail"] = diagnostics.message_detail or diagnostics.message_primary
         return MalformedEventError(rule=_MALFORMED[state], **fields)
     return None

@@ -137,7 +137,7 @@ class EventStore:
             assert row is not None  # noqa: S101
             return Receipt(*row)
 
-        return self._run(write, event=new)
+        return self._run(write, event=new, writing=True)
 
     def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -163,7 +163,7 @@ class EventStore:
                     receipts.setdefault((customer_id, event.event_id), receipt)
             return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
 
-        return self._run(write, atomic=True) if batch else []
+        return self._run(write, atomic=True, writing=True) if batch else []
 
     def emit_many(self, events: Iterable[object], *, batch_size: int = 500) -> EmitSummary:
         """Writes any number of events, in batches; each batch is all or nothing.
@@ -434,6 +434,7 @@ class EventStore:
         *,
         atomic: bool = False,
         event: NewEvent | None = None,
+        writing: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
         deadline = time.monotonic() + self._retry_for
@@ -462,7 +463,7 @@ class EventStore:
                     time.sleep(statements.backoff(attempt))
                     attempt += 1
                     continue
-                translated = translate(error, event)
+                translated = translate(error, event, writing=writing)
                 if translated is None:
                     raise
                 raise translated from error
@@ -473,7 +474,10 @@ class EventStore:
     def _check_versions(self, connection: AnyConnection, *, joined: bool) -> None:
         def look() -> None:
             cursor = connection.cursor(row_factory=tuple_row)
-            cursor.execute(statements.VERSIONS, prepare=False)
+            try:
+                cursor.execute(statements.VERSIONS, prepare=False)
+            except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+                raise statements.schema_missing() from error
             row = cursor.fetchone()
             if row is not None:
                 statements.check_versions(*row)

@@ -27,6 +27,7 @@ begin;
 \ir 05_emit/close_stale_executions.sql
 \ir 06_history/as_of.sql
 \ir 06_history/history.sql
+\ir 06_history/event_lines.sql
 \ir 06_history/execution_steps.sql
 \ir 06_history/execution_trace.sql
 \ir 06_history/executions.sql
@@ -41,7 +42,8 @@ begin;
 \ir 06_history/deployments_as_of.sql
 \ir 07_version/schema_version.sql
 \ir 07_version/oldest_client.sql
+\ir 07_version/alembic_version.sql
 \ir 99_grants/grants.sql
 \ir 99_grants/installer.sql
-\ir 07_version/alembic_version.sql
+\ir 07_version/stamp.sql
 commit;

@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Joins the files in load order, without the table that Alembic makes itself."""
+    """Joins the files in load order, without the stamp that Alembic sets itself."""
     import sys
 
     sys.path.insert(0, str(ROOT))
     from aximo_db._assets import sql_files
 
-    parts = [path.read_text(encoding="utf-8") for path in sql_files() if path.name != "alembic_version.sql"]
+    parts = [path.read_text(encoding="utf-8") for path in sql_files() if path.name != "stamp.sql"]
     (ROOT / "migrations" / "versions" / "0001_ledger.sql").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -295,6 +295,7 @@ create domain aximo_private.event_type as text collate "C" not null
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
     );
+alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
 -- Blank is what Unicode calls white space, nothing else in it.
@@ -306,18 +307,22 @@ create domain aximo_private.identifier as text collate "C"
             U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
         ) <> ''
     );
+alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
 create domain aximo_private.actor as text collate "C" not null
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
+alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
 
 create domain aximo_private.short_text as text collate "C"
     constraint short_text_length check (char_length(value) <= 255);
+alter domain aximo_private.short_text owner to aximo_owner;
 comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
 
 create domain aximo_private.milliseconds as bigint
     constraint milliseconds_not_negative check (value >= 0);
+alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
 -- The size is that of the text a reader gets. The binary form is looked at first: 1e131071 is 10 bytes of it and 131072 of text.
@@ -326,11 +331,13 @@ create domain aximo_private.payload as jsonb not null
     constraint payload_size check (
         pg_column_size(value) <= 2097152 and octet_length(value::text) <= 1048576
     );
+alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
 -- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
 create domain aximo_private.moment as timestamptz not null
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
+alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';
 
 create table aximo.event_types (
@@ -1355,6 +1362,46 @@ where ("timestamp" > (select aximo_private.as_of())) is not true
 alter view aximo_private.history owner to aximo_owner;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
 
+-- What export writes. The text does not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond.
+create view aximo.event_lines with (security_barrier = true) as
+select
+    customer_id,
+    row_number() over (partition by customer_id order by position) as arrival,
+    event_id,
+    concat(
+        '{',
+        concat_ws(
+            ',',
+            '"event_id":"' || event_id || '"',
+            '"event_type":' || to_json(event_type),
+            '"timestamp":"' || to_char("timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+            '"customer_id":' || to_json(customer_id),
+            '"deployment_id":' || to_json(deployment_id),
+            '"skill_id":' || to_json(skill_id),
+            '"skill_version":' || to_json(skill_version),
+            '"execution_id":' || to_json(execution_id),
+            '"risk_level":' || to_json(risk_level),
+            '"approval_mode":' || to_json(approval_mode),
+            '"actor":' || to_json(actor),
+            '"payload":' || payload::text,
+            '"correlation_id":' || to_json(correlation_id),
+            '"channel_type":' || to_json(channel_type),
+            '"error_code":' || to_json(error_code),
+            '"latency_ms":' || latency_ms,
+            '"recorded_at":"' || to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+            '"recorded_by":' || to_json(recorded_by)
+        ),
+        '}'
+    ) as line
+from aximo_private.history;
+alter view aximo.event_lines owner to aximo_owner;
+
+comment on view aximo.event_lines is 'Every event as a line of JSON, in order of arrival, which is an order that the flow rules accept again elsewhere. Key: arrival.';
+comment on column aximo.event_lines.customer_id is 'Whose event it is.';
+comment on column aximo.event_lines.arrival is '1, 2, 3 … in order of arrival, among the events visible now; an event under way can still arrive in between.';
+comment on column aximo.event_lines.event_id is 'The event.';
+comment on column aximo.event_lines.line is 'The event as a JSON object: the fields of aximo.events in their order, those without a value left out.';
+
 create view aximo.execution_steps with (security_barrier = true) as
 select
     customer_id,
@@ -1827,6 +1874,16 @@ as $$select 1$$;
 alter function aximo.oldest_client() owner to aximo_owner;
 comment on function aximo.oldest_client() is 'The oldest client protocol that still works with this schema; an older Python package refuses to start.';
 
+-- Where alembic keeps its place. Alembic makes it itself when it migrates; made here, a database installed from these files is
+-- migrated like any other.
+create table if not exists aximo_private.alembic_version (
+    version_num varchar(32) not null,
+    constraint alembic_version_pkc primary key (version_num)
+);
+alter table aximo_private.alembic_version owner to aximo_owner;
+comment on table aximo_private.alembic_version is 'The newest migration applied. Written by alembic.';
+comment on column aximo_private.alembic_version.version_num is 'The revision.';
+
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_private from public;
 revoke all on all tables in schema aximo, aximo_private from public;
@@ -1875,6 +1932,7 @@ to aximo_reader, aximo_bi;
 grant select on
     aximo.event_types,
     aximo.events,
+    aximo.event_lines,
     aximo.execution_steps,
     aximo.executions,
     aximo.open_executions,

@@ -12,6 +12,7 @@ create domain aximo_private.event_type as text collate "C" not null
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
     );
+alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
 -- Blank is what Unicode calls white space, nothing else in it.
@@ -23,18 +24,22 @@ create domain aximo_private.identifier as text collate "C"
             U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
         ) <> ''
     );
+alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
 create domain aximo_private.actor as text collate "C" not null
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
+alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
 
 create domain aximo_private.short_text as text collate "C"
     constraint short_text_length check (char_length(value) <= 255);
+alter domain aximo_private.short_text owner to aximo_owner;
 comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
 
 create domain aximo_private.milliseconds as bigint
     constraint milliseconds_not_negative check (value >= 0);
+alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
 -- The size is that of the text a reader gets. The binary form is looked at first: 1e131071 is 10 bytes of it and 131072 of text.
@@ -43,9 +48,11 @@ create domain aximo_private.payload as jsonb not null
     constraint payload_size check (
         pg_column_size(value) <= 2097152 and octet_length(value::text) <= 1048576
     );
+alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
 -- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
 create domain aximo_private.moment as timestamptz not null
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
+alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';

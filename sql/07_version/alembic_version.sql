@@ -1,6 +1,9 @@
--- Where alembic keeps its place, so that a database installed from these files is migrated like any other.
+-- Where alembic keeps its place. Alembic makes it itself when it migrates; made here, a database installed from these files is
+-- migrated like any other.
 create table if not exists aximo_private.alembic_version (
     version_num varchar(32) not null,
     constraint alembic_version_pkc primary key (version_num)
 );
-insert into aximo_private.alembic_version (version_num) values ('0001_ledger');
+alter table aximo_private.alembic_version owner to aximo_owner;
+comment on table aximo_private.alembic_version is 'The newest migration applied. Written by alembic.';
+comment on column aximo_private.alembic_version.version_num is 'The revision.';

@@ -46,6 +46,7 @@ to aximo_reader, aximo_bi;
 grant select on
     aximo.event_types,
     aximo.events,
+    aximo.event_lines,
     aximo.execution_steps,
     aximo.executions,
     aximo.open_executions,

@@ -1,0 +1,428 @@
+"""The command line: ``aximo-db``, also ``python -m aximo_db``.
+
+Exit codes: 0 done, 1 refused or something found, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, NoReturn, TextIO
+from uuid import UUID
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from aximo_db import __version__, render
+from aximo_db.doctor import examine, expected_facts, fingerprint
+from aximo_db.errors import AximoError
+from aximo_db.events import NewEvent
+from aximo_db.exporter import export_events
+from aximo_db.importer import ImportStoppedError, ImportSummary, import_lines
+from aximo_db.migrate import migrate as run_migrations
+from aximo_db.migrate import migration_script
+from aximo_db.store import EventStore
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="aximo-db",
+    help="The event ledger of an AI workforce, in plain PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db", metavar="DSN", help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables."
+    ),
+]
+Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
+Data = Annotated[Path, typer.Option("--data", "-D", help="The data directory; made on the first start.")]
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _err() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, default=_jsonable, ensure_ascii=False))
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def _fail(message: str, *, detail: str | None = None, hint: str | None = None, code: int = 1) -> NoReturn:
+    console = _err()
+    console.print(f"[bold red]error:[/] {_plain(message)}")
+    if detail:
+        console.print(f"  {_plain(detail.strip())}")
+    if hint:
+        console.print(f"  [dim]→ {_plain(hint)}[/]")
+    raise typer.Exit(code)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Shows the ledger's and the driver's errors as a person wants them."""
+    try:
+        yield
+    except AximoError as error:
+        rule = f" {error.rule}" if error.rule else ""
+        _fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint)
+    except psycopg.Error as error:
+        code = f" ({error.sqlstate})" if error.sqlstate else ""
+        _fail(f"{error.diag.message_primary or str(error).strip()}{code}", detail=error.diag.message_detail)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def migrate(
+    db: Db = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the script instead of running it.")] = False,
+    start: Annotated[str | None, typer.Option("--from", help="With --sql: the revision the database is at.")] = None,
+    grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
+) -> None:
+    """Install the schema, or upgrade it to the newest version. Run as the owner of the database."""
+    with _refusals():
+        if sql:
+            typer.echo(migration_script(start), nl=False)
+            return
+        run_migrations(db, grant_installer=grant_installer)
+        _err().print("The schema is at the newest version.")
+
+
+@app.command()
+def up(
+    data: Data = Path(".aximo"),
+    port: Annotated[int | None, typer.Option(help="Also listen on this TCP port of 127.0.0.1, with passwords.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return, and leave the server running.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the embedded PostgreSQL with the schema installed, print how to connect, and keep it running."""
+    from aximo_db.local import LocalLedger
+
+    with _refusals():
+        ledger = LocalLedger(data, port=port)
+        ledger.start()
+        dsns = ledger.dsns()
+        if as_json:
+            _print_json({"data": str(ledger.server.data_dir), "pid": ledger.server.pid, **dsns})
+        else:
+            console = _out()
+            console.print(f"PostgreSQL runs on [bold]{_plain(str(ledger.server.data_dir))}[/]")
+            for name, dsn in dsns.items():
+                console.print(f"  [bold]{name:8}[/] {_plain(dsn)}")
+            console.print(f'  [dim]export AXIMO_DB_URL="{_plain(dsns["owner"])}"[/]')
+        if detach:
+            return
+        if not as_json:
+            _err().print("[dim]Ctrl-C stops it.[/]")
+        try:
+            _wait_for_a_signal()
+        finally:
+            ledger.server.stop()
+
+
+def _wait_for_a_signal() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+@app.command()
+def down(data: Data = Path(".aximo")) -> None:
+    """Stop the embedded PostgreSQL that runs on a data directory."""
+    from aximo_db.embedded import EmbeddedServer
+
+    with _refusals():
+        EmbeddedServer(data).stop()
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option("--data", "-D", help="Keep the data directory here; else it is temporary.")
+    ] = None,
+) -> None:
+    """Show the whole story on a recording of a real agent runtime: about half a minute."""
+    from aximo_db.demo import run_demo
+
+    with _refusals():
+        run_demo(_out(), data)
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[str, typer.Argument(help="A file of JSON lines, or - for standard input.")],
+    db: Db = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", "-c", help="The customer of lines that name none.")
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write refused lines there, as JSON lines, and go on; without it the first one stops the import."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=20000, help="Lines a transaction.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Import events from JSON lines of one or many customers. A second run adds nothing."""
+    with _refusals(), contextlib.ExitStack() as stack:
+        source, size = _open_source(file, stack)
+        rejected: TextIO | None = None
+        if rejects is not None:
+            rejected = stack.enter_context(rejects.open("w", encoding="utf-8"))
+        store = stack.enter_context(EventStore(db))
+        progress = stack.enter_context(_progress(size, hidden=as_json))
+        try:
+            summary = import_lines(
+                store,
+                source,
+                customer_id=customer,
+                on_error="reject" if rejects is not None else "stop",
+                rejects=rejected,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        except ImportStoppedError as stopped:
+            stack.close()
+            if as_json:
+                _print_json(stopped.summary.as_json())
+            _fail(
+                str(stopped),
+                hint="What came before is imported. Correct the line and run again, or use --rejects FILE.",
+            )
+    if as_json:
+        _print_json(summary.as_json())
+    else:
+        _out().print(_import_line(summary))
+    if summary.refused:
+        if not as_json:
+            _err().print(f"[yellow]{summary.refused} lines were refused; they are in {_plain(str(rejects))}[/]")
+        raise typer.Exit(1)
+
+
+def _import_line(summary: ImportSummary) -> str:
+    return (
+        f"[bold]{summary.read:,}[/] events read, [bold]{summary.inserted:,}[/] inserted, "
+        f"{summary.duplicates:,} duplicates, {summary.refused:,} refused"
+    )
+
+
+def _open_source(file: str, stack: contextlib.ExitStack) -> tuple[BinaryIO, int | None]:
+    if file == "-":
+        return sys.stdin.buffer, None
+    path = Path(file)
+    try:
+        return stack.enter_context(path.open("rb")), path.stat().st_size
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}", code=2)
+
+
+@contextlib.contextmanager
+def _progress(size: int | None, *, hidden: bool) -> Iterator[Callable[[int, ImportSummary], None]]:
+    console = _err()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[events]:,} events"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task("importing", total=size, events=0)
+
+        def show(position: int, summary: ImportSummary) -> None:
+            bar.update(task, completed=position, events=summary.read)
+
+        yield show
+
+
+@app.command()
+def export(
+    db: Db = None,
+    customer: Customer = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+) -> None:
+    """Write a customer's events as JSON lines, in order of arrival; "import" reads them elsewhere."""
+    with _refusals(), contextlib.ExitStack() as stack:
+        console = _err()
+        status = stack.enter_context(console.status("exporting")) if console.is_terminal and output else None
+
+        def show(written: int) -> None:
+            if status is not None:
+                status.update(f"exporting: {written:,} events")
+
+        if output is None:
+            written = export_events(db, sys.stdout, customer_id=customer)
+        else:
+            # A file of that name is there when all of it is.
+            partial = output.with_name(output.name + ".part")
+            with partial.open("w", encoding="utf-8", newline="\n") as target:
+                written = export_events(db, target, customer_id=customer, progress=show)
+            partial.replace(output)
+    console.print(f"{written:,} events exported")
+
+
+@app.command()
+def emit(
+    event_type: Annotated[
+        str | None, typer.Argument(help="The event's type; left out: a whole event as JSON on standard input.")
+    ] = None,
+    deployment: Annotated[str | None, typer.Option(help="deployment_id")] = None,
+    skill: Annotated[str | None, typer.Option(help="skill_id")] = None,
+    skill_version: Annotated[str | None, typer.Option(help="skill_version")] = None,
+    execution: Annotated[str | None, typer.Option(help="execution_id")] = None,
+    actor: Annotated[str, typer.Option(help="system, founder, operator or external_user")] = "operator",
+    payload: Annotated[str, typer.Option(help="A JSON object.")] = "{}",
+    error_code: Annotated[str | None, typer.Option(help="error_code")] = None,
+    event_id: Annotated[str | None, typer.Option(help="A UUID; the same again writes nothing.")] = None,
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one event."""
+    with _refusals(), EventStore(db, customer_id=customer) as store:
+        try:
+            if event_type is None:
+                fields = json.load(sys.stdin)
+            else:
+                fields = {
+                    "event_type": event_type,
+                    "deployment_id": deployment,
+                    "skill_id": skill,
+                    "skill_version": skill_version,
+                    "execution_id": execution,
+                    "actor": actor,
+                    "payload": json.loads(payload),
+                    "error_code": error_code,
+                    "event_id": event_id,
+                }
+        except ValueError as error:
+            _fail(f"not JSON: {error}", code=2)
+        receipt = store.emit(NewEvent.of(fields))
+    if as_json:
+        _print_json(receipt._asdict())
+    else:
+        _out().print(
+            f"{receipt.event_id}  {render.moment(receipt.recorded_at)}{'  (a duplicate)' if receipt.duplicate else ''}"
+        )
+
+
+@app.command()
+def trace(
+    execution: Annotated[str, typer.Argument(help="execution_id")],
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened in an execution: every event in order, its times, and who approved what."""
+    with _refusals(), EventStore(db, customer_id=customer) as store:
+        steps = store.trace(execution)
+        approvals = store.approvals(execution_id=execution)
+    if as_json:
+        _print_json([asdict(step) for step in steps])
+    elif steps:
+        _out().print(render.trace_tree(steps, approvals))
+    if not steps:
+        _fail("there is no such execution for this customer", hint="Name the customer with --customer.")
+
+
+@app.command()
+def executions(
+    customer: Customer = None,
+    status: Annotated[str | None, typer.Option(help="Only these: completed, failed, processing, …")] = None,
+    deployment: Annotated[str | None, typer.Option(help="Only of this deployment.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """List executions and how they stand or ended."""
+    with _refusals(), EventStore(db, customer_id=customer) as store:
+        found = store.executions(status=status, deployment_id=deployment, limit=limit)
+    if as_json:
+        _print_json([asdict(item) for item in found])
+    else:
+        _out().print(render.executions_table(found))
+
+
+@app.command()
+def doctor(
+    customer: Annotated[
+        list[str] | None, typer.Option("--customer", "-c", help="Also look at its open executions.")
+    ] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what a DBA should worry about. Exit code 1 if a promise does not hold."""
+    with _refusals():
+        findings = examine(db, customers=customer or [])
+    if as_json:
+        _print_json(
+            {
+                "expected_fingerprint": fingerprint(expected_facts()),
+                "findings": [finding.as_json() for finding in findings],
+            }
+        )
+    else:
+        _out().print(render.findings_table(findings))
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point of the script ``aximo-db``."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away, as head does.
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,443 @@
+"""What a DBA should worry about, looked up in the catalog.
+
+The expected state of guards, policies, functions and grants is shipped with the package as a list of facts
+(``data/facts.txt``, made from a fresh installation), so that drift shows as lines that are missing or new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psycopg
+
+from aximo_db import _statements as statements
+from aximo_db.migrate import HEAD_SCHEMA_VERSION
+
+__all__ = ["Finding", "examine", "facts", "fingerprint"]
+
+Level = Literal["ok", "note", "warning", "error"]
+LEVELS: Final[tuple[Level, ...]] = ("ok", "note", "warning", "error")
+GROUP_ROLES: Final = (
+    "aximo_owner",
+    "aximo_gatekeeper",
+    "aximo_recorder",
+    "aximo_reader",
+    "aximo_writer",
+    "aximo_bi",
+    "aximo_operator",
+    "aximo_auditor",
+)
+#: The first minor releases without CVE-2026-14680, by major version.
+SAFE_MINORS: Final = {15: 19, 16: 15, 17: 11, 18: 6}
+
+_FACTS: Final = """
+with
+ours as (select n.oid, n.nspname from pg_namespace as n where n.nspname in ('aximo', 'aximo_private')),
+acls as (
+    select format('schema %s', o.nspname) as thing, n.nspowner as owner, n.nspacl as acl
+    from ours as o
+    inner join pg_namespace as n on n.oid = o.oid
+    union all
+    select format('relation %s.%s', o.nspname, c.relname), c.relowner, c.relacl
+    from ours as o
+    inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+    union all
+    select format('column %s.%s.%s', o.nspname, c.relname, a.attname), c.relowner, a.attacl
+    from ours as o
+    inner join pg_class as c on c.relnamespace = o.oid
+    inner join pg_attribute as a on a.attrelid = c.oid and a.attacl is not null
+    union all
+    select
+        format('function %s.%s(%s)', o.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+        p.proowner,
+        coalesce(p.proacl, acldefault('f', p.proowner))
+    from ours as o
+    inner join pg_proc as p on p.pronamespace = o.oid
+    union all
+    select format('type %s.%s', o.nspname, t.typname), t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
+    from ours as o
+    inner join pg_type as t on t.typnamespace = o.oid and t.typtype = 'd'
+)
+select format('owner of %s: %s', a.thing, pg_get_userbyid(a.owner)) as fact
+from acls as a
+where a.thing !~ '^column '
+union all
+select format(
+    'grant on %s: %s to %s%s',
+    a.thing, lower(x.privilege_type),
+    case when x.grantee = 0 then 'public' else pg_get_userbyid(x.grantee) end,
+    case when x.is_grantable then ' with grant option' else '' end
+)
+from acls as a
+cross join lateral aclexplode(a.acl) as x
+where x.grantee <> a.owner
+union all
+select format(
+    'function %s.%s(%s): %s, %s, %s, body %s',
+    o.nspname, p.proname, pg_get_function_identity_arguments(p.oid),
+    case when p.prosecdef then 'definer' else 'invoker' end,
+    case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
+    array_to_string(p.proconfig, '; '),
+    md5(p.prosrc)
+)
+from ours as o
+inner join pg_proc as p on p.pronamespace = o.oid
+union all
+select format(
+    'table %s.%s: row security %s, %s',
+    o.nspname, c.relname,
+    case when c.relrowsecurity then 'on' else 'off' end,
+    case when c.relforcerowsecurity then 'forced' else 'not forced' end
+)
+from ours as o
+inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
+union all
+select format(
+    'policy %s on %s.%s: for %s to %s using %s check %s',
+    p.policyname, p.schemaname, p.tablename, lower(p.cmd), array_to_string(p.roles, ', '),
+    coalesce(p.qual, '-'), coalesce(p.with_check, '-')
+)
+from pg_policies as p
+inner join ours as o on o.nspname = p.schemaname
+union all
+select format(
+    'trigger %s on %s.%s: %s, %s',
+    t.tgname, o.nspname, c.relname,
+    case t.tgenabled when 'A' then 'always' when 'O' then 'origin only' when 'R' then 'replica only' else 'disabled' end,
+    regexp_replace(pg_get_triggerdef(t.oid), '^.* (BEFORE|AFTER|INSTEAD OF) ', '\\1 ')
+)
+from ours as o
+inner join pg_class as c on c.relnamespace = o.oid
+inner join pg_trigger as t on t.tgrelid = c.oid and not t.tgisinternal
+union all
+select format(
+    'view %s.%s: %s, definition %s',
+    o.nspname, c.relname, coalesce(array_to_string(c.reloptions, ', '), 'no options'),
+    -- PostgreSQL 15 writes the alias before every column, later ones only where it is needed.
+    md5(
+        regexp_replace(
+            regexp_replace(pg_get_viewdef(c.oid), '\\s+', ' ', 'g'),
+            '(?<!FROM )(?<!JOIN )(?<![.a-z_0-9])[a-z_0-9]+\\.(?=("[a-z_]+"|[a-z_0-9]+)(?![a-z_0-9("]))', '', 'g'
+        )
+    )
+)
+from ours as o
+inner join pg_class as c on c.relnamespace = o.oid and c.relkind = 'v'
+union all
+select format('rule %s on %s.%s', r.rulename, o.nspname, c.relname)
+from ours as o
+inner join pg_class as c on c.relnamespace = o.oid
+inner join pg_rewrite as r on r.ev_class = c.oid and r.rulename <> '_RETURN'
+union all
+select format(
+    'constraint %s on %s.%s: %s',
+    k.conname, o.nspname, coalesce(c.relname, t.typname), pg_get_constraintdef(k.oid)
+)
+from pg_constraint as k
+inner join ours as o on o.oid = k.connamespace
+left join pg_class as c on c.oid = k.conrelid
+left join pg_type as t on t.oid = k.contypid
+where k.contype in ('c', 'p', 'u', 'f')
+union all
+select format('index %s.%s: %s', o.nspname, i.relname, pg_get_indexdef(x.indexrelid))
+from ours as o
+inner join pg_class as c on c.relnamespace = o.oid
+inner join pg_index as x on x.indrelid = c.oid
+inner join pg_class as i on i.oid = x.indexrelid
+union all
+select format('inheritance: %s of %s', i.inhrelid::regclass, i.inhparent::regclass)
+from pg_inherits as i
+inner join pg_class as c on c.oid = i.inhparent
+inner join ours as o on o.oid = c.relnamespace
+order by 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        level: ``ok``, ``note`` (to know), ``warning`` (to look into) or ``error`` (a promise does not hold).
+        check: which check.
+        message: what was found.
+        fix: what to do, or ``None``.
+    """
+
+    level: Level
+    check: str
+    message: str
+    fix: str | None = None
+
+    def as_json(self) -> dict[str, str | None]:
+        """The finding as a JSON object."""
+        return {"level": self.level, "check": self.check, "message": self.message, "fix": self.fix}
+
+
+def facts(connection: psycopg.Connection[Any]) -> list[str]:
+    """Guards, policies, functions, grants and owners as sorted lines, the same on every server version."""
+    rows = connection.execute(_FACTS).fetchall()
+    # Escaped, so that a fact is a line whatever it holds.
+    return sorted(row[0].encode("unicode_escape").decode("ascii") for row in rows)
+
+
+def fingerprint(lines: Sequence[str]) -> str:
+    """A hash of the facts, to be kept elsewhere and compared."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def expected_facts() -> list[str]:
+    """The facts of a fresh installation of the newest schema."""
+    path = Path(__file__).resolve().parent / "data" / "facts.txt"
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Finding]:
+    """Looks at everything, as the login of the connection string; the DBA sees most.
+
+    Args:
+        dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
+        customers: whose open executions to count.
+    """
+    with psycopg.connect(statements.default_dsn(dsn), autocommit=True, prepare_threshold=None) as connection:
+        connection.execute("set search_path = pg_catalog")
+        connection.execute("set quote_all_identifiers = off")
+        found = list(_schema(connection))
+        if any(finding.level == "error" for finding in found):
+            return found
+        for check in (_drift, _roles, _access_map, _database, _clock):
+            found.extend(check(connection))
+        for customer in customers:
+            found.extend(_open_executions(connection, customer))
+        return found
+
+
+def _schema(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    row = connection.execute("select to_regprocedure('aximo.schema_version()') is not null").fetchone()
+    if row is None or not row[0]:
+        yield Finding("error", "schema", "The schema is not installed in this database.", "aximo-db migrate")
+        return
+    row = connection.execute("select aximo.schema_version()").fetchone()
+    version = row[0] if row else None
+    if version != HEAD_SCHEMA_VERSION:
+        yield Finding(
+            "error",
+            "schema",
+            f"The schema is at version {version}, this package is made for {HEAD_SCHEMA_VERSION}.",
+            "aximo-db migrate, or upgrade the package",
+        )
+        return
+    yield Finding("ok", "schema", f"The schema is at version {version}.")
+
+
+def _drift(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    now = facts(connection)
+    missing = sorted(set(expected_facts()) - set(now))
+    new = sorted(set(now) - set(expected_facts()))
+    for line in missing:
+        yield Finding("error", "drift", f"Gone or changed: {line}", "Compare with sql/, and find out who did it.")
+    for line in new:
+        yield Finding(
+            "error", "drift", f"Not part of the schema: {line}", "Compare with sql/, and find out who did it."
+        )
+    if not missing and not new:
+        yield Finding(
+            "ok",
+            "drift",
+            f"Guards, policies, functions and grants are as installed; fingerprint {fingerprint(now)[:16]}.",
+        )
+
+
+def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    rows = connection.execute(
+        """
+        select r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcanlogin, r.rolname = any(%(groups)s) as is_group,
+            array(
+                select g.rolname::text
+                from pg_roles as g
+                where g.rolname = any(%(groups)s) and g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'member')
+                order by 1
+            ) as groups
+        from pg_roles as r
+        where r.rolname !~ '^pg_'
+        order by r.rolname
+        """,
+        {"groups": list(GROUP_ROLES)},
+    ).fetchall()
+    problems = 0
+    for name, is_super, bypasses, creates_roles, logs_in, is_group, groups in rows:
+        if is_group and (is_super or bypasses or creates_roles or logs_in):
+            problems += 1
+            yield Finding(
+                "error", "roles", f"Group role {name} can log in, or has rights it must not have.",
+                f"alter role {name} nologin nosuperuser nobypassrls nocreaterole",
+            )  # fmt: skip
+        if is_group or not logs_in:
+            continue
+        granted = connection.execute(
+            "select count(*) from aximo_private.customer_grants where role_name = %s", (name,)
+        ).fetchone() if _reads_access_map(connection) else None  # fmt: skip
+        serves = bool(granted and granted[0])
+        if (is_super or bypasses) and serves:
+            problems += 1
+            what = "superuser" if is_super else "BYPASSRLS"
+            yield Finding(
+                "warning", "roles", f"Login {name} works for customers and is {what}: row-level security does not hold for it.",
+                "Give services and people logins of their own.",
+            )  # fmt: skip
+        owners = [group for group in groups if group in ("aximo_owner", "aximo_gatekeeper", "aximo_recorder")]
+        if owners and not is_super:
+            yield Finding("note", "roles", f"Login {name} can act as {', '.join(owners)}: it can change the schema.")
+        elif creates_roles and not is_super and connection.info.server_version < 160000:
+            problems += 1
+            yield Finding(
+                "warning", "roles",
+                f"Login {name} has CREATEROLE, with which it can make itself a member of any role before PostgreSQL 16.",
+                f"alter role {name} nocreaterole",
+            )  # fmt: skip
+    supers = [row[0] for row in rows if row[1] and row[4]]
+    yield Finding("note", "roles", f"Superusers, whom nothing in the database stops: {', '.join(supers) or 'none'}.")
+    if not problems:
+        yield Finding("ok", "roles", "No service login is superuser or BYPASSRLS; the group roles can't log in.")
+
+
+def _reads_access_map(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute(
+        "select has_schema_privilege('aximo_private', 'usage')"
+        " and has_table_privilege('aximo_private.customer_grants', 'select')"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _access_map(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    if not _reads_access_map(connection):
+        yield Finding("note", "access", "This login may not read the access map.", "Run doctor as the owner's login.")
+        return
+    rows = connection.execute(
+        """
+        select g.role_name, r.rolname is null as is_gone, bool_or(g.customer_id = '*') as has_all, count(*) as customers
+        from aximo_private.customer_grants as g
+        left join pg_roles as r on r.rolname = g.role_name
+        group by 1, 2
+        order by 1
+        """
+    ).fetchall()
+    for name, is_gone, has_all, customers in rows:
+        if is_gone:
+            yield Finding(
+                "warning", "access", f"Role {name} is gone and still has grants: a new login of that name would get them.",
+                "select aximo.revoke_customer(role_name, customer_id) for each of them",
+            )  # fmt: skip
+        elif has_all:
+            yield Finding("note", "access", f"Login {name} may work for every customer.")
+        elif customers > 1:
+            yield Finding("note", "access", f"Login {name} may work for {customers} customers, one a transaction.")
+    yield Finding("ok", "access", f"{len(rows)} logins have customers.")
+
+
+def _database(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    major, minor = divmod(connection.info.server_version, 10000)
+    if minor < SAFE_MINORS.get(major, 0):
+        yield Finding(
+            "warning", "server", f"PostgreSQL {major}.{minor} lacks the fix of CVE-2026-14680.",
+            f"Upgrade to {major}.{SAFE_MINORS[major]} or later.",
+        )  # fmt: skip
+    questions: list[tuple[str, Level, str, str]] = [
+        (
+            "select has_schema_privilege('public', 'public', 'create') from pg_namespace where nspname = 'public'",
+            "note",
+            "Everybody may create objects in schema public.",
+            "revoke create on schema public from public",
+        ),
+        (
+            "select has_database_privilege('public', current_database(), 'temp')",
+            "note",
+            "Everybody may make temporary tables in this database.",
+            "revoke temporary on database … from public, if nothing else in it needs them",
+        ),
+        (
+            "select current_setting('session_replication_role') <> 'origin'",
+            "error",
+            "session_replication_role is not origin: ordinary triggers and foreign keys do not fire.",
+            "Find out where it is set: pg_db_role_setting, or the server's configuration.",
+        ),
+        (
+            "select exists (select from pg_parameter_acl where parname = 'session_replication_role')",
+            "warning",
+            "A role was granted to set session_replication_role.",
+            "revoke set on parameter session_replication_role from …",
+        ),
+        (
+            "select exists (select from pg_prepared_xacts where database = current_database() and prepared < now() - interval '1 hour')",
+            "warning",
+            "A prepared transaction is older than an hour: it holds its rows' places.",
+            "commit prepared or rollback prepared",
+        ),
+        (
+            "select exists (select from pg_publication_tables where schemaname = 'aximo_private')",
+            "note",
+            "A publication sends the ledger's tables: row-level security does not hold for its subscribers.",
+            "Use row filters by customer.",
+        ),
+        (
+            "select not current_setting('fsync')::boolean",
+            "warning",
+            "fsync is off: a crash can lose acknowledged events.",
+            "Set fsync = on.",
+        ),
+        (
+            "select current_setting('synchronous_commit') = 'off'",
+            "warning",
+            "synchronous_commit is off: a crash can lose the last acknowledged events.",
+            "Set synchronous_commit = on for the logins that emit.",
+        ),
+    ]
+    clean = True
+    for question, level, message, fix in questions:
+        row = connection.execute(question).fetchone()
+        if row and row[0]:
+            clean = clean and level == "note"
+            yield Finding(level, "server", message, fix)
+    if clean:
+        yield Finding("ok", "server", f"PostgreSQL {major}.{minor}, set up to keep what it acknowledges.")
+    yield Finding(
+        "note", "backup",
+        "A backup by pg_dump needs a role with BYPASSRLS or a superuser: as the owner, with --enable-row-security, it would be empty.",
+    )  # fmt: skip
+
+
+def _clock(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    before = datetime.now(UTC)
+    row = connection.execute("select clock_timestamp()").fetchone()
+    after = datetime.now(UTC)
+    if row is None:
+        return
+    here = before + (after - before) / 2
+    skew = abs((row[0] - here).total_seconds())
+    if skew > 1 + (after - before).total_seconds():
+        yield Finding(
+            "warning", "clock", f"The database's clock and this machine's differ by {skew:.1f} s.",
+            "Synchronise the clocks: timestamps come from the emitters, recorded_at from the database.",
+        )  # fmt: skip
+    else:
+        yield Finding("ok", "clock", "The database's clock and this machine's agree.")
+
+
+def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iterator[Finding]:
+    with connection.transaction():
+        connection.execute(statements.SET_CUSTOMER, (customer,))
+        row = connection.execute(
+            "select count(*), max(idle) from aximo.open_executions where idle > interval '1 hour'"
+        ).fetchone()
+    if row and row[0]:
+        yield Finding(
+            "warning", "open executions", f"{customer}: {row[0]} executions have been open and idle for over an hour; the longest for {row[1]}.",
+            "select * from aximo.close_stale_executions('…')",
+        )  # fmt: skip
+    else:
+        yield Finding("ok", "open executions", f"{customer}: none is idle for over an hour.")

@@ -1,0 +1,76 @@
+"""A ledger on this machine: the embedded PostgreSQL, the schema, and logins to work with."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from aximo_db.embedded import EmbeddedServer
+from aximo_db.migrate import migrate
+
+__all__ = ["DATABASE", "OWNER", "SERVICE", "LocalLedger"]
+
+DATABASE: Final = "aximo"
+#: The login that owns the database: CREATEROLE, no superuser, as a DBA's would be anywhere.
+OWNER: Final = "aximo_admin"
+#: A login that emits and reads, for every customer.
+SERVICE: Final = "aximo_service"
+
+
+class LocalLedger:
+    """The embedded server with the ledger installed in it.
+
+    Args:
+        data_dir: the data directory.
+        port: a TCP port on 127.0.0.1 to listen on as well, with passwords; ``None`` for the Unix socket only.
+        settings: server settings.
+    """
+
+    def __init__(
+        self, data_dir: Path | str, *, port: int | None = None, settings: dict[str, str] | None = None
+    ) -> None:
+        self.server = EmbeddedServer(data_dir, port=port, settings=settings)
+
+    def start(self) -> None:
+        """Starts the server, makes database and logins if they are not there, and brings the schema up to date."""
+        self.server.start()
+        with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
+            for name, rights in ((OWNER, "createrole createdb"), (SERVICE, "")):
+                if connection.execute("select from pg_roles where rolname = %s", (name,)).fetchone() is None:
+                    connection.execute(sql.SQL("create role {} login " + rights).format(sql.Identifier(name)))
+            if connection.execute("select from pg_database where datname = %s", (DATABASE,)).fetchone() is None:
+                connection.execute(
+                    sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+                )
+            if self.server.port is not None:
+                for name, password in self._passwords().items():
+                    connection.execute(
+                        sql.SQL("alter role {} password {}").format(sql.Identifier(name), sql.Literal(password))
+                    )
+        owner = self.server.dsn(OWNER, DATABASE)
+        migrate(owner)
+        with psycopg.connect(owner, autocommit=True) as connection:
+            connection.execute(sql.SQL("grant aximo_writer to {}").format(sql.Identifier(SERVICE)))
+            connection.execute("select aximo.grant_customer(%s, '*')", (SERVICE,))
+
+    def dsns(self) -> dict[str, str]:
+        """Connection strings by what they are for."""
+        found = {"owner": self.server.dsn(OWNER, DATABASE), "service": self.server.dsn(SERVICE, DATABASE)}
+        if self.server.port is not None:
+            for name, password in self._passwords().items():
+                key = "owner" if name == OWNER else "service"
+                found[f"{key}_tcp"] = self.server.dsn(name, DATABASE, password=password)
+        return found
+
+    def _passwords(self) -> dict[str, str]:
+        path = self.server.data_dir / "aximo_passwords.json"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(json.dumps({name: secrets.token_urlsafe(24) for name in (OWNER, SERVICE)}))
+        passwords: dict[str, str] = json.loads(path.read_text())
+        return passwords

@@ -1,0 +1,163 @@
+"""What people see: tables and trees on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from aximo_db.doctor import Finding
+from aximo_db.events import Approval, Execution, TraceStep
+
+__all__ = ["approvals_table", "duration", "executions_table", "findings_table", "moment", "trace_tree"]
+
+_STYLES = {
+    "execution_completed": "green",
+    "execution_failed": "bold red",
+    "action_failed": "red",
+    "action_dispatched": "green",
+    "approval_requested": "yellow",
+    "approval_granted": "green",
+    "approval_rejected": "red",
+    "approval_timeout": "red",
+    "completed": "green",
+    "failed": "red",
+    "granted": "green",
+    "rejected": "red",
+    "timeout": "red",
+    "awaiting_approval": "yellow",
+    "open": "yellow",
+    "ok": "green",
+    "note": "cyan",
+    "warning": "yellow",
+    "error": "bold red",
+}
+
+
+def moment(value: datetime | None) -> str:
+    """A moment in UTC to the millisecond, or a dash."""
+    if value is None:
+        return "–"
+    return value.astimezone(tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def duration(value: timedelta | None) -> str:
+    """A duration in the unit that suits it, or a dash."""
+    if value is None:
+        return "–"
+    seconds = value.total_seconds()
+    size = abs(seconds)
+    if size < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if size < 1:
+        return f"{seconds * 1e3:.1f} ms"
+    if size < 120:
+        return f"{seconds:.2f} s"
+    if size < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _styled(word: str, text: str | None = None) -> Text:
+    return Text(text if text is not None else word, style=_STYLES.get(word, ""))
+
+
+def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> RenderableType:
+    """An execution as a tree: its phases, the actions and approvals below them, each with its time.
+
+    Args:
+        steps: the trace, in order; not empty.
+        approvals: the approvals of the execution.
+    """
+    first, last = steps[0], steps[-1]
+    title = Text.assemble(
+        ("execution ", "bold"),
+        (first.execution_id, "bold cyan"),
+        f"  {first.skill_id} {first.skill_version} on {first.deployment_id}, for {first.customer_id}",
+    )
+    tree = Tree(title)
+    tree.add(Text(f"{moment(first.timestamp)} UTC, {len(steps)} events in {duration(last.since_start)}", style="dim"))
+    answers = {approval.request_event_id: approval for approval in approvals}
+    for step in steps:
+        line = Text.assemble(
+            (f"{'+' + duration(step.since_start):>10}  ", "dim"),
+            _styled(step.event_type),
+            ("" if step.actor == "system" else f"  by {step.actor}", "italic"),
+            (f"  error_code {step.error_code}" if step.error_code else "", "red"),
+            (f"  {step.latency_ms} ms" if step.latency_ms is not None else "", "dim"),
+        )
+        if step.payload:
+            text = json.dumps(step.payload, ensure_ascii=False)
+            line.append("  " + (text if len(text) <= 160 else text[:157] + "…"), style="dim")
+        branch = tree.add(line)
+        approval = answers.get(step.event_id)
+        if approval is not None:
+            branch.add(_approval_story(approval))
+    return tree
+
+
+def _approval_story(approval: Approval) -> Text:
+    if approval.decision == "open":
+        return Text("nobody has answered yet", style="yellow")
+    story = Text.assemble(
+        _styled(approval.decision),
+        f" after {duration(approval.delay)} by {approval.decided_by}, recorded by {approval.decision_recorded_by}",
+    )
+    if approval.reason:
+        story.append(f": {approval.reason}", style="italic")
+    if approval.actions_withheld:
+        story.append(f"; not done: {', '.join(approval.actions_withheld)}", style="red")
+    return story
+
+
+def executions_table(executions: Iterable[Execution]) -> Table:
+    """Executions, one a row."""
+    table = Table(
+        "execution", "deployment", "version", "status", "started (UTC)", "duration", "actions", "error", box=None
+    )
+    for item in executions:
+        table.add_row(
+            item.execution_id,
+            item.deployment_id,
+            item.skill_version,
+            _styled(item.status),
+            moment(item.started_at),
+            duration(item.duration),
+            f"{item.actions_dispatched}/{item.actions_prepared}",
+            item.error_code or item.error_message or "",
+        )
+    return table
+
+
+def approvals_table(approvals: Iterable[Approval]) -> Table:
+    """Approvals, one a row."""
+    table = Table("approval", "execution", "requested (UTC)", "decision", "by", "after", "reason", "not done", box=None)
+    for item in approvals:
+        table.add_row(
+            item.approval_id or "–",
+            item.execution_id,
+            moment(item.requested_at),
+            _styled(item.decision),
+            item.decided_by or "–",
+            duration(item.delay),
+            item.reason or "",
+            ", ".join(item.actions_withheld or []),
+        )
+    return table
+
+
+def findings_table(findings: Sequence[Finding]) -> RenderableType:
+    """The doctor's findings, the worst last, where the eye is."""
+    order = {"ok": 0, "note": 1, "warning": 2, "error": 3}
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in sorted(findings, key=lambda finding: order[finding.level]):
+        text = Text(finding.message)
+        if finding.fix is not None and finding.level in ("warning", "error"):
+            text.append(f"\n→ {finding.fix}", style="dim")
+        table.add_row(_styled(finding.level), Text(finding.check, style="bold"), text)
+    return Group(table)
