@@ -4,6 +4,7 @@
 begin;
 \ir 00_roles/preflight.sql
 \ir 00_roles/roles.sql
+\ir 01_schemas/private_schema.sql
 \ir 01_schemas/schemas.sql
 \ir 02_access/customer_grants.sql
 \ir 02_access/current_customer.sql

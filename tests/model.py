@@ -135,9 +135,10 @@ class Model:
                 return SEQ
         if kind in ANSWERS and not any(a.approval_id == approval_id for a in waiting):
             return SEQ
-        if kind == "action_dispatched":
-            if any(a.decision == "open" for a in life.waits_for(approval_id)) or life.denied(approval_id):
-                return SEQ
+        if kind == "action_dispatched" and (
+            life.denied(approval_id) or any(a.decision == "open" for a in life.waits_for(approval_id))
+        ):
+            return SEQ
         if kind == "execution_completed" and (waiting or life.has_unresolved_action()):
             return SEQ
         return None

@@ -1,5 +1,10 @@
+-- Nothing in this script is looked up where others may create things.
+set local search_path = pg_catalog, pg_temp;
+
 -- What the ledger needs of the database it is installed into, said before anything is created.
 do $$
+declare
+    squatter text;
 begin
     if current_setting('server_version_num')::integer < 150000 then
         raise exception using
@@ -21,6 +26,24 @@ begin
             message = 'the installing role may not create schemas in this database',
             detail = format('role %I, database %I', current_user, current_database()),
             hint = 'Install as the owner of the database.';
+    end if;
+    -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
+    select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
+    from pg_catalog.pg_namespace as n
+    where n.nspname in ('aximo', 'aximo_private') and (
+        not pg_has_role(current_user, n.nspowner, 'usage')
+        or exists (select from pg_catalog.pg_proc as p where p.pronamespace = n.oid)
+        or exists (
+            select from pg_catalog.pg_class as c
+            where c.relnamespace = n.oid and c.relname not in ('alembic_version', 'alembic_version_pkc')
+        )
+    );
+    if squatter is not null then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the ledger''s schemas exist already',
+            detail = squatter,
+            hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.';
     end if;
 end;
 $$;
@@ -99,7 +122,6 @@ begin
 end;
 $$;
 
-create schema if not exists aximo_private;
 alter schema aximo_private owner to aximo_owner;
 comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
 
@@ -423,7 +445,8 @@ create unique index events_answer on aximo_private.events (customer_id, answers)
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp", event_id);
-create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id) where correlation_id is not null;
+create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
+where correlation_id is not null;
 -- Few rows: what deployments and their versions are derived from.
 create index events_by_lifecycle on aximo_private.events (customer_id, deployment_id, event_type)
 where event_type ~ '^(deployment|version)_';
@@ -584,7 +607,7 @@ alter function aximo_private.enter_customer(text) owner to aximo_recorder;
 comment on function aximo_private.enter_customer(text) is
 'The customer that a call writes for: the one it names, else the session''s. Sets aximo.customer_id, transaction-local, if it was not set. ZXCUS: not granted, not named, or another than the session''s.';
 
-create function aximo_private.event_fields() returns text []
+create function aximo_private.event_fields() returns text[]
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1101,9 +1124,9 @@ as $$
 declare
     entered constant text := current_setting('aximo.customer_id', true);
     customer text;
-    ids uuid [];
-    recorded timestamptz [];
-    written uuid [];
+    ids uuid[];
+    recorded timestamptz[];
+    written uuid[];
     malformed bigint;
     foreign_customer text;
     place bigint;
@@ -1320,7 +1343,7 @@ language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    parts constant text [] := string_to_array(current_setting('aximo.as_of', true), '|');
+    parts constant text[] := string_to_array(current_setting('aximo.as_of', true), '|');
 begin
     if parts[1] = extract(epoch from now())::text then
         return to_timestamp(parts[case when known then 3 else 2 end]::double precision);
@@ -1529,12 +1552,22 @@ comment on column aximo.executions.approvals_timed_out is 'How many approvals ti
 comment on column aximo.executions.error_code is 'The error_code of execution_failed.';
 comment on column aximo.executions.error_message is 'What execution_failed says in payload.error.';
 
-create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.executions
+create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
+returns setof aximo.executions
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    perform set_config(
+        'aximo.as_of',
+        concat_ws(
+            '|',
+            extract(epoch from now()),
+            extract(epoch from coalesce(moment, 'infinity')),
+            extract(epoch from coalesce(known_at, 'infinity'))
+        ),
+        true
+    );
     return query select * from aximo.executions;
     perform set_config('aximo.as_of', '', true);
 end;
@@ -1593,12 +1626,22 @@ comment on column aximo.open_executions.last_event_at is 'The latest timestamp o
 comment on column aximo.open_executions.age is 'Time since it was triggered.';
 comment on column aximo.open_executions.idle is 'Time since its latest event.';
 
-create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.open_executions
+create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
+returns setof aximo.open_executions
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    perform set_config(
+        'aximo.as_of',
+        concat_ws(
+            '|',
+            extract(epoch from now()),
+            extract(epoch from coalesce(moment, 'infinity')),
+            extract(epoch from coalesce(known_at, 'infinity'))
+        ),
+        true
+    );
     return query select * from aximo.open_executions;
     perform set_config('aximo.as_of', '', true);
 end;
@@ -1672,12 +1715,22 @@ comment on column aximo.approvals.actions_withheld is 'If it was rejected or tim
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
 
-create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.approvals
+create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity')
+returns setof aximo.approvals
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    perform set_config(
+        'aximo.as_of',
+        concat_ws(
+            '|',
+            extract(epoch from now()),
+            extract(epoch from coalesce(moment, 'infinity')),
+            extract(epoch from coalesce(known_at, 'infinity'))
+        ),
+        true
+    );
     return query select * from aximo.approvals;
     perform set_config('aximo.as_of', '', true);
 end;
@@ -1756,12 +1809,22 @@ comment on column aximo.deployment_versions.ended_by is 'The type of the event t
 comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
 comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';
 
-create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.deployment_versions
+create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
+returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    perform set_config(
+        'aximo.as_of',
+        concat_ws(
+            '|',
+            extract(epoch from now()),
+            extract(epoch from coalesce(moment, 'infinity')),
+            extract(epoch from coalesce(known_at, 'infinity'))
+        ),
+        true
+    );
     return query select * from aximo.deployment_versions;
     perform set_config('aximo.as_of', '', true);
 end;
@@ -1846,12 +1909,22 @@ comment on column aximo.deployments.status_since is 'Since when, by the event''s
 comment on column aximo.deployments.status_event_id is 'The event that says so.';
 comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';
 
-create function aximo.deployments_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.deployments
+create function aximo.deployments_as_of(moment timestamptz, known_at timestamptz default 'infinity')
+returns setof aximo.deployments
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    perform set_config(
+        'aximo.as_of',
+        concat_ws(
+            '|',
+            extract(epoch from now()),
+            extract(epoch from coalesce(moment, 'infinity')),
+            extract(epoch from coalesce(known_at, 'infinity'))
+        ),
+        true
+    );
     return query select * from aximo.deployments;
     perform set_config('aximo.as_of', '', true);
 end;

@@ -1,5 +1,10 @@
+-- Nothing in this script is looked up where others may create things.
+set local search_path = pg_catalog, pg_temp;
+
 -- What the ledger needs of the database it is installed into, said before anything is created.
 do $$
+declare
+    squatter text;
 begin
     if current_setting('server_version_num')::integer < 150000 then
         raise exception using
@@ -21,6 +26,24 @@ begin
             message = 'the installing role may not create schemas in this database',
             detail = format('role %I, database %I', current_user, current_database()),
             hint = 'Install as the owner of the database.';
+    end if;
+    -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
+    select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
+    from pg_catalog.pg_namespace as n
+    where n.nspname in ('aximo', 'aximo_private') and (
+        not pg_has_role(current_user, n.nspowner, 'usage')
+        or exists (select from pg_catalog.pg_proc as p where p.pronamespace = n.oid)
+        or exists (
+            select from pg_catalog.pg_class as c
+            where c.relnamespace = n.oid and c.relname not in ('alembic_version', 'alembic_version_pkc')
+        )
+    );
+    if squatter is not null then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the ledger''s schemas exist already',
+            detail = squatter,
+            hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.';
     end if;
 end;
 $$;

@@ -1,4 +1,3 @@
-create schema if not exists aximo_private;
 alter schema aximo_private owner to aximo_owner;
 comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
 

@@ -41,7 +41,8 @@ create unique index events_answer on aximo_private.events (customer_id, answers)
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp", event_id);
-create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id) where correlation_id is not null;
+create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
+where correlation_id is not null;
 -- Few rows: what deployments and their versions are derived from.
 create index events_by_lifecycle on aximo_private.events (customer_id, deployment_id, event_type)
 where event_type ~ '^(deployment|version)_';

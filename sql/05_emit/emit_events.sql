@@ -9,9 +9,9 @@ as $$
 declare
     entered constant text := current_setting('aximo.customer_id', true);
     customer text;
-    ids uuid [];
-    recorded timestamptz [];
-    written uuid [];
+    ids uuid[];
+    recorded timestamptz[];
+    written uuid[];
     malformed bigint;
     foreign_customer text;
     place bigint;

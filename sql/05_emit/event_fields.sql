@@ -1,4 +1,4 @@
-create function aximo_private.event_fields() returns text []
+create function aximo_private.event_fields() returns text[]
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$

@@ -5,7 +5,7 @@ language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    parts constant text [] := string_to_array(current_setting('aximo.as_of', true), '|');
+    parts constant text[] := string_to_array(current_setting('aximo.as_of', true), '|');
 begin
     if parts[1] = extract(epoch from now())::text then
         return to_timestamp(parts[case when known then 3 else 2 end]::double precision);

