@@ -27,7 +27,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python tools/unasync.py --check
-	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 sql
+	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py
 
 bench: $(VENV)/.installed

@@ -33,6 +33,11 @@ OLDEST_SCHEMA: Final = 1
 
 VERSIONS: Final = "select aximo.schema_version(), aximo.oldest_client()"
 SET_CUSTOMER: Final = "select set_config('aximo.customer_id', %s, true)"
+# With so few statistics as the ledger keeps, the planner would collect and sort a customer's events for every page.
+SET_CUSTOMER_FOR_PAGE: Final = (
+    "select set_config('aximo.customer_id', %s, true), set_config('enable_bitmapscan', 'off', true),"
+    " set_config('enable_sort', 'off', true)"
+)
 GET_CUSTOMER: Final = "select coalesce(current_setting('aximo.customer_id', true), '')"
 
 _EMIT_FIELDS: Final = (
@@ -52,6 +57,9 @@ _EMIT_FIELDS: Final = (
     "error_code",
     "latency_ms",
     "event_id",
+)
+_TEXT_FIELDS: Final = tuple(
+    name for name in _EMIT_FIELDS if name not in ("payload", "timestamp", "latency_ms", "event_id")
 )
 EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
@@ -100,8 +108,16 @@ def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
         MalformedEventError: text or JSON that PostgreSQL has no form for.
     """
     latency = event.latency_ms
-    if latency is not None and (isinstance(latency, bool) or not isinstance(latency, int)):
-        raise MalformedEventError(rule="latency_ms_is_number", detail="latency_ms is not an int", event=event)
+    if latency is not None:
+        if isinstance(latency, bool) or not isinstance(latency, int):
+            raise MalformedEventError(rule="latency_ms_is_number", detail="latency_ms is not an int", event=event)
+        if latency >= 2**63:
+            raise MalformedEventError(rule="latency_ms_well_formed", detail="latency_ms is out of range", event=event)
+    for name in _TEXT_FIELDS:
+        value = getattr(event, name)
+        if value is not None and not isinstance(value, str):
+            detail = f"{name} is a {type(value).__name__}"
+            raise MalformedEventError(rule=f"{name}_is_string", detail=detail, event=event)
     return (
         event.event_type,
         event.deployment_id,

@@ -137,7 +137,8 @@ class AsyncEventStore:
             assert row is not None  # noqa: S101
             return Receipt(*row)
 
-        return await self._run(write, event=new, writing=True)
+        unnamed = new.customer_id is None and self._customer_id is None
+        return await self._run(write, customer="" if unnamed else None, event=new, writing=True)
 
     async def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -163,7 +164,8 @@ class AsyncEventStore:
                     receipts.setdefault((customer_id, event.event_id), receipt)
             return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
 
-        return await self._run(write, atomic=True, writing=True) if batch else []
+        unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
+        return await self._run(write, customer="" if unnamed else None, atomic=True, writing=True) if batch else []
 
     async def emit_many(
         self, events: Iterable[object] | AsyncIterable[object], *, batch_size: int = 500
@@ -383,7 +385,9 @@ class AsyncEventStore:
         }
         while True:
             query, values = statements.events_page(conditions, after, page_size)
-            page = await self._read(query, values, class_row(Event), customer_id=customer_id)
+            page = await self._read(
+                query, values, class_row(Event), customer_id=customer_id, setup=statements.SET_CUSTOMER_FOR_PAGE
+            )
             for event in page:
                 yield event
             if len(page) < page_size:
@@ -413,31 +417,29 @@ class AsyncEventStore:
         return await self._read(query, values, class_row(row), customer_id=customer_id)
 
     async def _read(
-        self, query: str, values: Sequence[Any], row_factory: Callable[[Any], Any], *, customer_id: str | None
+        self,
+        query: str,
+        values: Sequence[Any],
+        row_factory: Callable[[Any], Any],
+        *,
+        customer_id: str | None,
+        setup: str = statements.SET_CUSTOMER,
     ) -> list[Any]:
         customer = customer_id if customer_id is not None else self._customer_id
 
         async def read(connection: AnyConnection) -> list[Any]:
             cursor = connection.cursor(row_factory=row_factory)
-            if customer is None:
-                await cursor.execute(query, values, prepare=self._prepared)
-                return await cursor.fetchall()
-            setting = connection.cursor(row_factory=tuple_row)
-            await setting.execute(statements.GET_CUSTOMER, prepare=self._prepared)
-            named = (await setting.fetchone() or ("",))[0]
-            await setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepared)
             await cursor.execute(query, values, prepare=self._prepared)
-            rows = await cursor.fetchall()
-            # In a caller's transaction, what it had named is named again.
-            await setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepared)
-            return rows
+            return await cursor.fetchall()
 
-        return await self._run(read, atomic=customer is not None)
+        return await self._run(read, customer=customer or "", setup=setup)
 
     async def _run(
         self,
         work: Callable[[AnyConnection], Awaitable[T]],
         *,
+        customer: str | None = None,
+        setup: str = statements.SET_CUSTOMER,
         atomic: bool = False,
         event: NewEvent | None = None,
         writing: bool = False,
@@ -452,9 +454,14 @@ class AsyncEventStore:
                     joined = connection.info.transaction_status is not TransactionStatus.IDLE
                     if not self._version_checked:
                         await self._check_versions(connection, joined=joined)
-                    if joined or (connection.autocommit and not atomic):
+                    if joined:
+                        return await self._joined(connection, work, customer)
+                    if connection.autocommit and not atomic and customer is None:
                         return await work(connection)
                     async with connection.transaction():
+                        if customer is not None:
+                            # Also if it is none: what a pooled session's earlier user left there is not ours.
+                            await connection.execute(setup, (customer,), prepare=self._prepared)
                         return await work(connection)
             except (psycopg.Error, UnicodeEncodeError) as error:
                 malformed = statements.malformed_text(error, event)
@@ -476,6 +483,20 @@ class AsyncEventStore:
             except AximoError as error:
                 error.event = error.event or event
                 raise
+
+    async def _joined(
+        self, connection: AnyConnection, work: Callable[[AnyConnection], Awaitable[T]], customer: str | None
+    ) -> T:
+        """Works in a caller's transaction, and leaves its customer as it was."""
+        if not customer:
+            return await work(connection)
+        setting = connection.cursor(row_factory=tuple_row)
+        await setting.execute(statements.GET_CUSTOMER, prepare=self._prepared)
+        named = (await setting.fetchone() or ("",))[0]
+        await setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepared)
+        result = await work(connection)
+        await setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepared)
+        return result
 
     async def _check_versions(self, connection: AnyConnection, *, joined: bool) -> None:
         async def look() -> None:

@@ -137,7 +137,8 @@ class EventStore:
             assert row is not None  # noqa: S101
             return Receipt(*row)
 
-        return self._run(write, event=new, writing=True)
+        unnamed = new.customer_id is None and self._customer_id is None
+        return self._run(write, customer="" if unnamed else None, event=new, writing=True)
 
     def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -163,7 +164,8 @@ class EventStore:
                     receipts.setdefault((customer_id, event.event_id), receipt)
             return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
 
-        return self._run(write, atomic=True, writing=True) if batch else []
+        unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
+        return self._run(write, customer="" if unnamed else None, atomic=True, writing=True) if batch else []
 
     def emit_many(self, events: Iterable[object], *, batch_size: int = 500) -> EmitSummary:
         """Writes any number of events, in batches; each batch is all or nothing.
@@ -377,7 +379,9 @@ class EventStore:
         }
         while True:
             query, values = statements.events_page(conditions, after, page_size)
-            page = self._read(query, values, class_row(Event), customer_id=customer_id)
+            page = self._read(
+                query, values, class_row(Event), customer_id=customer_id, setup=statements.SET_CUSTOMER_FOR_PAGE
+            )
             for event in page:
                 yield event
             if len(page) < page_size:
@@ -407,31 +411,29 @@ class EventStore:
         return self._read(query, values, class_row(row), customer_id=customer_id)
 
     def _read(
-        self, query: str, values: Sequence[Any], row_factory: Callable[[Any], Any], *, customer_id: str | None
+        self,
+        query: str,
+        values: Sequence[Any],
+        row_factory: Callable[[Any], Any],
+        *,
+        customer_id: str | None,
+        setup: str = statements.SET_CUSTOMER,
     ) -> list[Any]:
         customer = customer_id if customer_id is not None else self._customer_id
 
         def read(connection: AnyConnection) -> list[Any]:
             cursor = connection.cursor(row_factory=row_factory)
-            if customer is None:
-                cursor.execute(query, values, prepare=self._prepared)
-                return cursor.fetchall()
-            setting = connection.cursor(row_factory=tuple_row)
-            setting.execute(statements.GET_CUSTOMER, prepare=self._prepared)
-            named = (setting.fetchone() or ("",))[0]
-            setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepared)
             cursor.execute(query, values, prepare=self._prepared)
-            rows = cursor.fetchall()
-            # In a caller's transaction, what it had named is named again.
-            setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepared)
-            return rows
+            return cursor.fetchall()
 
-        return self._run(read, atomic=customer is not None)
+        return self._run(read, customer=customer or "", setup=setup)
 
     def _run(
         self,
         work: Callable[[AnyConnection], T],
         *,
+        customer: str | None = None,
+        setup: str = statements.SET_CUSTOMER,
         atomic: bool = False,
         event: NewEvent | None = None,
         writing: bool = False,
@@ -446,9 +448,14 @@ class EventStore:
                     joined = connection.info.transaction_status is not TransactionStatus.IDLE
                     if not self._version_checked:
                         self._check_versions(connection, joined=joined)
-                    if joined or (connection.autocommit and not atomic):
+                    if joined:
+                        return self._joined(connection, work, customer)
+                    if connection.autocommit and not atomic and customer is None:
                         return work(connection)
                     with connection.transaction():
+                        if customer is not None:
+                            # Also if it is none: what a pooled session's earlier user left there is not ours.
+                            connection.execute(setup, (customer,), prepare=self._prepared)
                         return work(connection)
             except (psycopg.Error, UnicodeEncodeError) as error:
                 malformed = statements.malformed_text(error, event)
@@ -470,6 +477,18 @@ class EventStore:
             except AximoError as error:
                 error.event = error.event or event
                 raise
+
+    def _joined(self, connection: AnyConnection, work: Callable[[AnyConnection], T], customer: str | None) -> T:
+        """Works in a caller's transaction, and leaves its customer as it was."""
+        if not customer:
+            return work(connection)
+        setting = connection.cursor(row_factory=tuple_row)
+        setting.execute(statements.GET_CUSTOMER, prepare=self._prepared)
+        named = (setting.fetchone() or ("",))[0]
+        setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepared)
+        result = work(connection)
+        setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepared)
+        return result
 
     def _check_versions(self, connection: AnyConnection, *, joined: bool) -> None:
         def look() -> None:

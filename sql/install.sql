@@ -12,6 +12,7 @@ begin;
 \ir 02_access/revoke_customer.sql
 \ir 03_append_only/refuse_change.sql
 \ir 03_append_only/make_append_only.sql
+\ir 04_events/has_extreme_number.sql
 \ir 04_events/domains.sql
 \ir 04_events/event_types.sql
 \ir 04_events/events.sql
@@ -37,6 +38,7 @@ begin;
 \ir 06_history/open_executions_as_of.sql
 \ir 06_history/approvals.sql
 \ir 06_history/approvals_as_of.sql
+\ir 06_history/known_deployments.sql
 \ir 06_history/deployment_versions.sql
 \ir 06_history/deployment_versions_as_of.sql
 \ir 06_history/deployments.sql

@@ -264,11 +264,11 @@ def run_in_batches(ledger: Ledger, examples: int) -> None:
 
 
 def test_one_by_one_the_database_judges_as_the_model(each_ledger: Ledger) -> None:
-    run_one_by_one(each_ledger, 120)
+    run_one_by_one(each_ledger, 300)
 
 
 def test_in_batches_the_database_judges_as_the_model(each_ledger: Ledger) -> None:
-    run_in_batches(each_ledger, 80)
+    run_in_batches(each_ledger, 200)
 
 
 def test_a_batch_is_refused_with_the_code_of_the_first_event_that_breaks_a_rule(one_ledger: Ledger) -> None:

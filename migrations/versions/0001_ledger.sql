@@ -225,6 +225,14 @@ begin
             hint = 'Name one customer, or ''*'' for all customers, present and future.',
             constraint = 'customer_id_present';
     end if;
+    if char_length(grant_customer.customer_id) > 255 or btrim(grant_customer.customer_id) = '' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no customer can have that name',
+            detail = format('customer_id of %s characters', char_length(grant_customer.customer_id)),
+            hint = 'A customer_id has 1 to 255 characters and is not blank.',
+            constraint = 'customer_id_well_formed';
+    end if;
     insert into aximo_private.customer_grants (role_name, customer_id)
     values (grant_customer.role, grant_customer.customer_id)
     on conflict do nothing;
@@ -303,6 +311,19 @@ $$;
 alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
 comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table. Used by migrations.';
 
+-- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
+create function aximo_private.has_extreme_number(document jsonb) returns boolean
+language plpgsql immutable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
+end;
+$$;
+alter function aximo_private.has_extreme_number(jsonb) owner to aximo_owner;
+comment on function aximo_private.has_extreme_number(jsonb) is
+'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
+
 -- Limits of single columns are domains: their checks are compiled once a session, a table's at every single-row statement.
 -- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
 
@@ -322,7 +343,7 @@ comment on domain aximo_private.event_type is 'One of the 22 event types of the 
 
 -- Blank is what Unicode calls white space, nothing else in it.
 create domain aximo_private.identifier as text collate "C"
-    constraint identifier_length check (char_length(value) between 1 and 255)
+    constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
         btrim(
             value,
@@ -347,12 +368,14 @@ create domain aximo_private.milliseconds as bigint
 alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. The binary form is looked at first: 1e131071 is 10 bytes of it and 131072 of text.
+-- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
+-- unless there is no room for many of them. (Constraints are checked in the order of their names.)
 create domain aximo_private.payload as jsonb not null
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
-    constraint payload_size check (
-        pg_column_size(value) <= 2097152 and octet_length(value::text) <= 1048576
-    );
+    constraint payload_numbers check (
+        pg_column_size(value) <= 2048 or not aximo_private.has_extreme_number(value)
+    )
+    constraint payload_size check (octet_length(value::text) <= 1048576);
 alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
@@ -444,12 +467,10 @@ where event_type in ('execution_triggered', 'execution_completed', 'execution_fa
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
-create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp", event_id);
+create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp");
+create index events_by_request on aximo_private.events (customer_id, "timestamp") where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
--- Few rows: what deployments and their versions are derived from.
-create index events_by_lifecycle on aximo_private.events (customer_id, deployment_id, event_type)
-where event_type ~ '^(deployment|version)_';
 
 alter table aximo_private.events enable row level security;
 alter table aximo_private.events force row level security;
@@ -487,6 +508,7 @@ alter table aximo_private.events
     alter error_code set statistics 0,
     alter recorded_by set statistics 0,
     alter payload set statistics 0;
+alter index aximo_private.events_start_and_end alter column 3 set statistics 0;
 
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
@@ -516,11 +538,13 @@ comment on index aximo_private.events_start_and_end is 'An execution is triggere
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
-comment on index aximo_private.events_by_deployment is 'A deployment''s events in time.';
+comment on index aximo_private.events_by_deployment is 'Deployments, their versions, and their latest execution.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
-comment on index aximo_private.events_by_lifecycle is 'Deployments and their versions.';
+comment on index aximo_private.events_by_request is 'Approvals that were asked for.';
 
-create view aximo.events with (security_barrier = true) as
+-- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+-- ONLY: a table that somebody lets inherit from it adds nothing.
+create view aximo.events as
 select
     event_id,
     event_type::text as event_type,
@@ -540,7 +564,7 @@ select
     latency_ms::bigint as latency_ms,
     recorded_at,
     recorded_by
-from aximo_private.events;
+from only aximo_private.events;
 alter view aximo.events owner to aximo_owner;
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
@@ -597,6 +621,14 @@ begin
             hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
             constraint = 'customer_granted';
     end if;
+    if customer = '*' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed event',
+            detail = 'customer_id: * stands for all customers and is none itself',
+            hint = 'Name one customer.',
+            constraint = 'customer_id_not_all';
+    end if;
     if enter_customer.customer_id is null then
         perform set_config('aximo.customer_id', customer, true);
     end if;
@@ -620,7 +652,7 @@ alter function aximo_private.event_fields() owner to aximo_recorder;
 comment on function aximo_private.event_fields() is 'The fields a client may set.';
 
 -- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
-create function aximo_private.refuse_malformed(event jsonb, place bigint default null) returns void
+create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -646,6 +678,7 @@ begin
     end if;
 
     if problem is null then
+        event := jsonb_build_object('customer_id', customer) || event;
         for field in
             select f.name, f.json_type, f.domain
             from (
@@ -707,8 +740,8 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.refuse_malformed(jsonb, bigint) owner to aximo_recorder;
-comment on function aximo_private.refuse_malformed(jsonb, bigint) is
+alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
+comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
 'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
 
 -- The rules of an execution's life (spec, section 3), for events just inserted: raises ZXSEQ or ZXATT at the first one that breaks
@@ -724,7 +757,7 @@ begin
     fresh as materialized (
         select distinct w.event_id, e.execution_id
         from unnest(check_flow.written) as w (event_id)
-        inner join aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
+        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
         where e.execution_id is not null
     ),
     life as (
@@ -750,7 +783,7 @@ begin
             e.payload ->> 'action_id' as action_id,
             e.payload ->> 'action_type' as action_type
         from (select distinct f.execution_id from fresh as f) as x
-        inner join aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
+        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
     ),
     -- What was there before each event. Events of others that arrived meanwhile count as before.
     state as materialized (
@@ -897,7 +930,7 @@ declare
     differing text;
 begin
     select e.* into stored
-    from aximo_private.events as e
+    from only aximo_private.events as e
     where e.customer_id = settle_conflict.customer_id and e.event_id = settle_conflict.event_id;
 
     if not found then
@@ -959,7 +992,7 @@ as $$
 begin
     return (
         select e.event_id
-        from aximo_private.events as e
+        from only aximo_private.events as e
         where e.customer_id = request_answered.customer and e.execution_id = request_answered.execution
             and e.event_type = 'approval_requested'
             and e.payload ->> 'approval_id' is not distinct from request_answered.approval
@@ -1002,6 +1035,7 @@ declare
     content constant jsonb := coalesce(emit_event.payload, '{}');
     id constant uuid := coalesce(emit_event.event_id, gen_random_uuid());
     receipt aximo.receipt;
+    stamp text;
     fits boolean;
 begin
     -- What is certainly well formed goes on. What may not be is asked of the domains, which know; the insert asks them in any case.
@@ -1015,7 +1049,7 @@ begin
         ) collate "C" >= '!'
         and greatest(
             customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
-        ) collate "C" < U&'\007F'
+        ) collate "C" < chr(127)
         and emit_event.actor in ('system', 'founder', 'operator', 'external_user')
         and octet_length(
             concat(
@@ -1024,7 +1058,9 @@ begin
             )
         ) <= 255
         and (emit_event.latency_ms is null or emit_event.latency_ms >= 0)
-        and jsonb_typeof(content) = 'object' and octet_length(content::text) <= 1048576
+        and jsonb_typeof(content) = 'object'
+        and (pg_column_size(content) <= 2048 or not aximo_private.has_extreme_number(content))
+        and octet_length(content::text) <= 1048576
         and moment between '2000-01-01 00:00:00+00' and clock_timestamp()
         and (
             emit_event.execution_id is not null and emit_event.event_type in (
@@ -1033,15 +1069,23 @@ begin
             )
         )
     ) is not true then
+        if moment >= '1970-01-01 00:00:00+00' and moment < '9999-01-01 00:00:00+00' then
+            stamp := to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+        else
+            stamp := '0001-01-01T00:00:00Z';
+        end if;
         perform aximo_private.refuse_malformed(
             jsonb_build_object(
                 'event_type', emit_event.event_type, 'customer_id', customer, 'deployment_id', emit_event.deployment_id,
                 'skill_id', emit_event.skill_id, 'skill_version', emit_event.skill_version, 'execution_id', emit_event.execution_id,
-                'actor', emit_event.actor, 'timestamp', to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'actor', emit_event.actor, 'timestamp', stamp,
                 'risk_level', emit_event.risk_level, 'approval_mode', emit_event.approval_mode,
                 'correlation_id', emit_event.correlation_id, 'channel_type', emit_event.channel_type,
-                'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms, 'payload', content
-            )
+                'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms,
+                'payload', case when jsonb_typeof(content) = 'null' then '[]' else content end
+            ),
+            null,
+            customer
         );
     end if;
 
@@ -1077,16 +1121,20 @@ begin
             ) = 1
             and count(*) filter (where e.event_type = 'execution_processing')
             >= case when emit_event.event_type in ('execution_processing', 'execution_failed') then 0 else 1 end
-            and count(*) filter (
-                where e.event_type in ('execution_completed', 'execution_failed', 'approval_requested') and e.event_id <> id
-            ) = 0
+            and count(*) filter (where e.event_type in ('execution_completed', 'execution_failed') and e.event_id <> id) = 0
+            and (
+                emit_event.event_type not in ('action_dispatched', 'execution_completed')
+                or count(*) filter (where e.event_type = 'approval_requested')
+                = count(*) filter (where e.event_type = 'approval_granted')
+                and count(*) filter (where e.event_type in ('approval_rejected', 'approval_timeout')) = 0
+            )
             and emit_event.event_type !~ '^approval_'
         into fits
-        from aximo_private.events as e
+        from only aximo_private.events as e
         where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type >= 'approval_';
         if fits and emit_event.event_type = 'execution_completed' then
             fits := not exists (
-                select from aximo_private.events as e
+                select from only aximo_private.events as e
                 where e.customer_id = customer and e.execution_id = emit_event.execution_id
                     and e.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                 group by e.payload ->> 'action_id', e.payload ->> 'action_type'
@@ -1129,6 +1177,7 @@ declare
     written uuid[];
     malformed bigint;
     foreign_customer text;
+    refused_by text;
     place bigint;
     receipt aximo.receipt;
 begin
@@ -1174,6 +1223,24 @@ begin
                 ) as is_malformed
             from jsonb_array_elements(events) with ordinality as b (e, place)
         ),
+        -- To which request of this batch an answer is, if to one of this batch.
+        answered as (
+            select w.place, w.approval_id, r.event_id as request_id
+            from (
+                select
+                    p.place,
+                    p.event_type,
+                    p.payload ->> 'approval_id' as approval_id,
+                    max(p.place) filter (where p.event_type = 'approval_requested') over (
+                        partition by p.execution_id, p.payload ->> 'approval_id' order by p.place
+                        rows between unbounded preceding and 1 preceding
+                    ) as request_place
+                from parsed as p
+                where p.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout')
+            ) as w
+            left join parsed as r on r.place = w.request_place
+            where w.event_type <> 'approval_requested'
+        ),
         inserted as (
             insert into aximo_private.events (
                 event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
@@ -1182,21 +1249,9 @@ begin
             select
                 p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
                 p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                case
-                    when p.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
-                        coalesce(
-                            (
-                                select r.event_id
-                                from parsed as r
-                                where r.event_type = 'approval_requested' and r.place < p.place and r.execution_id = p.execution_id
-                                    and r.payload ->> 'approval_id' is not distinct from p.payload ->> 'approval_id'
-                                order by r.place desc
-                                limit 1
-                            ),
-                            aximo_private.request_answered(customer, p.execution_id, p.payload ->> 'approval_id')
-                        )
-                end
+                coalesce(a.request_id, case when a.place is not null then aximo_private.request_answered(customer, p.execution_id, a.approval_id) end)
             from parsed as p
+            left join answered as a on a.place = p.place
             where p.customer_id = customer and not p.is_malformed
             order by p.place
             on conflict do nothing
@@ -1214,14 +1269,20 @@ begin
     exception
         -- Something in the batch is not what its column takes: find out which event, and say so.
         when data_exception or integrity_constraint_violation then
+            get stacked diagnostics refused_by = constraint_name;
             for place in 1 .. jsonb_array_length(events) loop
-                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place);
+                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place, customer);
             end loop;
-            raise;
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'malformed event',
+                detail = sqlerrm,
+                hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+                constraint = coalesce(nullif(refused_by, ''), 'event_well_formed');
     end;
 
     if malformed is not null then
-        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed);
+        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed, customer);
     end if;
     if foreign_customer is not null then
         perform aximo_private.enter_customer(foreign_customer);
@@ -1257,14 +1318,15 @@ begin
 
     perform aximo_private.check_flow(customer, written);
 
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
-    end if;
     return query
     select u.event_id, coalesce(u.recorded_at, e.recorded_at), u.recorded_at is null
     from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
-    left join aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
+    left join only aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
     order by u.place;
+    -- Only now: until here the policies show this customer's rows.
+    if coalesce(entered, '') = '' then
+        perform set_config('aximo.customer_id', '', true);
+    end if;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
@@ -1281,6 +1343,7 @@ declare
     entered constant text := current_setting('aximo.customer_id', true);
     customer constant text := aximo_private.enter_customer(null);
     moment constant timestamptz := clock_timestamp();
+    cutoff timestamptz;
 begin
     if older_than is null or older_than < interval '0' then
         raise exception using
@@ -1290,25 +1353,31 @@ begin
             hint = 'Give an interval such as ''2 hours''.',
             constraint = 'older_than_not_negative';
     end if;
+    begin
+        cutoff := moment - older_than;
+    exception
+        when datetime_field_overflow then
+            cutoff := '-infinity';
+    end;
     return query
     with
     stale as (
         select t.execution_id, t.deployment_id, t.skill_id, t.skill_version, l.last_event_at
-        from aximo_private.events as t
+        from only aximo_private.events as t
         cross join lateral (
             select max(e."timestamp"::timestamptz) as last_event_at
-            from aximo_private.events as e
+            from only aximo_private.events as e
             where e.customer_id = customer and e.execution_id = t.execution_id
         ) as l
         where t.customer_id = customer and t.event_type = 'execution_triggered'
             and (
                 select true
-                from aximo_private.events as e
+                from only aximo_private.events as e
                 where e.customer_id = customer and e.execution_id = t.execution_id
                     and e.event_type in ('execution_completed', 'execution_failed')
                 limit 1
             ) is null
-            and l.last_event_at <= moment - older_than
+            and l.last_event_at <= cutoff
     ),
     -- A worker that ends its execution at this very moment wins.
     closed as (
@@ -1379,7 +1448,7 @@ select
     latency_ms::bigint as latency_ms,
     recorded_at,
     recorded_by
-from aximo_private.events
+from only aximo_private.events
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
 alter view aximo_private.history owner to aximo_owner;
@@ -1739,13 +1808,44 @@ alter function aximo.approvals_as_of(timestamptz, timestamptz) owner to aximo_ow
 comment on function aximo.approvals_as_of(timestamptz, timestamptz) is
 'aximo.approvals as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
+-- Read off the index, one look-up a deployment, however many events there are.
+create view aximo_private.known_deployments as
+with recursive
+known as (
+    (
+        select e.customer_id, e.deployment_id
+        from aximo_private.history as e
+        order by e.customer_id, e.deployment_id
+        limit 1
+    )
+    union all
+    select n.customer_id, n.deployment_id
+    from known as k
+    cross join lateral (
+        select e.customer_id, e.deployment_id
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
+        order by e.customer_id, e.deployment_id
+        limit 1
+    ) as n
+)
+select customer_id, deployment_id
+from known;
+alter view aximo_private.known_deployments owner to aximo_owner;
+comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of.';
+
 -- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
 create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
-    from aximo_private.history as e
-    where e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+    from aximo_private.known_deployments as k
+    inner join aximo_private.history as e
+        on e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+            and e.event_type in (
+                'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
+                'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+            )
 ),
 marks as (
     select d.*, 'declared' as basis
@@ -1833,27 +1933,7 @@ alter function aximo.deployment_versions_as_of(timestamptz, timestamptz) owner t
 comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
 'aximo.deployment_versions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- The list of deployments is read off the index, one look-up a deployment, however many events they have.
 create view aximo.deployments with (security_barrier = true) as
-with recursive
-known as (
-    (
-        select e.customer_id, e.deployment_id
-        from aximo_private.history as e
-        order by e.customer_id, e.deployment_id
-        limit 1
-    )
-    union all
-    select n.customer_id, n.deployment_id
-    from known as k
-    cross join lateral (
-        select e.customer_id, e.deployment_id
-        from aximo_private.history as e
-        where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
-        order by e.customer_id, e.deployment_id
-        limit 1
-    ) as n
-)
 select
     k.customer_id,
     k.deployment_id,
@@ -1870,13 +1950,13 @@ select
     s."timestamp" as status_since,
     s.event_id as status_event_id,
     x."timestamp" as last_execution_at
-from known as k
+from aximo_private.known_deployments as k
 left join lateral (
     -- deployment_updated and version changes leave the status as it is.
     select e.event_type, e."timestamp", e.event_id
     from aximo_private.history as e
     where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type ~ '^(deployment|version)_' and e.event_type in (
+        and e.event_type in (
             'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
         )
     order by e."timestamp" desc, e.position desc
@@ -1886,7 +1966,10 @@ left join lateral (
     select e.skill_id, e.skill_version
     from aximo_private.history as e
     where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+        and e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
+            'version_upgraded', 'version_rolled_back'
+        )
     order by e."timestamp" desc, e.position desc
     limit 1
 ) as v on true
@@ -1982,6 +2065,8 @@ grant insert (
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
+-- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
+revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type
     aximo.receipt,
     aximo_private.event_type,
@@ -1992,7 +2077,10 @@ grant usage on type
     aximo_private.payload,
     aximo_private.moment
 to aximo_recorder;
-grant execute on function aximo.current_customer() to aximo_recorder;
+grant execute on function
+    aximo.current_customer(),
+    aximo_private.has_extreme_number(jsonb)
+to aximo_recorder;
 
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;

@@ -19,6 +19,14 @@ begin
             hint = 'Name one customer, or ''*'' for all customers, present and future.',
             constraint = 'customer_id_present';
     end if;
+    if char_length(grant_customer.customer_id) > 255 or btrim(grant_customer.customer_id) = '' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no customer can have that name',
+            detail = format('customer_id of %s characters', char_length(grant_customer.customer_id)),
+            hint = 'A customer_id has 1 to 255 characters and is not blank.',
+            constraint = 'customer_id_well_formed';
+    end if;
     insert into aximo_private.customer_grants (role_name, customer_id)
     values (grant_customer.role, grant_customer.customer_id)
     on conflict do nothing;

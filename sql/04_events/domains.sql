@@ -17,7 +17,7 @@ comment on domain aximo_private.event_type is 'One of the 22 event types of the 
 
 -- Blank is what Unicode calls white space, nothing else in it.
 create domain aximo_private.identifier as text collate "C"
-    constraint identifier_length check (char_length(value) between 1 and 255)
+    constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
         btrim(
             value,
@@ -42,12 +42,14 @@ create domain aximo_private.milliseconds as bigint
 alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. The binary form is looked at first: 1e131071 is 10 bytes of it and 131072 of text.
+-- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
+-- unless there is no room for many of them. (Constraints are checked in the order of their names.)
 create domain aximo_private.payload as jsonb not null
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
-    constraint payload_size check (
-        pg_column_size(value) <= 2097152 and octet_length(value::text) <= 1048576
-    );
+    constraint payload_numbers check (
+        pg_column_size(value) <= 2048 or not aximo_private.has_extreme_number(value)
+    )
+    constraint payload_size check (octet_length(value::text) <= 1048576);
 alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 

@@ -40,12 +40,10 @@ where event_type in ('execution_triggered', 'execution_completed', 'execution_fa
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
-create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp", event_id);
+create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp");
+create index events_by_request on aximo_private.events (customer_id, "timestamp") where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
--- Few rows: what deployments and their versions are derived from.
-create index events_by_lifecycle on aximo_private.events (customer_id, deployment_id, event_type)
-where event_type ~ '^(deployment|version)_';
 
 alter table aximo_private.events enable row level security;
 alter table aximo_private.events force row level security;
@@ -83,6 +81,7 @@ alter table aximo_private.events
     alter error_code set statistics 0,
     alter recorded_by set statistics 0,
     alter payload set statistics 0;
+alter index aximo_private.events_start_and_end alter column 3 set statistics 0;
 
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
@@ -112,6 +111,6 @@ comment on index aximo_private.events_start_and_end is 'An execution is triggere
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
-comment on index aximo_private.events_by_deployment is 'A deployment''s events in time.';
+comment on index aximo_private.events_by_deployment is 'Deployments, their versions, and their latest execution.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
-comment on index aximo_private.events_by_lifecycle is 'Deployments and their versions.';
+comment on index aximo_private.events_by_request is 'Approvals that were asked for.';

@@ -1,4 +1,6 @@
-create view aximo.events with (security_barrier = true) as
+-- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+-- ONLY: a table that somebody lets inherit from it adds nothing.
+create view aximo.events as
 select
     event_id,
     event_type::text as event_type,
@@ -18,7 +20,7 @@ select
     latency_ms::bigint as latency_ms,
     recorded_at,
     recorded_by
-from aximo_private.events;
+from only aximo_private.events;
 alter view aximo.events owner to aximo_owner;
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';

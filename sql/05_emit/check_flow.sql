@@ -11,7 +11,7 @@ begin
     fresh as materialized (
         select distinct w.event_id, e.execution_id
         from unnest(check_flow.written) as w (event_id)
-        inner join aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
+        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
         where e.execution_id is not null
     ),
     life as (
@@ -37,7 +37,7 @@ begin
             e.payload ->> 'action_id' as action_id,
             e.payload ->> 'action_type' as action_type
         from (select distinct f.execution_id from fresh as f) as x
-        inner join aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
+        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
     ),
     -- What was there before each event. Events of others that arrived meanwhile count as before.
     state as materialized (

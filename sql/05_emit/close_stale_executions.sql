@@ -8,6 +8,7 @@ declare
     entered constant text := current_setting('aximo.customer_id', true);
     customer constant text := aximo_private.enter_customer(null);
     moment constant timestamptz := clock_timestamp();
+    cutoff timestamptz;
 begin
     if older_than is null or older_than < interval '0' then
         raise exception using
@@ -17,25 +18,31 @@ begin
             hint = 'Give an interval such as ''2 hours''.',
             constraint = 'older_than_not_negative';
     end if;
+    begin
+        cutoff := moment - older_than;
+    exception
+        when datetime_field_overflow then
+            cutoff := '-infinity';
+    end;
     return query
     with
     stale as (
         select t.execution_id, t.deployment_id, t.skill_id, t.skill_version, l.last_event_at
-        from aximo_private.events as t
+        from only aximo_private.events as t
         cross join lateral (
             select max(e."timestamp"::timestamptz) as last_event_at
-            from aximo_private.events as e
+            from only aximo_private.events as e
             where e.customer_id = customer and e.execution_id = t.execution_id
         ) as l
         where t.customer_id = customer and t.event_type = 'execution_triggered'
             and (
                 select true
-                from aximo_private.events as e
+                from only aximo_private.events as e
                 where e.customer_id = customer and e.execution_id = t.execution_id
                     and e.event_type in ('execution_completed', 'execution_failed')
                 limit 1
             ) is null
-            and l.last_event_at <= moment - older_than
+            and l.last_event_at <= cutoff
     ),
     -- A worker that ends its execution at this very moment wins.
     closed as (

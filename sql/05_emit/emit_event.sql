@@ -28,6 +28,7 @@ declare
     content constant jsonb := coalesce(emit_event.payload, '{}');
     id constant uuid := coalesce(emit_event.event_id, gen_random_uuid());
     receipt aximo.receipt;
+    stamp text;
     fits boolean;
 begin
     -- What is certainly well formed goes on. What may not be is asked of the domains, which know; the insert asks them in any case.
@@ -41,7 +42,7 @@ begin
         ) collate "C" >= '!'
         and greatest(
             customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
-        ) collate "C" < U&'\007F'
+        ) collate "C" < chr(127)
         and emit_event.actor in ('system', 'founder', 'operator', 'external_user')
         and octet_length(
             concat(
@@ -50,7 +51,9 @@ begin
             )
         ) <= 255
         and (emit_event.latency_ms is null or emit_event.latency_ms >= 0)
-        and jsonb_typeof(content) = 'object' and octet_length(content::text) <= 1048576
+        and jsonb_typeof(content) = 'object'
+        and (pg_column_size(content) <= 2048 or not aximo_private.has_extreme_number(content))
+        and octet_length(content::text) <= 1048576
         and moment between '2000-01-01 00:00:00+00' and clock_timestamp()
         and (
             emit_event.execution_id is not null and emit_event.event_type in (
@@ -59,15 +62,23 @@ begin
             )
         )
     ) is not true then
+        if moment >= '1970-01-01 00:00:00+00' and moment < '9999-01-01 00:00:00+00' then
+            stamp := to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+        else
+            stamp := '0001-01-01T00:00:00Z';
+        end if;
         perform aximo_private.refuse_malformed(
             jsonb_build_object(
                 'event_type', emit_event.event_type, 'customer_id', customer, 'deployment_id', emit_event.deployment_id,
                 'skill_id', emit_event.skill_id, 'skill_version', emit_event.skill_version, 'execution_id', emit_event.execution_id,
-                'actor', emit_event.actor, 'timestamp', to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                'actor', emit_event.actor, 'timestamp', stamp,
                 'risk_level', emit_event.risk_level, 'approval_mode', emit_event.approval_mode,
                 'correlation_id', emit_event.correlation_id, 'channel_type', emit_event.channel_type,
-                'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms, 'payload', content
-            )
+                'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms,
+                'payload', case when jsonb_typeof(content) = 'null' then '[]' else content end
+            ),
+            null,
+            customer
         );
     end if;
 
@@ -103,16 +114,20 @@ begin
             ) = 1
             and count(*) filter (where e.event_type = 'execution_processing')
             >= case when emit_event.event_type in ('execution_processing', 'execution_failed') then 0 else 1 end
-            and count(*) filter (
-                where e.event_type in ('execution_completed', 'execution_failed', 'approval_requested') and e.event_id <> id
-            ) = 0
+            and count(*) filter (where e.event_type in ('execution_completed', 'execution_failed') and e.event_id <> id) = 0
+            and (
+                emit_event.event_type not in ('action_dispatched', 'execution_completed')
+                or count(*) filter (where e.event_type = 'approval_requested')
+                = count(*) filter (where e.event_type = 'approval_granted')
+                and count(*) filter (where e.event_type in ('approval_rejected', 'approval_timeout')) = 0
+            )
             and emit_event.event_type !~ '^approval_'
         into fits
-        from aximo_private.events as e
+        from only aximo_private.events as e
         where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type >= 'approval_';
         if fits and emit_event.event_type = 'execution_completed' then
             fits := not exists (
-                select from aximo_private.events as e
+                select from only aximo_private.events as e
                 where e.customer_id = customer and e.execution_id = emit_event.execution_id
                     and e.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                 group by e.payload ->> 'action_id', e.payload ->> 'action_type'

@@ -14,6 +14,7 @@ declare
     written uuid[];
     malformed bigint;
     foreign_customer text;
+    refused_by text;
     place bigint;
     receipt aximo.receipt;
 begin
@@ -59,6 +60,24 @@ begin
                 ) as is_malformed
             from jsonb_array_elements(events) with ordinality as b (e, place)
         ),
+        -- To which request of this batch an answer is, if to one of this batch.
+        answered as (
+            select w.place, w.approval_id, r.event_id as request_id
+            from (
+                select
+                    p.place,
+                    p.event_type,
+                    p.payload ->> 'approval_id' as approval_id,
+                    max(p.place) filter (where p.event_type = 'approval_requested') over (
+                        partition by p.execution_id, p.payload ->> 'approval_id' order by p.place
+                        rows between unbounded preceding and 1 preceding
+                    ) as request_place
+                from parsed as p
+                where p.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout')
+            ) as w
+            left join parsed as r on r.place = w.request_place
+            where w.event_type <> 'approval_requested'
+        ),
         inserted as (
             insert into aximo_private.events (
                 event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
@@ -67,21 +86,9 @@ begin
             select
                 p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
                 p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                case
-                    when p.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
-                        coalesce(
-                            (
-                                select r.event_id
-                                from parsed as r
-                                where r.event_type = 'approval_requested' and r.place < p.place and r.execution_id = p.execution_id
-                                    and r.payload ->> 'approval_id' is not distinct from p.payload ->> 'approval_id'
-                                order by r.place desc
-                                limit 1
-                            ),
-                            aximo_private.request_answered(customer, p.execution_id, p.payload ->> 'approval_id')
-                        )
-                end
+                coalesce(a.request_id, case when a.place is not null then aximo_private.request_answered(customer, p.execution_id, a.approval_id) end)
             from parsed as p
+            left join answered as a on a.place = p.place
             where p.customer_id = customer and not p.is_malformed
             order by p.place
             on conflict do nothing
@@ -99,14 +106,20 @@ begin
     exception
         -- Something in the batch is not what its column takes: find out which event, and say so.
         when data_exception or integrity_constraint_violation then
+            get stacked diagnostics refused_by = constraint_name;
             for place in 1 .. jsonb_array_length(events) loop
-                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place);
+                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place, customer);
             end loop;
-            raise;
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'malformed event',
+                detail = sqlerrm,
+                hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+                constraint = coalesce(nullif(refused_by, ''), 'event_well_formed');
     end;
 
     if malformed is not null then
-        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed);
+        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed, customer);
     end if;
     if foreign_customer is not null then
         perform aximo_private.enter_customer(foreign_customer);
@@ -142,14 +155,15 @@ begin
 
     perform aximo_private.check_flow(customer, written);
 
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
-    end if;
     return query
     select u.event_id, coalesce(u.recorded_at, e.recorded_at), u.recorded_at is null
     from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
-    left join aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
+    left join only aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
     order by u.place;
+    -- Only now: until here the policies show this customer's rows.
+    if coalesce(entered, '') = '' then
+        perform set_config('aximo.customer_id', '', true);
+    end if;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;

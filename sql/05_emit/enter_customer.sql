@@ -21,6 +21,14 @@ begin
             hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
             constraint = 'customer_granted';
     end if;
+    if customer = '*' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed event',
+            detail = 'customer_id: * stands for all customers and is none itself',
+            hint = 'Name one customer.',
+            constraint = 'customer_id_not_all';
+    end if;
     if enter_customer.customer_id is null then
         perform set_config('aximo.customer_id', customer, true);
     end if;

@@ -1,5 +1,5 @@
 -- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
-create function aximo_private.refuse_malformed(event jsonb, place bigint default null) returns void
+create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -25,6 +25,7 @@ begin
     end if;
 
     if problem is null then
+        event := jsonb_build_object('customer_id', customer) || event;
         for field in
             select f.name, f.json_type, f.domain
             from (
@@ -86,6 +87,6 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.refuse_malformed(jsonb, bigint) owner to aximo_recorder;
-comment on function aximo_private.refuse_malformed(jsonb, bigint) is
+alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
+comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
 'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';

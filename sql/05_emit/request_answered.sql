@@ -7,7 +7,7 @@ as $$
 begin
     return (
         select e.event_id
-        from aximo_private.events as e
+        from only aximo_private.events as e
         where e.customer_id = request_answered.customer and e.execution_id = request_answered.execution
             and e.event_type = 'approval_requested'
             and e.payload ->> 'approval_id' is not distinct from request_answered.approval

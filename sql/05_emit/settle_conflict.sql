@@ -25,7 +25,7 @@ declare
     differing text;
 begin
     select e.* into stored
-    from aximo_private.events as e
+    from only aximo_private.events as e
     where e.customer_id = settle_conflict.customer_id and e.event_id = settle_conflict.event_id;
 
     if not found then

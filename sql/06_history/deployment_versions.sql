@@ -3,8 +3,13 @@ create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
-    from aximo_private.history as e
-    where e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+    from aximo_private.known_deployments as k
+    inner join aximo_private.history as e
+        on e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+            and e.event_type in (
+                'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
+                'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+            )
 ),
 marks as (
     select d.*, 'declared' as basis

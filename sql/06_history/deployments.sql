@@ -1,24 +1,4 @@
--- The list of deployments is read off the index, one look-up a deployment, however many events they have.
 create view aximo.deployments with (security_barrier = true) as
-with recursive
-known as (
-    (
-        select e.customer_id, e.deployment_id
-        from aximo_private.history as e
-        order by e.customer_id, e.deployment_id
-        limit 1
-    )
-    union all
-    select n.customer_id, n.deployment_id
-    from known as k
-    cross join lateral (
-        select e.customer_id, e.deployment_id
-        from aximo_private.history as e
-        where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
-        order by e.customer_id, e.deployment_id
-        limit 1
-    ) as n
-)
 select
     k.customer_id,
     k.deployment_id,
@@ -35,13 +15,13 @@ select
     s."timestamp" as status_since,
     s.event_id as status_event_id,
     x."timestamp" as last_execution_at
-from known as k
+from aximo_private.known_deployments as k
 left join lateral (
     -- deployment_updated and version changes leave the status as it is.
     select e.event_type, e."timestamp", e.event_id
     from aximo_private.history as e
     where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type ~ '^(deployment|version)_' and e.event_type in (
+        and e.event_type in (
             'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
         )
     order by e."timestamp" desc, e.position desc
@@ -51,7 +31,10 @@ left join lateral (
     select e.skill_id, e.skill_version
     from aximo_private.history as e
     where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type ~ '^(deployment|version)_' and e.event_type <> 'deployment_suspended'
+        and e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
+            'version_upgraded', 'version_rolled_back'
+        )
     order by e."timestamp" desc, e.position desc
     limit 1
 ) as v on true

@@ -23,6 +23,8 @@ grant insert (
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
+-- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
+revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type
     aximo.receipt,
     aximo_private.event_type,
@@ -33,7 +35,10 @@ grant usage on type
     aximo_private.payload,
     aximo_private.moment
 to aximo_recorder;
-grant execute on function aximo.current_customer() to aximo_recorder;
+grant execute on function
+    aximo.current_customer(),
+    aximo_private.has_extreme_number(jsonb)
+to aximo_recorder;
 
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;

@@ -1,0 +1,537 @@
+"""What every object of the ledger must be like, looked up in the catalog, so that new ones are held to it as well.
+
+Where the list of what there is matters (privileges), it is kept as a text that people can read and review:
+AXIMO_UPDATE_SNAPSHOTS=1 writes it anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from aximo_db._assets import sql_files
+from aximo_db.errors import AximoError, register
+from tests.conftest import Ledger
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+SQL = Path(__file__).parent.parent / "sql"
+SCHEMAS = ["aximo", "aximo_private", "aximo_metrics", "helix"]
+DEFINERS = {"aximo_gatekeeper", "aximo_recorder"}
+OURS = "(select oid from pg_namespace where nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix'))"
+# Alembic's own table, made by Alembic on a migrated database: its shape is not the ledger's to choose.
+ALEMBIC = "aximo_private.alembic_version"
+
+
+@pytest.fixture
+def root(ledger: Ledger) -> psycopg.Connection[Any]:
+    connection = ledger.superuser()
+    connection.execute("set search_path = pg_catalog")  # so that every name is printed with its schema
+    return connection
+
+
+def all_of(connection: psycopg.Connection[Any], query: str) -> list[tuple[Any, ...]]:
+    return connection.execute(query).fetchall()
+
+
+# Functions.
+
+
+def test_every_function_pins_its_search_path(root: psycopg.Connection[Any]) -> None:
+    functions = all_of(root, f"select oid::regprocedure::text, proconfig from pg_proc where pronamespace in {OURS}")
+    assert len(functions) > 10
+    for name, config in functions:
+        paths = [setting for setting in config or [] if setting.startswith("search_path=")]
+        assert paths == ["search_path=pg_catalog, pg_temp"], name
+
+
+def test_functions_with_their_owners_rights_belong_to_roles_that_own_nothing_else(
+    root: psycopg.Connection[Any],
+) -> None:
+    functions = all_of(
+        root,
+        f"""
+        select oid::regprocedure::text, pg_get_userbyid(proowner), prosecdef, proleakproof, lanname
+        from pg_proc join (select oid as lang, lanname from pg_language) as l on l.lang = prolang
+        where pronamespace in {OURS}
+        """,
+    )
+    for name, owner, definer, leakproof, language in functions:
+        assert owner in (DEFINERS if definer else {*DEFINERS, "aximo_owner"}), name
+        assert not leakproof, name  # only a superuser may say so
+        assert language in ("sql", "plpgsql"), name
+    assert {owner for _, owner, definer, *_ in functions if definer} == DEFINERS
+    relations = all_of(root, "select oid::regclass::text, pg_get_userbyid(relowner) from pg_class where relkind <> 't'")
+    types = all_of(root, "select oid::regtype::text, pg_get_userbyid(typowner) from pg_type")
+    schemas = all_of(root, "select nspname, pg_get_userbyid(nspowner) from pg_namespace")
+    assert [name for name, owner in (*relations, *types, *schemas) if owner in DEFINERS] == []
+
+
+def test_everything_else_belongs_to_the_owner(root: psycopg.Connection[Any]) -> None:
+    others = all_of(
+        root,
+        f"""
+        select oid::regclass::text, pg_get_userbyid(relowner) from pg_class
+        where relnamespace in {OURS} and pg_get_userbyid(relowner) <> 'aximo_owner'
+        union all
+        select oid::regtype::text, pg_get_userbyid(typowner) from pg_type
+        where typnamespace in {OURS} and typtype in ('d', 'e', 'r') and pg_get_userbyid(typowner) <> 'aximo_owner'
+        union all
+        select nspname, pg_get_userbyid(nspowner) from pg_namespace
+        where oid in {OURS} and pg_get_userbyid(nspowner) <> 'aximo_owner'
+        """,
+    )
+    assert {name for name, _ in others} <= {ALEMBIC, "aximo_private.alembic_version_pkc"}
+
+
+def test_public_may_nothing(root: psycopg.Connection[Any]) -> None:
+    # A row type's or an array type's USAGE can't be taken away from PUBLIC by itself, and gives nothing to see.
+    granted = all_of(
+        root,
+        f"""
+        select 'schema ' || nspname, a.privilege_type
+        from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) as a
+        where oid in {OURS} and a.grantee = 0
+        union all
+        select oid::regclass::text, a.privilege_type
+        from pg_class, aclexplode(coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))) as a
+        where relnamespace in {OURS} and a.grantee = 0
+        union all
+        select attrelid::regclass::text || '.' || attname, a.privilege_type
+        from pg_attribute join pg_class as c on c.oid = attrelid, aclexplode(attacl) as a
+        where c.relnamespace in {OURS} and a.grantee = 0
+        union all
+        select oid::regprocedure::text, a.privilege_type
+        from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) as a
+        where pronamespace in {OURS} and a.grantee = 0
+        union all
+        select t.oid::regtype::text, a.privilege_type
+        from pg_type as t left join pg_class as c on c.oid = t.typrelid,
+            aclexplode(coalesce(typacl, acldefault('T', typowner))) as a
+        where typnamespace in {OURS} and a.grantee = 0 and t.typcategory <> 'A' and coalesce(c.relkind, 'c') = 'c'
+        """,  # noqa: E501
+    )
+    assert granted == []
+    may = f"select oid::regprocedure::text from pg_proc where pronamespace in {OURS} and has_function_privilege('public', oid, 'execute')"
+    assert all_of(root, may) == []
+
+
+def test_what_the_owners_make_later_is_not_public_either(ledger: Ledger) -> None:
+    with ledger.connect() as connection:
+        connection.execute("set role aximo_owner")
+        connection.execute("create function aximo.later() returns integer language sql as 'select 1'")
+        connection.execute("create domain aximo.later as text")
+        connection.execute("create table aximo.later_table (a integer)")
+    with ledger.superuser() as root:
+        allowed = root.execute(
+            """
+            select has_function_privilege('public', 'aximo.later()', 'execute'),
+                has_type_privilege('public', 'aximo.later', 'usage'),
+                has_table_privilege('public', 'aximo.later_table', 'select')
+            """
+        ).fetchone()
+        assert allowed == (False, False, False)
+        for role in DEFINERS:
+            root.execute(f"grant create on schema aximo to {role}")
+            root.execute(f"set role {role}")
+            root.execute(f"create function aximo.later_{role}() returns integer language sql as 'select 1'")
+            root.execute("reset role")
+            row = root.execute(f"select has_function_privilege('public', 'aximo.later_{role}()', 'execute')").fetchone()
+            assert row == (False,)
+
+
+# Roles.
+
+
+def test_no_role_of_the_ledger_logs_in_or_has_a_right_over_the_cluster(root: psycopg.Connection[Any]) -> None:
+    roles = all_of(
+        root,
+        "select rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication"
+        " from pg_roles where rolname ~ '^aximo_'",
+    )
+    assert len(roles) == 8
+    assert [row for row in roles if any(row[1:])] == []
+
+
+def test_no_group_role_that_is_given_to_logins_is_a_member_of_an_owner(root: psycopg.Connection[Any]) -> None:
+    for role in ("aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor"):
+        for owner in ("aximo_owner", *DEFINERS):
+            assert all_of(root, f"select pg_has_role('{role}', '{owner}', 'member')") == [(False,)]
+    for definer in DEFINERS:
+        members = all_of(root, f"select rolname from pg_roles where pg_has_role(rolname, '{definer}', 'member')")
+        assert {name for (name,) in members} <= {definer, "postgres", "dba"}
+
+
+# Isolation, as declared.
+
+_CUSTOMER_TABLES = f"""
+    select c.oid from pg_class as c join pg_attribute as a on a.attrelid = c.oid
+    where c.relnamespace in {OURS} and c.relkind in ('r', 'p', 'f') and a.attname = 'customer_id' and not a.attisdropped
+"""
+
+
+def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Connection[Any]) -> None:
+    tables = all_of(
+        root,
+        f"select oid::regclass::text, relrowsecurity, relforcerowsecurity from pg_class where oid in ({_CUSTOMER_TABLES})",
+    )
+    assert {name for name, *_ in tables} >= {"aximo_private.events", "aximo_private.customer_grants"}
+    assert [name for name, enabled, forced in tables if not (enabled and forced)] == []
+
+
+POLICIES = [
+    (
+        "aximo_private.customer_grants",
+        "gatekeeper_keeps_the_map",
+        "PERMISSIVE",
+        ["aximo_gatekeeper"],
+        "ALL",
+        "true",
+        "true",
+    ),
+    ("aximo_private.customer_grants", "owner_reads_the_map", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    (
+        "aximo_private.events",
+        "owner_reads_own_customer",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id)::text = ( SELECT aximo.current_customer() AS current_customer))",
+        None,
+    ),
+    (
+        "aximo_private.events",
+        "recorder_reads_own_customer",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "SELECT",
+        "((customer_id)::text = current_setting('aximo.customer_id'::text, true))",
+        None,
+    ),
+    (
+        "aximo_private.events",
+        "recorder_writes_own_customer",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "INSERT",
+        None,
+        "((customer_id)::text = current_setting('aximo.customer_id'::text, true))",
+    ),
+]
+
+
+def test_there_are_exactly_these_policies(root: psycopg.Connection[Any]) -> None:
+    policies = root.execute(
+        """
+        select schemaname || '.' || tablename, policyname::text, permissive, roles::text[], cmd, qual, with_check
+        from pg_policies where schemaname = any(%s) order by 1, 2
+        """,
+        [SCHEMAS],
+    ).fetchall()
+    assert policies == POLICIES
+
+
+def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Connection[Any]) -> None:
+    indexes = all_of(
+        root,
+        f"""
+        select i.indexrelid::regclass::text, a.attname
+        from pg_index as i left join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid in ({_CUSTOMER_TABLES})
+        """,
+    )
+    assert len(indexes) > 5
+    # The access map is asked by login, and no login reads it.
+    assert [name for name, first in indexes if first != "customer_id"] == ["aximo_private.customer_grants_pkey"]
+
+
+# What the readers' views are made of: inside, so that join conditions still reach the indexes. No login may read it.
+_WITHOUT_BARRIER = {"aximo_private.history"}
+
+
+def test_every_view_is_a_security_barrier_and_runs_as_the_owner(root: psycopg.Connection[Any]) -> None:
+    views = all_of(
+        root,
+        "select oid::regclass::text, pg_get_userbyid(relowner), reloptions"
+        f" from pg_class where relnamespace in {OURS} and relkind = 'v'",
+    )
+    assert len(views) > 5
+    for name, owner, options in views:
+        assert owner == "aximo_owner", name
+        assert options == (None if name in _WITHOUT_BARRIER else ["security_barrier=true"]), name
+
+
+def test_no_login_may_read_a_view_without_a_barrier(root: psycopg.Connection[Any]) -> None:
+    for view in _WITHOUT_BARRIER:
+        readers = all_of(
+            root,
+            f"select rolname from pg_roles where not rolsuper and has_table_privilege(rolname, '{view}', 'select')",
+        )
+        assert {name for (name,) in readers} <= {"aximo_owner", "dba", "pg_read_all_data"}
+
+
+def test_no_column_of_events_has_statistics(root: psycopg.Connection[Any]) -> None:
+    columns = all_of(
+        root,
+        "select attname from pg_attribute where attrelid = 'aximo_private.events'::regclass and attnum > 0"
+        " and not attisdropped and attstattarget is distinct from 0",
+    )
+    assert columns == []
+
+
+def test_text_is_compared_by_bytes(root: psycopg.Connection[Any]) -> None:
+    other = all_of(
+        root,
+        f"""
+        select c.oid::regclass::text || '.' || a.attname
+        from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_collation as o on o.oid = a.attcollation
+        where c.relnamespace in {OURS} and c.relkind in ('r', 'p', 'm') and a.attnum > 0 and o.collname <> 'C'
+        """,
+    )
+    # Prose that is never compared; and Alembic's.
+    assert {name for (name,) in other} <= {"aximo.event_types.meaning", f"{ALEMBIC}.version_num"}
+    # A view must not lose the collation of the column it shows: an index is used only with the same one.
+    lost = all_of(
+        root,
+        f"""
+        select c.oid::regclass::text || '.' || a.attname
+        from pg_attribute as a join pg_class as c on c.oid = a.attrelid join pg_collation as o on o.oid = a.attcollation
+        where c.relnamespace in {OURS} and c.relkind = 'v' and o.collname <> 'C' and a.attname in (
+            select e.attname from pg_attribute as e
+            where e.attrelid = 'aximo_private.events'::regclass and e.attnum > 0
+        ) and c.relname <> 'deployment_versions'
+        """,
+    )
+    assert lost == []
+
+
+def test_no_foreign_key_cascades(root: psycopg.Connection[Any]) -> None:
+    cascading = all_of(
+        root,
+        f"select conname from pg_constraint where connamespace in {OURS} and contype = 'f'"
+        " and (confdeltype not in ('a', 'r') or confupdtype not in ('a', 'r'))",
+    )
+    assert cascading == []
+
+
+def test_there_is_nothing_that_changes_rows_behind_the_scenes(root: psycopg.Connection[Any]) -> None:
+    rules = all_of(root, f"select 1 from pg_rewrite as r join pg_class as c on c.oid = r.ev_class where c.relnamespace in {OURS} and rulename <> '_RETURN'")  # fmt: skip  # noqa: E501
+    assert rules == []
+    assert (
+        all_of(root, f"select 1 from pg_inherits join pg_class as c on c.oid = inhrelid where relnamespace in {OURS}")
+        == []
+    )
+    assert all_of(root, f"select 1 from pg_class where relnamespace in {OURS} and relpersistence <> 'p'") == []
+    assert all_of(root, "select 1 from pg_event_trigger") == []
+    assert all_of(root, "select extname from pg_extension where extname <> 'plpgsql'") == []
+
+
+# Comments.
+
+
+def test_everything_is_commented(root: psycopg.Connection[Any]) -> None:
+    uncommented = all_of(
+        root,
+        f"""
+        select 'schema ' || nspname from pg_namespace where oid in {OURS} and obj_description(oid, 'pg_namespace') is null
+        union all
+        -- Not the indexes that constraints make: the constraint says what they are for.
+        select 'relation ' || c.oid::regclass from pg_class as c
+        where c.relnamespace in {OURS} and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
+            and obj_description(c.oid, 'pg_class') is null
+            and not exists (select from pg_constraint as k where k.conindid = c.oid and k.contype in ('p', 'u', 'x'))
+        union all
+        select 'column ' || c.oid::regclass || '.' || a.attname
+        from pg_attribute as a join pg_class as c on c.oid = a.attrelid
+        where c.relnamespace in {OURS} and c.relkind in ('r', 'p', 'v', 'm', 'f', 'c') and a.attnum > 0
+            and not a.attisdropped and col_description(c.oid, a.attnum) is null
+        union all
+        select 'function ' || oid::regprocedure from pg_proc
+        where pronamespace in {OURS} and obj_description(oid, 'pg_proc') is null
+        union all
+        select 'type ' || t.oid::regtype from pg_type as t left join pg_class as c on c.oid = t.typrelid
+        where t.typnamespace in {OURS} and t.typcategory <> 'A' and coalesce(c.relkind, 'c') = 'c'
+            and obj_description(t.oid, 'pg_type') is null
+        union all
+        select 'policy ' || polname from pg_policy join pg_class as c on c.oid = polrelid
+        where c.relnamespace in {OURS} and obj_description(pg_policy.oid, 'pg_policy') is null
+        union all
+        select 'trigger ' || tgname || ' on ' || tgrelid::regclass from pg_trigger join pg_class as c on c.oid = tgrelid
+        where c.relnamespace in {OURS} and not tgisinternal and obj_description(pg_trigger.oid, 'pg_trigger') is null
+        """,
+    )
+    assert [name for (name,) in uncommented if ALEMBIC not in name] == []
+
+
+def test_no_comment_is_about_two_things_or_none(root: psycopg.Connection[Any]) -> None:
+    comments = all_of(root, f"select description from pg_description where objoid in (select oid from pg_class where relnamespace in {OURS})")  # fmt: skip  # noqa: E501
+    assert all(text == text.strip() and text.endswith((".", ")")) for (text,) in comments)
+
+
+# Privileges.
+
+_PRIVILEGES = f"""
+    with
+    granted as (
+        select 'schema ' || nspname as object, nspowner as owner, null::name as part, a.*
+        from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) as a where oid in {OURS}
+        union all
+        select case relkind when 'S' then 'sequence ' when 'v' then 'view ' when 'm' then 'matview ' else 'table ' end
+            || oid::regclass, relowner, null, a.*
+        from pg_class, aclexplode(
+            coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))
+        ) as a
+        where relnamespace in {OURS} and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+        union all
+        select 'table ' || c.oid::regclass, c.relowner, attname, a.*
+        from pg_attribute join pg_class as c on c.oid = attrelid, aclexplode(attacl) as a where c.relnamespace in {OURS}
+        union all
+        select 'function ' || oid::regprocedure, proowner, null, a.*
+        from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) as a where pronamespace in {OURS}
+        union all
+        select 'type ' || t.oid::regtype, typowner, null, a.*
+        from pg_type as t left join pg_class as c on c.oid = t.typrelid,
+            aclexplode(coalesce(typacl, acldefault('T', typowner))) as a
+        where typnamespace in {OURS} and t.typcategory <> 'A' and coalesce(c.relkind, 'c') = 'c'
+        union all
+        select 'default for ' || case defaclobjtype when 'f' then 'functions' when 'T' then 'types' else defaclobjtype::text end
+            || ' made by ' || pg_get_userbyid(defaclrole), defaclrole, defaclnamespace::regnamespace::name, a.*
+        from pg_default_acl, aclexplode(defaclacl) as a
+    )
+    select
+        object,
+        case when grantee = 0 then 'PUBLIC' else pg_get_userbyid(grantee) end
+            || case when grantee = owner then ' (owner)' else '' end as grantee,
+        string_agg(distinct lower(privilege_type) || case when is_grantable then ' with grant option' else '' end, ', '),
+        string_agg(distinct part, ', ' order by part)
+    from granted
+    -- Not in every PostgreSQL; its owner always has it.
+    where not (privilege_type = 'MAINTAIN' and grantee = owner)
+    group by object, 2, case when part is not null then privilege_type end
+    order by object collate "C", 2, 3
+"""  # noqa: E501
+
+
+def privileges(root: psycopg.Connection[Any]) -> str:
+    """Every privilege there is, a line each: what, who, which, and of which columns if not of all."""
+    lines = [
+        "# Every privilege in the ledger's schemas. AXIMO_UPDATE_SNAPSHOTS=1 writes this file anew; review what changed."
+    ]
+    last = None
+    for thing, grantee, rights, columns in all_of(root, _PRIVILEGES):
+        if thing != last:
+            lines += ["", thing]
+            last = thing
+        of_columns = f" ({columns})" if columns and columns != "-" else ""
+        lines.append(f"    {grantee}: {rights.replace('PUBLIC', 'public')}{of_columns}".replace(": ", ": ", 1))
+    lines += ["", "roles"]
+    members = all_of(
+        root,
+        """
+        select distinct g.rolname, m.rolname, m.rolname || ' is a member of ' || g.rolname
+        from pg_auth_members as a join pg_roles as g on g.oid = a.roleid join pg_roles as m on m.oid = a.member
+        where g.rolname ~ '^aximo_' and m.rolname ~ '^aximo_' order by 3
+        """,
+    )
+    lines += [f"    {text}" for *_, text in members]
+    # The installing login's name is whatever it is.
+    owner = root.execute(f"select pg_get_userbyid(relowner) from pg_class where oid = '{ALEMBIC}'::regclass").fetchone()
+    assert owner is not None
+    return re.sub(rf"\b{owner[0]} \(owner\)", "owner (the login that installed)", "\n".join(lines)) + "\n"
+
+
+def test_these_are_all_the_privileges(root: psycopg.Connection[Any]) -> None:
+    path = SNAPSHOTS / "privileges.txt"
+    if os.environ.get("AXIMO_UPDATE_SNAPSHOTS") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(privileges(root), encoding="utf-8")
+    assert privileges(root).splitlines() == path.read_text(encoding="utf-8").splitlines()
+
+
+# Errors, as the files raise them.
+
+
+def raises(text: str) -> Iterator[str]:
+    """Every RAISE EXCEPTION of a file, up to its semicolon, with comments left out."""
+    code = re.sub(r"('(?:[^']|'')*')|--[^\n]*", lambda match: match.group(1) or "", text)
+    for match in re.finditer(r"\braise exception\b((?:'(?:[^']|'')*'|[^';])*);", code, re.IGNORECASE):
+        yield match.group(1)
+
+
+def options(statement: str) -> dict[str, str]:
+    """The options of a RAISE ... USING, by name."""
+    blanked = re.sub(r"'(?:[^']|'')*'", lambda match: "'" + "x" * (len(match.group()) - 2) + "'", statement)
+    starts = [(m.group(1), m.end(), m.start()) for m in re.finditer(r"(?:using|,)\s+(\w+)\s*=(?!=)", blanked)]
+    ends = [start for _, _, start in starts[1:]] + [len(statement)]
+    return {name: statement[begin:end] for (name, begin, _), end in zip(starts, ends, strict=True)}
+
+
+RAISES = [
+    (path.relative_to(SQL).as_posix(), raise_)
+    for path in sorted(SQL.rglob("*.sql"))
+    for raise_ in raises(path.read_text())
+]
+# Raised to be caught a few lines on, in the same function, where they become ZXARG.
+INTERNAL = {"invalid_datetime_format", "check_violation"}
+PYTHON_ONLY = {
+    "ZXVER",  # the package and the schema don't fit: only the package knows
+    "08006",  # the connection was lost: there is no database to say so
+}
+
+
+def codes(statement: str) -> set[str]:
+    literals = set(re.findall(r"'([^']*)'", options(statement).get("errcode", "")))
+    return {code for code in literals if re.fullmatch(r"ZX[A-Z]{3}", code)} or literals
+
+
+def refusals() -> list[tuple[str, str]]:
+    return [(path, statement) for path, statement in RAISES if not codes(statement) <= INTERNAL]
+
+
+def test_every_refusal_is_found() -> None:
+    written = sum(path.read_text(encoding="utf-8").lower().count("raise exception") for path in SQL.rglob("*.sql"))
+    assert len(RAISES) == written
+    assert len(RAISES) > 10
+    caught = [(path, statement) for path, statement in RAISES if codes(statement) <= INTERNAL]
+    assert {path for path, _ in caught} == {"05_emit/refuse_malformed.sql"}
+
+
+def test_every_refusal_has_a_code_a_message_the_values_and_a_hint() -> None:
+    for path, statement in refusals():
+        assert {"errcode", "message", "detail", "hint"} <= set(options(statement)), (path, statement)
+
+
+def test_every_refusal_names_its_rule() -> None:
+    assert [path for path, statement in refusals() if "constraint" not in options(statement)] == []
+
+
+def test_no_message_or_hint_has_values_in_it() -> None:
+    for path, statement in refusals():
+        said = re.sub(r"'(?:[^']|'')*'", "", options(statement)["message"])
+        # A message may choose between texts, and that is all.
+        assert "format" not in said, path
+        assert "||" not in said, path
+
+
+def test_every_code_is_registered_and_every_registered_code_is_raised() -> None:
+    raised = set().union(*(codes(statement) for _, statement in refusals()))
+    assert raised == set(register) - PYTHON_ONLY
+    assert all(register[code].sqlstate == code and register[code].meaning for code in register)
+    subclasses = {cls for cls in AximoError.__subclasses__() if cls.__module__ == "aximo_db.errors"}
+    assert subclasses == set(register.values())
+
+
+def test_every_file_is_installed_and_every_function_states_what_it_is() -> None:
+    on_disk = {path.relative_to(SQL).as_posix() for path in SQL.rglob("*.sql")} - {"install.sql"}
+    assert on_disk == {path.relative_to(SQL).as_posix() for path in sql_files()}
+    for path in sql_files():
+        text = path.read_text(encoding="utf-8")
+        for function in re.findall(r"create function (.*?)\nas ", text, re.DOTALL):
+            assert re.search(r"\b(volatile|stable|immutable)\b", function), path
+            assert re.search(r"\bsecurity (definer|invoker)\b", function), path
+            assert re.search(r"\bparallel (safe|restricted|unsafe)\b", function), path
