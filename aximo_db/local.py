@@ -28,13 +28,19 @@ class LocalLedger:
     Args:
         data_dir: the data directory.
         port: a TCP port on 127.0.0.1 to listen on as well, with passwords; ``None`` for the Unix socket only.
+        bin_dir: the folder of PostgreSQL's binaries; the embedded ones if left out.
         settings: server settings.
     """
 
     def __init__(
-        self, data_dir: Path | str, *, port: int | None = None, settings: dict[str, str] | None = None
+        self,
+        data_dir: Path | str,
+        *,
+        port: int | None = None,
+        bin_dir: Path | str | None = None,
+        settings: dict[str, str] | None = None,
     ) -> None:
-        self.server = EmbeddedServer(data_dir, port=port, settings=settings)
+        self.server = EmbeddedServer(data_dir, port=port, bin_dir=bin_dir, settings=settings)
 
     def start(self) -> None:
         """Starts the server, makes database and logins if they are not there, and brings the schema up to date."""

@@ -119,28 +119,29 @@ def stored(connection: Connection, event_id: Any, customer: str = "c1") -> dict[
     return dict(row[0])
 
 
-def assert_refused(refusal: pytest.ExceptionInfo[psycopg.Error], code: str, rule: str) -> None:
-    """A refusal has its code, its rule, the values in the detail, and a hint."""
+def assert_refused(refusal: pytest.ExceptionInfo[psycopg.Error], code: str, *rules: str) -> None:
+    """A refusal has its code, its rule (one of those broken), the values in the detail, and a hint."""
     diagnostics = refusal.value.diag
-    assert (refusal.value.sqlstate, diagnostics.constraint_name) == (code, rule)
+    assert refusal.value.sqlstate == code
+    assert diagnostics.constraint_name in rules
     assert diagnostics.message_detail
     assert diagnostics.message_hint
 
 
-def emitted_both_ways(connection: Connection, values: Mapping[str, Any], code: str, rule: str) -> None:
+def emitted_both_ways(connection: Connection, values: Mapping[str, Any], code: str, *rules: str) -> None:
     """The event is refused with code and rule, alone and in a batch, and leaves nothing."""
     customer = values.get("customer_id", "c1")
     before = count(connection)
     with pytest.raises(psycopg.Error) as refusal:
         emit(connection, **{"customer_id": customer, **values})
-    assert_refused(refusal, code, rule)
+    assert_refused(refusal, code, *rules)
     document = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in {**event(**values), "customer_id": customer}.items()
     }
     with pytest.raises(psycopg.Error) as refusal:
         emit_batch(connection, [document], customer)
-    assert_refused(refusal, code, rule)
+    assert_refused(refusal, code, *rules)
     assert count(connection) == before
 
 
@@ -564,12 +565,15 @@ def test_all_ids_may_be_as_long_as_they_can_be(service: Connection) -> None:
 
 @pytest.mark.parametrize("field", IDS)
 def test_an_empty_or_blank_id_is_refused(quick: Connection, field: str) -> None:
-    for blank, rule in (("", "identifier_length"), *((space * 3, "identifier_not_blank") for space in WHITE_SPACE)):
-        if field == "customer_id" and blank == "":
-            emitted_both_ways(quick, {"event_type": "execution_triggered", field: blank}, "ZXCUS", "customer_granted")
-            continue
-        emitted_both_ways(quick, {"event_type": "execution_triggered", field: blank}, "ZXARG", rule)
-    emitted_both_ways(quick, {"event_type": "execution_triggered", field: WHITE_SPACE}, "ZXARG", "identifier_not_blank")
+    for blank in ("", WHITE_SPACE, *(space * 3 for space in WHITE_SPACE)):
+        values = {"event_type": "execution_triggered", field: blank}
+        if field == "customer_id" and not blank:
+            # An empty name is no name, and the session has none either.
+            emitted_both_ways(quick, values, "ZXCUS", "customer_granted")
+        elif not blank:
+            emitted_both_ways(quick, values, "ZXARG", "identifier_length", "identifier_not_blank")
+        else:
+            emitted_both_ways(quick, values, "ZXARG", "identifier_not_blank")
 
 
 @pytest.mark.parametrize("field", IDS)
@@ -627,12 +631,12 @@ def test_a_payload_is_an_object(quick: Connection, document: str) -> None:
     assert (refusal.value.sqlstate, refusal.value.diag.constraint_name) == ("ZXARG", "payload_is_object")
 
 
-def test_json_null_as_payload_means_the_same_alone_and_in_a_batch(service: Connection) -> None:
-    """A batch takes it for {}."""
+def test_json_null_as_payload_is_left_out_in_a_batch_and_no_object_as_an_argument(service: Connection) -> None:
     (receipt,) = emit_batch(service, [event("execution_triggered", payload=None)])
     assert stored(service, receipt[0])["payload"] == {}
-    receipt = emit(service, "execution_processing", customer_id="c1", payload=None)
-    assert stored(service, receipt[0])["payload"] == {}
+    with pytest.raises(psycopg.Error) as refusal:
+        emit(service, "execution_processing", customer_id="c1", payload=None)
+    assert_refused(refusal, "ZXARG", "payload_is_object")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ def sequence(steps: Sequence[tuple[int, int]]) -> Case:
     for number, (mode, seed) in enumerate(steps):
         random = Random(seed)
         if mode < 5 and events:
-            event = random.choice(events)
+            # A request sent again is the trap: a later one of the same approval may be the open one.
+            requests = [event for event in events if event["event_type"] == "approval_requested"]
+            event = random.choice(requests if requests and mode < 3 else events)
         else:
             event = any_event(random, number)
             for _ in range(60 if mode < 40 else 0):

@@ -147,6 +147,11 @@ def assert_registered(error: psycopg.Error) -> None:
     assert error.diag.message_hint
 
 
+EMIT_PAYLOAD = """
+    select * from aximo.emit_event('execution_triggered', 'd', 's', 'v', 'system', 'c1', 'e', %s::text::jsonb)
+"""
+
+
 # Text that is no event
 
 
@@ -185,8 +190,7 @@ def test_deep_json_is_stored_as_it_is_or_refused_with_a_known_code(service: Conn
             if number == 0:
                 batch_text(service, with_payload(payload))
             else:
-                query = "select aximo.emit_event('execution_triggered', 'd', 's', 'v', 'system', 'c1', 'e', %s::text::jsonb)"
-                service.execute(query, (payload,))
+                service.execute(EMIT_PAYLOAD, (payload,))
         except psycopg.Error as refusal:
             assert refusal.sqlstate in ("ZXARG", *NO_JSONB)  # noqa: PT017
     with service.transaction():
@@ -320,10 +324,7 @@ def parsed(text: str) -> Any:
 def test_what_json_can_say_is_stored_to_the_last_digit(service: Connection, name: str) -> None:
     document = FAITHFUL[name].encode("utf-16", "surrogatepass").decode("utf-16")
     batch_text(service, with_payload(document))
-    query = """
-        select * from aximo.emit_event('execution_triggered', 'd', 's', 'v', 'system', 'c1', 'other', %s::text::jsonb)
-    """
-    row = service.execute(query, (document,)).fetchone()
+    row = service.execute(EMIT_PAYLOAD, (document,)).fetchone()
     assert row is not None
     with service.transaction():
         service.execute("select set_config('aximo.customer_id', 'c1', true)")
@@ -370,11 +371,8 @@ def assert_bomb_refused(connection: Connection, payload: str) -> None:
     with unharmed(connection):
         error = refusal_of(connection, with_payload(payload))
         assert (error.sqlstate, error.diag.constraint_name) == ("ZXARG", "payload_size")
-        query = (
-            "select * from aximo.emit_event('execution_triggered', 'd', 's', 'v', 'system', 'c1', 'e', %s::text::jsonb)"
-        )
         with pytest.raises(psycopg.Error) as refusal:
-            connection.execute(query, (payload,))
+            connection.execute(EMIT_PAYLOAD, (payload,))
         assert (refusal.value.sqlstate, refusal.value.diag.constraint_name) == ("ZXARG", "payload_size")
 
 
@@ -514,7 +512,7 @@ def test_a_very_long_text_is_refused(quick: Connection, field: str) -> None:
     with unharmed(quick):
         for text in ("x" * 100_000, "😀" * 100_000, " " * 100_000, "'" * 100_000):
             customer = text if field == "customer_id" else "c1"
-            error = refusal_of(quick, json.dumps([event("execution_triggered", **{field: text})]), customer)
+            error = refusal_of(quick, json.dumps([{**event("execution_triggered"), field: text}]), customer)
             assert_registered(error)
             assert error.sqlstate == "ZXARG"
             # The refusal is not as long as what was refused.

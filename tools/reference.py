@@ -19,7 +19,6 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference.md"
 INSTALLER = "installer"
-OWNERS = ("aximo_owner", "aximo_gatekeeper", "aximo_recorder")
 
 # Roles belong to the whole cluster, so the schema does not comment on them.
 ROLES = {
@@ -33,13 +32,11 @@ ROLES = {
     "aximo_writer": "May also emit.",
 }
 
-SETTINGS = (
-    ("aximo.customer_id", "The customer of this transaction: `set local`, or `set_config(…, true)`. It is looked up in the"
-     " access map; a value that was not granted means no rows and no writes. A login with one customer needs none."),
-    ("aximo.grant_installer", "Read once, by the installation: `off` keeps it from granting `*` to the installing login."
-     " `aximo-db migrate --no-grant-installer` sets it."),
-    ("aximo.as_of", "Internal: how the `_as_of` functions tell the views which moment to look at."),
-)  # fmt: skip
+SETTINGS = {
+    "aximo.customer_id": "The customer of this transaction: `set local`, or `set_config(…, true)`. It is looked up in the access map; a value that was not granted means no rows and no writes. A login with one customer needs none.",
+    "aximo.grant_installer": "Read once, by the installation: `off` keeps it from granting `*` to the installing login. `aximo-db migrate --no-grant-installer` sets it.",
+    "aximo.as_of": "Internal: how the `_as_of` functions tell the views which moment to look at.",
+}
 
 
 def _rows(connection: psycopg.Connection[Any], query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -110,7 +107,7 @@ def _group_roles(connection: psycopg.Connection[Any]) -> Iterator[str]:
 def _settings() -> Iterator[str]:
     yield "## Settings"
     yield ""
-    yield from _table(("setting", "meaning"), [(f"`{name}`", meaning) for name, meaning in SETTINGS])
+    yield from _table(("setting", "meaning"), [(f"`{name}`", meaning) for name, meaning in SETTINGS.items()])
 
 
 def _relations(connection: psycopg.Connection[Any]) -> Iterator[str]:
@@ -319,16 +316,19 @@ def generate() -> str:
     from aximo_db._assets import install_script
     from aximo_db.embedded import EmbeddedServer
 
-    with tempfile.TemporaryDirectory(prefix="aximo-reference-", ignore_cleanup_errors=True) as folder:
-        # search_path is pinned, as types and signatures are written out relative to it.
-        with EmbeddedServer(Path(folder) / "data", settings={"fsync": "off", "search_path": "pg_catalog"}) as server:
-            with psycopg.connect(server.dsn(), autocommit=True) as connection:
-                connection.execute(f"create role {INSTALLER} login createrole")
-                connection.execute(f"create database ledger owner {INSTALLER}")
-            with psycopg.connect(server.dsn(INSTALLER, "ledger")) as connection:
-                connection.execute(install_script())
-            with psycopg.connect(server.dsn("postgres", "ledger")) as connection:
-                return render(connection)
+    # search_path is pinned, as types and signatures are written out relative to it.
+    settings = {"fsync": "off", "search_path": "pg_catalog"}
+    with (
+        tempfile.TemporaryDirectory(prefix="aximo-reference-", ignore_cleanup_errors=True) as folder,
+        EmbeddedServer(Path(folder) / "data", settings=settings) as server,
+    ):
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute(f"create role {INSTALLER} login createrole")
+            connection.execute(f"create database ledger owner {INSTALLER}")
+        with psycopg.connect(server.dsn(INSTALLER, "ledger")) as connection:
+            connection.execute(install_script())
+        with psycopg.connect(server.dsn("postgres", "ledger")) as connection:
+            return render(connection)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
