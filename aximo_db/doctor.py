@@ -181,7 +181,10 @@ class Finding:
 
 def facts(connection: psycopg.Connection[Any]) -> list[str]:
     """Guards, policies, functions, grants and owners as sorted lines, the same on every server version."""
-    rows = connection.execute(_FACTS).fetchall()
+    # Definitions are written out as they look from outside of every schema.
+    with connection.transaction():
+        connection.execute("set local search_path = pg_catalog, pg_temp")
+        rows = connection.execute(_FACTS).fetchall()
     # Escaped, so that a fact is a line whatever it holds.
     return sorted(row[0].encode("unicode_escape").decode("ascii") for row in rows)
 
@@ -205,7 +208,6 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         customers: whose open executions to count.
     """
     with psycopg.connect(statements.default_dsn(dsn), autocommit=True, prepare_threshold=None) as connection:
-        connection.execute("set search_path = pg_catalog")
         connection.execute("set quote_all_identifiers = off")
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
