@@ -135,6 +135,7 @@ def rules_in_sql() -> set[str]:
     domains = (ROOT / "sql" / "04_events" / "domains.sql").read_text(encoding="utf-8")
     malformed = (ROOT / "sql" / "05_emit" / "refuse_malformed.sql").read_text(encoding="utf-8")
     found = set(re.findall(r"constraint = '(\w+)'", text))
+    found |= set(re.findall(r"constraint = coalesce\(.*, '(\w+)'\)", text))
     found |= set(re.findall(r"problem_rule := '(\w+)'", text))
     found |= set(re.findall(r"^\s*constraint (\w+) check", domains, re.MULTILINE))
     # check_flow and settle_conflict name their rules in CASE.

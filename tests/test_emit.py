@@ -1058,6 +1058,20 @@ def test_looking_at_the_past_does_not_change_the_present(service: Connection) ->
         assert row == ("2.0",)
 
 
+def test_no_moment_is_no_other_moment(service: Connection) -> None:
+    """Null for the first argument must not move the second one into its place."""
+    emit_batch(service, [lifecycle("deployment_created", 0)])
+    (known,) = read(service, "select clock_timestamp()")[0]
+    emit_batch(service, [lifecycle("version_upgraded", 2, "1.5")])
+    query = "select skill_version from aximo.deployments_as_of(%s, %s)"
+    assert read(service, query, "infinity", known) == [("1.0",)]
+    try:
+        rows = read(service, query, None, known)
+    except psycopg.Error as refusal:
+        rows = [(refusal.sqlstate,)]
+    assert rows in ([("1.0",)], [("ZXARG",)])
+
+
 def approval_history() -> list[dict[str, Any]]:
     steps = [
         ("execution_triggered", 0, {}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -636,6 +638,26 @@ def test_a_payload_that_json_or_the_database_cannot_hold_is_refused(
             store.emit(bad) if way == "emit" else store.emit_batch([good, bad])
         assert refusal.value.rule
     assert store.emit(NEW).duplicate is False
+
+
+IN_LITTLE_MEMORY = """
+import resource
+from aximo_db.errors import MalformedEventError
+from aximo_db.events import checked_payload
+
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+wide = []
+wide.extend([wide] * 1000)
+try:
+    checked_payload({"a": wide})
+except MalformedEventError as refusal:
+    print(refusal.sqlstate)
+"""
+
+
+def test_a_payload_that_holds_itself_many_times_is_refused_in_little_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_LITTLE_MEMORY], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "ZXARG")
 
 
 BAD_FIELDS: list[tuple[str, Any]] = [
