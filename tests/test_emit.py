@@ -308,6 +308,17 @@ def test_an_event_twice_in_one_batch_is_written_once(service: Connection) -> Non
     assert count(service) == len(events)
 
 
+def test_a_dispatch_twice_in_one_batch_resolves_one_action(service: Connection) -> None:
+    mail = {"payload": {"action_type": "mail"}}
+    dispatched = event("action_dispatched", event_id=str(uuid4()), **mail)
+    prepared = [event("action_prepared", **mail), event("action_prepared", **mail)]
+    begun = [event("execution_triggered"), event("execution_processing")]
+    with pytest.raises(psycopg.Error) as refusal:
+        emit_batch(service, [*begun, *prepared, dispatched, dispatched, event("execution_completed")])
+    assert_refused(refusal, "ZXSEQ", "completes_with_actions_resolved")
+    assert count(service) == 0
+
+
 def test_a_batch_may_hold_old_events_and_new_ones(service: Connection) -> None:
     events = life_with_approval()
     emit_batch(service, events[:6])

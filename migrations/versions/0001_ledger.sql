@@ -564,7 +564,7 @@ select
     latency_ms::bigint as latency_ms,
     recorded_at,
     recorded_by
-from only (aximo_private.events) as e; -- noqa: LT01
+from only aximo_private.events; -- noqa: PRS
 alter view aximo.events owner to aximo_owner;
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
@@ -1492,7 +1492,7 @@ select
     latency_ms::bigint as latency_ms,
     recorded_at,
     recorded_by
-from only (aximo_private.events) as e -- noqa: LT01
+from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
 alter view aximo_private.history owner to aximo_owner;
