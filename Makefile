@@ -37,7 +37,7 @@ docs: $(VENV)/.installed
 	@$(BIN)/python tools/reference.py
 
 clean:
-	rm -rf $(VENV) .tmp .aximo dist build .hypothesis .ruff_cache
+	rm -rf $(VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or later is needed') if sys.version_info < (3, 11) else None"

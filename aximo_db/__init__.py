@@ -27,6 +27,7 @@ from aximo_db.events import (
     OpenExecution,
     Receipt,
     TraceStep,
+    UnreadableJson,
 )
 from aximo_db.store import ActionScope, EventStore, ExecutionScope
 
@@ -59,5 +60,6 @@ __all__ = [
     "SchemaVersionError",
     "SequenceError",
     "TraceStep",
+    "UnreadableJson",
     "__version__",
 ]

@@ -101,23 +101,32 @@ def schema_missing() -> SchemaVersionError:
     )
 
 
-def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
-    """The arguments of ``aximo.emit_event``.
+def check_types(event: NewEvent) -> None:
+    """Refuses what no statement could carry to its column; the database looks at the rest.
 
     Raises:
-        MalformedEventError: text or JSON that PostgreSQL has no form for.
+        MalformedEventError: a text field that is no string, a latency that is no integer.
     """
     latency = event.latency_ms
     if latency is not None:
         if isinstance(latency, bool) or not isinstance(latency, int):
             raise MalformedEventError(rule="latency_ms_is_number", detail="latency_ms is not an int", event=event)
-        if latency >= 2**63:
+        if not -(2**63) <= latency < 2**63:
             raise MalformedEventError(rule="latency_ms_well_formed", detail="latency_ms is out of range", event=event)
     for name in _TEXT_FIELDS:
         value = getattr(event, name)
         if value is not None and not isinstance(value, str):
             detail = f"{name} is a {type(value).__name__}"
             raise MalformedEventError(rule=f"{name}_is_string", detail=detail, event=event)
+
+
+def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
+    """The arguments of ``aximo.emit_event``.
+
+    Raises:
+        MalformedEventError: text or JSON that PostgreSQL has no form for.
+    """
+    check_types(event)
     return (
         event.event_type,
         event.deployment_id,
@@ -133,7 +142,7 @@ def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
         event.correlation_id,
         event.channel_type,
         event.error_code,
-        latency,
+        event.latency_ms,
         event.event_id,
     )
 

@@ -19,6 +19,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, tuple_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from uuid_utils.compat import uuid7
 
@@ -35,6 +36,7 @@ from aximo_db.events import (
     OpenExecution,
     Receipt,
     TraceStep,
+    readable_json,
 )
 
 __all__ = ["AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"]
@@ -150,6 +152,8 @@ class AsyncEventStore:
             The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch.
         """
         batch = [NewEvent.of(event) for event in events]
+        for event in batch:
+            statements.check_types(event)
 
         async def write(connection: AnyConnection) -> list[Receipt]:
             receipts: dict[tuple[str | None, UUID], Receipt] = {}
@@ -429,6 +433,7 @@ class AsyncEventStore:
 
         async def read(connection: AnyConnection) -> list[Any]:
             cursor = connection.cursor(row_factory=row_factory)
+            set_json_loads(readable_json, cursor)
             await cursor.execute(query, values, prepare=self._prepared)
             return await cursor.fetchall()
 

@@ -27,6 +27,7 @@ __all__ = [
     "OpenExecution",
     "Receipt",
     "TraceStep",
+    "UnreadableJson",
 ]
 
 
@@ -127,6 +128,10 @@ _FIELDS: Final = tuple(item.name for item in fields(NewEvent))
 _REQUIRED: Final = ("event_type", "deployment_id", "skill_id", "skill_version", "actor")
 
 
+#: More parts than 1 MiB of JSON can have: the smallest is two characters.
+_MOST_PARTS: Final = 1_048_576
+
+
 def _parse_timestamp(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
@@ -160,7 +165,7 @@ def checked_payload(payload: object) -> Mapping[str, Any]:
     while pending:
         value = pending.pop()
         seen += 1
-        if seen > 2_000_000:  # far more than 1 MiB of JSON can hold: it contains itself
+        if isinstance(value, Mapping | list | tuple) and seen + len(pending) + len(value) > _MOST_PARTS:
             raise MalformedEventError(rule="payload_size", detail="payload has too many parts, or contains itself")
         if isinstance(value, Mapping):
             for key in value:
@@ -206,6 +211,25 @@ def _strings(value: object) -> str:
         elif isinstance(item, list | tuple):
             pending.extend(item)
     return "\n".join(found)
+
+
+class UnreadableJson(dict[str, Any]):
+    """A stored payload that Python's JSON reader can't take: nested too deep, or with a number of too many digits.
+
+    It is empty as a mapping; ``text`` is the JSON as it is stored.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+def readable_json(data: str | bytes) -> Any:
+    """Reads stored JSON; what can't be read does not keep the events around it from being read."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return UnreadableJson(data if isinstance(data, str) else bytes(data).decode())
 
 
 class Receipt(NamedTuple):

@@ -36,8 +36,23 @@ def connect(dsn: str | None) -> psycopg.Connection[Any]:
 
     Args:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own ``PG*`` variables.
+
+    Raises:
+        InstallationError: the database can't hold every text.
     """
-    return psycopg.connect(dsn or os.environ.get("AXIMO_DB_URL") or "", application_name="aximo-db migrate")
+    connection = psycopg.connect(
+        dsn or os.environ.get("AXIMO_DB_URL") or "", application_name="aximo-db migrate", client_encoding="utf8"
+    )
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        connection.close()
+        raise InstallationError(
+            "the ledger needs a database encoded in UTF8",
+            rule="database_is_utf8",
+            detail=f"server_encoding is {encoding}",
+            hint="create database ... encoding 'UTF8' template template0",
+        )
+    return connection
 
 
 def run_frozen_sql(revision_file: str) -> None:

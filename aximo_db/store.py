@@ -19,6 +19,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, tuple_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool
 from uuid_utils.compat import uuid7
 
@@ -35,6 +36,7 @@ from aximo_db.events import (
     OpenExecution,
     Receipt,
     TraceStep,
+    readable_json,
 )
 
 __all__ = ["ActionScope", "EventStore", "ExecutionScope"]
@@ -150,6 +152,8 @@ class EventStore:
             The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch.
         """
         batch = [NewEvent.of(event) for event in events]
+        for event in batch:
+            statements.check_types(event)
 
         def write(connection: AnyConnection) -> list[Receipt]:
             receipts: dict[tuple[str | None, UUID], Receipt] = {}
@@ -423,6 +427,7 @@ class EventStore:
 
         def read(connection: AnyConnection) -> list[Any]:
             cursor = connection.cursor(row_factory=row_factory)
+            set_json_loads(readable_json, cursor)
             cursor.execute(query, values, prepare=self._prepared)
             return cursor.fetchall()
 

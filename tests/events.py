@@ -15,7 +15,9 @@ def event(event_type: str, execution_id: str | None = "exec-1", **fields: Any) -
     return {**BASE, "event_type": event_type, "execution_id": execution_id, **fields}
 
 
-def emit(connection: psycopg.Connection[Any], event_type: str, execution_id: str | None = "exec-1", **fields: Any) -> Any:
+def emit(
+    connection: psycopg.Connection[Any], event_type: str, execution_id: str | None = "exec-1", **fields: Any
+) -> Any:
     """Calls aximo.emit_event by name of argument; returns the receipt's row."""
     values = event(event_type, execution_id, **fields)
     if "payload" in values:

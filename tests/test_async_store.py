@@ -417,10 +417,12 @@ async def test_a_cancelled_task_ends_its_execution(
         await soon(lambda: len(seen.trace("cancelled")) == expected)
         if where == "in the database":
             await soon(
-                lambda: other.execute(
-                    "select count(*) from pg_locks where not granted and locktype = 'transactionid'"
-                ).fetchone()
-                == (1,)
+                lambda: (
+                    other.execute(
+                        "select count(*) from pg_locks where not granted and locktype = 'transactionid'"
+                    ).fetchone()
+                    == (1,)
+                )
             )
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -494,7 +496,13 @@ async def test_fifty_tasks_over_a_pool_lose_and_mix_nothing(dsn: str, customer: 
     async with AsyncConnectionPool(dsn, min_size=2, max_size=8, open=False) as pool:
         store = AsyncEventStore(pool)
         outcomes = await asyncio.gather(*(work(store, place) for place in range(50)), return_exceptions=True)
-        assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == [7, 17, 27, 37, 47]
+        assert [place for place, outcome in enumerate(outcomes) if isinstance(outcome, ValueError)] == [
+            7,
+            17,
+            27,
+            37,
+            47,
+        ]
         assert not [each for each in outcomes if each is not None and not isinstance(each, ValueError)]
         for number in range(5):
             own = store.for_customer(f"{customer}-{number}")

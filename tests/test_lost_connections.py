@@ -82,7 +82,7 @@ def soon(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 @contextlib.contextmanager
 def store_of(kind: str, dsn: str, customer: str, **options: Any) -> Iterator[EventStore]:
     if kind == "pool":
-        with ConnectionPool(dsn, min_size=3, max_size=3, open=True) as pool:
+        with ConnectionPool(dsn, min_size=2, max_size=2, open=True) as pool:
             pool.wait()
             yield EventStore(pool, customer_id=customer, **options)
     else:
@@ -218,7 +218,10 @@ class Proxy:
             server.connect(self._target)
             self._open += [client, server]
             dropping = threading.Event()
-            for target, arguments in ((self._upward, (client, server, dropping)), (self._downward, (server, client, dropping))):
+            for target, arguments in (
+                (self._upward, (client, server, dropping)),
+                (self._downward, (server, client, dropping)),
+            ):
                 thread = threading.Thread(target=target, args=arguments)
                 self._threads.append(thread)
                 thread.start()
@@ -404,6 +407,7 @@ def _trial(folder: Path, *, seconds: float, kills: int) -> None:
                     stop.wait(seconds / (kills + 1))
                     assert sum(map(len, acknowledged)) > before, "nothing was written before the server was killed"
                     server.kill()
+                    soon(lambda: server.pid is None, 60)
                     server.start()
                 before = sum(map(len, acknowledged))
                 stop.wait(seconds / (kills + 1))
@@ -411,8 +415,7 @@ def _trial(folder: Path, *, seconds: float, kills: int) -> None:
             finally:
                 stop.set()
             executions = [promise.result(90) for promise in promises]
-        with psycopg.connect(server.dsn(dbname := "postgres", "ledger"), autocommit=True) as root:
-            assert dbname
+        with psycopg.connect(server.dsn("postgres", "ledger"), autocommit=True) as root:
             found = Counter(row[0] for row in root.execute("select event_id from aximo_private.events"))
             open_ = root.execute(
                 "select count(*) filter (where event_type = 'execution_triggered'),"

@@ -414,7 +414,9 @@ def test_a_foreign_object_is_an_event(store: EventStore, customer: str) -> None:
     # It has no id of its own, so each time it is another event.
     assert first.event_id != second.event_id
     found = list(store.iter_events())
-    assert [(each.event_type, each.timestamp, each.payload) for each in found] == [("sla_breached", NOON, {"a": [1]})] * 2
+    assert [(each.event_type, each.timestamp, each.payload) for each in found] == [
+        ("sla_breached", NOON, {"a": [1]})
+    ] * 2
 
 
 @dataclass

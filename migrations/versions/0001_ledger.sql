@@ -11,21 +11,24 @@ begin
             errcode = 'ZXENV',
             message = 'this PostgreSQL is too old for the ledger',
             detail = format('server_version is %s', current_setting('server_version')),
-            hint = 'Install into PostgreSQL 15 or later.';
+            hint = 'Install into PostgreSQL 15 or later.',
+            constraint = 'server_recent_enough';
     end if;
     if current_setting('server_encoding') <> 'UTF8' then
         raise exception using
             errcode = 'ZXENV',
             message = 'the ledger needs a database encoded in UTF8',
             detail = format('server_encoding is %s', current_setting('server_encoding')),
-            hint = 'create database ... encoding ''UTF8'' template template0';
+            hint = 'create database ... encoding ''UTF8'' template template0',
+            constraint = 'database_is_utf8';
     end if;
     if not has_database_privilege(current_database(), 'create') then
         raise exception using
             errcode = 'ZXENV',
             message = 'the installing role may not create schemas in this database',
             detail = format('role %I, database %I', current_user, current_database()),
-            hint = 'Install as the owner of the database.';
+            hint = 'Install as the owner of the database.',
+            constraint = 'installer_owns_database';
     end if;
     -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
@@ -43,7 +46,8 @@ begin
             errcode = 'ZXENV',
             message = 'the ledger''s schemas exist already',
             detail = squatter,
-            hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.';
+            hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.',
+            constraint = 'schemas_are_ours';
     end if;
 end;
 $$;
@@ -66,10 +70,19 @@ begin
         'aximo_auditor'     -- may read, and check the proofs
     ] loop
         begin
-            execute format('create role %I nologin', role_name);
+            if not exists (select from pg_catalog.pg_roles as r where r.rolname = role_name) then
+                execute format('create role %I nologin', role_name);
+            end if;
         exception
             when duplicate_object or unique_violation then
                 null;
+            when insufficient_privilege then
+                raise exception using
+                    errcode = 'ZXENV',
+                    message = 'the installing role may not create the ledger''s roles',
+                    detail = format('role %I has no CREATEROLE, and %I does not exist', current_user, role_name),
+                    hint = format('alter role %I createrole', current_user),
+                    constraint = 'installer_creates_roles';
         end;
         select * into strict found_role from pg_catalog.pg_roles where rolname = role_name;
         if found_role.rolcanlogin or found_role.rolsuper or found_role.rolbypassrls or found_role.rolcreaterole then
@@ -77,7 +90,8 @@ begin
                 errcode = 'ZXENV',
                 message = 'a role of the ledger''s name exists with rights it must not have',
                 detail = format('role %I can log in, or is superuser, BYPASSRLS or CREATEROLE', role_name),
-                hint = 'Rename or drop that role, then install again.';
+                hint = 'Rename or drop that role, then install again.',
+                constraint = 'group_roles_are_harmless';
         end if;
         -- The installing role acts as the owners now and at every upgrade.
         if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
@@ -90,7 +104,8 @@ begin
                         errcode = 'ZXENV',
                         message = 'the installing role may not act as the ledger''s owner',
                         detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
-                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user);
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user),
+                        constraint = 'installer_acts_as_owner';
             end;
         end if;
     end loop;
@@ -746,7 +761,7 @@ comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
 
 -- The rules of an execution's life (spec, section 3), for events just inserted: raises ZXSEQ or ZXATT at the first one that breaks
 -- a rule. The only place that refuses for a flow rule. Each event is judged against what was there before it, in order of arrival.
-create function aximo_private.check_flow(customer text, written uuid[]) returns void
+create function aximo_private.check_flow(customer text, written uuid[], judged uuid[] default null) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -834,7 +849,7 @@ begin
         ) as g
         where g.prepared > g.resolved and (g.action_id is null or g.resolved = 0)
     ),
-    judged as (
+    verdicts as (
         select
             s.*,
             case
@@ -860,11 +875,11 @@ begin
                     then 'completes_with_actions_resolved'
             end as rule
         from state as s
-        where s.is_fresh
+        where s.is_fresh and (check_flow.judged is null or s.event_id = any(check_flow.judged))
     )
     select j.rule, j.event_id, j.event_type, j.execution_id, j.approval_id
     into breach
-    from judged as j
+    from verdicts as j
     where j.rule is not null
     order by j.position
     limit 1;
@@ -899,9 +914,9 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.check_flow(text, uuid[]) owner to aximo_recorder;
-comment on function aximo_private.check_flow(text, uuid[]) is
-'Judges events just written by the rules of an execution''s life. ZXSEQ or ZXATT, with the rule in the constraint field.';
+alter function aximo_private.check_flow(text, uuid[], uuid[]) owner to aximo_recorder;
+comment on function aximo_private.check_flow(text, uuid[], uuid[]) is
+'Judges events just written, or some of them, by the rules of an execution''s life. ZXSEQ or ZXATT, with the rule in the constraint field.';
 
 -- An insert met a unique index and wrote nothing. Either the event is there already, or something else took its place.
 create function aximo_private.settle_conflict(
@@ -1220,7 +1235,7 @@ begin
                 or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
                 or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
                 or jsonb_path_exists(
-                    b.e - array['payload', 'latency_ms'], '$.* ? (@.type() != "string" && @.type() != "null")'
+                    b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
                 ) as is_malformed
             from jsonb_array_elements(events) with ordinality as b (e, place)
         ),
@@ -1239,7 +1254,12 @@ begin
                 from parsed as p
                 where p.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout')
             ) as w
-            left join parsed as r on r.place = w.request_place
+            left join parsed as r
+                on r.place = w.request_place
+                    -- One that was there before is not the last one if another came since.
+                    and not exists (
+                        select from only aximo_private.events as e where e.customer_id = customer and e.event_id = r.event_id
+                    )
             where w.event_type <> 'approval_requested'
         ),
         inserted as (
@@ -1266,7 +1286,6 @@ begin
         plain as (
             select p.execution_id
             from parsed as p
-            left join inserted as i on i.event_id = p.event_id
             group by p.execution_id
             having
                 count(*) filter (where p.event_type = 'execution_triggered') = 1
@@ -1278,7 +1297,6 @@ begin
                     min(p.place) filter (where p.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
                 ) >= max(p.place)
                 and count(*) filter (where p.event_type ~ '^approval_') = 0
-                and count(*) = count(i.event_id)
                 and min(p.deployment_id) = max(p.deployment_id)
                 and min(p.skill_id) = max(p.skill_id)
                 and min(p.skill_version) = max(p.skill_version)
@@ -1301,6 +1319,8 @@ begin
                 and (
                     p.execution_id not in (select l.execution_id from plain as l where l.execution_id is not null)
                     or p.execution_id in (select u.execution_id from unresolved as u where u.execution_id is not null)
+                    -- An event that comes twice would be counted twice.
+                    or (select count(*) from inserted) < (select count(*) from parsed)
                 )
             ),
             min(p.place) filter (where p.is_malformed or p."timestamp" > clock_timestamp() + interval '1 day'),
@@ -1347,12 +1367,23 @@ begin
             declare
                 e constant jsonb := events -> (place - 1)::integer;
             begin
-                receipt := aximo_private.settle_conflict(
-                    ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
-                    e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
-                    e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
-                    e ->> 'error_code', (e ->> 'latency_ms')::bigint
-                );
+                begin
+                    receipt := aximo_private.settle_conflict(
+                        ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
+                        e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
+                        e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
+                        e ->> 'error_code', (e ->> 'latency_ms')::bigint
+                    );
+                exception
+                    when sqlstate 'ZXSEQ' or sqlstate 'ZXDUP' then
+                        -- If an event before this one breaks a rule, that is what is wrong with the batch.
+                        perform aximo_private.check_flow(
+                            customer,
+                            (select array_agg(u.event_id) from unnest(ids, recorded) as u (event_id, recorded_at) where u.recorded_at is not null),
+                            ids[1:place - 1]
+                        );
+                        raise;
+                end;
                 recorded[place] := null;
             end;
         end loop;
@@ -1497,6 +1528,26 @@ where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
 alter view aximo_private.history owner to aximo_owner;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
+comment on column aximo_private.history.position is 'Order of arrival, with gaps; no client sets or sees it.';
+comment on column aximo_private.history."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo_private.history.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
+comment on column aximo_private.history.latency_ms is 'A latency the client measured, in milliseconds.';
+comment on column aximo_private.history.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
+comment on column aximo_private.history.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
+comment on column aximo_private.history.event_type is 'What happened: one of aximo.event_types.';
+comment on column aximo_private.history.customer_id is 'Whose event it is.';
+comment on column aximo_private.history.deployment_id is 'The deployment concerned.';
+comment on column aximo_private.history.skill_id is 'The skill it runs.';
+comment on column aximo_private.history.skill_version is 'The version of the skill.';
+comment on column aximo_private.history.execution_id is 'The execution; null only for governance and lifecycle events.';
+comment on column aximo_private.history.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
+comment on column aximo_private.history.risk_level is 'The risk, in the platform''s own vocabulary.';
+comment on column aximo_private.history.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
+comment on column aximo_private.history.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo_private.history.channel_type is 'The channel it came through, if any.';
+comment on column aximo_private.history.error_code is 'The error, if any.';
+comment on column aximo_private.history.recorded_by is 'The login that wrote it (session_user); no client sets it.';
+comment on column aximo_private.history.payload is 'The rest, a JSON object.';
 
 -- What export writes. The text does not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond.
 create view aximo.event_lines with (security_barrier = true) as
@@ -1788,20 +1839,27 @@ from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.answers = r.event_id
 left join lateral (
-    -- What waited for this approval and was never done.
-    select array_agg(coalesce(p.payload ->> 'action_id', p.payload ->> 'action_type') order by p.position) as actions
-    from aximo_private.history as p
-    where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
-        and coalesce(p.payload ->> 'approval_id' = r.payload ->> 'approval_id', p.payload ->> 'approval_id' is null)
-        and not exists (
-            select from aximo_private.history as q
-            where q.customer_id = p.customer_id and q.execution_id = p.execution_id and q.event_type = 'action_dispatched'
-                and (
-                    q.payload ->> 'action_id' = p.payload ->> 'action_id'
-                    or p.payload ->> 'action_id' is null and q.payload ->> 'action_id' is null
-                    and q.payload ->> 'action_type' is not distinct from p.payload ->> 'action_type'
-                    and q.position > p.position
-                )
+    -- What waited for this approval and was never done: by action_id, else as many of a type as were prepared more often than done.
+    select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
+    from (
+        select
+            p.position,
+            p.payload ->> 'action_id' as action_id,
+            p.payload ->> 'action_type' as action_type,
+            p.payload ->> 'approval_id' as approval_id,
+            row_number() over (
+                partition by p.payload ->> 'action_id', p.payload ->> 'action_type' order by p.position
+            ) as nth
+        from aximo_private.history as p
+        where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
+    ) as n
+    where (n.approval_id is null or n.approval_id = r.payload ->> 'approval_id')
+        and n.nth > (
+            select case when n.action_id is not null and count(*) > 0 then n.nth else count(*) end
+            from aximo_private.history as q
+            where q.customer_id = r.customer_id and q.execution_id = r.execution_id and q.event_type = 'action_dispatched'
+                and q.payload ->> 'action_id' is not distinct from n.action_id
+                and (n.action_id is not null or q.payload ->> 'action_type' is not distinct from n.action_type)
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
@@ -1877,6 +1935,8 @@ select customer_id, deployment_id
 from known;
 alter view aximo_private.known_deployments owner to aximo_owner;
 comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of.';
+comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
+comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
 
 -- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
 create view aximo.deployment_versions with (security_barrier = true) as
@@ -2109,6 +2169,10 @@ grant insert (
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
+-- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
+-- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
+revoke insert on aximo_private.events, aximo.event_types from aximo_owner;
+revoke insert, update, delete, truncate on aximo_private.customer_grants from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type

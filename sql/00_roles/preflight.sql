@@ -11,21 +11,24 @@ begin
             errcode = 'ZXENV',
             message = 'this PostgreSQL is too old for the ledger',
             detail = format('server_version is %s', current_setting('server_version')),
-            hint = 'Install into PostgreSQL 15 or later.';
+            hint = 'Install into PostgreSQL 15 or later.',
+            constraint = 'server_recent_enough';
     end if;
     if current_setting('server_encoding') <> 'UTF8' then
         raise exception using
             errcode = 'ZXENV',
             message = 'the ledger needs a database encoded in UTF8',
             detail = format('server_encoding is %s', current_setting('server_encoding')),
-            hint = 'create database ... encoding ''UTF8'' template template0';
+            hint = 'create database ... encoding ''UTF8'' template template0',
+            constraint = 'database_is_utf8';
     end if;
     if not has_database_privilege(current_database(), 'create') then
         raise exception using
             errcode = 'ZXENV',
             message = 'the installing role may not create schemas in this database',
             detail = format('role %I, database %I', current_user, current_database()),
-            hint = 'Install as the owner of the database.';
+            hint = 'Install as the owner of the database.',
+            constraint = 'installer_owns_database';
     end if;
     -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
@@ -43,7 +46,8 @@ begin
             errcode = 'ZXENV',
             message = 'the ledger''s schemas exist already',
             detail = squatter,
-            hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.';
+            hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.',
+            constraint = 'schemas_are_ours';
     end if;
 end;
 $$;

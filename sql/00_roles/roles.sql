@@ -16,10 +16,19 @@ begin
         'aximo_auditor'     -- may read, and check the proofs
     ] loop
         begin
-            execute format('create role %I nologin', role_name);
+            if not exists (select from pg_catalog.pg_roles as r where r.rolname = role_name) then
+                execute format('create role %I nologin', role_name);
+            end if;
         exception
             when duplicate_object or unique_violation then
                 null;
+            when insufficient_privilege then
+                raise exception using
+                    errcode = 'ZXENV',
+                    message = 'the installing role may not create the ledger''s roles',
+                    detail = format('role %I has no CREATEROLE, and %I does not exist', current_user, role_name),
+                    hint = format('alter role %I createrole', current_user),
+                    constraint = 'installer_creates_roles';
         end;
         select * into strict found_role from pg_catalog.pg_roles where rolname = role_name;
         if found_role.rolcanlogin or found_role.rolsuper or found_role.rolbypassrls or found_role.rolcreaterole then
@@ -27,7 +36,8 @@ begin
                 errcode = 'ZXENV',
                 message = 'a role of the ledger''s name exists with rights it must not have',
                 detail = format('role %I can log in, or is superuser, BYPASSRLS or CREATEROLE', role_name),
-                hint = 'Rename or drop that role, then install again.';
+                hint = 'Rename or drop that role, then install again.',
+                constraint = 'group_roles_are_harmless';
         end if;
         -- The installing role acts as the owners now and at every upgrade.
         if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
@@ -40,7 +50,8 @@ begin
                         errcode = 'ZXENV',
                         message = 'the installing role may not act as the ledger''s owner',
                         detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
-                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user);
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user),
+                        constraint = 'installer_acts_as_owner';
             end;
         end if;
     end loop;

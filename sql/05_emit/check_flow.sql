@@ -1,6 +1,6 @@
 -- The rules of an execution's life (spec, section 3), for events just inserted: raises ZXSEQ or ZXATT at the first one that breaks
 -- a rule. The only place that refuses for a flow rule. Each event is judged against what was there before it, in order of arrival.
-create function aximo_private.check_flow(customer text, written uuid[]) returns void
+create function aximo_private.check_flow(customer text, written uuid[], judged uuid[] default null) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -88,7 +88,7 @@ begin
         ) as g
         where g.prepared > g.resolved and (g.action_id is null or g.resolved = 0)
     ),
-    judged as (
+    verdicts as (
         select
             s.*,
             case
@@ -114,11 +114,11 @@ begin
                     then 'completes_with_actions_resolved'
             end as rule
         from state as s
-        where s.is_fresh
+        where s.is_fresh and (check_flow.judged is null or s.event_id = any(check_flow.judged))
     )
     select j.rule, j.event_id, j.event_type, j.execution_id, j.approval_id
     into breach
-    from judged as j
+    from verdicts as j
     where j.rule is not null
     order by j.position
     limit 1;
@@ -153,6 +153,6 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.check_flow(text, uuid[]) owner to aximo_recorder;
-comment on function aximo_private.check_flow(text, uuid[]) is
-'Judges events just written by the rules of an execution''s life. ZXSEQ or ZXATT, with the rule in the constraint field.';
+alter function aximo_private.check_flow(text, uuid[], uuid[]) owner to aximo_recorder;
+comment on function aximo_private.check_flow(text, uuid[], uuid[]) is
+'Judges events just written, or some of them, by the rules of an execution''s life. ZXSEQ or ZXATT, with the rule in the constraint field.';

@@ -57,7 +57,7 @@ begin
                 or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
                 or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
                 or jsonb_path_exists(
-                    b.e - array['payload', 'latency_ms'], '$.* ? (@.type() != "string" && @.type() != "null")'
+                    b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
                 ) as is_malformed
             from jsonb_array_elements(events) with ordinality as b (e, place)
         ),
@@ -76,7 +76,12 @@ begin
                 from parsed as p
                 where p.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout')
             ) as w
-            left join parsed as r on r.place = w.request_place
+            left join parsed as r
+                on r.place = w.request_place
+                    -- One that was there before is not the last one if another came since.
+                    and not exists (
+                        select from only aximo_private.events as e where e.customer_id = customer and e.event_id = r.event_id
+                    )
             where w.event_type <> 'approval_requested'
         ),
         inserted as (
@@ -103,7 +108,6 @@ begin
         plain as (
             select p.execution_id
             from parsed as p
-            left join inserted as i on i.event_id = p.event_id
             group by p.execution_id
             having
                 count(*) filter (where p.event_type = 'execution_triggered') = 1
@@ -115,7 +119,6 @@ begin
                     min(p.place) filter (where p.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
                 ) >= max(p.place)
                 and count(*) filter (where p.event_type ~ '^approval_') = 0
-                and count(*) = count(i.event_id)
                 and min(p.deployment_id) = max(p.deployment_id)
                 and min(p.skill_id) = max(p.skill_id)
                 and min(p.skill_version) = max(p.skill_version)
@@ -138,6 +141,8 @@ begin
                 and (
                     p.execution_id not in (select l.execution_id from plain as l where l.execution_id is not null)
                     or p.execution_id in (select u.execution_id from unresolved as u where u.execution_id is not null)
+                    -- An event that comes twice would be counted twice.
+                    or (select count(*) from inserted) < (select count(*) from parsed)
                 )
             ),
             min(p.place) filter (where p.is_malformed or p."timestamp" > clock_timestamp() + interval '1 day'),
@@ -184,12 +189,23 @@ begin
             declare
                 e constant jsonb := events -> (place - 1)::integer;
             begin
-                receipt := aximo_private.settle_conflict(
-                    ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
-                    e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
-                    e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
-                    e ->> 'error_code', (e ->> 'latency_ms')::bigint
-                );
+                begin
+                    receipt := aximo_private.settle_conflict(
+                        ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
+                        e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
+                        e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
+                        e ->> 'error_code', (e ->> 'latency_ms')::bigint
+                    );
+                exception
+                    when sqlstate 'ZXSEQ' or sqlstate 'ZXDUP' then
+                        -- If an event before this one breaks a rule, that is what is wrong with the batch.
+                        perform aximo_private.check_flow(
+                            customer,
+                            (select array_agg(u.event_id) from unnest(ids, recorded) as u (event_id, recorded_at) where u.recorded_at is not null),
+                            ids[1:place - 1]
+                        );
+                        raise;
+                end;
                 recorded[place] := null;
             end;
         end loop;

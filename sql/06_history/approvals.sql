@@ -23,20 +23,27 @@ from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.answers = r.event_id
 left join lateral (
-    -- What waited for this approval and was never done.
-    select array_agg(coalesce(p.payload ->> 'action_id', p.payload ->> 'action_type') order by p.position) as actions
-    from aximo_private.history as p
-    where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
-        and coalesce(p.payload ->> 'approval_id' = r.payload ->> 'approval_id', p.payload ->> 'approval_id' is null)
-        and not exists (
-            select from aximo_private.history as q
-            where q.customer_id = p.customer_id and q.execution_id = p.execution_id and q.event_type = 'action_dispatched'
-                and (
-                    q.payload ->> 'action_id' = p.payload ->> 'action_id'
-                    or p.payload ->> 'action_id' is null and q.payload ->> 'action_id' is null
-                    and q.payload ->> 'action_type' is not distinct from p.payload ->> 'action_type'
-                    and q.position > p.position
-                )
+    -- What waited for this approval and was never done: by action_id, else as many of a type as were prepared more often than done.
+    select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
+    from (
+        select
+            p.position,
+            p.payload ->> 'action_id' as action_id,
+            p.payload ->> 'action_type' as action_type,
+            p.payload ->> 'approval_id' as approval_id,
+            row_number() over (
+                partition by p.payload ->> 'action_id', p.payload ->> 'action_type' order by p.position
+            ) as nth
+        from aximo_private.history as p
+        where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
+    ) as n
+    where (n.approval_id is null or n.approval_id = r.payload ->> 'approval_id')
+        and n.nth > (
+            select case when n.action_id is not null and count(*) > 0 then n.nth else count(*) end
+            from aximo_private.history as q
+            where q.customer_id = r.customer_id and q.execution_id = r.execution_id and q.event_type = 'action_dispatched'
+                and q.payload ->> 'action_id' is not distinct from n.action_id
+                and (n.action_id is not null or q.payload ->> 'action_type' is not distinct from n.action_type)
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';

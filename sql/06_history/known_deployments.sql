@@ -23,3 +23,5 @@ select customer_id, deployment_id
 from known;
 alter view aximo_private.known_deployments owner to aximo_owner;
 comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of.';
+comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
+comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';

@@ -23,6 +23,10 @@ grant insert (
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
+-- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
+-- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
+revoke insert on aximo_private.events, aximo.event_types from aximo_owner;
+revoke insert, update, delete, truncate on aximo_private.customer_grants from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type
