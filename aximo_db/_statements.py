@@ -158,12 +158,12 @@ def malformed_text(error: Exception, event: NewEvent | None) -> MalformedEventEr
     return None
 
 
-def by_customer(events: Iterable[NewEvent], customer_id: str | None) -> dict[str | None, list[NewEvent]]:
-    """The events of a batch by customer, each customer's in their order."""
-    groups: dict[str | None, list[NewEvent]] = {}
-    for event in events:
+def by_customer(events: Iterable[NewEvent], customer_id: str | None) -> dict[str | None, list[int]]:
+    """The places of a batch's events by customer, each customer's in their order."""
+    groups: dict[str | None, list[int]] = {}
+    for place, event in enumerate(events):
         named = event.customer_id if event.customer_id is not None else customer_id
-        groups.setdefault(named, []).append(event)
+        groups.setdefault(named, []).append(place)
     return groups
 
 
@@ -194,7 +194,7 @@ def select(view: str, row: type, conditions: Mapping[str, Any], order: str, limi
             values.append(list(value))
         else:
             clauses.append(f'"{name}" {operator or "="} %s')
-            values.append(value)
+            values.append(utc(value) if isinstance(value, datetime) else value)
     where = f" where {' and '.join(clauses)}" if clauses else ""
     tail = ""
     if limit is not None:
@@ -213,7 +213,7 @@ def events_page(
         keyset = '(e."timestamp", e.event_id) > (%s, %s)'
         head, order, tail = query.partition(" order by ")
         query = f"{head} {'and' if ' where ' in head else 'where'} {keyset}{order}{tail}"
-        values[-1:-1] = [after[0], after[1]]
+        values[-1:-1] = [utc(after[0]), after[1]]
     return query, values
 
 
@@ -250,16 +250,24 @@ def milliseconds(duration_s: float) -> int:
     return max(0, round(duration_s * 1000))
 
 
+def _storable(text: str) -> str:
+    """The text with what PostgreSQL has no form for written out."""
+    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
 def failure_payload(error: BaseException) -> dict[str, str]:
     """What an execution_failed event says of an exception: its text, made storable and cut to 4,000 characters."""
-    text = str(error).replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()
-    return {"error": text[:4000] or type(error).__name__, "exception": type(error).__qualname__}
+    try:
+        told = str(error)
+    except Exception:  # one that can't be told fails the execution all the same
+        told = ""
+    return {"error": _storable(told)[:4000] or type(error).__name__, "exception": type(error).__qualname__}
 
 
 def failure_code(error: BaseException) -> str:
     """The error_code of an exception: its own, if it has one, else its class's name; at most 255 characters."""
     own = getattr(error, "error_code", None) or getattr(error, "sqlstate", None)
-    return str(own or type(error).__qualname__)[:255]
+    return _storable(str(own or type(error).__qualname__))[:255]
 
 
 def interval(duration: timedelta) -> timedelta:

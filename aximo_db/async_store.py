@@ -94,8 +94,7 @@ class AsyncEventStore:
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._customer_id = customer_id
-        if self._dsn is not None:
-            other._connection_of = self._own_connection  # type: ignore[method-assign]
+        other._connection_of = self._connection_of  # type: ignore[method-assign]
         return other
 
     async def __aenter__(self) -> Self:
@@ -130,7 +129,11 @@ class AsyncEventStore:
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
         new = NewEvent.of(event)
-        values = statements.emit_values(new, self._customer_id)
+        try:
+            values = statements.emit_values(new, self._customer_id)
+        except AximoError as error:
+            error.event = new
+            raise
 
         async def write(connection: AnyConnection) -> Receipt:
             cursor = connection.cursor(row_factory=tuple_row)
@@ -156,17 +159,14 @@ class AsyncEventStore:
             statements.check_types(event)
 
         async def write(connection: AnyConnection) -> list[Receipt]:
-            receipts: dict[tuple[str | None, UUID], Receipt] = {}
-            for customer_id, group in statements.by_customer(batch, self._customer_id).items():
+            receipts: dict[int, Receipt] = {}
+            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
                 cursor = connection.cursor(row_factory=tuple_row)
-                document = statements.batch_value(group, customer_id)
+                document = statements.batch_value([batch[place] for place in places], customer_id)
                 await cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepared)
-                written = [Receipt(*row) for row in await cursor.fetchall()]
-                if customer_id is None and len(batch) == len(group):
-                    return written
-                for event, receipt in zip(group, written, strict=True):
-                    receipts.setdefault((customer_id, event.event_id), receipt)
-            return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
+                for place, row in zip(places, await cursor.fetchall(), strict=True):
+                    receipts[place] = Receipt(*row)
+            return [receipts[place] for place in range(len(batch))]
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
         return await self._run(write, customer="" if unnamed else None, atomic=True, writing=True) if batch else []
@@ -379,6 +379,8 @@ class AsyncEventStore:
             after: go on after this (timestamp, event_id), as read from the last event of an earlier iteration.
             page_size: events a query.
         """
+        if page_size < 1:
+            raise ValueError("page_size is at least 1")
         conditions = {
             "event_type": event_type,
             "deployment_id": deployment_id,
@@ -606,7 +608,11 @@ class AsyncExecutionScope:
                 await self.complete()
             except SequenceError as refused:
                 # Something is left open. It ends all the same, and the caller learns why.
-                await self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
+                try:
+                    await self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
+                except (AximoError, psycopg.Error) as unwritten:
+                    # The refusal aborted the caller's transaction, for one.
+                    refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
                 raise
         else:
             try:
@@ -625,15 +631,16 @@ class AsyncExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        return await self._store.emit(
+        receipt = await self._store.emit(
             NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
         )
+        self._processing = self._processing or event_type == "execution_processing"
+        self._ended = self._ended or event_type in ("execution_completed", "execution_failed")
+        return receipt
 
     async def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits ``execution_processing``."""
-        receipt = await self.emit("execution_processing", payload, **fields)
-        self._processing = True
-        return receipt
+        return await self.emit("execution_processing", payload, **fields)
 
     async def _emit_processed(self, event_type: str, payload: Mapping[str, Any], **fields: Any) -> Receipt:
         if not self._processing:
@@ -707,19 +714,15 @@ class AsyncExecutionScope:
 
     async def complete(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Ends the execution with ``execution_completed`` now."""
-        receipt = await self._emit_processed(
+        return await self._emit_processed(
             "execution_completed", payload or {}, **{"latency_ms": self._elapsed_ms(), **fields}
         )
-        self._ended = True
-        return receipt
 
     async def fail(self, error_code: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Ends the execution with ``execution_failed`` now."""
-        receipt = await self.emit(
+        return await self.emit(
             "execution_failed", payload, **{"error_code": error_code, "latency_ms": self._elapsed_ms(), **fields}
         )
-        self._ended = True
-        return receipt
 
     def _elapsed_ms(self) -> int:
         return statements.milliseconds(time.monotonic() - self._started)
@@ -760,8 +763,19 @@ class AsyncActionScope:
 
 
 async def _to_the_end(work: Awaitable[Receipt]) -> Receipt:
-    """Finishes even if the task is cancelled once more meanwhile."""
-    return await asyncio.shield(work)
+    """Finishes even if the task is cancelled once more meanwhile, and only then lets that be felt."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except (AximoError, psycopg.Error):
+            break
+    if cancelled is not None and not task.cancelled() and task.exception() is None:
+        raise cancelled
+    return task.result()
 
 
 def _named(approval_id: str | None, payload: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -214,7 +215,7 @@ def _strings(value: object) -> str:
 
 
 class UnreadableJson(dict[str, Any]):
-    """A stored payload that Python's JSON reader can't take: nested too deep, or with a number of too many digits.
+    """A stored payload that is nested too deep for Python's JSON reader.
 
     It is empty as a mapping; ``text`` is the JSON as it is stored.
     """
@@ -228,7 +229,10 @@ def readable_json(data: str | bytes) -> Any:
     """Reads stored JSON; what can't be read does not keep the events around it from being read."""
     try:
         return json.loads(data)
-    except (ValueError, RecursionError):
+    except ValueError:
+        # Python reads no integer of more than some thousand digits; as a Decimal it does.
+        return json.loads(data, parse_int=Decimal)
+    except RecursionError:
         return UnreadableJson(data if isinstance(data, str) else bytes(data).decode())
 
 

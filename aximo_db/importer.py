@@ -199,7 +199,9 @@ def _parse(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes
         raise MalformedEventError(rule="payload_size", detail="the line is longer than an event can be")
     try:
         text = raw.decode("utf-8").strip()
-        event = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_Number)
+        event = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_Number, parse_int=_Number
+        )
     except UnicodeDecodeError as error:
         raise MalformedEventError(rule="text_is_utf_8", detail=f"not UTF-8 at byte {error.start}") from error
     except RecursionError as error:
@@ -209,19 +211,28 @@ def _parse(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes
     if not isinstance(event, dict):
         raise MalformedEventError(rule="event_is_object", detail="the line is not a JSON object")
     customer = event.get("customer_id")
-    if customer is not None and not isinstance(customer, str):
+    if customer is not None and not _is_text(customer):
         raise MalformedEventError(rule="customer_id_is_string", detail="customer_id is not a string")
     customer = customer if customer is not None else customer_id
     event_id = event.get("event_id")
-    if event_id is not None and not isinstance(event_id, str):
+    if event_id is not None and not _is_text(event_id):
         raise MalformedEventError(rule="event_id_is_string", detail="event_id is not a string")
-    return _Line(number, text, customer, event_id if event_id is not None else _derived_id(event, customer, seen))
+    if event_id is None:
+        try:
+            event_id = _derived_id(event, customer, seen)
+        except RecursionError as error:
+            raise MalformedEventError(rule="json_depth", detail="nested too deep") from error
+    return _Line(number, text, customer, event_id)
 
 
 class _Number(str):
-    """A number with a fraction or an exponent, kept as text until its canonical form is asked for."""
+    """A number, kept as text until its canonical form is asked for."""
 
     __slots__ = ()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, _Number)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -246,13 +257,23 @@ def _derived_id(event: dict[str, Any], customer_id: str | None, seen: Counter[by
     return str(uuid5(NAMESPACE, f"{repetition}:{canonical}"))
 
 
+def _canonical_number(text: str) -> str:
+    """Digits without zeros at the end, and the exponent; exact, as nothing is calculated."""
+    try:
+        number = Decimal(text).as_tuple()
+    except InvalidOperation:  # an exponent beyond Decimal's, and PostgreSQL's
+        return text
+    digits = "".join(map(str, number.digits)).lstrip("0")
+    kept = digits.rstrip("0")
+    if not kept or not isinstance(number.exponent, int):
+        return "0"
+    return f"{'-' if number.sign else ''}{kept}e{number.exponent + len(digits) - len(kept)}"
+
+
 def _canonical(value: Any) -> Any:
     """The same for 1.50 and 15e-1; lists cannot be mistaken for it, as a NUL can't be in an accepted event."""
     if isinstance(value, _Number):
-        try:
-            return ["\0number", str(Decimal(value).normalize())]
-        except InvalidOperation:
-            return ["\0number", str(value)]
+        return ["\0number", _canonical_number(value)]
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -94,8 +94,7 @@ class EventStore:
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._customer_id = customer_id
-        if self._dsn is not None:
-            other._connection_of = self._own_connection  # type: ignore[method-assign]
+        other._connection_of = self._connection_of  # type: ignore[method-assign]
         return other
 
     def __enter__(self) -> Self:
@@ -130,7 +129,11 @@ class EventStore:
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
         new = NewEvent.of(event)
-        values = statements.emit_values(new, self._customer_id)
+        try:
+            values = statements.emit_values(new, self._customer_id)
+        except AximoError as error:
+            error.event = new
+            raise
 
         def write(connection: AnyConnection) -> Receipt:
             cursor = connection.cursor(row_factory=tuple_row)
@@ -156,17 +159,14 @@ class EventStore:
             statements.check_types(event)
 
         def write(connection: AnyConnection) -> list[Receipt]:
-            receipts: dict[tuple[str | None, UUID], Receipt] = {}
-            for customer_id, group in statements.by_customer(batch, self._customer_id).items():
+            receipts: dict[int, Receipt] = {}
+            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
                 cursor = connection.cursor(row_factory=tuple_row)
-                document = statements.batch_value(group, customer_id)
+                document = statements.batch_value([batch[place] for place in places], customer_id)
                 cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepared)
-                written = [Receipt(*row) for row in cursor.fetchall()]
-                if customer_id is None and len(batch) == len(group):
-                    return written
-                for event, receipt in zip(group, written, strict=True):
-                    receipts.setdefault((customer_id, event.event_id), receipt)
-            return [receipts[event.customer_id or self._customer_id, event.event_id] for event in batch]
+                for place, row in zip(places, cursor.fetchall(), strict=True):
+                    receipts[place] = Receipt(*row)
+            return [receipts[place] for place in range(len(batch))]
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
         return self._run(write, customer="" if unnamed else None, atomic=True, writing=True) if batch else []
@@ -373,6 +373,8 @@ class EventStore:
             after: go on after this (timestamp, event_id), as read from the last event of an earlier iteration.
             page_size: events a query.
         """
+        if page_size < 1:
+            raise ValueError("page_size is at least 1")
         conditions = {
             "event_type": event_type,
             "deployment_id": deployment_id,
@@ -588,7 +590,11 @@ class ExecutionScope:
                 self.complete()
             except SequenceError as refused:
                 # Something is left open. It ends all the same, and the caller learns why.
-                self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
+                try:
+                    self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
+                except (AximoError, psycopg.Error) as unwritten:
+                    # The refusal aborted the caller's transaction, for one.
+                    refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
                 raise
         else:
             try:
@@ -607,15 +613,16 @@ class ExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        return self._store.emit(
+        receipt = self._store.emit(
             NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
         )
+        self._processing = self._processing or event_type == "execution_processing"
+        self._ended = self._ended or event_type in ("execution_completed", "execution_failed")
+        return receipt
 
     def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits ``execution_processing``."""
-        receipt = self.emit("execution_processing", payload, **fields)
-        self._processing = True
-        return receipt
+        return self.emit("execution_processing", payload, **fields)
 
     def _emit_processed(self, event_type: str, payload: Mapping[str, Any], **fields: Any) -> Receipt:
         if not self._processing:
@@ -683,19 +690,15 @@ class ExecutionScope:
 
     def complete(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Ends the execution with ``execution_completed`` now."""
-        receipt = self._emit_processed(
+        return self._emit_processed(
             "execution_completed", payload or {}, **{"latency_ms": self._elapsed_ms(), **fields}
         )
-        self._ended = True
-        return receipt
 
     def fail(self, error_code: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Ends the execution with ``execution_failed`` now."""
-        receipt = self.emit(
+        return self.emit(
             "execution_failed", payload, **{"error_code": error_code, "latency_ms": self._elapsed_ms(), **fields}
         )
-        self._ended = True
-        return receipt
 
     def _elapsed_ms(self) -> int:
         return statements.milliseconds(time.monotonic() - self._started)

@@ -6,6 +6,7 @@ database; pytest-postgresql clones the template for each test.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -38,10 +39,8 @@ SETTINGS = {
 
 def _binaries() -> dict[str, Path]:
     found: dict[str, Path] = {}
-    try:
+    with contextlib.suppress(InstallationError):
         found["18"] = embedded_binaries()
-    except InstallationError:
-        pass
     if (DEBIAN_15 / "postgres").exists():
         found["15"] = DEBIAN_15
     extra = os.environ.get("AXIMO_TEST_PG_BIN")  # any other PostgreSQL: a folder of binaries

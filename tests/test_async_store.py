@@ -105,7 +105,7 @@ def _shape(cls: type) -> dict[str, Any]:
     renamed = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
     found: dict[str, Any] = {}
     for name, member in vars(cls).items():
-        name = renamed.get(name, name)  # noqa: PLW2901
+        name = renamed.get(name, name)
         if name.startswith("_") and name not in ("__init__", "__enter__", "__exit__"):
             continue
         if not callable(member):

@@ -114,7 +114,7 @@ def test_public_may_nothing(root: psycopg.Connection[Any]) -> None:
         from pg_type as t left join pg_class as c on c.oid = t.typrelid,
             aclexplode(coalesce(typacl, acldefault('T', typowner))) as a
         where typnamespace in {OURS} and a.grantee = 0 and t.typcategory <> 'A' and coalesce(c.relkind, 'c') = 'c'
-        """,  # noqa: E501
+        """,
     )
     assert granted == []
     may = (
@@ -426,7 +426,7 @@ _PRIVILEGES = f"""
     where not (privilege_type = 'MAINTAIN' and grantee = owner)
     group by object, 2, case when part is not null then privilege_type end
     order by object collate "C", 2, 3
-"""  # noqa: E501
+"""
 
 
 def privileges(root: psycopg.Connection[Any]) -> str:

@@ -194,7 +194,7 @@ def test_deep_json_is_stored_as_it_is_or_refused_with_a_known_code(service: Conn
             else:
                 service.execute(EMIT_PAYLOAD, (payload,))
         except psycopg.Error as refusal:
-            assert refusal.sqlstate in ("ZXARG", *NO_JSONB)  # noqa: PT017
+            assert refusal.sqlstate in ("ZXARG", *NO_JSONB)
     with service.transaction():
         service.execute("select set_config('aximo.customer_id', 'c1', true)")
         texts = service.execute("select payload::text from aximo.events").fetchall()

@@ -617,7 +617,7 @@ def test_the_wheel_holds_the_schema_and_the_migrations(tmp_path: Path) -> None:
     # What the wheel holds installs by itself, away from this checkout.
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    script = "from aximo_db._assets import install_script; from aximo_db.migrate import migration_script as m; print(len(install_script()), len(m()))"  # fmt: skip  # noqa: E501
+    script = "from aximo_db._assets import install_script; from aximo_db.migrate import migration_script as m; print(len(install_script()), len(m()))"  # fmt: skip
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

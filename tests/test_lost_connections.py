@@ -174,7 +174,7 @@ def test_inside_a_callers_transaction_from_a_pool_nothing_is_retried(
     dsn: str, customer: str, root: psycopg.Connection[Any]
 ) -> None:
     with ConnectionPool(dsn, min_size=1, max_size=1, open=True) as pool:
-        with pytest.raises(psycopg.Error), pool.connection() as connection:  # noqa: PT012
+        with pytest.raises(psycopg.Error), pool.connection() as connection:
             store = EventStore(connection, customer_id=customer)
             connection.execute("select 1")
             store.emit(new())

@@ -444,7 +444,7 @@ class Runtime:
             self.tell("action_prepared", execution_id, {"action_type": action_type})
             try:
                 act()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 failed = error
                 self.tell("action_failed", execution_id, {"action_type": action_type, "error": str(error)})
                 break
@@ -1341,7 +1341,7 @@ def test_an_execution_that_was_triggered_before_is_refused_on_entry(store: Event
 def test_a_failure_that_cannot_be_written_is_noted_and_the_original_goes_on(dsn: str, customer: str) -> None:
     with psycopg.connect(dsn) as connection:  # the caller's transaction was aborted
         store = EventStore(connection, customer_id=customer)
-        with pytest.raises(psycopg.errors.DivisionByZero) as caught, connection.transaction():  # noqa: SIM117
+        with pytest.raises(psycopg.errors.DivisionByZero) as caught, connection.transaction():
             with store.execution(**COMMON), store.execution(**COMMON) as inner, inner.action("call"):
                 connection.execute("select 1/0")
         assert len(caught.value.__notes__) == 3

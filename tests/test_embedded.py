@@ -1,0 +1,290 @@
+"""The embedded server: a PostgreSQL in a folder of one's own, wherever that folder is and whoever starts it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from aximo_db import InstallationError
+from aximo_db.embedded import EmbeddedServer, embedded_binaries
+from aximo_db.local import LocalLedger
+from tests.conftest import BINARIES
+from tests.test_lost_connections import soon
+
+QUICK = {"fsync": "off", "log_min_messages": "fatal", "shared_buffers": "16MB"}
+Make = Callable[..., EmbeddedServer]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Servers that are stopped when the test ends."""
+    made: list[EmbeddedServer] = []
+
+    def server(path: Path, **options: object) -> EmbeddedServer:
+        options.setdefault("settings", QUICK)
+        options.setdefault("bin_dir", next(iter(BINARIES.values())))
+        made.append(EmbeddedServer(path, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield server
+    for each in made:
+        soon(lambda server=each: _stopped(server))  # type: ignore[misc]
+
+
+def _stopped(server: EmbeddedServer) -> bool:
+    pid = server.pid
+    if pid is not None and not _is_dead(pid):
+        server.stop("immediate")
+    return server.pid is None or _is_dead(pid or 0)
+
+
+def _is_dead(pid: int) -> bool:
+    """Gone, or a zombie that nobody has waited for yet."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return not Path("/proc/self").exists() or not Path(f"/proc/{pid}").exists()
+
+
+def ask(server: EmbeddedServer, query: str) -> object:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        cursor = connection.execute(query)
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_restart_keeps_the_data(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    assert server.pid is None
+    server.start()
+    pid = server.pid
+    assert pid is not None
+    ask(server, "create table kept as select 42 as answer")
+    server.start()  # it runs already
+    assert server.pid == pid
+    server.stop()
+    assert server.pid is None
+    server.stop()  # it is stopped already
+    with server:
+        assert server.pid != pid
+        assert ask(server, "select answer from kept") == 42
+    assert server.pid is None
+
+
+def test_it_listens_on_its_socket_only_and_only_for_its_user(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    server.start()
+    assert ask(server, "select current_setting('listen_addresses')") == ""
+    file = server.socket_dir / f".s.PGSQL.{server.socket_port}"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o700
+    assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
+    assert ask(server, "select current_setting('server_encoding')") == "UTF8"
+
+
+def test_the_settings_and_not_the_environment_decide(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "1")
+    monkeypatch.setenv("PGDATA", "/nonexistent")
+    monkeypatch.setenv("PGHOST", "/nonexistent")
+    server = make(tmp_path / "data", settings={**QUICK, "cluster_name": 'it\'s a "name" with $HOME'})
+    server.start()
+    assert ask(server, "select current_setting('cluster_name')") == 'it\'s a "name" with $HOME'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space",
+        "it's",
+        'say "hi"',
+        "comma, here",
+        "dollar $HOME",
+        pytest.param("back`tick`", marks=pytest.mark.heavy),
+        pytest.param("back\\slash", marks=pytest.mark.heavy),
+        "ümläut-日本",
+        pytest.param("100%25", marks=pytest.mark.heavy),
+        pytest.param("plus+and&amp", marks=pytest.mark.heavy),
+        pytest.param("-dash", marks=pytest.mark.heavy),
+        pytest.param("a" * 90, marks=pytest.mark.heavy),
+    ],
+)
+def test_it_runs_wherever_the_folder_is(make: Make, tmp_path: Path, name: str) -> None:
+    server = make(tmp_path / name / "data")
+    server.start()
+    assert ask(server, "select current_setting('data_directory')") == str(tmp_path / name / "data")
+    server.stop()
+    assert server.pid is None
+
+
+def test_a_path_too_long_for_a_socket_has_its_socket_elsewhere(make: Make, tmp_path: Path) -> None:
+    long = tmp_path / ("a" * 120) / ("b" * 120)
+    server = make(long)
+    server.start()
+    assert server.socket_dir != server.data_dir
+    assert stat.S_IMODE(server.socket_dir.stat().st_mode) == 0o700
+    assert ask(server, "select 1") == 1
+    other = make(long)
+    other.start()
+    assert (other.pid, other.dsn()) == (server.pid, server.dsn())
+    server.stop()
+    assert not server.socket_dir.exists()
+    server.start()
+    assert ask(server, "select 1") == 1
+
+
+def test_a_second_start_finds_the_running_one(make: Make, tmp_path: Path) -> None:
+    first = make(tmp_path / "data")
+    first.start()
+    ask(first, "create table kept as select 42 as answer")
+    second = make(tmp_path / "data")
+    assert second.pid == first.pid
+    second.start()
+    assert second.pid == first.pid
+    assert ask(second, "select answer from kept") == 42
+    second.stop()
+    assert first.pid is None
+
+
+@pytest.mark.parametrize(("first_has", "second_has"), [(True, False), (False, True)])
+def test_a_second_start_with_another_port_finds_the_running_one_or_says_why_not(
+    make: Make, tmp_path: Path, first_has: bool, second_has: bool
+) -> None:
+    first = make(tmp_path / "data", port=free_port() if first_has else None)
+    first.start()
+    second = make(tmp_path / "data", port=free_port() if second_has else None)
+    try:
+        second.start()
+    except InstallationError as error:
+        assert error.rule
+    else:
+        assert ask(second, "select 1") == 1
+
+
+@pytest.mark.parametrize("version", BINARIES)
+def test_the_binaries_of_any_installed_postgresql_will_do(make: Make, tmp_path: Path, version: str) -> None:
+    server = make(tmp_path / "data", bin_dir=BINARIES[version])
+    server.start()
+    major = int((server.data_dir / "PG_VERSION").read_text())
+    if version.isdigit():
+        assert major == int(version)
+    found = ask(server, "select current_setting('server_version_num')::integer / 10000")
+    assert found == major
+
+
+def test_data_of_another_version_does_not_start_and_says_so(make: Make, tmp_path: Path) -> None:
+    if len(BINARIES) < 2:
+        pytest.skip("only one PostgreSQL on this machine")
+    one, other = list(BINARIES)[:2]
+    make(tmp_path / "data", bin_dir=BINARIES[one]).start()
+    make(tmp_path / "data", bin_dir=BINARIES[one]).stop()
+    with pytest.raises(InstallationError) as caught:
+        make(tmp_path / "data", bin_dir=BINARIES[other]).start()
+    assert caught.value.rule == "server_starts"
+    assert caught.value.detail
+
+
+def test_a_setting_that_is_wrong_is_an_installation_error(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(InstallationError) as caught:
+        make(tmp_path / "data", settings={"shared_buffers": "plenty"}).start()
+    assert caught.value.rule == "server_starts"
+    assert caught.value.detail
+
+
+def test_it_recovers_after_it_was_killed(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    server.start()
+    before = server.pid
+    ask(server, "create table kept as select generate_series(1, 1000) as n")
+    server.kill()
+    server.start()
+    assert server.pid not in (None, before)
+    assert ask(server, "select count(*) from kept") == 1000
+    server.stop()
+
+
+def test_killing_leaves_no_process_behind(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    server.start()
+    with psycopg.connect(server.dsn()) as connection:
+        pids = [connection.info.backend_pid, server.pid or 0]
+        pids += [row[0] for row in connection.execute("select pid from pg_stat_activity")]
+        server.kill()
+        connection.close()
+    soon(lambda: all(_is_dead(pid) for pid in pids))
+    server.kill()  # nothing left to kill
+
+
+def test_without_the_wheel_there_is_an_installation_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for call in (embedded_binaries, lambda: EmbeddedServer(tmp_path / "data")):
+        with pytest.raises(InstallationError) as caught:
+            call()
+        assert (caught.value.rule, caught.value.sqlstate) == ("embedded_present", "ZXENV")
+        assert caught.value.hint
+    assert not (tmp_path / "data").exists()
+    # With binaries given it is not asked for.
+    EmbeddedServer(tmp_path / "data", bin_dir=tmp_path)
+
+
+def test_over_tcp_passwords_are_asked_for(tmp_path: Path) -> None:
+    port = free_port()
+    ledger = LocalLedger(tmp_path / "data", port=port, settings=QUICK)
+    try:
+        ledger.start()
+        dsns = ledger.dsns()
+        assert set(dsns) == {"owner", "service", "owner_tcp", "service_tcp"}
+        for dsn in dsns.values():
+            with psycopg.connect(dsn) as connection:
+                assert connection.execute("select aximo.schema_version()").fetchone() is not None
+        for user in ("postgres", "aximo_admin", "aximo_service"):
+            for password in ("", "wrong"):
+                with pytest.raises(psycopg.OperationalError):
+                    psycopg.connect(host="127.0.0.1", port=port, user=user, password=password, dbname="aximo")
+        secret = ledger.server.data_dir / "aximo_passwords.json"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        # The next start keeps them.
+        ledger.server.stop()
+        again = LocalLedger(tmp_path / "data", port=port, settings=QUICK)
+        again.start()
+        assert again.dsns() == dsns
+    finally:
+        ledger.server.stop()
+
+
+def test_a_local_ledger_is_installed_by_an_ordinary_owner(tmp_path: Path) -> None:
+    ledger = LocalLedger(tmp_path / "data", settings=QUICK)
+    try:
+        for _ in range(2):
+            ledger.start()
+        assert set(ledger.dsns()) == {"owner", "service"}
+        with psycopg.connect(ledger.dsns()["owner"]) as connection:
+            query = "select rolsuper, rolbypassrls from pg_roles where rolname = current_user"
+            assert connection.execute(query).fetchone() == (False, False)
+        with psycopg.connect(ledger.dsns()["service"]) as connection:
+            assert connection.execute("select pg_has_role('aximo_owner', 'member')").fetchone() == (False,)
+    finally:
+        ledger.server.stop()
+
+
+def test_the_folders_above_are_opened_no_further_than_needed(make: Make, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root hands the data directory over")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    make(closed / "data").start()
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o701
