@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 refused or something found, 2 wrong usage, 130 interrupted
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import signal
 import sys
 import threading
@@ -20,6 +22,7 @@ from uuid import UUID
 import psycopg
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from aximo_db import __version__, render
@@ -55,7 +58,9 @@ Data = Annotated[Path, typer.Option("--data", "-D", help="The data directory; ma
 
 
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    # Into a file or a pipe, tables are as wide as they need.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 def _err() -> Console:
@@ -87,7 +92,7 @@ def _fail(message: str, *, detail: str | None = None, hint: str | None = None, c
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+    return escape(text)
 
 
 @contextlib.contextmanager
@@ -98,6 +103,8 @@ def _refusals() -> Iterator[None]:
     except AximoError as error:
         rule = f" {error.rule}" if error.rule else ""
         _fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except psycopg.Error as error:
         code = f" ({error.sqlstate})" if error.sqlstate else ""
         _fail(f"{error.diag.message_primary or str(error).strip()}{code}", detail=error.diag.message_detail)
@@ -188,7 +195,7 @@ def demo(
         Path | None, typer.Option("--data", "-D", help="Keep the data directory here; else it is temporary.")
     ] = None,
 ) -> None:
-    """Show the whole story on a recording of a real agent runtime: about half a minute."""
+    """Show the whole story on a recording of a real agent runtime: a few seconds."""
     from aximo_db.demo import run_demo
 
     with _refusals():
@@ -300,6 +307,8 @@ def export(
                 status.update(f"exporting: {written:,} events")
 
         if output is None:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8", newline="\n")
             written = export_events(db, sys.stdout, customer_id=customer)
         else:
             # A file of that name is there when all of it is.
@@ -344,7 +353,7 @@ def emit(
                     "error_code": error_code,
                     "event_id": event_id,
                 }
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _fail(f"not JSON: {error}", code=2)
         receipt = store.emit(NewEvent.of(fields))
     if as_json:

@@ -11,12 +11,14 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -78,14 +80,17 @@ class EmbeddedServer:
         self.settings = dict(settings or {})
         self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.socket_dir = self._choose_socket_dir()
+        self._socket_port = port or 5432
 
     @property
     def socket_port(self) -> int:
         """The number in the socket's file name."""
-        return self.port or 5432
+        return self._socket_port
 
     def _choose_socket_dir(self) -> Path:
-        if len(os.fsencode(self.data_dir / ".s.PGSQL.65535.lock")) <= _SOCKET_PATH_LIMIT:
+        # The server splits the setting at commas and quotes.
+        plain = re.fullmatch(r"[\w./-]+", str(self.data_dir), re.ASCII) is not None
+        if plain and len(os.fsencode(self.data_dir / ".s.PGSQL.65535.lock")) <= _SOCKET_PATH_LIMIT:
             return self.data_dir
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"aximo-{digest}"
@@ -94,18 +99,20 @@ class EmbeddedServer:
         """A connection string: over the socket, or over TCP if a password is given."""
         if password is not None and self.port is not None:
             return f"postgresql://{quote(user)}:{quote(password)}@127.0.0.1:{self.port}/{quote(database)}"
-        where = urlencode({"host": str(self.socket_dir), "port": str(self.socket_port)})
+        where = urlencode({"host": str(self.socket_dir), "port": str(self.socket_port)}, quote_via=quote)
         return f"postgresql://{quote(user)}@/{quote(database)}?{where}"
 
     @property
     def pid(self) -> int | None:
         """The postmaster's process id, or ``None`` if no server runs on this data directory."""
+        number = self._recorded_pid()
+        return number if number is not None and _is_alive(number) else None
+
+    def _recorded_pid(self) -> int | None:
         try:
-            number = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
-            os.kill(number, 0)
+            return int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
         except (OSError, ValueError):
             return None
-        return number
 
     def start(self) -> None:
         """Makes the data directory if there is none, and starts the server unless it runs.
@@ -117,11 +124,15 @@ class EmbeddedServer:
             self._open_the_way(self.bin_dir)
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
-        if self._run("pg_ctl", "status", check=False).returncode == 0:
+        if self.pid is not None:
+            self._adopt()
             return
+        # Left by a server that was killed; while nobody has reaped its process, PostgreSQL takes it for alive.
+        if self._recorded_pid() is not None:
+            (self.data_dir / "postmaster.pid").unlink()
+            (self.socket_dir / f".s.PGSQL.{self.socket_port}.lock").unlink(missing_ok=True)
         if self.socket_dir != self.data_dir:
-            self.socket_dir.mkdir(mode=0o700, exist_ok=True)
-            self._hand_over(self.socket_dir)
+            self._make_socket_dir()
         settings = {
             "unix_socket_directories": str(self.socket_dir),
             "unix_socket_permissions": "0700",
@@ -132,11 +143,37 @@ class EmbeddedServer:
         options = " ".join(f"-c {name}={_quoted(value)}" for name, value in settings.items())
         log = self.data_dir / "server.log"
         started = self._run(
-            "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S), "-l", str(log), "-o", options, check=False
+            "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S), "-l", log.name, "-o", options, check=False
         )
         if started.returncode != 0:
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else started.stderr
             raise InstallationError("PostgreSQL does not start", rule="server_starts", detail=tail)
+
+    def _make_socket_dir(self) -> None:
+        self.socket_dir.mkdir(mode=0o700, exist_ok=True)
+        owner = self.socket_dir.stat().st_uid
+        if owner not in (os.geteuid(), self._account.pw_uid if self._account is not None else os.geteuid()):
+            raise InstallationError(
+                "the directory for the socket belongs to somebody else",
+                rule="socket_dir_is_ours",
+                detail=str(self.socket_dir),
+                hint="Use a data directory with a shorter and plainer path.",
+            )
+        self._hand_over(self.socket_dir)
+
+    def _adopt(self) -> None:
+        """Learns from the server that runs how it can be reached."""
+        lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
+        port, socket_dir, address = int(lines[3]), Path(lines[4]), lines[5].strip()
+        if self.port is not None and (not address or port != self.port):
+            raise InstallationError(
+                "the server runs already, and not on that port",
+                rule="server_runs_as_asked",
+                detail=f"process {self.pid}, {f'port {port}' if address else 'no TCP port'}",
+                hint="Stop it first (aximo-db down), or leave the port out.",
+            )
+        self.socket_dir = socket_dir
+        self._socket_port = port
 
     def stop(self, mode: str = "fast") -> None:
         """Stops the server, if it runs.
@@ -154,9 +191,13 @@ class EmbeddedServer:
         pid = self.pid
         if pid is None:
             return
-        children = _children(pid)
-        for each in (pid, *children):
-            _kill(each)
+        doomed = [pid, *_children(pid)]
+        for each in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while any(_is_alive(each) for each in doomed) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -202,7 +243,8 @@ class EmbeddedServer:
                 part.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [str(self.bin_dir / program), "-D", str(self.data_dir), *arguments]
+        # pg_ctl hands its arguments to a shell in double quotes, so the path is where it runs, not among them.
+        command = [str(self.bin_dir / program), "-D", ".", *arguments]
         demotion: dict[str, Any] = {}
         if self._account is not None:
             demotion = {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
@@ -210,7 +252,7 @@ class EmbeddedServer:
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             done = subprocess.run(
                 command,
-                cwd=self.data_dir if self.data_dir.exists() else None,
+                cwd=self.data_dir,
                 env={**_clean_environment(), "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -235,11 +277,33 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
+def _process_state(pid: int) -> tuple[str, int] | None:
+    """State letter and parent of a process, where /proc tells; ``None`` if there is no such process."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    state, parent = status.rpartition(")")[2].split()[:2]
+    return state, int(parent)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead and not reaped does not."""
+    if Path("/proc/self/stat").exists():
+        found = _process_state(pid)
+        return found is not None and found[0] not in "ZX"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _children(pid: int) -> Sequence[int]:
-    listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    if Path("/proc/self/stat").exists():
+        everybody = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [each for each in everybody if (found := _process_state(each)) is not None and found[1] == pid]
+    listing = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return [int(word) for word in listing.stdout.split()]
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

@@ -122,14 +122,14 @@ def executions_table(executions: Iterable[Execution]) -> Table:
     )
     for item in executions:
         table.add_row(
-            item.execution_id,
-            item.deployment_id,
-            item.skill_version,
+            Text(item.execution_id),
+            Text(item.deployment_id),
+            Text(item.skill_version),
             _styled(item.status),
             moment(item.started_at),
             duration(item.duration),
             f"{item.actions_dispatched}/{item.actions_prepared}",
-            item.error_code or item.error_message or "",
+            Text(item.error_code or item.error_message or ""),
         )
     return table
 
@@ -139,14 +139,14 @@ def approvals_table(approvals: Iterable[Approval]) -> Table:
     table = Table("approval", "execution", "requested (UTC)", "decision", "by", "after", "reason", "not done", box=None)
     for item in approvals:
         table.add_row(
-            item.approval_id or "–",
-            item.execution_id,
+            Text(item.approval_id or "–"),
+            Text(item.execution_id),
             moment(item.requested_at),
             _styled(item.decision),
             item.decided_by or "–",
             duration(item.delay),
-            item.reason or "",
-            ", ".join(item.actions_withheld or []),
+            Text(item.reason or ""),
+            Text(", ".join(item.actions_withheld or [])),
         )
     return table
 

@@ -24,7 +24,7 @@ from psycopg_pool import ConnectionPool
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
-from aximo_db.errors import AximoError, SequenceError, is_connection_loss, translate
+from aximo_db.errors import AximoError, CustomerError, SequenceError, is_connection_loss, translate
 from aximo_db.events import (
     Approval,
     Deployment,
@@ -57,8 +57,8 @@ class EventStore:
             granted one customer.
         retry_for: how many seconds to go on trying when the connection is lost (not inside a caller's transaction,
             and not on a caller's own connection). Every event has an id, so it lands once.
-        prepare: whether statements are prepared on the server. Left out: not on connections the store makes from a
-            connection string, which may lead to PgBouncer; elsewhere as the connection is set up.
+        prepare: whether statements are prepared on the server: a quarter faster, and not to be used where PgBouncer may
+            be in between, which lends the same server connection to others.
 
     Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
     the call was written.
@@ -70,7 +70,7 @@ class EventStore:
         *,
         customer_id: str | None = None,
         retry_for: float = 30.0,
-        prepare: bool | None = None,
+        prepare: bool = False,
     ) -> None:
         self._connection: AnyConnection | None = None
         self._pool: AnyPool | None = None
@@ -137,13 +137,13 @@ class EventStore:
 
         def write(connection: AnyConnection) -> Receipt:
             cursor = connection.cursor(row_factory=tuple_row)
-            cursor.execute(statements.EMIT, values, prepare=self._prepared)
+            cursor.execute(statements.EMIT, values, prepare=self._prepare)
             row = cursor.fetchone()
             assert row is not None  # noqa: S101
             return Receipt(*row)
 
-        unnamed = new.customer_id is None and self._customer_id is None
-        return self._run(write, customer="" if unnamed else None, event=new, writing=True)
+        named = new.customer_id if new.customer_id is not None else self._customer_id
+        return self._run(write, customer="" if named is None else None, named=named, event=new, writing=True)
 
     def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -163,7 +163,7 @@ class EventStore:
             for customer_id, places in statements.by_customer(batch, self._customer_id).items():
                 cursor = connection.cursor(row_factory=tuple_row)
                 document = statements.batch_value([batch[place] for place in places], customer_id)
-                cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepared)
+                cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepare)
                 for place, row in zip(places, cursor.fetchall(), strict=True):
                     receipts[place] = Receipt(*row)
             return [receipts[place] for place in range(len(batch))]
@@ -396,10 +396,6 @@ class EventStore:
 
     # How it is done
 
-    @property
-    def _prepared(self) -> bool | None:
-        return False if self._prepare is None and self._dsn is not None else self._prepare
-
     def _select(
         self,
         view: str,
@@ -430,7 +426,7 @@ class EventStore:
         def read(connection: AnyConnection) -> list[Any]:
             cursor = connection.cursor(row_factory=row_factory)
             set_json_loads(readable_json, cursor)
-            cursor.execute(query, values, prepare=self._prepared)
+            cursor.execute(query, values, prepare=self._prepare)
             return cursor.fetchall()
 
         return self._run(read, customer=customer or "", setup=setup)
@@ -440,6 +436,7 @@ class EventStore:
         work: Callable[[AnyConnection], T],
         *,
         customer: str | None = None,
+        named: str | None = None,
         setup: str = statements.SET_CUSTOMER,
         atomic: bool = False,
         event: NewEvent | None = None,
@@ -454,7 +451,7 @@ class EventStore:
                 with self._connection_of() as connection:
                     joined = connection.info.transaction_status is not TransactionStatus.IDLE
                     if not self._version_checked:
-                        self._check_versions(connection, joined=joined)
+                        self._check_versions(connection)
                     if joined:
                         return self._joined(connection, work, customer)
                     if connection.autocommit and not atomic and customer is None:
@@ -462,7 +459,7 @@ class EventStore:
                     with connection.transaction():
                         if customer is not None:
                             # Also if it is none: what a pooled session's earlier user left there is not ours.
-                            connection.execute(setup, (customer,), prepare=self._prepared)
+                            connection.execute(setup, (customer,), prepare=self._prepare)
                         return work(connection)
             except (psycopg.Error, UnicodeEncodeError) as error:
                 malformed = statements.malformed_text(error, event)
@@ -478,6 +475,10 @@ class EventStore:
                     attempt += 1
                     continue
                 translated = translate(error, event, writing=writing)
+                if isinstance(translated, CustomerError) and not joined and customer is None and named is not None:
+                    # Perhaps a pooled session's earlier user left another customer behind: once more, set for certain.
+                    customer = named
+                    continue
                 if translated is None:
                     raise
                 raise translated from error
@@ -490,29 +491,25 @@ class EventStore:
         if not customer:
             return work(connection)
         setting = connection.cursor(row_factory=tuple_row)
-        setting.execute(statements.GET_CUSTOMER, prepare=self._prepared)
+        setting.execute(statements.GET_CUSTOMER, prepare=self._prepare)
         named = (setting.fetchone() or ("",))[0]
-        setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepared)
+        setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepare)
         result = work(connection)
-        setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepared)
+        setting.execute(statements.SET_CUSTOMER, (named,), prepare=self._prepare)
         return result
 
-    def _check_versions(self, connection: AnyConnection, *, joined: bool) -> None:
-        def look() -> None:
-            cursor = connection.cursor(row_factory=tuple_row)
-            try:
+    def _check_versions(self, connection: AnyConnection) -> None:
+        try:
+            with connection.transaction():
+                cursor = connection.cursor(row_factory=tuple_row)
                 cursor.execute(statements.VERSIONS, prepare=False)
-            except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
-                raise statements.schema_missing() from error
-            row = cursor.fetchone()
+                row = cursor.fetchone()
             if row is not None:
                 statements.check_versions(*row)
-
-        if joined:
-            look()
-        else:
-            with connection.transaction():
-                look()
+        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+            raise statements.schema_missing() from error
+        except psycopg.errors.InsufficientPrivilege:
+            pass  # a login that may only emit can't ask; the database answers for itself
         self._version_checked = True
 
     def _connection_is_ours(self) -> bool:
@@ -537,7 +534,7 @@ class EventStore:
                 self._connection = Connection.connect(
                     self._dsn or "",
                     autocommit=True,
-                    prepare_threshold=5 if self._prepare else None,
+                    prepare_threshold=0 if self._prepare else None,
                     application_name="aximo_db",
                 )
             yield self._connection

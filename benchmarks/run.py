@@ -127,7 +127,7 @@ def one_at_a_time(dsn: str, rounds: int, *, durable: bool) -> list[Result]:
     bare, by_sql, by_store = [], [], []
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"set synchronous_commit = {'on' if durable else 'off'}")
-        store = EventStore(connection)
+        store = EventStore(connection, prepare=True)
         for number in range(rounds + 1):
             count = 60 if durable else 150
             sets = [events(count, "bench") for _ in range(3)]

@@ -67,8 +67,9 @@ def counts(summary: ImportSummary) -> tuple[int, int, int, int]:
 def stored(dsn: str, customer: str) -> list[tuple[Any, ...]]:
     """Every column but those that the database sets, exact to the digit, in order of arrival."""
     query = (
-        "select event_id, event_type, \"timestamp\" at time zone 'UTC', customer_id, deployment_id, skill_id, skill_version,"
-        " execution_id, risk_level, approval_mode, actor, payload::text, correlation_id, channel_type, error_code, latency_ms"
+        "select event_id, event_type, \"timestamp\" at time zone 'UTC', customer_id, deployment_id, skill_id,"
+        " skill_version, execution_id, risk_level, approval_mode, actor, payload::text, correlation_id, channel_type,"
+        " error_code, latency_ms"
         " from aximo.events join aximo.event_lines using (customer_id, event_id) order by arrival"
     )
     with psycopg.connect(dsn) as connection:

@@ -111,7 +111,8 @@ def clean(bouncer: Bouncer) -> Iterator[None]:
     yield
     with psycopg.connect(bouncer.ledger.dsn("postgres"), autocommit=True) as root:
         root.execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename like 'bouncer%%' and datname = %s",
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where usename like 'bouncer%%' and datname = %s",
             (bouncer.ledger.name,),
         )
 
@@ -210,7 +211,8 @@ def test_one_client_alternates_between_customers(bouncer: Bouncer, customer: str
 
 def test_nothing_of_an_emit_or_a_read_stays_on_the_server_connection(bouncer: Bouncer, customer: str) -> None:
     settings = (
-        "select coalesce(current_setting('aximo.customer_id', true), ''), coalesce(current_setting('aximo.as_of', true), ''),"
+        "select coalesce(current_setting('aximo.customer_id', true), ''),"
+        " coalesce(current_setting('aximo.as_of', true), ''),"
         " current_setting('enable_sort'), current_setting('enable_bitmapscan'), current_setting('search_path')"
     )
     with psycopg.connect(bouncer.dsn(), autocommit=True) as other, EventStore(bouncer.dsn()) as store:
@@ -232,9 +234,9 @@ def test_nothing_of_an_emit_or_a_read_stays_on_the_server_connection(bouncer: Bo
 
 
 # A client that sets something for the whole session leaves it to whoever comes next on the same server connection.
-# What the ledger can promise then: a customer named in the call is the one that is read and written, or the write is refused
-# with ZXCUS. A write never lands with another customer than the one it names, and a login never reaches a customer that it
-# was not granted, as grants are by login and PgBouncer never lends a server connection to another login.
+# What the ledger can promise then: a customer named in the call is the one that is read and written, or the write is
+# refused with ZXCUS. A write never lands with another customer than the one it names, and a login never reaches a
+# customer that it was not granted, as grants are by login and PgBouncer lends no server connection to another login.
 
 
 @pytest.mark.usefixtures("clean")

@@ -1188,6 +1188,7 @@ declare
     entered constant text := current_setting('aximo.customer_id', true);
     customer text;
     ids uuid[];
+    requests uuid[];
     recorded timestamptz[];
     written bigint;
     doubtful uuid[];
@@ -1211,11 +1212,48 @@ begin
     customer := aximo_private.enter_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
 
     begin
+        if jsonb_path_exists(events, '$[*].event_type ? (@ starts with "approval_")') then
+            -- To which request each answer is: the last one before it in this batch, else the last one stored. A request of the
+            -- batch that is stored already is not the last one if another came since.
+            select array_agg(coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) order by b.place)
+            into ids
+            from jsonb_array_elements(events) with ordinality as b (e, place);
+
+            select
+                array_agg(
+                    case
+                        when w.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then coalesce(
+                            case
+                                when not exists (
+                                    select from only aximo_private.events as e
+                                    where e.customer_id = customer and e.event_id = ids[w.request_place]
+                                ) then ids[w.request_place]
+                            end,
+                            aximo_private.request_answered(customer, w.execution_id, w.approval_id)
+                        )
+                    end
+                    order by w.place
+                )
+            into requests
+            from (
+                select
+                    b.place,
+                    b.e ->> 'event_type' as event_type,
+                    b.e ->> 'execution_id' as execution_id,
+                    b.e #>> '{payload,approval_id}' as approval_id,
+                    max(b.place) filter (where b.e ->> 'event_type' = 'approval_requested') over (
+                        partition by b.e ->> 'execution_id', b.e #>> '{payload,approval_id}' order by b.place
+                        rows between unbounded preceding and 1 preceding
+                    ) as request_place
+                from jsonb_array_elements(events) with ordinality as b (e, place)
+            ) as w;
+        end if;
+
         with
         parsed as materialized (
             select
                 b.place,
-                coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
+                coalesce(ids[b.place], (b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
                 b.e ->> 'event_type' as event_type,
                 coalesce((b.e ->> 'timestamp')::timestamptz, clock_timestamp()) as "timestamp",
                 coalesce(b.e ->> 'customer_id', customer) as customer_id,
@@ -1239,29 +1277,6 @@ begin
                 ) as is_malformed
             from jsonb_array_elements(events) with ordinality as b (e, place)
         ),
-        -- To which request of this batch an answer is, if to one of this batch.
-        answered as (
-            select w.place, w.approval_id, r.event_id as request_id
-            from (
-                select
-                    p.place,
-                    p.event_type,
-                    p.payload ->> 'approval_id' as approval_id,
-                    max(p.place) filter (where p.event_type = 'approval_requested') over (
-                        partition by p.execution_id, p.payload ->> 'approval_id' order by p.place
-                        rows between unbounded preceding and 1 preceding
-                    ) as request_place
-                from parsed as p
-                where p.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout')
-            ) as w
-            left join parsed as r
-                on r.place = w.request_place
-                    -- One that was there before is not the last one if another came since.
-                    and not exists (
-                        select from only aximo_private.events as e where e.customer_id = customer and e.event_id = r.event_id
-                    )
-            where w.event_type <> 'approval_requested'
-        ),
         inserted as (
             insert into aximo_private.events (
                 event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
@@ -1270,12 +1285,8 @@ begin
             select
                 p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
                 p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                coalesce(
-                    a.request_id,
-                    case when a.place is not null then aximo_private.request_answered(customer, p.execution_id, a.approval_id) end
-                )
+                requests[p.place]
             from parsed as p
-            left join answered as a on a.place = p.place
             where p.customer_id = customer and not p.is_malformed
             order by p.place
             on conflict do nothing
@@ -1589,33 +1600,34 @@ comment on column aximo.event_lines.arrival is '1, 2, 3 … in order of arrival,
 comment on column aximo.event_lines.event_id is 'The event.';
 comment on column aximo.event_lines.line is 'The event as a JSON object: the fields of aximo.events in their order, those without a value left out.';
 
+-- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
-    customer_id,
-    execution_id,
+    customer_id::text as customer_id,
+    execution_id::text as execution_id,
     row_number() over arrival as step,
-    "timestamp",
+    "timestamp"::timestamptz as "timestamp",
     "timestamp" - first_value("timestamp") over arrival as since_start,
     "timestamp" - lag("timestamp") over arrival as since_previous,
-    event_type,
-    actor,
-    deployment_id,
-    skill_id,
-    skill_version,
-    risk_level,
-    approval_mode,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    payload,
+    event_type::text as event_type,
+    actor::text as actor,
+    deployment_id::text as deployment_id,
+    skill_id::text as skill_id,
+    skill_version::text as skill_version,
+    risk_level::text as risk_level,
+    approval_mode::text as approval_mode,
+    correlation_id::text as correlation_id,
+    channel_type::text as channel_type,
+    error_code::text as error_code,
+    latency_ms::bigint as latency_ms,
+    payload::jsonb as payload,
     event_id,
     answers as answers_event_id,
     recorded_at,
     recorded_by
-from aximo_private.history
+from only aximo_private.events -- noqa: PRS
 where execution_id is not null
-window arrival as (partition by customer_id, execution_id order by position);
+window arrival as (partition by customer_id::text, execution_id::text order by position);
 alter view aximo.execution_steps owner to aximo_owner;
 
 comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';

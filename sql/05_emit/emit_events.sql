@@ -10,6 +10,7 @@ declare
     entered constant text := current_setting('aximo.customer_id', true);
     customer text;
     ids uuid[];
+    requests uuid[];
     recorded timestamptz[];
     written bigint;
     doubtful uuid[];
@@ -33,11 +34,48 @@ begin
     customer := aximo_private.enter_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
 
     begin
+        if jsonb_path_exists(events, '$[*].event_type ? (@ starts with "approval_")') then
+            -- To which request each answer is: the last one before it in this batch, else the last one stored. A request of the
+            -- batch that is stored already is not the last one if another came since.
+            select array_agg(coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) order by b.place)
+            into ids
+            from jsonb_array_elements(events) with ordinality as b (e, place);
+
+            select
+                array_agg(
+                    case
+                        when w.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then coalesce(
+                            case
+                                when not exists (
+                                    select from only aximo_private.events as e
+                                    where e.customer_id = customer and e.event_id = ids[w.request_place]
+                                ) then ids[w.request_place]
+                            end,
+                            aximo_private.request_answered(customer, w.execution_id, w.approval_id)
+                        )
+                    end
+                    order by w.place
+                )
+            into requests
+            from (
+                select
+                    b.place,
+                    b.e ->> 'event_type' as event_type,
+                    b.e ->> 'execution_id' as execution_id,
+                    b.e #>> '{payload,approval_id}' as approval_id,
+                    max(b.place) filter (where b.e ->> 'event_type' = 'approval_requested') over (
+                        partition by b.e ->> 'execution_id', b.e #>> '{payload,approval_id}' order by b.place
+                        rows between unbounded preceding and 1 preceding
+                    ) as request_place
+                from jsonb_array_elements(events) with ordinality as b (e, place)
+            ) as w;
+        end if;
+
         with
         parsed as materialized (
             select
                 b.place,
-                coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
+                coalesce(ids[b.place], (b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
                 b.e ->> 'event_type' as event_type,
                 coalesce((b.e ->> 'timestamp')::timestamptz, clock_timestamp()) as "timestamp",
                 coalesce(b.e ->> 'customer_id', customer) as customer_id,
@@ -61,29 +99,6 @@ begin
                 ) as is_malformed
             from jsonb_array_elements(events) with ordinality as b (e, place)
         ),
-        -- To which request of this batch an answer is, if to one of this batch.
-        answered as (
-            select w.place, w.approval_id, r.event_id as request_id
-            from (
-                select
-                    p.place,
-                    p.event_type,
-                    p.payload ->> 'approval_id' as approval_id,
-                    max(p.place) filter (where p.event_type = 'approval_requested') over (
-                        partition by p.execution_id, p.payload ->> 'approval_id' order by p.place
-                        rows between unbounded preceding and 1 preceding
-                    ) as request_place
-                from parsed as p
-                where p.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout')
-            ) as w
-            left join parsed as r
-                on r.place = w.request_place
-                    -- One that was there before is not the last one if another came since.
-                    and not exists (
-                        select from only aximo_private.events as e where e.customer_id = customer and e.event_id = r.event_id
-                    )
-            where w.event_type <> 'approval_requested'
-        ),
         inserted as (
             insert into aximo_private.events (
                 event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
@@ -92,12 +107,8 @@ begin
             select
                 p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
                 p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                coalesce(
-                    a.request_id,
-                    case when a.place is not null then aximo_private.request_answered(customer, p.execution_id, a.approval_id) end
-                )
+                requests[p.place]
             from parsed as p
-            left join answered as a on a.place = p.place
             where p.customer_id = customer and not p.is_malformed
             order by p.place
             on conflict do nothing
