@@ -483,7 +483,7 @@ create unique index events_answer on aximo_private.events (customer_id, answers)
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp");
-create index events_by_request on aximo_private.events (customer_id, "timestamp") where event_type = 'approval_requested';
+create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
 
@@ -772,7 +772,13 @@ begin
     fresh as materialized (
         select distinct w.event_id, e.execution_id
         from unnest(check_flow.written) as w (event_id)
-        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
+        -- OFFSET 0, here and below: look-ups by index, however many. A join was planned as one pass over all events of the customer.
+        cross join lateral (
+            select s.event_id, s.execution_id
+            from only aximo_private.events as s
+            where s.customer_id = check_flow.customer and s.event_id = w.event_id
+            offset 0
+        ) as e
         where e.execution_id is not null
     ),
     life as (
@@ -798,7 +804,12 @@ begin
             e.payload ->> 'action_id' as action_id,
             e.payload ->> 'action_type' as action_type
         from (select distinct f.execution_id from fresh as f) as x
-        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
+        cross join lateral (
+            select s.*
+            from only aximo_private.events as s
+            where s.customer_id = check_flow.customer and s.execution_id = x.execution_id
+            offset 0
+        ) as e
     ),
     -- What was there before each event. Events of others that arrived meanwhile count as before.
     state as materialized (
@@ -1190,6 +1201,7 @@ declare
     ids uuid[];
     requests uuid[];
     recorded timestamptz[];
+    first_recorded timestamptz[];
     written bigint;
     doubtful uuid[];
     malformed bigint;
@@ -1224,10 +1236,13 @@ begin
                     case
                         when w.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then coalesce(
                             case
-                                when not exists (
-                                    select from only aximo_private.events as e
+                                -- Not NOT EXISTS, which may be planned as one pass over all events of the customer.
+                                when (
+                                    select true
+                                    from only aximo_private.events as e
                                     where e.customer_id = customer and e.event_id = ids[w.request_place]
-                                ) then ids[w.request_place]
+                                    limit 1
+                                ) is null then ids[w.request_place]
                             end,
                             aximo_private.request_answered(customer, w.execution_id, w.approval_id)
                         )
@@ -1326,7 +1341,7 @@ begin
             array_agg(i.recorded_at order by p.place),
             (select count(*) from inserted),
             array_agg(i.event_id) filter (
-                where p.execution_id is not null
+                where i.event_id is not null and p.execution_id is not null
                 and (
                     p.execution_id not in (select l.execution_id from plain as l where l.execution_id is not null)
                     or p.execution_id in (select u.execution_id from unresolved as u where u.execution_id is not null)
@@ -1363,6 +1378,7 @@ begin
 
     -- What a unique index kept out, and an event that comes twice in this batch.
     if written <> cardinality(ids) then
+        first_recorded := array_fill(null::timestamptz, array[cardinality(ids)]);
         for place in
             select n.place
             from (
@@ -1396,6 +1412,7 @@ begin
                         raise;
                 end;
                 recorded[place] := null;
+                first_recorded[place] := receipt.recorded_at;
             end;
         end loop;
     end if;
@@ -1405,9 +1422,8 @@ begin
     end if;
 
     return query
-    select u.event_id, coalesce(u.recorded_at, e.recorded_at), u.recorded_at is null
-    from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
-    left join only aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
+    select u.event_id, coalesce(u.recorded_at, u.first_recorded_at), u.recorded_at is null
+    from unnest(ids, recorded, first_recorded) with ordinality as u (event_id, recorded_at, first_recorded_at, place)
     order by u.place;
     -- Only now: until here the policies show this customer's rows.
     if coalesce(entered, '') = '' then
@@ -2067,34 +2083,50 @@ select
     s.event_id as status_event_id,
     x."timestamp" as last_execution_at
 from aximo_private.known_deployments as k
+-- The latest event of some types, one index look-up a type. Types given as a list of constants were planned as a pass over the deployment.
 left join lateral (
-    -- deployment_updated and version changes leave the status as it is.
-    select e.event_type, e."timestamp", e.event_id
-    from aximo_private.history as e
-    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type in (
-            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
-        )
-    order by e."timestamp" desc, e.position desc
+    select n.*
+    from unnest(array[
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
+    ]) as t (event_type)
+    cross join lateral (
+        select e.event_type, e."timestamp", e.position, e.event_id
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
+        order by e."timestamp" desc, e.position desc
+        limit 1
+    ) as n
+    order by n."timestamp" desc, n.position desc
     limit 1
 ) as s on true
 left join lateral (
-    select e.skill_id, e.skill_version
-    from aximo_private.history as e
-    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type in (
-            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
-            'version_upgraded', 'version_rolled_back'
-        )
-    order by e."timestamp" desc, e.position desc
+    select n.*
+    from unnest(array[
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
+        'version_upgraded', 'version_rolled_back'
+    ]) as t (event_type)
+    cross join lateral (
+        select e.skill_id, e.skill_version, e."timestamp", e.position
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
+        order by e."timestamp" desc, e.position desc
+        limit 1
+    ) as n
+    order by n."timestamp" desc, n.position desc
     limit 1
 ) as v on true
 left join lateral (
-    select e.skill_id, e.skill_version, e."timestamp"
-    from aximo_private.history as e
-    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = 'execution_triggered'
-    order by e."timestamp" desc, e.event_id desc
-    limit 1
+    select n.*
+    from unnest(array[
+        'execution_triggered'
+    ]) as t (event_type)
+    cross join lateral (
+        select e.skill_id, e.skill_version, e."timestamp", e.position
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
+        order by e."timestamp" desc
+        limit 1
+    ) as n
 ) as x on true;
 alter view aximo.deployments owner to aximo_owner;
 

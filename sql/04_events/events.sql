@@ -41,7 +41,7 @@ create unique index events_answer on aximo_private.events (customer_id, answers)
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp");
-create index events_by_request on aximo_private.events (customer_id, "timestamp") where event_type = 'approval_requested';
+create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
 

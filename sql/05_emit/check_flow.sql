@@ -11,7 +11,13 @@ begin
     fresh as materialized (
         select distinct w.event_id, e.execution_id
         from unnest(check_flow.written) as w (event_id)
-        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.event_id = w.event_id
+        -- OFFSET 0, here and below: look-ups by index, however many. A join was planned as one pass over all events of the customer.
+        cross join lateral (
+            select s.event_id, s.execution_id
+            from only aximo_private.events as s
+            where s.customer_id = check_flow.customer and s.event_id = w.event_id
+            offset 0
+        ) as e
         where e.execution_id is not null
     ),
     life as (
@@ -37,7 +43,12 @@ begin
             e.payload ->> 'action_id' as action_id,
             e.payload ->> 'action_type' as action_type
         from (select distinct f.execution_id from fresh as f) as x
-        inner join only aximo_private.events as e on e.customer_id = check_flow.customer and e.execution_id = x.execution_id
+        cross join lateral (
+            select s.*
+            from only aximo_private.events as s
+            where s.customer_id = check_flow.customer and s.execution_id = x.execution_id
+            offset 0
+        ) as e
     ),
     -- What was there before each event. Events of others that arrived meanwhile count as before.
     state as materialized (

@@ -12,6 +12,7 @@ declare
     ids uuid[];
     requests uuid[];
     recorded timestamptz[];
+    first_recorded timestamptz[];
     written bigint;
     doubtful uuid[];
     malformed bigint;
@@ -46,10 +47,13 @@ begin
                     case
                         when w.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then coalesce(
                             case
-                                when not exists (
-                                    select from only aximo_private.events as e
+                                -- Not NOT EXISTS, which may be planned as one pass over all events of the customer.
+                                when (
+                                    select true
+                                    from only aximo_private.events as e
                                     where e.customer_id = customer and e.event_id = ids[w.request_place]
-                                ) then ids[w.request_place]
+                                    limit 1
+                                ) is null then ids[w.request_place]
                             end,
                             aximo_private.request_answered(customer, w.execution_id, w.approval_id)
                         )
@@ -148,7 +152,7 @@ begin
             array_agg(i.recorded_at order by p.place),
             (select count(*) from inserted),
             array_agg(i.event_id) filter (
-                where p.execution_id is not null
+                where i.event_id is not null and p.execution_id is not null
                 and (
                     p.execution_id not in (select l.execution_id from plain as l where l.execution_id is not null)
                     or p.execution_id in (select u.execution_id from unresolved as u where u.execution_id is not null)
@@ -185,6 +189,7 @@ begin
 
     -- What a unique index kept out, and an event that comes twice in this batch.
     if written <> cardinality(ids) then
+        first_recorded := array_fill(null::timestamptz, array[cardinality(ids)]);
         for place in
             select n.place
             from (
@@ -218,6 +223,7 @@ begin
                         raise;
                 end;
                 recorded[place] := null;
+                first_recorded[place] := receipt.recorded_at;
             end;
         end loop;
     end if;
@@ -227,9 +233,8 @@ begin
     end if;
 
     return query
-    select u.event_id, coalesce(u.recorded_at, e.recorded_at), u.recorded_at is null
-    from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
-    left join only aximo_private.events as e on u.recorded_at is null and e.customer_id = customer and e.event_id = u.event_id
+    select u.event_id, coalesce(u.recorded_at, u.first_recorded_at), u.recorded_at is null
+    from unnest(ids, recorded, first_recorded) with ordinality as u (event_id, recorded_at, first_recorded_at, place)
     order by u.place;
     -- Only now: until here the policies show this customer's rows.
     if coalesce(entered, '') = '' then

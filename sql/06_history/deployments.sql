@@ -16,34 +16,50 @@ select
     s.event_id as status_event_id,
     x."timestamp" as last_execution_at
 from aximo_private.known_deployments as k
+-- The latest event of some types, one index look-up a type. Types given as a list of constants were planned as a pass over the deployment.
 left join lateral (
-    -- deployment_updated and version changes leave the status as it is.
-    select e.event_type, e."timestamp", e.event_id
-    from aximo_private.history as e
-    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type in (
-            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
-        )
-    order by e."timestamp" desc, e.position desc
+    select n.*
+    from unnest(array[
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
+    ]) as t (event_type)
+    cross join lateral (
+        select e.event_type, e."timestamp", e.position, e.event_id
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
+        order by e."timestamp" desc, e.position desc
+        limit 1
+    ) as n
+    order by n."timestamp" desc, n.position desc
     limit 1
 ) as s on true
 left join lateral (
-    select e.skill_id, e.skill_version
-    from aximo_private.history as e
-    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-        and e.event_type in (
-            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
-            'version_upgraded', 'version_rolled_back'
-        )
-    order by e."timestamp" desc, e.position desc
+    select n.*
+    from unnest(array[
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
+        'version_upgraded', 'version_rolled_back'
+    ]) as t (event_type)
+    cross join lateral (
+        select e.skill_id, e.skill_version, e."timestamp", e.position
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
+        order by e."timestamp" desc, e.position desc
+        limit 1
+    ) as n
+    order by n."timestamp" desc, n.position desc
     limit 1
 ) as v on true
 left join lateral (
-    select e.skill_id, e.skill_version, e."timestamp"
-    from aximo_private.history as e
-    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = 'execution_triggered'
-    order by e."timestamp" desc, e.event_id desc
-    limit 1
+    select n.*
+    from unnest(array[
+        'execution_triggered'
+    ]) as t (event_type)
+    cross join lateral (
+        select e.skill_id, e.skill_version, e."timestamp", e.position
+        from aximo_private.history as e
+        where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
+        order by e."timestamp" desc
+        limit 1
+    ) as n
 ) as x on true;
 alter view aximo.deployments owner to aximo_owner;
 

@@ -1,0 +1,116 @@
+"""What reads and writes touch does not grow with what is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.conftest import Ledger
+from tests.events import event
+
+CUSTOMER = "busy"
+STORED = 14_000
+LIFE = (
+    ("execution_triggered", {}),
+    ("execution_processing", {}),
+    ("approval_requested", {}),
+    ("approval_granted", {}),
+    ("action_prepared", {"action_type": "a"}),
+    ("action_dispatched", {"action_type": "a"}),
+    ("execution_completed", {}),
+)
+
+
+def lives(count: int) -> list[dict[str, Any]]:
+    made = []
+    for _ in range(count):
+        execution = str(uuid4())
+        made += [
+            event(event_type, execution, customer_id=CUSTOMER, payload=payload, event_id=str(uuid4()))
+            for event_type, payload in LIFE
+        ]
+    return made
+
+
+def emit_batch(connection: psycopg.Connection[Any], events: list[dict[str, Any]]) -> None:
+    connection.execute("select count(*) from aximo.emit_events(%s)", (json.dumps(events),))
+
+
+@pytest.fixture
+def busy(each_ledger: Ledger) -> psycopg.Connection[Any]:
+    """A service on a ledger that holds many events of one customer."""
+    connection = each_ledger.as_service()
+    for _ in range(STORED // 1400):
+        emit_batch(connection, lives(200))
+    each_ledger.superuser().execute("analyze")
+    connection.execute("select set_config('aximo.customer_id', %s, false)", (CUSTOMER,))
+    return connection
+
+
+def rows_read(connection: psycopg.Connection[Any], work: Callable[[], object]) -> int:
+    """How many rows of the events table a piece of work fetched."""
+
+    def so_far() -> int:
+        connection.execute("select pg_stat_force_next_flush()")
+        connection.execute("select pg_stat_clear_snapshot()")
+        row = connection.execute(
+            "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_all_tables"
+            " where schemaname = 'aximo_private' and relname = 'events'"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    before = so_far()
+    work()
+    return so_far() - before
+
+
+def test_a_new_batch_reads_its_own_executions_only(busy: psycopg.Connection[Any]) -> None:
+    batch = lives(50)
+    assert rows_read(busy, lambda: emit_batch(busy, batch)) <= 4 * len(batch)
+
+
+def test_a_batch_sent_again_reads_its_own_events_only(busy: psycopg.Connection[Any]) -> None:
+    batch = lives(50)
+    emit_batch(busy, batch)
+    assert rows_read(busy, lambda: emit_batch(busy, batch)) <= 4 * len(batch)
+
+
+def test_a_batch_that_is_half_there_reads_its_own_executions_only(busy: psycopg.Connection[Any]) -> None:
+    batch = lives(50)
+    emit_batch(busy, batch[: len(batch) // 2])
+    assert rows_read(busy, lambda: emit_batch(busy, batch)) <= 6 * len(batch)
+
+
+def test_one_event_reads_its_own_execution_only(busy: psycopg.Connection[Any]) -> None:
+    for item in lives(1):
+        assert rows_read(busy, lambda item=item: emit_batch(busy, [item])) <= 60
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [
+        ("select * from aximo.execution_trace((select execution_id from aximo.events limit 1))", 40),
+        ("select * from aximo.executions where execution_id = 'none'", 0),
+        ("select * from aximo.approvals where execution_id = 'none'", 0),
+        ("select * from aximo.events where event_id = '00000000-0000-0000-0000-000000000000'", 0),
+        ("select * from aximo.events where correlation_id = 'none'", 0),
+        ("select * from aximo.deployments", 60),
+    ],
+)
+def test_a_question_reads_what_it_asks_for(busy: psycopg.Connection[Any], query: str, most: int) -> None:
+    assert rows_read(busy, lambda: busy.execute(query).fetchall()) <= most  # type: ignore[call-overload]
+
+
+def test_a_page_of_events_is_read_off_the_index(each_ledger: Ledger, busy: psycopg.Connection[Any]) -> None:
+    from aximo_db import EventStore
+
+    store = EventStore(busy, customer_id=CUSTOMER)
+    for conditions in ({}, {"deployment_id": "dep-1"}):
+        pages = store.iter_events(page_size=100, **conditions)
+        assert rows_read(busy, lambda pages=pages: next(pages)) <= 400
