@@ -106,8 +106,9 @@ from ours as o
 inner join pg_proc as p on p.pronamespace = o.oid
 union all
 select format(
-    'table %s.%s: row security %s, %s',
+    'table %s.%s: %s, row security %s, %s',
     o.nspname, c.relname,
+    case c.relpersistence when 'p' then 'permanent' when 'u' then 'unlogged' else 'temporary' end,
     case when c.relrowsecurity then 'on' else 'off' end,
     case when c.relforcerowsecurity then 'forced' else 'not forced' end
 )
@@ -176,6 +177,25 @@ from ours as o
 inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
 inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
+union all
+select format(
+    'sequence %s.%s: start %s, increment %s, from %s to %s, cache %s, %s',
+    o.nspname, c.relname, q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
+    case when q.seqcycle then 'cycles' else 'does not cycle' end
+)
+from ours as o
+inner join pg_class as c on c.relnamespace = o.oid
+inner join pg_sequence as q on q.seqrelid = c.oid
+union all
+select format(
+    'default privileges of %s%s on %s: %s to %s',
+    pg_get_userbyid(f.defaclrole), coalesce(' in schema ' || n.nspname, ''), f.defaclobjtype, lower(x.privilege_type),
+    case when x.grantee = 0 then 'public' else pg_get_userbyid(x.grantee) end
+)
+from pg_default_acl as f
+left join ours as n on n.oid = f.defaclnamespace
+cross join lateral aclexplode(f.defaclacl) as x
+where n.oid is not null or pg_get_userbyid(f.defaclrole) in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
 union all
 select format('statistics kept of column %s.%s.%s', o.nspname, c.relname, a.attname)
 from ours as o

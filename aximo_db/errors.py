@@ -170,7 +170,8 @@ def translate(error: psycopg.Error, event: NewEvent | None = None, *, writing: b
     """
     diagnostics: Any = error.diag
     if is_connection_loss(error):
-        return ConnectionLostError(detail=str(error), event=event, hint="Emit the same event again.")
+        hint = "Emit the same event again." if writing or event is not None else None
+        return ConnectionLostError(detail=str(error), event=event, hint=hint)
     state = error.sqlstate or ""
     fields = {
         "detail": diagnostics.message_detail,

@@ -56,9 +56,8 @@ class Life:
     events: int = 1
     approvals: list[Approval] = field(default_factory=list)
     prepared: list[Action] = field(default_factory=list)
-    # What was dispatched or failed: by id where there is one, else how many of a type.
-    resolved_ids: set[str] = field(default_factory=set)
-    resolved_types: Counter[str | None] = field(default_factory=Counter)
+    # What was dispatched or failed: the action, and whether it failed.
+    resolutions: list[tuple[Action, bool]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -83,10 +82,18 @@ class Life:
     def has_unresolved_action(self) -> bool:
         """Whether an action that can still be dispatched was neither dispatched nor failed."""
         pending = [action for action in self.prepared if not self.denied(action.approval_id)]
-        if any(a.action_id is not None and a.action_id not in self.resolved_ids for a in pending):
+        # The failure of an action whose own approval was denied resolves that one, which is not pending, and no other.
+        resolved = [
+            action
+            for action, failed in self.resolutions
+            if not (failed and action.approval_id is not None and self.denied(action.approval_id))
+        ]
+        ids = {action.action_id for action in resolved}
+        if any(a.action_id is not None and a.action_id not in ids for a in pending):
             return True
         by_type = Counter(a.action_type for a in pending if a.action_id is None)
-        return any(number > self.resolved_types[action_type] for action_type, number in by_type.items())
+        done = Counter(a.action_type for a in resolved if a.action_id is None)
+        return any(number > done[action_type] for action_type, number in by_type.items())
 
 
 class Model:
@@ -175,10 +182,7 @@ class Model:
         elif kind == "action_prepared":
             life.prepared.append(Action(action_id, action_type, approval_id))
         elif kind in ("action_dispatched", "action_failed"):
-            if action_id is not None:
-                life.resolved_ids.add(action_id)
-            else:
-                life.resolved_types[action_type] += 1
+            life.resolutions.append((Action(action_id, action_type, approval_id), kind == "action_failed"))
 
     def apply_batch(self, events: Sequence[Event]) -> str | None:
         """Takes a batch in, all or nothing; the code of the first event refused, or None."""

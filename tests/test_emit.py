@@ -1217,3 +1217,36 @@ def test_a_trace_shows_which_request_an_answer_is_to(service: Connection) -> Non
         (events[8]["event_id"], events[5]["event_id"]),
     }
     assert all(UUID(name) for pair in answers for name in pair)
+
+
+def test_the_failure_of_a_denied_action_resolves_no_other(service: psycopg.Connection[Any]) -> None:
+    """By count of a type alone, the failure of the denied one would stand in for the other."""
+    payload = {"action_type": "mail", "approval_id": "denied"}
+    emit(service, "execution_triggered", customer_id="c1")
+    emit(service, "execution_processing", customer_id="c1")
+    emit(service, "action_prepared", customer_id="c1", payload=payload)
+    emit(service, "action_prepared", customer_id="c1", payload={"action_type": "mail", "approval_id": "other"})
+    emit(service, "approval_requested", customer_id="c1", payload={"approval_id": "denied"})
+    emit(service, "approval_rejected", customer_id="c1", payload={"approval_id": "denied"}, actor="operator")
+    emit(service, "action_failed", customer_id="c1", payload=payload)
+    with pytest.raises(psycopg.DatabaseError) as refusal:
+        emit(service, "execution_completed", customer_id="c1")
+    assert refusal.value.sqlstate == "ZXSEQ"
+    assert refusal.value.diag.constraint_name == "completes_with_actions_resolved"
+    emit(service, "action_dispatched", customer_id="c1", payload={"action_type": "mail", "approval_id": "other"})
+    emit(service, "execution_completed", customer_id="c1")
+
+
+def test_an_action_is_withheld_though_another_of_its_type_was_done(service: psycopg.Connection[Any]) -> None:
+    emit(service, "execution_triggered", customer_id="c1")
+    emit(service, "execution_processing", customer_id="c1")
+    for name in ("no", "yes"):
+        emit(service, "action_prepared", customer_id="c1", payload={"action_type": "mail", "approval_id": name})
+    for name in ("no", "yes"):
+        emit(service, "approval_requested", customer_id="c1", payload={"approval_id": name})
+    emit(service, "approval_granted", customer_id="c1", payload={"approval_id": "yes"}, actor="operator")
+    emit(service, "approval_rejected", customer_id="c1", payload={"approval_id": "no"}, actor="operator")
+    emit(service, "action_dispatched", customer_id="c1", payload={"action_type": "mail", "approval_id": "yes"})
+    service.execute("select set_config('aximo.customer_id', 'c1', false)")
+    withheld = service.execute("select approval_id, actions_withheld from aximo.approvals order by 1").fetchall()
+    assert withheld == [("no", ["mail"]), ("yes", None)]

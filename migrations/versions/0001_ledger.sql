@@ -858,7 +858,11 @@ begin
                     where s.event_type = 'action_prepared'
                     and case when s.approval_id is null then s.denials_ever else s.denials_ever_same end = 0
                 ) as prepared,
-                count(*) filter (where s.event_type <> 'action_prepared') as resolved
+                -- The failure of a denied action resolves that one, which is excused, and no other.
+                count(*) filter (
+                    where s.event_type <> 'action_prepared'
+                    and not (s.event_type = 'action_failed' and s.approval_id is not null and s.denials_ever_same > 0)
+                ) as resolved
             from state as s
             where s.is_action and s.ends = 0
             group by s.execution_id, s.action_id, case when s.action_id is null then s.action_type end
@@ -1881,7 +1885,7 @@ left join lateral (
             p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
-                partition by p.payload ->> 'action_id', p.payload ->> 'action_type' order by p.position
+                partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position
             ) as nth
         from aximo_private.history as p
         where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
@@ -1892,7 +1896,11 @@ left join lateral (
             from aximo_private.history as q
             where q.customer_id = r.customer_id and q.execution_id = r.execution_id and q.event_type = 'action_dispatched'
                 and q.payload ->> 'action_id' is not distinct from n.action_id
-                and (n.action_id is not null or q.payload ->> 'action_type' is not distinct from n.action_type)
+                and (
+                    n.action_id is not null
+                    or q.payload ->> 'action_type' is not distinct from n.action_type
+                    and q.payload ->> 'approval_id' is not distinct from n.approval_id
+                )
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';

@@ -92,7 +92,11 @@ begin
                     where s.event_type = 'action_prepared'
                     and case when s.approval_id is null then s.denials_ever else s.denials_ever_same end = 0
                 ) as prepared,
-                count(*) filter (where s.event_type <> 'action_prepared') as resolved
+                -- The failure of a denied action resolves that one, which is excused, and no other.
+                count(*) filter (
+                    where s.event_type <> 'action_prepared'
+                    and not (s.event_type = 'action_failed' and s.approval_id is not null and s.denials_ever_same > 0)
+                ) as resolved
             from state as s
             where s.is_action and s.ends = 0
             group by s.execution_id, s.action_id, case when s.action_id is null then s.action_type end

@@ -32,7 +32,7 @@ left join lateral (
             p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
-                partition by p.payload ->> 'action_id', p.payload ->> 'action_type' order by p.position
+                partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position
             ) as nth
         from aximo_private.history as p
         where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'
@@ -43,7 +43,11 @@ left join lateral (
             from aximo_private.history as q
             where q.customer_id = r.customer_id and q.execution_id = r.execution_id and q.event_type = 'action_dispatched'
                 and q.payload ->> 'action_id' is not distinct from n.action_id
-                and (n.action_id is not null or q.payload ->> 'action_type' is not distinct from n.action_type)
+                and (
+                    n.action_id is not null
+                    or q.payload ->> 'action_type' is not distinct from n.action_type
+                    and q.payload ->> 'approval_id' is not distinct from n.approval_id
+                )
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
