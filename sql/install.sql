@@ -8,6 +8,7 @@ begin;
 \ir 01_schemas/schemas.sql
 \ir 02_access/customer_grants.sql
 \ir 02_access/current_customer.sql
+\ir 02_access/writing_customer.sql
 \ir 02_access/grant_customer.sql
 \ir 02_access/revoke_customer.sql
 \ir 03_append_only/refuse_change.sql
@@ -18,7 +19,6 @@ begin;
 \ir 04_events/events.sql
 \ir 04_events/events_view.sql
 \ir 05_emit/receipt.sql
-\ir 05_emit/enter_customer.sql
 \ir 05_emit/event_fields.sql
 \ir 05_emit/refuse_malformed.sql
 \ir 05_emit/check_flow.sql

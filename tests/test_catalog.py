@@ -210,21 +210,21 @@ POLICIES = [
     ),
     (
         "aximo_private.events",
-        "recorder_reads_own_customer",
+        "recorder_reads_events",
         "PERMISSIVE",
         ["aximo_recorder"],
         "SELECT",
-        "((customer_id)::text = current_setting('aximo.customer_id'::text, true))",
+        "true",
         None,
     ),
     (
         "aximo_private.events",
-        "recorder_writes_own_customer",
+        "recorder_writes_events",
         "PERMISSIVE",
         ["aximo_recorder"],
         "INSERT",
         None,
-        "((customer_id)::text = current_setting('aximo.customer_id'::text, true))",
+        "true",
     ),
 ]
 

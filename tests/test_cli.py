@@ -333,8 +333,8 @@ TAMPERINGS = {
     "a guard disabled": ("alter table aximo_private.events disable trigger append_only_row", "append_only_row"),
     "a grant added": ("grant select on aximo_private.events to aximo_bi", "aximo_private.events: select to aximo_bi"),
     "a policy dropped": (
-        "drop policy recorder_writes_own_customer on aximo_private.events",
-        "recorder_writes_own_customer",
+        "drop policy recorder_writes_events on aximo_private.events",
+        "recorder_writes_events",
     ),
     "a function unpinned": ("alter function aximo.current_customer() reset search_path", "aximo.current_customer()"),
 }

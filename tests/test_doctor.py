@@ -116,8 +116,8 @@ TAMPERINGS = {
         "policy intruder on aximo_private.events",
     ),
     "a policy widened": (
-        "alter policy recorder_writes_own_customer on aximo_private.events with check (true)",
-        "policy recorder_writes_own_customer",
+        "alter policy owner_reads_own_customer on aximo_private.events using (true)",
+        "policy owner_reads_own_customer",
     ),
     "a table grant": ("grant select on aximo_private.events to aximo_bi", "relation aximo_private.events: select"),
     "a column grant": (

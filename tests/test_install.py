@@ -238,7 +238,7 @@ def test_the_comparison_sees_a_change_of_every_kind(each_ledger: Ledger) -> None
         "grant usage on schema aximo_private to aximo_reader",
         "grant execute on function aximo.current_customer() to public",
         "grant usage on type aximo_private.actor to public",
-        "alter domain aximo_private.actor drop not null",
+        "alter domain aximo_private.actor set not null",
         "alter default privileges for role aximo_owner grant execute on functions to public",
         "alter sequence aximo_private.events_position cache 10",
         "drop index aximo_private.events_by_time",

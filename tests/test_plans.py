@@ -92,6 +92,32 @@ def test_one_event_reads_its_own_execution_only(busy: psycopg.Connection[Any]) -
         assert rows_read(busy, lambda item=item: emit_batch(busy, [item])) <= 60
 
 
+def emit_one(connection: psycopg.Connection[Any], item: dict[str, Any]) -> None:
+    arguments = ", ".join(f"{name} => %s" for name in item)
+    values = [json.dumps(value) if name == "payload" else value for name, value in item.items()]
+    connection.execute(f"select aximo.emit_event({arguments})".encode(), values)
+
+
+def test_one_event_at_a_time_reads_its_own_execution_only(busy: psycopg.Connection[Any]) -> None:
+    # Often enough for the plans to be the ones that a session keeps.
+    for item in lives(8):
+        assert rows_read(busy, lambda item=item: emit_one(busy, item)) <= 60
+
+
+def test_plans_made_while_the_ledger_was_empty_stay_good(each_ledger: Ledger) -> None:
+    connection = each_ledger.as_service()
+    connection.execute("select set_config('aximo.customer_id', %s, false)", (CUSTOMER,))
+    for item in lives(8):
+        emit_one(connection, item)
+    for _ in range(STORED // 1400):
+        emit_batch(connection, lives(200))
+    for item in lives(2):
+        assert rows_read(connection, lambda item=item: emit_one(connection, item)) <= 60
+    batch = lives(50)
+    assert rows_read(connection, lambda: emit_batch(connection, batch)) <= 4 * len(batch)
+    assert rows_read(connection, lambda: emit_batch(connection, batch)) <= 4 * len(batch)
+
+
 @pytest.mark.parametrize(
     ("query", "most"),
     [

@@ -219,6 +219,54 @@ alter function aximo.current_customer() owner to aximo_gatekeeper;
 comment on function aximo.current_customer() is
 'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
 
+-- The customer a call writes for: the one it names, else the session's. Asks the access map itself, in one look-up: a write asks once.
+create function aximo_private.writing_customer(customer_id text) returns text
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    session_names constant text := nullif(current_setting('aximo.customer_id', true), '');
+    customer text := writing_customer.customer_id;
+begin
+    if customer is null then
+        customer := aximo.current_customer();
+    elsif customer = '' or customer <> session_names then
+        customer := null;
+    else
+        perform
+        from aximo_private.customer_grants as g
+        where g.role_name = session_user::text and g.customer_id in (customer, '*');
+        if not found then
+            customer := null;
+        end if;
+    end if;
+
+    if customer is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format(
+                'login %L, customer of the event %L, customer of the session %L',
+                session_user, writing_customer.customer_id, session_names
+            ),
+            hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
+            constraint = 'customer_granted';
+    end if;
+    if customer = '*' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed event',
+            detail = 'customer_id: * stands for all customers and is none itself',
+            hint = 'Name one customer.',
+            constraint = 'customer_id_not_all';
+    end if;
+    return customer;
+end;
+$$;
+alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
+comment on function aximo_private.writing_customer(text) is
+'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
+
 create function aximo.grant_customer(role text, customer_id text) returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -342,7 +390,7 @@ comment on function aximo_private.has_extreme_number(jsonb) is
 -- Limits of single columns are domains: their checks are compiled once a session, a table's at every single-row statement.
 -- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
 
-create domain aximo_private.event_type as text collate "C" not null
+create domain aximo_private.event_type as text collate "C"
     constraint event_type_known check (
         value in (
             'execution_triggered', 'execution_processing', 'execution_completed', 'execution_failed',
@@ -368,7 +416,7 @@ create domain aximo_private.identifier as text collate "C"
 alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
-create domain aximo_private.actor as text collate "C" not null
+create domain aximo_private.actor as text collate "C"
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
 alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
@@ -385,7 +433,7 @@ comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not
 
 -- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
 -- unless there is no room for many of them. (Constraints are checked in the order of their names.)
-create domain aximo_private.payload as jsonb not null
+create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
         pg_column_size(value) <= 2048 or not aximo_private.has_extreme_number(value)
@@ -395,7 +443,7 @@ alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
 -- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
-create domain aximo_private.moment as timestamptz not null
+create domain aximo_private.moment as timestamptz
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
 alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';
@@ -449,26 +497,25 @@ create table aximo_private.events (
     -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
     position bigint not null
         default case when pg_current_xact_id() is not null then nextval('aximo_private.events_position') end,
-    "timestamp" aximo_private.moment default clock_timestamp(),
+    "timestamp" aximo_private.moment not null default clock_timestamp(),
     recorded_at timestamptz not null default clock_timestamp(),
     latency_ms aximo_private.milliseconds,
     event_id uuid not null default gen_random_uuid(),
     answers uuid,
-    event_type aximo_private.event_type,
+    event_type aximo_private.event_type not null,
     customer_id aximo_private.identifier not null,
     deployment_id aximo_private.identifier not null,
     skill_id aximo_private.identifier not null,
     skill_version aximo_private.identifier not null,
     execution_id aximo_private.identifier,
-    actor aximo_private.actor,
+    actor aximo_private.actor not null,
     risk_level aximo_private.short_text,
     approval_mode aximo_private.short_text,
     correlation_id aximo_private.short_text,
     channel_type aximo_private.short_text,
     error_code aximo_private.short_text,
     recorded_by text collate "C" not null default session_user,
-    payload aximo_private.payload default '{}',
-    constraint events_pkey primary key (customer_id, event_id),
+    payload aximo_private.payload not null default '{}',
     -- Kept short: a table's checks are read and compiled anew for every single-row statement.
     constraint execution_id_present check (execution_id is not null or event_type !~ '^(action|approval|execution)_')
 );
@@ -486,18 +533,21 @@ create index events_by_deployment on aximo_private.events (customer_id, deployme
 create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
+-- The last one, as pg_restore makes it too: on an empty table every index is as cheap as every other, a session keeps the plans it
+-- made then, and of equals the planner takes the youngest.
+create unique index events_pkey on aximo_private.events (customer_id, event_id);
+alter table aximo_private.events add constraint events_pkey primary key using index events_pkey;
 
 alter table aximo_private.events enable row level security;
 alter table aximo_private.events force row level security;
 -- The view aximo.events and what is built on it read as the owner.
 create policy owner_reads_own_customer on aximo_private.events
 for select to aximo_owner using (customer_id = (select aximo.current_customer()));
--- The emit functions run as the recorder. They have asked aximo.current_customer() once, and hold what it said in the setting:
--- asking again in every look-up of an emit would cost more than the insert.
-create policy recorder_reads_own_customer on aximo_private.events
-for select to aximo_recorder using (customer_id = current_setting('aximo.customer_id', true));
-create policy recorder_writes_own_customer on aximo_private.events
-for insert to aximo_recorder with check (customer_id = current_setting('aximo.customer_id', true));
+-- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
+create policy recorder_reads_events on aximo_private.events
+for select to aximo_recorder using (true);
+create policy recorder_writes_events on aximo_private.events
+for insert to aximo_recorder with check (true);
 
 select aximo_private.make_append_only('aximo_private.events');
 
@@ -547,8 +597,8 @@ comment on column aximo_private.events.error_code is 'The error, if any.';
 comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
 comment on column aximo_private.events.payload is 'The rest, a JSON object.';
 comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
-comment on policy recorder_reads_own_customer on aximo_private.events is 'The emit functions look only at the session''s customer.';
-comment on policy recorder_writes_own_customer on aximo_private.events is 'The emit functions write only for the session''s customer.';
+comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
+comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them.';
 comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
@@ -612,47 +662,6 @@ comment on type aximo.receipt is 'What an emitter gets back for an event: its id
 comment on column aximo.receipt.event_id is 'The event''s id.';
 comment on column aximo.receipt.recorded_at is 'When it was recorded, by the database''s clock: the first time, if it was sent again.';
 comment on column aximo.receipt.duplicate is 'True if the same event had been recorded before; nothing was written now.';
-
--- Makes the customer named in a call the session's customer, for that call, or finds out whose the session is.
-create function aximo_private.enter_customer(customer_id text) returns text
-language plpgsql volatile security invoker parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    customer text;
-begin
-    if coalesce(current_setting('aximo.customer_id', true), '') = '' and enter_customer.customer_id <> '' then
-        perform set_config('aximo.customer_id', enter_customer.customer_id, true);
-    end if;
-    customer := aximo.current_customer();
-    if customer is null or customer <> enter_customer.customer_id then
-        raise exception using
-            errcode = 'ZXCUS',
-            message = 'this session may not write for that customer',
-            detail = format(
-                'login %L, customer of the event %L, customer of the session %L',
-                session_user, enter_customer.customer_id, current_setting('aximo.customer_id', true)
-            ),
-            hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
-            constraint = 'customer_granted';
-    end if;
-    if customer = '*' then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'malformed event',
-            detail = 'customer_id: * stands for all customers and is none itself',
-            hint = 'Name one customer.',
-            constraint = 'customer_id_not_all';
-    end if;
-    if enter_customer.customer_id is null then
-        perform set_config('aximo.customer_id', customer, true);
-    end if;
-    return customer;
-end;
-$$;
-alter function aximo_private.enter_customer(text) owner to aximo_recorder;
-comment on function aximo_private.enter_customer(text) is
-'The customer that a call writes for: the one it names, else the session''s. Sets aximo.customer_id, transaction-local, if it was not set. ZXCUS: not granted, not named, or another than the session''s.';
 
 create function aximo_private.event_fields() returns text[]
 language sql immutable security invoker parallel safe
@@ -1062,128 +1071,113 @@ create function aximo.emit_event(
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
-    entered constant text := current_setting('aximo.customer_id', true);
-    customer constant text := aximo_private.enter_customer(emit_event.customer_id);
-    moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
-    content constant jsonb := coalesce(emit_event.payload, '{}');
-    id constant uuid := coalesce(emit_event.event_id, gen_random_uuid());
+    customer constant text := aximo_private.writing_customer(emit_event.customer_id);
+    -- Typed as the columns: the limits are checked when it is filled, and not again by the insert.
+    event aximo_private.events;
+    is_malformed boolean := false;
     receipt aximo.receipt;
-    stamp text;
+    earlier text[];
     fits boolean;
 begin
-    -- What is certainly well formed goes on. What may not be is asked of the domains, which know; the insert asks them in any case.
-    if (
-        octet_length(
-            customer || emit_event.deployment_id || emit_event.skill_id || emit_event.skill_version
-            || coalesce(emit_event.execution_id, '')
-        ) <= 255
-        and least(
-            customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
-        ) collate "C" >= '!'
-        and greatest(
-            customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
-        ) collate "C" < chr(127)
-        and emit_event.actor in ('system', 'founder', 'operator', 'external_user')
-        and octet_length(
-            concat(
-                emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type,
-                emit_event.error_code
-            )
-        ) <= 255
-        and (emit_event.latency_ms is null or emit_event.latency_ms >= 0)
-        and jsonb_typeof(content) = 'object'
-        and (pg_column_size(content) <= 2048 or not aximo_private.has_extreme_number(content))
-        and octet_length(content::text) <= 1048576
-        and moment between '2000-01-01 00:00:00+00' and clock_timestamp()
-        and (
-            emit_event.execution_id is not null and emit_event.event_type in (
-                'execution_triggered', 'execution_processing', 'action_prepared', 'action_dispatched', 'action_failed',
-                'execution_completed', 'execution_failed'
-            )
-        )
-    ) is not true then
-        if moment >= '1970-01-01 00:00:00+00' and moment < '9999-01-01 00:00:00+00' then
-            stamp := to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-        else
-            stamp := '0001-01-01T00:00:00Z';
-        end if;
+    -- Nothing is written in this block, so it takes no transaction id of its own.
+    begin
+        -- In the order of the table's columns, each cast to its type there.
+        event := row(
+            null::bigint, coalesce(emit_event."timestamp", clock_timestamp()), null::timestamptz, emit_event.latency_ms,
+            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, emit_event.event_type, customer, emit_event.deployment_id,
+            emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
+            emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null::text,
+            coalesce(emit_event.payload, '{}')
+        );
+    exception
+        when integrity_constraint_violation or data_exception then
+            is_malformed := true;
+    end;
+    if is_malformed
+        or event.event_type is null or event.actor is null
+        or event.deployment_id is null or event.skill_id is null or event.skill_version is null
+        or event.execution_id is null and event.event_type ~ '^(action|approval|execution)_'
+        or event."timestamp" > clock_timestamp() + interval '1 day' then
         perform aximo_private.refuse_malformed(
             jsonb_build_object(
                 'event_type', emit_event.event_type, 'customer_id', customer, 'deployment_id', emit_event.deployment_id,
                 'skill_id', emit_event.skill_id, 'skill_version', emit_event.skill_version, 'execution_id', emit_event.execution_id,
-                'actor', emit_event.actor, 'timestamp', stamp,
+                'actor', emit_event.actor,
+                'timestamp', case
+                    when emit_event."timestamp" < '1970-01-01 00:00:00+00' or emit_event."timestamp" >= '9999-01-01 00:00:00+00'
+                        then '0001-01-01T00:00:00Z'
+                    else to_char(emit_event."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                end,
                 'risk_level', emit_event.risk_level, 'approval_mode', emit_event.approval_mode,
                 'correlation_id', emit_event.correlation_id, 'channel_type', emit_event.channel_type,
                 'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms,
-                'payload', case when jsonb_typeof(content) = 'null' then '[]' else content end
+                'payload', case when jsonb_typeof(emit_event.payload) = 'null' then '[]' else coalesce(emit_event.payload, '{}') end
             ),
             null,
             customer
         );
     end if;
 
-    insert into aximo_private.events (
+    insert into aximo_private.events as e (
         event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
         correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
     ) values (
-        emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
-        emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
-        emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, content,
+        event.event_type, event."timestamp", event.customer_id, event.deployment_id, event.skill_id, event.skill_version,
+        event.execution_id, event.actor, event.risk_level, event.approval_mode, event.correlation_id, event.channel_type,
+        event.error_code, event.latency_ms, event.event_id, event.payload,
         case
-            when emit_event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
-                aximo_private.request_answered(customer, emit_event.execution_id, content ->> 'approval_id')
+            when event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
+                aximo_private.request_answered(customer, event.execution_id, event.payload ->> 'approval_id')
         end
     )
     on conflict do nothing
-    returning event_id, recorded_at, false into receipt;
+    returning e.event_id, e.recorded_at, false into receipt;
 
     if not found then
-        receipt := aximo_private.settle_conflict(
-            id, emit_event.event_type, emit_event."timestamp", customer, emit_event.deployment_id, emit_event.skill_id,
-            emit_event.skill_version, emit_event.execution_id, emit_event.risk_level, emit_event.approval_mode, emit_event.actor,
-            content, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, emit_event.latency_ms
+        return aximo_private.settle_conflict(
+            event.event_id, event.event_type, emit_event."timestamp", customer, event.deployment_id, event.skill_id,
+            event.skill_version, event.execution_id, event.risk_level, event.approval_mode, event.actor, event.payload,
+            event.correlation_id, event.channel_type, event.error_code, event.latency_ms
         );
-    elsif emit_event.execution_id is not null and emit_event.event_type <> 'execution_triggered' then
-        -- (A trigger that its unique index let in is the first one, and nothing else was accepted before it.)
-        -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
-        -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
-        select
-            count(*) filter (
-                where e.event_type = 'execution_triggered' and e.deployment_id = emit_event.deployment_id
-                and e.skill_id = emit_event.skill_id and e.skill_version = emit_event.skill_version
-            ) = 1
-            and count(*) filter (where e.event_type = 'execution_processing')
-            >= case when emit_event.event_type in ('execution_processing', 'execution_failed') then 0 else 1 end
-            and count(*) filter (where e.event_type in ('execution_completed', 'execution_failed') and e.event_id <> id) = 0
-            and (
-                emit_event.event_type not in ('action_dispatched', 'execution_completed')
-                or count(*) filter (where e.event_type = 'approval_requested')
-                = count(*) filter (where e.event_type = 'approval_granted')
-                and count(*) filter (where e.event_type in ('approval_rejected', 'approval_timeout')) = 0
-            )
-            and emit_event.event_type !~ '^approval_'
-        into fits
-        from only aximo_private.events as e
-        where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type >= 'approval_';
-        if fits and emit_event.event_type = 'execution_completed' then
-            fits := not exists (
-                select from only aximo_private.events as e
-                where e.customer_id = customer and e.execution_id = emit_event.execution_id
-                    and e.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
-                group by e.payload ->> 'action_id', e.payload ->> 'action_type'
-                having count(*) filter (where e.event_type = 'action_prepared')
-                    > count(*) filter (where e.event_type <> 'action_prepared')
-            );
-        end if;
-        if not fits then
-            perform aximo_private.check_flow(customer, array[id]);
-        end if;
+    end if;
+    -- A trigger that its unique index let in is the first one, and nothing else was accepted before it.
+    if event.execution_id is null or event.event_type = 'execution_triggered' then
+        return receipt;
     end if;
 
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
+    -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
+    -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
+    earlier := array(
+        select e.event_type
+        from only aximo_private.events as e
+        where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
+            and e.event_id <> event.event_id
+            and (
+                e.event_type <> 'execution_triggered'
+                or e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
+            )
+    );
+    fits := 'execution_triggered' = any(earlier)
+        and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
+        and not earlier && array['execution_completed', 'execution_failed']
+        and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
+    if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
+        fits := cardinality(array_positions(earlier, 'approval_requested')) = cardinality(array_positions(earlier, 'approval_granted'))
+            and not earlier && array['approval_rejected', 'approval_timeout'];
+    end if;
+    if fits and event.event_type = 'execution_completed' then
+        fits := not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type < 'approval_'
+            group by e.payload ->> 'action_id', e.payload ->> 'action_type'
+            having count(*) filter (where e.event_type = 'action_prepared')
+                > count(*) filter (where e.event_type <> 'action_prepared')
+        );
+    end if;
+    if fits is not true then
+        perform aximo_private.check_flow(customer, array[event.event_id]);
     end if;
     return receipt;
 end;
@@ -1205,7 +1199,6 @@ set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
-    entered constant text := current_setting('aximo.customer_id', true);
     customer text;
     ids uuid[];
     requests uuid[];
@@ -1230,7 +1223,7 @@ begin
     if jsonb_array_length(events) = 0 then
         return;
     end if;
-    customer := aximo_private.enter_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
+    customer := aximo_private.writing_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
 
     begin
         if jsonb_path_exists(events, '$[*].event_type ? (@ starts with "approval_")') then
@@ -1326,12 +1319,12 @@ begin
                 count(*) filter (where p.event_type = 'execution_triggered') = 1
                 and min(p.place) filter (where p.event_type = 'execution_triggered') = min(p.place)
                 and min(p.place) filter (where p.event_type = 'execution_processing') < coalesce(
-                    min(p.place) filter (where p.event_type ~ '^action_' or p.event_type = 'execution_completed'), 9223372036854775807
+                    min(p.place) filter (where starts_with(p.event_type, 'action_') or p.event_type = 'execution_completed'), 9223372036854775807
                 )
                 and coalesce(
                     min(p.place) filter (where p.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
                 ) >= max(p.place)
-                and count(*) filter (where p.event_type ~ '^approval_') = 0
+                and count(*) filter (where starts_with(p.event_type, 'approval_')) = 0
                 and min(p.deployment_id) = max(p.deployment_id)
                 and min(p.skill_id) = max(p.skill_id)
                 and min(p.skill_version) = max(p.skill_version)
@@ -1382,7 +1375,12 @@ begin
         perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed, customer);
     end if;
     if foreign_customer is not null then
-        perform aximo_private.enter_customer(foreign_customer);
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
+            hint = 'A batch is of one customer.',
+            constraint = 'customer_granted';
     end if;
 
     -- What a unique index kept out, and an event that comes twice in this batch.
@@ -1434,10 +1432,6 @@ begin
     select u.event_id, coalesce(u.recorded_at, u.first_recorded_at), u.recorded_at is null
     from unnest(ids, recorded, first_recorded) with ordinality as u (event_id, recorded_at, first_recorded_at, place)
     order by u.place;
-    -- Only now: until here the policies show this customer's rows.
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
-    end if;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
@@ -1451,8 +1445,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    entered constant text := current_setting('aximo.customer_id', true);
-    customer constant text := aximo_private.enter_customer(null);
+    customer constant text := aximo_private.writing_customer(null);
     moment constant timestamptz := clock_timestamp();
     cutoff timestamptz;
 begin
@@ -1507,9 +1500,6 @@ begin
     from closed as c
     inner join stale as s on s.execution_id = c.execution_id
     order by s.last_event_at;
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
-    end if;
 end;
 $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
@@ -2243,7 +2233,7 @@ grant usage on type
     aximo_private.moment
 to aximo_recorder;
 grant execute on function
-    aximo.current_customer(),
+    aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb)
 to aximo_recorder;
 

@@ -1,7 +1,7 @@
 -- Limits of single columns are domains: their checks are compiled once a session, a table's at every single-row statement.
 -- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
 
-create domain aximo_private.event_type as text collate "C" not null
+create domain aximo_private.event_type as text collate "C"
     constraint event_type_known check (
         value in (
             'execution_triggered', 'execution_processing', 'execution_completed', 'execution_failed',
@@ -27,7 +27,7 @@ create domain aximo_private.identifier as text collate "C"
 alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
-create domain aximo_private.actor as text collate "C" not null
+create domain aximo_private.actor as text collate "C"
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
 alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
@@ -44,7 +44,7 @@ comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not
 
 -- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
 -- unless there is no room for many of them. (Constraints are checked in the order of their names.)
-create domain aximo_private.payload as jsonb not null
+create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
         pg_column_size(value) <= 2048 or not aximo_private.has_extreme_number(value)
@@ -54,7 +54,7 @@ alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
 -- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
-create domain aximo_private.moment as timestamptz not null
+create domain aximo_private.moment as timestamptz
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
 alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';

@@ -5,8 +5,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    entered constant text := current_setting('aximo.customer_id', true);
-    customer constant text := aximo_private.enter_customer(null);
+    customer constant text := aximo_private.writing_customer(null);
     moment constant timestamptz := clock_timestamp();
     cutoff timestamptz;
 begin
@@ -61,9 +60,6 @@ begin
     from closed as c
     inner join stale as s on s.execution_id = c.execution_id
     order by s.last_event_at;
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
-    end if;
 end;
 $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;

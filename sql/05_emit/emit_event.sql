@@ -20,128 +20,113 @@ create function aximo.emit_event(
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
-    entered constant text := current_setting('aximo.customer_id', true);
-    customer constant text := aximo_private.enter_customer(emit_event.customer_id);
-    moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
-    content constant jsonb := coalesce(emit_event.payload, '{}');
-    id constant uuid := coalesce(emit_event.event_id, gen_random_uuid());
+    customer constant text := aximo_private.writing_customer(emit_event.customer_id);
+    -- Typed as the columns: the limits are checked when it is filled, and not again by the insert.
+    event aximo_private.events;
+    is_malformed boolean := false;
     receipt aximo.receipt;
-    stamp text;
+    earlier text[];
     fits boolean;
 begin
-    -- What is certainly well formed goes on. What may not be is asked of the domains, which know; the insert asks them in any case.
-    if (
-        octet_length(
-            customer || emit_event.deployment_id || emit_event.skill_id || emit_event.skill_version
-            || coalesce(emit_event.execution_id, '')
-        ) <= 255
-        and least(
-            customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
-        ) collate "C" >= '!'
-        and greatest(
-            customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, emit_event.execution_id
-        ) collate "C" < chr(127)
-        and emit_event.actor in ('system', 'founder', 'operator', 'external_user')
-        and octet_length(
-            concat(
-                emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type,
-                emit_event.error_code
-            )
-        ) <= 255
-        and (emit_event.latency_ms is null or emit_event.latency_ms >= 0)
-        and jsonb_typeof(content) = 'object'
-        and (pg_column_size(content) <= 2048 or not aximo_private.has_extreme_number(content))
-        and octet_length(content::text) <= 1048576
-        and moment between '2000-01-01 00:00:00+00' and clock_timestamp()
-        and (
-            emit_event.execution_id is not null and emit_event.event_type in (
-                'execution_triggered', 'execution_processing', 'action_prepared', 'action_dispatched', 'action_failed',
-                'execution_completed', 'execution_failed'
-            )
-        )
-    ) is not true then
-        if moment >= '1970-01-01 00:00:00+00' and moment < '9999-01-01 00:00:00+00' then
-            stamp := to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-        else
-            stamp := '0001-01-01T00:00:00Z';
-        end if;
+    -- Nothing is written in this block, so it takes no transaction id of its own.
+    begin
+        -- In the order of the table's columns, each cast to its type there.
+        event := row(
+            null::bigint, coalesce(emit_event."timestamp", clock_timestamp()), null::timestamptz, emit_event.latency_ms,
+            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, emit_event.event_type, customer, emit_event.deployment_id,
+            emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
+            emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null::text,
+            coalesce(emit_event.payload, '{}')
+        );
+    exception
+        when integrity_constraint_violation or data_exception then
+            is_malformed := true;
+    end;
+    if is_malformed
+        or event.event_type is null or event.actor is null
+        or event.deployment_id is null or event.skill_id is null or event.skill_version is null
+        or event.execution_id is null and event.event_type ~ '^(action|approval|execution)_'
+        or event."timestamp" > clock_timestamp() + interval '1 day' then
         perform aximo_private.refuse_malformed(
             jsonb_build_object(
                 'event_type', emit_event.event_type, 'customer_id', customer, 'deployment_id', emit_event.deployment_id,
                 'skill_id', emit_event.skill_id, 'skill_version', emit_event.skill_version, 'execution_id', emit_event.execution_id,
-                'actor', emit_event.actor, 'timestamp', stamp,
+                'actor', emit_event.actor,
+                'timestamp', case
+                    when emit_event."timestamp" < '1970-01-01 00:00:00+00' or emit_event."timestamp" >= '9999-01-01 00:00:00+00'
+                        then '0001-01-01T00:00:00Z'
+                    else to_char(emit_event."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                end,
                 'risk_level', emit_event.risk_level, 'approval_mode', emit_event.approval_mode,
                 'correlation_id', emit_event.correlation_id, 'channel_type', emit_event.channel_type,
                 'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms,
-                'payload', case when jsonb_typeof(content) = 'null' then '[]' else content end
+                'payload', case when jsonb_typeof(emit_event.payload) = 'null' then '[]' else coalesce(emit_event.payload, '{}') end
             ),
             null,
             customer
         );
     end if;
 
-    insert into aximo_private.events (
+    insert into aximo_private.events as e (
         event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
         correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
     ) values (
-        emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
-        emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
-        emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, content,
+        event.event_type, event."timestamp", event.customer_id, event.deployment_id, event.skill_id, event.skill_version,
+        event.execution_id, event.actor, event.risk_level, event.approval_mode, event.correlation_id, event.channel_type,
+        event.error_code, event.latency_ms, event.event_id, event.payload,
         case
-            when emit_event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
-                aximo_private.request_answered(customer, emit_event.execution_id, content ->> 'approval_id')
+            when event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
+                aximo_private.request_answered(customer, event.execution_id, event.payload ->> 'approval_id')
         end
     )
     on conflict do nothing
-    returning event_id, recorded_at, false into receipt;
+    returning e.event_id, e.recorded_at, false into receipt;
 
     if not found then
-        receipt := aximo_private.settle_conflict(
-            id, emit_event.event_type, emit_event."timestamp", customer, emit_event.deployment_id, emit_event.skill_id,
-            emit_event.skill_version, emit_event.execution_id, emit_event.risk_level, emit_event.approval_mode, emit_event.actor,
-            content, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, emit_event.latency_ms
+        return aximo_private.settle_conflict(
+            event.event_id, event.event_type, emit_event."timestamp", customer, event.deployment_id, event.skill_id,
+            event.skill_version, event.execution_id, event.risk_level, event.approval_mode, event.actor, event.payload,
+            event.correlation_id, event.channel_type, event.error_code, event.latency_ms
         );
-    elsif emit_event.execution_id is not null and emit_event.event_type <> 'execution_triggered' then
-        -- (A trigger that its unique index let in is the first one, and nothing else was accepted before it.)
-        -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
-        -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
-        select
-            count(*) filter (
-                where e.event_type = 'execution_triggered' and e.deployment_id = emit_event.deployment_id
-                and e.skill_id = emit_event.skill_id and e.skill_version = emit_event.skill_version
-            ) = 1
-            and count(*) filter (where e.event_type = 'execution_processing')
-            >= case when emit_event.event_type in ('execution_processing', 'execution_failed') then 0 else 1 end
-            and count(*) filter (where e.event_type in ('execution_completed', 'execution_failed') and e.event_id <> id) = 0
-            and (
-                emit_event.event_type not in ('action_dispatched', 'execution_completed')
-                or count(*) filter (where e.event_type = 'approval_requested')
-                = count(*) filter (where e.event_type = 'approval_granted')
-                and count(*) filter (where e.event_type in ('approval_rejected', 'approval_timeout')) = 0
-            )
-            and emit_event.event_type !~ '^approval_'
-        into fits
-        from only aximo_private.events as e
-        where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type >= 'approval_';
-        if fits and emit_event.event_type = 'execution_completed' then
-            fits := not exists (
-                select from only aximo_private.events as e
-                where e.customer_id = customer and e.execution_id = emit_event.execution_id
-                    and e.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
-                group by e.payload ->> 'action_id', e.payload ->> 'action_type'
-                having count(*) filter (where e.event_type = 'action_prepared')
-                    > count(*) filter (where e.event_type <> 'action_prepared')
-            );
-        end if;
-        if not fits then
-            perform aximo_private.check_flow(customer, array[id]);
-        end if;
+    end if;
+    -- A trigger that its unique index let in is the first one, and nothing else was accepted before it.
+    if event.execution_id is null or event.event_type = 'execution_triggered' then
+        return receipt;
     end if;
 
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
+    -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
+    -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
+    earlier := array(
+        select e.event_type
+        from only aximo_private.events as e
+        where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
+            and e.event_id <> event.event_id
+            and (
+                e.event_type <> 'execution_triggered'
+                or e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
+            )
+    );
+    fits := 'execution_triggered' = any(earlier)
+        and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
+        and not earlier && array['execution_completed', 'execution_failed']
+        and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
+    if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
+        fits := cardinality(array_positions(earlier, 'approval_requested')) = cardinality(array_positions(earlier, 'approval_granted'))
+            and not earlier && array['approval_rejected', 'approval_timeout'];
+    end if;
+    if fits and event.event_type = 'execution_completed' then
+        fits := not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type < 'approval_'
+            group by e.payload ->> 'action_id', e.payload ->> 'action_type'
+            having count(*) filter (where e.event_type = 'action_prepared')
+                > count(*) filter (where e.event_type <> 'action_prepared')
+        );
+    end if;
+    if fits is not true then
+        perform aximo_private.check_flow(customer, array[event.event_id]);
     end if;
     return receipt;
 end;

@@ -7,7 +7,6 @@ set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
-    entered constant text := current_setting('aximo.customer_id', true);
     customer text;
     ids uuid[];
     requests uuid[];
@@ -32,7 +31,7 @@ begin
     if jsonb_array_length(events) = 0 then
         return;
     end if;
-    customer := aximo_private.enter_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
+    customer := aximo_private.writing_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
 
     begin
         if jsonb_path_exists(events, '$[*].event_type ? (@ starts with "approval_")') then
@@ -128,12 +127,12 @@ begin
                 count(*) filter (where p.event_type = 'execution_triggered') = 1
                 and min(p.place) filter (where p.event_type = 'execution_triggered') = min(p.place)
                 and min(p.place) filter (where p.event_type = 'execution_processing') < coalesce(
-                    min(p.place) filter (where p.event_type ~ '^action_' or p.event_type = 'execution_completed'), 9223372036854775807
+                    min(p.place) filter (where starts_with(p.event_type, 'action_') or p.event_type = 'execution_completed'), 9223372036854775807
                 )
                 and coalesce(
                     min(p.place) filter (where p.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
                 ) >= max(p.place)
-                and count(*) filter (where p.event_type ~ '^approval_') = 0
+                and count(*) filter (where starts_with(p.event_type, 'approval_')) = 0
                 and min(p.deployment_id) = max(p.deployment_id)
                 and min(p.skill_id) = max(p.skill_id)
                 and min(p.skill_version) = max(p.skill_version)
@@ -184,7 +183,12 @@ begin
         perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed, customer);
     end if;
     if foreign_customer is not null then
-        perform aximo_private.enter_customer(foreign_customer);
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
+            hint = 'A batch is of one customer.',
+            constraint = 'customer_granted';
     end if;
 
     -- What a unique index kept out, and an event that comes twice in this batch.
@@ -236,10 +240,6 @@ begin
     select u.event_id, coalesce(u.recorded_at, u.first_recorded_at), u.recorded_at is null
     from unnest(ids, recorded, first_recorded) with ordinality as u (event_id, recorded_at, first_recorded_at, place)
     order by u.place;
-    -- Only now: until here the policies show this customer's rows.
-    if coalesce(entered, '') = '' then
-        perform set_config('aximo.customer_id', '', true);
-    end if;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;

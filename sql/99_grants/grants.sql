@@ -40,7 +40,7 @@ grant usage on type
     aximo_private.moment
 to aximo_recorder;
 grant execute on function
-    aximo.current_customer(),
+    aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb)
 to aximo_recorder;
 

@@ -1,0 +1,47 @@
+-- The customer a call writes for: the one it names, else the session's. Asks the access map itself, in one look-up: a write asks once.
+create function aximo_private.writing_customer(customer_id text) returns text
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    session_names constant text := nullif(current_setting('aximo.customer_id', true), '');
+    customer text := writing_customer.customer_id;
+begin
+    if customer is null then
+        customer := aximo.current_customer();
+    elsif customer = '' or customer <> session_names then
+        customer := null;
+    else
+        perform
+        from aximo_private.customer_grants as g
+        where g.role_name = session_user::text and g.customer_id in (customer, '*');
+        if not found then
+            customer := null;
+        end if;
+    end if;
+
+    if customer is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format(
+                'login %L, customer of the event %L, customer of the session %L',
+                session_user, writing_customer.customer_id, session_names
+            ),
+            hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
+            constraint = 'customer_granted';
+    end if;
+    if customer = '*' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed event',
+            detail = 'customer_id: * stands for all customers and is none itself',
+            hint = 'Name one customer.',
+            constraint = 'customer_id_not_all';
+    end if;
+    return customer;
+end;
+$$;
+alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
+comment on function aximo_private.writing_customer(text) is
+'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
