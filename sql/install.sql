@@ -21,6 +21,9 @@ begin;
 \ir 05_emit/receipt.sql
 \ir 05_emit/event_fields.sql
 \ir 05_emit/refuse_malformed.sql
+\ir 05_emit/life_step.sql
+\ir 05_emit/plain_lives.sql
+\ir 05_emit/breaches.sql
 \ir 05_emit/check_flow.sql
 \ir 05_emit/settle_conflict.sql
 \ir 05_emit/request_answered.sql
@@ -43,10 +46,10 @@ begin;
 \ir 06_history/deployment_versions_as_of.sql
 \ir 06_history/deployments.sql
 \ir 06_history/deployments_as_of.sql
-\ir 07_version/schema_version.sql
-\ir 07_version/oldest_client.sql
-\ir 07_version/alembic_version.sql
+\ir 09_version/schema_version.sql
+\ir 09_version/oldest_client.sql
+\ir 09_version/alembic_version.sql
 \ir 99_grants/grants.sql
 \ir 99_grants/installer.sql
-\ir 07_version/stamp.sql
+\ir 09_version/stamp.sql
 commit;

@@ -117,34 +117,19 @@ begin
             on conflict do nothing
             returning event_id, recorded_at
         ),
-        -- Most executions are in a batch as a whole and fit for simple reasons. As in emit_event, this may only ever say yes;
-        -- the events of all others are judged by check_flow.
-        plain as (
-            select p.execution_id
-            from parsed as p
-            group by p.execution_id
-            having
-                count(*) filter (where p.event_type = 'execution_triggered') = 1
-                and min(p.place) filter (where p.event_type = 'execution_triggered') = min(p.place)
-                and min(p.place) filter (where p.event_type = 'execution_processing') < coalesce(
-                    min(p.place) filter (where starts_with(p.event_type, 'action_') or p.event_type = 'execution_completed'), 9223372036854775807
+        -- Most executions are in a batch as a whole and fit for simple reasons; the events of all others are judged by check_flow.
+        plain as materialized (
+            select l.execution_id
+            from aximo_private.plain_lives(
+                array(
+                    select
+                        row(
+                            p.execution_id, p.place, true, null, p.event_type, p.deployment_id, p.skill_id, p.skill_version, null,
+                            p.payload ->> 'action_id', p.payload ->> 'action_type'
+                        )::aximo_private.life_step
+                    from parsed as p
                 )
-                and coalesce(
-                    min(p.place) filter (where p.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
-                ) >= max(p.place)
-                and count(*) filter (where starts_with(p.event_type, 'approval_')) = 0
-                and min(p.deployment_id) = max(p.deployment_id)
-                and min(p.skill_id) = max(p.skill_id)
-                and min(p.skill_version) = max(p.skill_version)
-        ),
-        unresolved as (
-            select p.execution_id
-            from parsed as p
-            where p.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
-            group by p.execution_id, p.payload ->> 'action_id', p.payload ->> 'action_type'
-            having
-                count(*) filter (where p.event_type = 'action_prepared')
-                > count(*) filter (where p.event_type <> 'action_prepared')
+            ) as l (execution_id)
         )
         select
             array_agg(p.event_id order by p.place),
@@ -153,8 +138,7 @@ begin
             array_agg(i.event_id) filter (
                 where i.event_id is not null and p.execution_id is not null
                 and (
-                    p.execution_id not in (select l.execution_id from plain as l where l.execution_id is not null)
-                    or p.execution_id in (select u.execution_id from unresolved as u where u.execution_id is not null)
+                    p.execution_id not in (select l.execution_id from plain as l)
                     -- An event that comes twice would be counted twice.
                     or (select count(*) from inserted) < (select count(*) from parsed)
                 )

@@ -11,7 +11,8 @@ revoke all on type
     aximo_private.short_text,
     aximo_private.milliseconds,
     aximo_private.payload,
-    aximo_private.moment
+    aximo_private.moment,
+    aximo_private.life_step
 from public;
 
 -- The owners of functions: what their functions do, column by column.
@@ -37,7 +38,8 @@ grant usage on type
     aximo_private.short_text,
     aximo_private.milliseconds,
     aximo_private.payload,
-    aximo_private.moment
+    aximo_private.moment,
+    aximo_private.life_step
 to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
