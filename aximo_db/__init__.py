@@ -3,38 +3,49 @@
 The schema is the product; this package emits events and asks questions of it.
 """
 
-from aximo_db.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
-from aximo_db.errors import (
-    AttributionError,
-    AximoError,
-    ConnectionLostError,
-    CustomerError,
-    DuplicateEventError,
-    ImmutableError,
-    InstallationError,
-    MalformedEventError,
-    SchemaVersionError,
-    SequenceError,
-)
-from aximo_db.events import (
-    Approval,
-    Deployment,
-    DeploymentVersion,
-    EmitSummary,
-    Event,
-    Execution,
-    NewEvent,
-    OpenExecution,
-    Receipt,
-    TraceStep,
-    UnreadableJson,
-)
-from aximo_db.store import ActionScope, EventStore, ExecutionScope
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aximo_db.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
+    from aximo_db.errors import (
+        AttributionError,
+        AximoError,
+        ConnectionLostError,
+        CursorError,
+        CustomerError,
+        DuplicateEventError,
+        ImmutableError,
+        InstallationError,
+        MalformedEventError,
+        ProofError,
+        SchemaVersionError,
+        SequenceError,
+    )
+    from aximo_db.events import (
+        AdvanceResult,
+        Approval,
+        Deployment,
+        DeploymentVersion,
+        EmitSummary,
+        Event,
+        Execution,
+        LogBatch,
+        LogCursor,
+        LogEntry,
+        NewEvent,
+        OpenExecution,
+        Receipt,
+        TraceStep,
+        UnreadableJson,
+    )
+    from aximo_db.store import ActionScope, EventStore, ExecutionScope
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActionScope",
+    "AdvanceResult",
     "Approval",
     "AsyncActionScope",
     "AsyncEventStore",
@@ -42,6 +53,7 @@ __all__ = [
     "AttributionError",
     "AximoError",
     "ConnectionLostError",
+    "CursorError",
     "CustomerError",
     "Deployment",
     "DeploymentVersion",
@@ -53,9 +65,13 @@ __all__ = [
     "ExecutionScope",
     "ImmutableError",
     "InstallationError",
+    "LogBatch",
+    "LogCursor",
+    "LogEntry",
     "MalformedEventError",
     "NewEvent",
     "OpenExecution",
+    "ProofError",
     "Receipt",
     "SchemaVersionError",
     "SequenceError",
@@ -63,3 +79,57 @@ __all__ = [
     "UnreadableJson",
     "__version__",
 ]
+
+# A name is imported when it is first asked for, so that an auditor's "import aximo_db.tlog" loads no database driver.
+_MODULES = {
+    "async_store": ("AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"),
+    "errors": (
+        "AttributionError",
+        "AximoError",
+        "ConnectionLostError",
+        "CursorError",
+        "CustomerError",
+        "DuplicateEventError",
+        "ImmutableError",
+        "InstallationError",
+        "MalformedEventError",
+        "ProofError",
+        "SchemaVersionError",
+        "SequenceError",
+    ),
+    "events": (
+        "AdvanceResult",
+        "Approval",
+        "Deployment",
+        "DeploymentVersion",
+        "EmitSummary",
+        "Event",
+        "Execution",
+        "LogBatch",
+        "LogCursor",
+        "LogEntry",
+        "NewEvent",
+        "OpenExecution",
+        "Receipt",
+        "TraceStep",
+        "UnreadableJson",
+    ),
+    "store": ("ActionScope", "EventStore", "ExecutionScope"),
+    "tlog": (),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+if not TYPE_CHECKING:  # a type checker sees the imports above, and reports names that do not exist
+
+    def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -12,13 +12,15 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from aximo_db.errors import MalformedEventError, SchemaVersionError
+from aximo_db.errors import CustomerError, MalformedEventError, ProofError, SchemaVersionError
 from aximo_db.events import (
     Approval,
     Deployment,
     DeploymentVersion,
     Event,
     Execution,
+    LogCursor,
+    LogEntry,
     NewEvent,
     OpenExecution,
     checked_payload,
@@ -65,6 +67,17 @@ EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIE
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
+ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
+_ENTRY: Final = ", ".join(f'e."{item.name}"' for item in fields(LogEntry))
+# The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up
+# to there have to be found. There is a row also if there is no entry.
+READ_LOG: Final = (
+    f"select s.size, {_ENTRY} from (select aximo.log_size() as size offset 0) as s"
+    " left join aximo.read_log(%s::bigint, %s::integer) as e on true order by e.number"
+)
+OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text)"
+MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint)"
+CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
 
 
 def default_dsn(dsn: str | None) -> str:
@@ -217,7 +230,64 @@ def events_page(
     return query, values
 
 
-ROWS: Final = (Approval, Deployment, DeploymentVersion, Event, Execution, OpenExecution)
+ROWS: Final = (Approval, Deployment, DeploymentVersion, Event, Execution, LogCursor, LogEntry, OpenExecution)
+
+
+def log_entries(rows: Sequence[Sequence[Any]], after: int, max_events: int) -> list[LogEntry]:
+    """The entries in the rows of ``READ_LOG``, if none is missing.
+
+    Raises:
+        ProofError: the numbers do not go on from ``after``, or end before the log does.
+    """
+    size: int = rows[0][0]
+    entries = [LogEntry(*row[1:]) for row in rows if row[-1] is not None]
+    expected = after
+    for entry in entries:
+        expected += 1
+        if entry.number != expected:
+            raise _gap(expected, entry.number)
+    if expected < min(size, after + max_events):
+        raise _gap(expected + 1, size)
+    return entries
+
+
+def _gap(missing: int, found: int) -> ProofError:
+    return ProofError(
+        "a number of the log is missing",
+        rule="log_is_dense",
+        detail=f"number {missing} is missing, and {found} is there",
+        hint="Something was removed from the log. Have it checked with aximo.verify_log().",
+    )
+
+
+def advance_refused() -> MalformedEventError:
+    """The error for an advance that would keep every other one out until the caller's transaction ends."""
+    return MalformedEventError(
+        "the log is not advanced by the way in a transaction of the caller's",
+        rule="advance_outside_transaction",
+        hint="Advance outside of the transaction, or call advance_log() in it and end it soon.",
+    )
+
+
+def no_customer() -> CustomerError:
+    """The error for a subscription that could never see an event."""
+    return CustomerError(
+        "this session reads for no customer",
+        rule="customer_granted",
+        hint="Name the customer, and have it granted with aximo.grant_customer.",
+    )
+
+
+def poll_bounds(poll: tuple[float, float]) -> tuple[float, float]:
+    """The shortest and the longest time between two looks, in seconds.
+
+    Raises:
+        ValueError: the first is not above zero, or above the second.
+    """
+    least, most = poll
+    if not 0 < least <= most:
+        raise ValueError("poll is the shortest and the longest time in seconds, above zero")
+    return least, most
 
 
 def as_of(view: str, moment: datetime | None, known_at: datetime | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
@@ -24,14 +24,25 @@ from psycopg_pool import AsyncConnectionPool
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
-from aximo_db.errors import AximoError, CustomerError, SequenceError, is_connection_loss, translate
+from aximo_db.errors import (
+    AximoError,
+    ConnectionLostError,
+    CustomerError,
+    SequenceError,
+    is_connection_loss,
+    translate,
+)
 from aximo_db.events import (
+    AdvanceResult,
     Approval,
     Deployment,
     DeploymentVersion,
     EmitSummary,
     Event,
     Execution,
+    LogBatch,
+    LogCursor,
+    LogEntry,
     NewEvent,
     OpenExecution,
     Receipt,
@@ -87,6 +98,8 @@ class AsyncEventStore:
         self._retry_for = retry_for
         self._prepare = prepare
         self._lock = asyncio.Lock()
+        # Connections of the store's own that are kept by one who works with them for a while; shared by for_customer.
+        self._spares: list[AnyConnection] = []
         self._version_checked = False
 
     def for_customer(self, customer_id: str) -> AsyncEventStore:
@@ -110,6 +123,8 @@ class AsyncEventStore:
         if self._dsn is not None and self._connection is not None:
             await self._connection.close()
             self._connection = None
+        while self._spares:
+            await self._spares.pop().close()
 
     # Writing
 
@@ -400,6 +415,308 @@ class AsyncEventStore:
                 return
             after = (page[-1].timestamp, page[-1].event_id)
 
+    # The log
+
+    async def advance_log(self, max_events: int = 10000) -> AdvanceResult:
+        """Numbers committed events, of all customers, at most so many. The login needs ``aximo_operator``.
+
+        One session at a time does it, to the end of its transaction: inside a caller's transaction, all others have
+        to wait for that one to end before another event gets its number.
+
+        Args:
+            max_events: at most so many, one or more.
+
+        Raises:
+            MalformedEventError: ``max_events`` is below 1.
+            psycopg.errors.InsufficientPrivilege: the login is no operator's.
+        """
+        return await self._advance(max_events, None)
+
+    async def advance_all(self, max_events: int = 10000) -> AdvanceResult:
+        """Numbers everything that is committed, in steps; each is a transaction, outside of a caller's.
+
+        Args:
+            max_events: at most so many a step.
+
+        Returns:
+            How many were numbered in all; ``is_behind`` is ``None`` if another session came in between.
+
+        Raises:
+            The same as :meth:`advance_log`. What earlier steps numbered stays so.
+        """
+        numbered = 0
+        while True:
+            step = await self._advance(max_events, None)
+            numbered += step.numbered
+            if not step.is_behind:
+                return AdvanceResult(numbered, step.is_behind)
+
+    async def read_log(
+        self, after: int = 0, max_events: int = 1000, *, advance: bool = False, customer_id: str | None = None
+    ) -> list[LogEntry]:
+        """The entries of a customer's log after a number, in order, without a gap; empty at its end.
+
+        Args:
+            after: the last number that the caller has; 0 to begin.
+            max_events: at most so many, one or more.
+            advance: number what is new first, in a transaction of its own; not possible inside a caller's.
+            customer_id: whose log, if not the store's customer.
+
+        Raises:
+            ProofError: a number is missing: rule ``log_is_dense``.
+            MalformedEventError: a negative number, less than one event, or ``advance`` inside a transaction.
+            psycopg.errors.InsufficientPrivilege: ``advance``, and the login is no operator's.
+        """
+        if advance:
+            await self._advance_apart(max_events, None)
+        return await self._read_log(after, max_events, customer_id, None)
+
+    async def cursors(self, *, customer_id: str | None = None) -> list[LogCursor]:
+        """The consumers of a customer's log and how far they have come, in order of their names."""
+        return await self._select("cursors", LogCursor, {}, "name", None, customer_id, None, None)
+
+    @asynccontextmanager
+    async def consume(
+        self, name: str, max_events: int = 1000, *, customer_id: str | None = None
+    ) -> AsyncIterator[LogBatch[AnyConnection]]:
+        """The next entries for a consumer, as a context: in a transaction that moves the consumer's cursor at its end.
+
+        What the consumer writes on ``batch.connection`` is committed together with the cursor: every event is dealt
+        with exactly once. An exception rolls back both, and the same entries come again. Another consumer of this name
+        waits meanwhile, then gets the next ones.
+
+        The connection is the caller's, if the store was made over one, and a transaction that is open there is joined:
+        the batch is a savepoint in it, and counts when the caller commits. Else it is one of the pool, or one besides
+        the store's own: the store's other methods work outside of the batch's transaction, and a store made over
+        ``batch.connection`` inside. The transaction is the customer's: nothing can be emitted for another in it.
+
+        Args:
+            name: the consumer, 1 to 255 characters; it begins before the first entry.
+            max_events: at most so many, one or more.
+            customer_id: whose log, if not the store's customer.
+
+        Raises:
+            CustomerError: no customer, or one that the login was not granted.
+            CursorError: the consumer moved the cursor itself.
+            MalformedEventError: no name, or less than one event.
+            ProofError: a number of the log is missing.
+            ConnectionLostError: whether the batch was committed is not known; the next one begins where it has to.
+        """
+        customer = customer_id if customer_id is not None else self._customer_id
+        deadline = time.monotonic() + self._retry_for
+        attempt = 0
+        while True:
+            joined = opened = False
+            own: BaseException | None = None
+            try:
+                async with self._connection_apart() as connection:
+                    joined = connection.info.transaction_status is not TransactionStatus.IDLE
+                    if not self._version_checked:
+                        await self._check_versions(connection)
+                    async with connection.transaction():
+                        setting = connection.cursor(row_factory=tuple_row)
+                        before = ""
+                        if joined:
+                            await setting.execute(statements.GET_CUSTOMER, prepare=self._prepare)
+                            before = (await setting.fetchone() or ("",))[0]
+                        named = (customer or before,)
+                        await setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
+                        number = await self._open_cursor(connection, name)
+                        entries = await self._entries(connection, number, max_events)
+                        opened = True
+                        try:
+                            yield LogBatch(name, number, entries, connection)
+                        except BaseException as error:
+                            own = error
+                            raise
+                        if entries:
+                            # Once more, as the consumer may have worked for others.
+                            await setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
+                            values = (name, number, entries[-1].number)
+                            await setting.execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
+                        if joined:
+                            await setting.execute(statements.SET_CUSTOMER, (before,), prepare=self._prepare)
+                return
+            except (psycopg.Error, UnicodeEncodeError) as error:
+                if error is own:
+                    raise
+                malformed = statements.malformed_text(error, None)
+                if malformed is not None:
+                    raise malformed from error
+                if not isinstance(error, psycopg.Error):
+                    raise
+                if not opened and self._may_retry(error, joined) and time.monotonic() < deadline:
+                    await asyncio.sleep(statements.backoff(attempt))
+                    attempt += 1
+                    continue
+                translated = translate(error)
+                if translated is None:
+                    raise
+                raise translated from error
+
+    async def subscribe(
+        self,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        max_events: int = 1000,
+        advance: bool = False,
+        follow: bool = True,
+        poll: tuple[float, float] = (0.05, 1.0),
+        stop: Callable[[], bool] | None = None,
+        customer_id: str | None = None,
+    ) -> AsyncIterator[LogEntry]:
+        """The entries of a customer's log one by one, and on with what comes, for ever; no transaction stays open.
+
+        With a name, goes on where the cursor of that name is, at least once: the cursor is moved past an entry after
+        the next one was asked for, at the latest at the end of what was read at a time, so that after a crash the
+        last ``max_events`` may come again, the one in hand in any case. One at a time may subscribe under a name;
+        :meth:`consume` lets several share the work. Without a name, begins after a number.
+
+        When the connection is lost, a store with connections of its own connects again, and goes on where it was.
+
+        Args:
+            name: the consumer, 1 to 255 characters.
+            after: the last number that the caller has, if there is no name.
+            max_events: how many are read at a time.
+            advance: number what is new before looking for it; not possible inside a caller's transaction.
+            follow: go on at the end of the log; else that is the end.
+            poll: seconds between two looks at the end of the log: the first time, doubling up to the second.
+            stop: asked before each entry and each look; true ends it, such as ``threading.Event().is_set``.
+            customer_id: whose log, if not the store's customer.
+
+        Raises:
+            CustomerError: no customer, or one that the login was not granted.
+            CursorError: another consumer moved the cursor.
+            ProofError: a number of the log is missing.
+            ConnectionLostError: the server did not come back within ``retry_for`` seconds.
+            The same as :meth:`read_log` otherwise.
+        """
+        least, most = statements.poll_bounds(poll)
+        if name is not None and after != 0:
+            raise ValueError("a cursor knows where it is: either name or after")
+        stopped = stop if stop is not None else _never
+        customer = customer_id if customer_id is not None else self._customer_id
+        wait = least
+        is_full = False
+        is_behind: bool | None = False
+        try:
+            number = done = await self._begin(name, after, customer, stop)
+            while not stopped():
+                if advance and not is_full:
+                    is_behind = (await self._advance_apart(max_events, stop)).is_behind
+                entries = await self._read_log(number, max_events, customer, stop)
+                is_full = len(entries) == max_events
+                if not entries:
+                    if is_behind:
+                        continue
+                    # While another session numbers events, the end is not known.
+                    if not follow and is_behind is False:
+                        return
+                    await asyncio.sleep(wait)
+                    wait = min(2 * wait, most)
+                    continue
+                wait = least
+                is_behind = advance and is_full
+                for entry in entries:
+                    if stopped():
+                        break
+                    try:
+                        yield entry
+                    except BaseException:
+                        # It is closed, or thrown into. What was done is kept, if that is to be had at once.
+                        await self._keep_place(name, number, done, customer)
+                        raise
+                    done = entry.number
+                if name is not None and done > number:
+                    await self._move_cursor(name, number, done, customer, stop)
+                number = done
+        except ConnectionLostError:
+            if not stopped():
+                raise
+
+    async def _begin(self, name: str | None, after: int, customer: str | None, stop: Callable[[], bool] | None) -> int:
+        """Where a subscription begins."""
+
+        async def begin(connection: AnyConnection) -> int:
+            if name is not None:
+                return await self._open_cursor(connection, name)
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
+            if await cursor.fetchone() == (None,):
+                raise statements.no_customer()
+            return after
+
+        return await self._run(begin, customer=customer or "", stop=stop)
+
+    async def _advance(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
+        async def advance(connection: AnyConnection) -> AdvanceResult:
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(statements.ADVANCE_LOG, (max_events,), prepare=self._prepare)
+            row = await cursor.fetchone()
+            assert row is not None  # noqa: S101
+            return AdvanceResult(*row)
+
+        return await self._run(advance, stop=stop)
+
+    async def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
+        """Advances in a transaction that ends at once, or not at all."""
+        if self._is_joining():
+            raise statements.advance_refused()
+        return await self._advance(max(max_events, 10000), stop)
+
+    async def _read_log(
+        self, after: int, max_events: int, customer_id: str | None, stop: Callable[[], bool] | None
+    ) -> list[LogEntry]:
+        customer = customer_id if customer_id is not None else self._customer_id
+
+        async def read(connection: AnyConnection) -> list[LogEntry]:
+            return await self._entries(connection, after, max_events)
+
+        return await self._run(read, customer=customer or "", stop=stop)
+
+    async def _entries(self, connection: AnyConnection, after: int, max_events: int) -> list[LogEntry]:
+        cursor = connection.cursor(row_factory=tuple_row)
+        set_json_loads(readable_json, cursor)
+        await cursor.execute(statements.READ_LOG, (after, max_events), prepare=self._prepare)
+        return statements.log_entries(await cursor.fetchall(), after, max_events)
+
+    async def _open_cursor(self, connection: AnyConnection, name: str) -> int:
+        cursor = connection.cursor(row_factory=tuple_row)
+        await cursor.execute(statements.OPEN_CURSOR, (name,), prepare=self._prepare)
+        row = await cursor.fetchone()
+        assert row is not None  # noqa: S101
+        return int(row[0])
+
+    async def _move_cursor(
+        self,
+        name: str,
+        start: int,
+        end: int,
+        customer: str | None,
+        stop: Callable[[], bool] | None,
+        *,
+        apart: bool = False,
+    ) -> None:
+        tried = False
+
+        async def move(connection: AnyConnection) -> None:
+            nonlocal tried
+            if tried and await self._open_cursor(connection, name) == end:
+                return  # it was moved, and only the answer was lost
+            tried = True
+            await connection.execute(statements.MOVE_CURSOR, (name, start, end), prepare=self._prepare)
+
+        await self._run(move, customer=customer or "", stop=stop, apart=apart)
+
+    async def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
+        """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
+        # Who collects garbage may close it at any time, in the midst of another statement on the connection too.
+        if name is None or end == start or self._is_joining():
+            return
+        with suppress(AximoError, psycopg.Error):  # then the entries come again
+            await self._move_cursor(name, start, end, customer, _always, apart=True)
+
     # How it is done
 
     async def _select(
@@ -447,6 +764,8 @@ class AsyncEventStore:
         atomic: bool = False,
         event: NewEvent | None = None,
         writing: bool = False,
+        stop: Callable[[], bool] | None = None,
+        apart: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
         deadline = time.monotonic() + self._retry_for
@@ -454,7 +773,7 @@ class AsyncEventStore:
         while True:
             joined = False
             try:
-                async with self._connection_of() as connection:
+                async with self._connection_apart() if apart else self._connection_of() as connection:
                     joined = connection.info.transaction_status is not TransactionStatus.IDLE
                     if not self._version_checked:
                         await self._check_versions(connection)
@@ -473,10 +792,8 @@ class AsyncEventStore:
                     raise malformed from error
                 if not isinstance(error, psycopg.Error):
                     raise
-                # A first connection that fails is a wrong address more often than a server away for a moment.
-                may_retry = not joined and self._version_checked and self._connection_is_ours()
-                passing = is_connection_loss(error) or error.sqlstate in ("40001", "40P01")
-                if may_retry and passing and time.monotonic() < deadline:
+                given_up = time.monotonic() >= deadline or (stop is not None and stop())
+                if self._may_retry(error, joined) and not given_up:
                     await asyncio.sleep(statements.backoff(attempt))
                     attempt += 1
                     continue
@@ -520,6 +837,18 @@ class AsyncEventStore:
             pass  # a login that may only emit can't ask; the database answers for itself
         self._version_checked = True
 
+    def _may_retry(self, error: psycopg.Error, joined: bool) -> bool:
+        # A first connection that fails is a wrong address more often than a server away for a moment.
+        if joined or not self._version_checked or not self._connection_is_ours():
+            return False
+        return is_connection_loss(error) or error.sqlstate in ("40001", "40P01")
+
+    def _is_joining(self) -> bool:
+        """Whether the caller's connection is inside a transaction, or at work."""
+        if self._connection_is_ours() or self._connection is None:
+            return False
+        return self._connection.info.transaction_status is not TransactionStatus.IDLE
+
     def _connection_is_ours(self) -> bool:
         return self._dsn is not None or self._pool is not None
 
@@ -539,13 +868,43 @@ class AsyncEventStore:
     async def _own_connection(self) -> AsyncIterator[AnyConnection]:
         async with self._lock:
             if self._connection is None or self._connection.closed:
-                self._connection = await AsyncConnection.connect(
-                    self._dsn or "",
-                    autocommit=True,
-                    prepare_threshold=0 if self._prepare else None,
-                    application_name="aximo_db",
-                )
+                self._connection = await self._connect()
             yield self._connection
+
+    @asynccontextmanager
+    async def _connection_apart(self) -> AsyncIterator[AnyConnection]:
+        """A connection to keep for a while: of the store's own, not the one that its other calls take turns on."""
+        if self._dsn is None:
+            async with self._connection_of() as connection:
+                yield connection
+            return
+        try:
+            connection = self._spares.pop()
+        except IndexError:
+            connection = await self._connect()
+        try:
+            yield connection
+        finally:
+            if connection.info.transaction_status is TransactionStatus.IDLE and not self._spares:
+                self._spares.append(connection)
+            else:
+                await connection.close()
+
+    async def _connect(self) -> AnyConnection:
+        return await AsyncConnection.connect(
+            self._dsn or "",
+            autocommit=True,
+            prepare_threshold=0 if self._prepare else None,
+            application_name="aximo_db",
+        )
+
+
+def _never() -> bool:
+    return False
+
+
+def _always() -> bool:
+    return True
 
 
 async def _batches(events: Iterable[object] | AsyncIterable[object], size: int) -> AsyncIterator[list[object]]:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -25,15 +26,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from aximo_db import __version__, render
+from aximo_db import __version__, audit, render, tlog
+from aximo_db._statements import default_dsn
 from aximo_db.doctor import examine, expected_facts, fingerprint
 from aximo_db.errors import AximoError
 from aximo_db.events import NewEvent
-from aximo_db.exporter import export_events
+from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import ImportStoppedError, ImportSummary, import_lines
 from aximo_db.migrate import migrate as run_migrations
 from aximo_db.migrate import migration_script
 from aximo_db.store import EventStore
+from aximo_db.verifier import prove_growth, prove_inclusion, verify_log
 
 __all__ = ["app", "main"]
 
@@ -216,6 +219,13 @@ def import_(
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=20000, help="Lines a transaction.")] = 1000,
+    accept_violations: Annotated[
+        bool,
+        typer.Option(
+            "--accept-violations",
+            help="Take history as it was; what breaks a rule is listed in aximo.violations. For operators.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import events from JSON lines of one or many customers. A second run adds nothing."""
@@ -234,6 +244,7 @@ def import_(
                 on_error="reject" if rejects is not None else "stop",
                 rejects=rejected,
                 batch_size=batch_size,
+                accept_violations=accept_violations,
                 progress=progress,
             )
         except ImportStoppedError as stopped:
@@ -297,7 +308,7 @@ def export(
     customer: Customer = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
 ) -> None:
-    """Write a customer's events as JSON lines, in order of arrival; "import" reads them elsewhere."""
+    """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
     with _refusals(), contextlib.ExitStack() as stack:
         console = _err()
         status = stack.enter_context(console.status("exporting")) if console.is_terminal and output else None
@@ -309,14 +320,19 @@ def export(
         if output is None:
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-            written = export_events(db, sys.stdout, customer_id=customer)
+            exported = export_log(db, sys.stdout, customer_id=customer)
         else:
             # A file of that name is there when all of it is.
             partial = output.with_name(output.name + ".part")
             with partial.open("w", encoding="utf-8", newline="\n") as target:
-                written = export_events(db, target, customer_id=customer, progress=show)
+                exported = export_log(db, target, customer_id=customer, progress=show)
             partial.replace(output)
-    console.print(f"{written:,} events exported")
+    console.print(f"{exported.written:,} events exported")
+    if exported.unnumbered:
+        console.print(
+            f"[yellow]{exported.unnumbered:,} events have no number yet and are not in it.[/]"
+            ' [dim]→ "aximo-db advance", as an operator, numbers them.[/]'
+        )
 
 
 @app.command()
@@ -399,6 +415,216 @@ def executions(
         _print_json([asdict(item) for item in found])
     else:
         _out().print(render.executions_table(found))
+
+
+@app.command()
+def advance(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, looking for new events.")] = False,
+    every: Annotated[float, typer.Option(min=0.01, help="With --follow: seconds between two looks.")] = 1.0,
+    max_events: Annotated[int, typer.Option(min=1, max=1_000_000, help="Events a transaction.")] = 10_000,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Number new events of all customers: feed, proofs and metrics speak of numbered events. For operators."""
+    numbered = 0
+    console = _err()
+    with _refusals(), psycopg.connect(default_dsn(db), autocommit=True) as connection, contextlib.ExitStack() as stack:
+        status = None
+        if console.is_terminal and not as_json:
+            status = stack.enter_context(console.status("numbering"))
+        while True:
+            row = connection.execute("select numbered, is_behind from aximo.advance_log(%s)", (max_events,)).fetchone()
+            count, behind = row if row else (0, False)
+            numbered += count
+            if as_json and follow and count:
+                _print_json({"numbered": count})
+            if status is not None:
+                status.update(f"numbering: {numbered:,} events")
+            if behind:
+                continue
+            if not follow:
+                break
+            time.sleep(every)
+    if as_json:
+        _print_json({"numbered": numbered, "another_is_at_it": behind is None})
+    else:
+        console.print(f"{numbered:,} events numbered")
+        if behind is None:
+            console.print("[yellow]Another session is numbering; it numbers the rest.[/]")
+
+
+@app.command()
+def keygen(
+    name: Annotated[str, typer.Argument(help="The key's name, as in audit.example.com: no blank, no plus.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The secret key's file; the other one is FILE.pub.")],
+) -> None:
+    """Make a key to sign checkpoints with, for outside of the database: Ed25519, in the form of C2SP signed notes."""
+    try:
+        verifier = tlog.write_key_pair(output, name)
+    except FileExistsError as error:
+        _fail(f"{error.filename}: exists already", hint="Keys are never overwritten.")
+    except (OSError, ValueError) as error:
+        _fail(str(error))
+    typer.echo(verifier.encode())
+
+
+@app.command()
+def checkpoint(
+    customer: Customer = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Sign it with this secret key.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+    keep: Annotated[bool, typer.Option(help="Also keep it in aximo.checkpoints.")] = True,
+    db: Db = None,
+) -> None:
+    """State how long a customer's log is, and its root: to be kept elsewhere, by somebody else."""
+    with _refusals(), _log_of(db, customer) as connection:
+        row = connection.execute("select aximo.checkpoint_text()").fetchone()
+        if row is None or row[0] is None:
+            _fail("there is no such customer for this login", hint="Name the customer with --customer.")
+        note: str = row[0]
+        if key is not None:
+            try:
+                note = tlog.sign(note, tlog.read_secret_key(key))
+            except ValueError as error:
+                _fail(f"{key}: {error}")
+        if keep:
+            connection.execute("select aximo.add_checkpoint(%s)", (note,))
+        if output is not None:
+            output.write_text(note, encoding="utf-8", newline="\n")
+        else:
+            typer.echo(note, nl=False)
+
+
+@contextlib.contextmanager
+def _log_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection[Any]]:
+    """A connection in a transaction for a customer, after numbering what is new, if the login may."""
+    with psycopg.connect(default_dsn(db), autocommit=True) as connection:
+        number_new_events(connection)
+        with connection.transaction():
+            if customer is not None:
+                connection.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
+            yield connection
+
+
+@app.command()
+def verify(
+    customer: Customer = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may come often.")
+    ] = None,
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", help="A verifier key: checkpoints have to be signed by it.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Check this export instead, with no database.")
+    ] = None,
+    against: Annotated[Path | None, typer.Option("--against", help="With --export: an older export.")] = None,
+    proof: Annotated[Path | None, typer.Option("--proof", help="Check this proof instead, with no database.")] = None,
+    line: Annotated[Path | None, typer.Option("--line", help="With a proof of inclusion: the event's line.")] = None,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Number events that numbering passed over. For operators.")
+    ] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute a customer's log and compare it with every checkpoint. Exit code 1 if something is not as it was."""
+    checkpoints, keys = checkpoint or [], key or []
+    with _refusals():
+        if proof is not None:
+            verdict = audit.check_proof(proof, line=line, old=checkpoints[0] if checkpoints else None, keys=keys)
+        elif export is not None and against is not None:
+            verdict = audit.compare(against, export)
+        elif export is not None:
+            if not checkpoints:
+                _fail("an export is checked with a checkpoint", hint="Give --checkpoint, or --against.", code=2)
+            with _counting("verifying", hidden=as_json) as show:
+                verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
+        else:
+            _verify_database(db, customer, checkpoints, keys, mend, as_json)
+            return
+    if as_json:
+        _print_json(verdict.as_json())
+    else:
+        console = _out()
+        console.print("[green]It holds.[/]" if verdict.ok else "[bold red]It does not hold.[/]")
+        for finding in verdict.findings:
+            console.print(f"  {_plain(finding)}")
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+def _verify_database(
+    db: str | None, customer: str | None, checkpoints: list[Path], keys: list[Path], mend: bool, as_json: bool
+) -> None:
+    try:
+        verifiers = [tlog.read_verifier_key(path) for path in keys]
+        given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
+    except ValueError as error:
+        _fail(f"checkpoint: {error}")
+    with psycopg.connect(default_dsn(db), autocommit=True) as connection:
+        mended = 0
+        if mend:
+            row = connection.execute("select aximo.mend_log()").fetchone()
+            mended = row[0] if row else 0
+        number_new_events(connection)
+    with _counting("verifying", hidden=as_json) as show:
+        found = verify_log(db, customer_id=customer, checkpoints=given, progress=show)
+    if found.origin is None:
+        _fail("there is no such customer for this login", hint="Name the customer with --customer.")
+    if as_json:
+        _print_json({**found.as_json(), **({"mended": mended} if mend else {})})
+    else:
+        _out().print(render.log_verdict(found))
+        if mend:
+            _out().print(f"{mended:,} events that had been passed over were numbered.")
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _counting(what: str, *, hidden: bool) -> Iterator[Callable[[int, int | None], None]]:
+    console = _err()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} entries"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@app.command()
+def prove(
+    event_id: Annotated[str | None, typer.Argument(help="The event that is in the log.")] = None,
+    old: Annotated[int | None, typer.Option("--from", min=0, help="Prove instead that the log of this size …")] = None,
+    new: Annotated[int | None, typer.Option("--to", min=0, help="… is the beginning of that of this size.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="The size of the log to prove it for; the latest checkpoint's if left out."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Sign the checkpoint in it with this secret key.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+    customer: Customer = None,
+    db: Db = None,
+) -> None:
+    """Prove that an event is in the log, or that the log only grew; "verify --proof" checks it with no database."""
+    if (event_id is None) == (old is None and new is None):
+        _fail("prove an event, or growth from one size to another", hint="EVENT_ID, or --from and --to.", code=2)
+    with _refusals(), _log_of(db, customer) as connection:
+        try:
+            secret = tlog.read_secret_key(key) if key is not None else None
+            if event_id is not None:
+                text = prove_inclusion(connection, UUID(event_id), size, secret)
+            else:
+                text = prove_growth(connection, old or 0, new, secret)
+        except ValueError as error:
+            _fail(str(error))
+    if output is not None:
+        output.write_text(text, encoding="utf-8", newline="\n")
+    else:
+        typer.echo(text, nl=False)
 
 
 @app.command()

@@ -13,13 +13,16 @@ from psycopg import sql
 from rich.console import Console
 from rich.rule import Rule
 
+from aximo_db import _statements as statements
 from aximo_db import render
 from aximo_db._assets import recording_path
 from aximo_db.doctor import examine
 from aximo_db.errors import AximoError, SequenceError
+from aximo_db.exporter import number_new_events
 from aximo_db.importer import import_lines
 from aximo_db.local import DATABASE, LocalLedger
 from aximo_db.store import EventStore
+from aximo_db.verifier import verify_log
 
 __all__ = ["run_demo"]
 
@@ -136,9 +139,46 @@ def run_demo(console: Console, data_dir: Path | None = None) -> None:
                 console.print(f"  {statement}  →  [bold]{row[0] if row else None}[/]", markup=True)
 
         console.print()
-        console.print(Rule("6. What a DBA should know", align="left"))
+        console.print(Rule("6. A superuser can change an event, and is found out", align="left"))
+        _tamper(console, ledger, dsns["service"])
+
+        console.print()
+        console.print(Rule("7. What a DBA should know", align="left"))
         console.print(render.findings_table(examine(dsns["owner"], customers=[VICTIM])))
     console.print(f"\nDone in {time.monotonic() - began:.1f} s.")
+
+
+def _tamper(console: Console, ledger: LocalLedger, service: str) -> None:
+    """Numbers the events, keeps a checkpoint, changes one event past every guard, looks, and takes it back."""
+    with psycopg.connect(service, autocommit=True) as connection:
+        number_new_events(connection)
+        with connection.transaction():
+            connection.execute(statements.SET_CUSTOMER, (VICTIM,))
+            note = (connection.execute("select aximo.checkpoint_text()").fetchone() or ("",))[0]
+            connection.execute("select aximo.add_checkpoint(%s)", (note,))
+    _, size, root = note.splitlines()
+    console.print(f"The log of {VICTIM} has {int(size):,} entries; its root, to be kept elsewhere: {root}")
+    found = verify_log(service, customer_id=VICTIM)
+    console.print(f"Recomputed from the events: {'[green]the same[/]' if found.ok else '[red]another[/]'}.")
+    with psycopg.connect(ledger.server.dsn(database=DATABASE)) as root_connection:
+        for statement in (
+            "alter table aximo_private.events disable trigger user",
+            (
+                f"update aximo_private.events set payload = '{{}}' where event_id ="
+                f" (select event_id from aximo_private.log_entries where customer_id = '{VICTIM}' and number = 100)"
+            ),
+        ):
+            root_connection.execute(statement)
+        root_connection.execute("select aximo.grant_customer(session_user::text, %s)", (VICTIM,))
+        root_connection.execute(statements.SET_CUSTOMER, (VICTIM,))
+        problems = root_connection.execute("select problem, number from aximo.verify_log()").fetchall()
+        root_connection.rollback()
+    console.print("A superuser, with the triggers off, empties a payload. aximo.verify_log() says:")
+    for problem, number in problems:
+        console.print(f"  [red]{problem}[/] {number}")
+    if not problems:
+        raise AximoError("the change was not found", rule="demo")
+    console.print("(It is taken back.)")
 
 
 def _expect(console: Console, what: str, call: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -27,12 +27,17 @@ GROUP_ROLES: Final = (
     "aximo_owner",
     "aximo_gatekeeper",
     "aximo_recorder",
+    "aximo_sequencer",
     "aximo_reader",
     "aximo_writer",
     "aximo_bi",
     "aximo_operator",
     "aximo_auditor",
 )
+#: From so many events without a number on, somebody should look why.
+_FAR_BEHIND: Final = 100_000
+#: From so many remembered gaps on, each look at them takes more than a moment.
+_MANY_HOLES: Final = 10_000
 #: The first minor releases without CVE-2026-14680, by major version.
 SAFE_MINORS: Final = {15: 19, 16: 15, 17: 11, 18: 6}
 
@@ -100,7 +105,7 @@ select format(
     case when p.prosecdef then 'definer' else 'invoker' end,
     case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
     array_to_string(p.proconfig, '; '),
-    md5(p.prosrc)
+    md5(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))
 )
 from ours as o
 inner join pg_proc as p on p.pronamespace = o.oid
@@ -195,7 +200,7 @@ select format(
 from pg_default_acl as f
 left join ours as n on n.oid = f.defaclnamespace
 cross join lateral aclexplode(f.defaclacl) as x
-where n.oid is not null or pg_get_userbyid(f.defaclrole) in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
+where n.oid is not null or pg_get_userbyid(f.defaclrole) in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer')
 union all
 select format('statistics kept of column %s.%s.%s', o.nspname, c.relname, a.attname)
 from ours as o
@@ -265,7 +270,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found
-        for check in (_drift, _roles, _access_map, _database, _clock):
+        for check in (_drift, _roles, _access_map, _database, _clock, _log):
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
@@ -347,7 +352,11 @@ def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
                 "warning", "roles", f"Login {name} works for customers and is {what}: row-level security does not hold for it.",
                 "Give services and people logins of their own.",
             )  # fmt: skip
-        owners = [group for group in groups if group in ("aximo_owner", "aximo_gatekeeper", "aximo_recorder")]
+        owners = [
+            group
+            for group in groups
+            if group in ("aximo_owner", "aximo_gatekeeper", "aximo_recorder", "aximo_sequencer")
+        ]
         if owners and not is_super:
             yield Finding("note", "roles", f"Login {name} can act as {', '.join(owners)}: it can change the schema.")
         elif creates_roles and not is_super and connection.info.server_version < 160000:
@@ -483,6 +492,45 @@ def _clock(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("ok", "clock", "The database's clock and this machine's agree.")
+
+
+def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    try:
+        row = connection.execute(
+            "select s.high_position, coalesce(p.last_value, 0), now() - s.advanced_at,"
+            " (select count(*) from aximo_private.log_holes)"
+            " from aximo_private.log_state as s, aximo_private.events_position as p"
+        ).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        yield Finding(
+            "note", "log", "This login can't see how far the numbering is.", "Run doctor as the installing login."
+        )
+        return
+    if row is None:
+        yield Finding(
+            "error", "log", "The log's state is missing: nothing can be numbered.",
+            "Restore the row of aximo_private.log_state from the backup.",
+        )  # fmt: skip
+        return
+    high, last, age, holes = row
+    if last < high:
+        yield Finding(
+            "error", "log", "The sequence of positions is behind the log: new events would be passed over.",
+            f"As superuser: select setval('aximo_private.events_position', {high}); then aximo-db verify --mend.",
+        )  # fmt: skip
+    elif last - high > _FAR_BEHIND or (last > high and (age is None or age > timedelta(hours=1))):
+        since = "never" if age is None else f"{age.total_seconds() / 3600:.1f} hours ago"
+        yield Finding(
+            "warning", "log", f"About {last - high:,} events have no number yet; numbered last: {since}.",
+            "Run aximo-db advance from cron, or with --follow.",
+        )  # fmt: skip
+    else:
+        yield Finding("ok", "log", f"Numbering is at most {last - high:,} events behind.")
+    if holes > _MANY_HOLES:
+        yield Finding(
+            "warning", "log", f"{holes:,} gaps are remembered, which makes numbering slower: a transaction has been open for long.",
+            "Find it in pg_stat_activity (backend_xid is not null) or pg_prepared_xacts, of any database, and end it.",
+        )  # fmt: skip
 
 
 def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iterator[Finding]:

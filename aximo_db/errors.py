@@ -17,11 +17,13 @@ __all__ = [
     "AttributionError",
     "AximoError",
     "ConnectionLostError",
+    "CursorError",
     "CustomerError",
     "DuplicateEventError",
     "ImmutableError",
     "InstallationError",
     "MalformedEventError",
+    "ProofError",
     "SchemaVersionError",
     "SequenceError",
     "register",
@@ -101,6 +103,20 @@ class MalformedEventError(AximoError):
     meaning = "malformed event"
 
 
+class CursorError(AximoError):
+    """A named cursor is not where its consumer thinks: another consumer of that name moved it."""
+
+    sqlstate = "ZXCUR"
+    meaning = "the cursor is not where it was"
+
+
+class ProofError(AximoError):
+    """A checkpoint, a proof or the log itself does not say what it should."""
+
+    sqlstate = "ZXPRF"
+    meaning = "this is not what the log says"
+
+
 class InstallationError(AximoError):
     """The database or the installing role is not what the ledger needs to be installed."""
 
@@ -132,6 +148,8 @@ register: dict[str, type[AximoError]] = {
         SequenceError,
         AttributionError,
         MalformedEventError,
+        CursorError,
+        ProofError,
         InstallationError,
         SchemaVersionError,
         ConnectionLostError,

@@ -6,11 +6,11 @@ The fields are those of the event model v1.0, section 4 (spec section 2); the da
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -18,18 +18,24 @@ from uuid_utils.compat import uuid7
 from aximo_db.errors import MalformedEventError
 
 __all__ = [
+    "AdvanceResult",
     "Approval",
     "Deployment",
     "DeploymentVersion",
     "EmitSummary",
     "Event",
     "Execution",
+    "LogBatch",
+    "LogCursor",
+    "LogEntry",
     "NewEvent",
     "OpenExecution",
     "Receipt",
     "TraceStep",
     "UnreadableJson",
 ]
+
+C = TypeVar("C")
 
 
 def _now() -> datetime:
@@ -279,6 +285,79 @@ class Event:
     latency_ms: int | None
     recorded_at: datetime
     recorded_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry(Event):
+    """An event with its number in its customer's log, from 1 on without a gap: a row of ``aximo.log_entries``."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogCursor:
+    """How far a consumer of the log has come: a row of ``aximo.cursors``.
+
+    Attributes:
+        customer_id: whose log.
+        name: the consumer.
+        number: the last number it is done with; 0 before the first.
+        behind: how many numbered events it has not read yet.
+        moved_at: when it was moved last, by the database's clock.
+        moved_by: the login that moved it.
+    """
+
+    customer_id: str
+    name: str
+    number: int
+    behind: int
+    moved_at: datetime
+    moved_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch(Generic[C]):
+    """What a consumer of the log has to do next. Iterates over its entries; false if there are none.
+
+    Attributes:
+        name: the cursor.
+        after: where the cursor was: the number before the first entry.
+        entries: the entries, in order, without a gap.
+        connection: the connection whose transaction moves the cursor; for the consumer's own statements.
+    """
+
+    name: str
+    after: int
+    entries: list[LogEntry]
+    connection: C
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[LogEntry]:
+        return iter(self.entries)
+
+    @property
+    def first(self) -> int:
+        """The number of the first entry; of the one to come, if there are none."""
+        return self.after + 1
+
+    @property
+    def last(self) -> int:
+        """The number of the last entry, to which the cursor is moved; where it was, if there are none."""
+        return self.after + len(self.entries)
+
+
+class AdvanceResult(NamedTuple):
+    """What a call of ``advance_log`` did.
+
+    Attributes:
+        numbered: how many events, of all customers, were given their numbers.
+        is_behind: whether there may be more; ``None`` if another session is at it.
+    """
+
+    numbered: int
+    is_behind: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,41 +1,67 @@
-"""Writing a customer's events as JSON lines, in order of arrival, so that an import elsewhere accepts them again."""
+"""Writing a customer's log as JSON lines: line n is entry n, and its hash is the leaf of the tree."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TextIO
 
 import psycopg
 from psycopg import IsolationLevel
 
 from aximo_db import _statements as statements
+from aximo_db.errors import ProofError
 
-__all__ = ["export_events"]
+__all__ = ["Exported", "export_log", "number_new_events"]
 
-_LINES: Final = "select line from aximo.event_lines order by arrival"
+_LINES: Final = "select number, line from aximo.log_lines order by number"
 _FETCH: Final = 2000
 
 
-def export_events(
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and how many of the customer's events have no number yet and are not in it."""
+
+    written: int
+    unnumbered: int
+
+
+def number_new_events(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Numbers what is new, step by step, each in a transaction; False if the login may not."""
+    with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+        while True:
+            with connection.transaction():
+                row = connection.execute("select is_behind from aximo.advance_log()").fetchone()
+            if row is None or row[0] is not True:
+                return True
+    return False
+
+
+def export_log(
     dsn: str | None,
     target: TextIO,
     *,
     customer_id: str | None = None,
     progress: Callable[[int], None] | None = None,
-) -> int:
-    """Writes every event of a customer, one JSON object a line, from one consistent snapshot.
+) -> Exported:
+    r"""Writes a customer's log, one event a line, from one consistent snapshot.
+
+    Numbers new events first, if the login may.
 
     Args:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
-        target: where to.
+        target: where to; opened with ``newline="\n"`` and UTF-8, so that the bytes are those that were hashed.
         customer_id: whose; ``None`` for the login's only customer.
         progress: called with the number of lines written so far.
 
-    Returns:
-        How many events were written; 0 if the login may not work for that customer.
+    Raises:
+        ProofError: an entry's event is not there, or a number is missing: somebody took it away.
     """
     written = 0
-    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None) as connection:
+    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None, autocommit=True) as connection:
+        number_new_events(connection)
+        connection.autocommit = False
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         if customer_id is not None:
@@ -43,12 +69,18 @@ def export_events(
         with connection.cursor("export_lines") as cursor:
             cursor.itersize = _FETCH
             cursor.execute(_LINES)
-            for (line,) in cursor:
+            for number, line in cursor:
+                if number != written + 1 or line is None:
+                    raise ProofError(
+                        "the log is not whole", rule="log_is_whole", detail=f"at entry {written + 1}",
+                        hint="Run aximo-db verify.",
+                    )  # fmt: skip
                 target.write(line)
                 target.write("\n")
                 written += 1
                 if progress is not None and written % _FETCH == 0:
                     progress(written)
+        row = connection.execute("select count(*) from aximo.events").fetchone()
     if progress is not None:
         progress(written)
-    return written
+    return Exported(written, (row[0] if row else 0) - written)

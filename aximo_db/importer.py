@@ -30,7 +30,7 @@ LONGEST_LINE: Final = 16 * 1024 * 1024
 
 _EMIT_LINES: Final = """
 select count(*) filter (where not r.duplicate), count(*) filter (where r.duplicate)
-from aximo.emit_events(
+from {function}(
     (
         select jsonb_agg(
             (l.line::jsonb - array['recorded_at', 'recorded_by'])
@@ -119,6 +119,7 @@ def import_lines(
     on_error: Literal["stop", "reject"] = "stop",
     rejects: TextIO | None = None,
     batch_size: int = 1000,
+    accept_violations: bool = False,
     progress: Callable[[int, ImportSummary], None] | None = None,
 ) -> ImportSummary:
     """Imports JSON lines, each an event with the fields of ``aximo.events``.
@@ -134,6 +135,8 @@ def import_lines(
         on_error: ``stop`` at the first refused line, or ``reject`` it and go on.
         rejects: where refused lines are written to, as JSON lines.
         batch_size: lines a transaction.
+        accept_violations: take history as it was: what breaks a rule of its execution's life is listed in
+            ``aximo.violations`` when it is numbered, instead of refused. Needs the role ``aximo_operator``.
         progress: called after each batch with the bytes read and the counts.
 
     Raises:
@@ -141,6 +144,7 @@ def import_lines(
         ConnectionLostError: the server stayed away; run again to go on.
     """
     summary = ImportSummary()
+    statement = _EMIT_LINES.format(function="aximo.import_events" if accept_violations else "aximo.emit_events")
     seen: Counter[bytes] = Counter()
     batch: list[_Line] = []
     position = 0
@@ -155,7 +159,7 @@ def import_lines(
             rejects.write(json.dumps(refusal.as_json(), ensure_ascii=False) + "\n")
 
     def flush() -> None:
-        _write(store, batch, summary, refuse)
+        _write(store, statement, batch, summary, refuse)
         batch.clear()
         if progress is not None:
             progress(position, summary)
@@ -282,13 +286,17 @@ def _canonical(value: Any) -> Any:
 
 
 def _write(
-    store: EventStore, lines: Sequence[_Line], summary: ImportSummary, refuse: Callable[[Refusal], None]
+    store: EventStore,
+    statement: str,
+    lines: Sequence[_Line],
+    summary: ImportSummary,
+    refuse: Callable[[Refusal], None],
 ) -> None:
     """Writes lines in one transaction; if something is refused, finds the line by halving."""
     if not lines:
         return
     try:
-        inserted, duplicates = _write_all(store, lines)
+        inserted, duplicates = _write_all(store, statement, lines)
     except ConnectionLostError:
         raise
     except AximoError as error:
@@ -296,14 +304,14 @@ def _write(
             refuse(_refusal(lines[0].number, lines[0].text, error))
             return
         middle = len(lines) // 2
-        _write(store, lines[:middle], summary, refuse)
-        _write(store, lines[middle:], summary, refuse)
+        _write(store, statement, lines[:middle], summary, refuse)
+        _write(store, statement, lines[middle:], summary, refuse)
     else:
         summary.inserted += inserted
         summary.duplicates += duplicates
 
 
-def _write_all(store: EventStore, lines: Sequence[_Line]) -> tuple[int, int]:
+def _write_all(store: EventStore, statement: str, lines: Sequence[_Line]) -> tuple[int, int]:
     groups: dict[str | None, list[_Line]] = {}
     for line in lines:
         groups.setdefault(line.customer_id, []).append(line)
@@ -312,7 +320,7 @@ def _write_all(store: EventStore, lines: Sequence[_Line]) -> tuple[int, int]:
         inserted = duplicates = 0
         for customer, group in groups.items():
             row = connection.execute(
-                _EMIT_LINES,
+                statement,
                 {
                     "customer": customer,
                     "lines": [line.text for line in group],

@@ -18,7 +18,7 @@ __all__ = ["DATABASE", "OWNER", "SERVICE", "LocalLedger"]
 DATABASE: Final = "aximo"
 #: The login that owns the database: CREATEROLE, no superuser, as a DBA's would be anywhere.
 OWNER: Final = "aximo_admin"
-#: A login that emits and reads, for every customer.
+#: A login that emits, reads and keeps the log going, for every customer.
 SERVICE: Final = "aximo_service"
 
 
@@ -61,7 +61,9 @@ class LocalLedger:
         owner = self.server.dsn(OWNER, DATABASE)
         migrate(owner)
         with psycopg.connect(owner, autocommit=True) as connection:
-            connection.execute(sql.SQL("grant aximo_writer to {}").format(sql.Identifier(SERVICE)))
+            connection.execute(
+                sql.SQL("grant aximo_writer, aximo_operator, aximo_auditor to {}").format(sql.Identifier(SERVICE))
+            )
             connection.execute("select aximo.grant_customer(%s, '*')", (SERVICE,))
 
     def dsns(self) -> dict[str, str]:

@@ -13,8 +13,9 @@ from rich.tree import Tree
 
 from aximo_db.doctor import Finding
 from aximo_db.events import Approval, Execution, TraceStep
+from aximo_db.verifier import LogVerdict
 
-__all__ = ["approvals_table", "duration", "executions_table", "findings_table", "moment", "trace_tree"]
+__all__ = ["approvals_table", "duration", "executions_table", "findings_table", "log_verdict", "moment", "trace_tree"]
 
 _STYLES = {
     "execution_completed": "green",
@@ -161,3 +162,28 @@ def findings_table(findings: Sequence[Finding]) -> RenderableType:
             text.append(f"\n→ {finding.fix}", style="dim")
         table.add_row(_styled(finding.level), Text(finding.check, style="bold"), text)
     return Group(table)
+
+
+def log_verdict(found: LogVerdict) -> RenderableType:
+    """What a verification found: the log it is about, and what is wrong."""
+    about = Table.grid(padding=(0, 2))
+    about.add_column(style="bold")
+    about.add_column()
+    about.add_row("log", found.origin or "–")
+    about.add_row("entries", f"{found.size:,}")
+    about.add_row("root", found.root.hex())
+    about.add_row("checkpoints", f"{found.checkpoints:,} compared")
+    if found.coming:
+        about.add_row("not numbered yet", f"{found.coming:,}")
+    if found.ok:
+        return Group(about, Text("It is what it was.", style="green"))
+    problems = Table("entry", "problem", "event", "detail")
+    for problem in found.problems:
+        problems.add_row(
+            "–" if problem.number is None else f"{problem.number:,}",
+            Text(problem.kind.replace("_", " "), style="bold red"),
+            str(problem.event_id or "–"),
+            problem.detail,
+        )
+    more = found.problem_count - len(found.problems)
+    return Group(about, problems, Text(f"and {more:,} more" if more else "", style="red"))

@@ -138,8 +138,8 @@ def rules_in_sql() -> set[str]:
     found |= set(re.findall(r"constraint = coalesce\(.*, '(\w+)'\)", text))
     found |= set(re.findall(r"problem_rule := '(\w+)'", text))
     found |= set(re.findall(r"^\s*constraint (\w+) check", domains, re.MULTILINE))
-    # check_flow and settle_conflict name their rules in CASE.
-    for file in ("check_flow.sql", "settle_conflict.sql"):
+    # breaches and settle_conflict name their rules in CASE.
+    for file in ("breaches.sql", "settle_conflict.sql"):
         body = (ROOT / "sql" / "05_emit" / file).read_text(encoding="utf-8")
         found |= set(re.findall(r"(?:then|else) '([a-z]+(?:_[a-z]+)+)'", body))
     found -= set(re.findall(r"case when [^\n]*(?:<>|is distinct from)[^\n]* then '(\w+)' end", text))

@@ -17,10 +17,27 @@ EVENTS = "aximo_private.events"
 CHANGEABLE = {
     "aximo_private.customer_grants",  # access is given and taken away
     "aximo_private.alembic_version",  # Alembic's own, one row
+    "aximo_private.log_state",  # how far the numbering is
+    "aximo_private.log_holes",  # what may still come
+    "aximo_private.log_cursors",  # how far consumers are
 }
 
-_KEYS = {EVENTS: ("customer_id", "event_id"), "aximo.event_types": ("event_type",)}
-_COLUMNS = {EVENTS: "payload", "aximo.event_types": "meaning"}
+_KEYS = {
+    EVENTS: ("customer_id", "event_id"),
+    "aximo.event_types": ("event_type",),
+    "aximo_private.log_entries": ("customer_id", "number"),
+    "aximo_private.log_nodes": ("customer_id", "level", "index"),
+    "aximo_private.violations": ("customer_id", "number"),
+    "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
+}
+_COLUMNS = {
+    EVENTS: "payload",
+    "aximo.event_types": "meaning",
+    "aximo_private.log_entries": "leaf",
+    "aximo_private.log_nodes": "hash",
+    "aximo_private.violations": "rule",
+    "aximo_private.checkpoints": "note",
+}
 
 
 def attacks(table: str) -> list[str]:
@@ -50,8 +67,7 @@ def attacks(table: str) -> list[str]:
 
 
 ATTACKS = [
-    *attacks(EVENTS),
-    *attacks("aximo.event_types"),
+    *(attack for table in _KEYS for attack in attacks(table)),
     "update aximo.events set recorded_by = 'somebody'",
     "update aximo.events set recorded_at = now() where false",
     "delete from aximo.events",

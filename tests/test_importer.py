@@ -18,7 +18,7 @@ import pytest
 from aximo_db import EventStore, MalformedEventError
 from aximo_db._assets import recording_path
 from aximo_db.embedded import EmbeddedServer
-from aximo_db.exporter import export_events
+from aximo_db.exporter import export_log
 from aximo_db.importer import LONGEST_LINE, ImportStoppedError, ImportSummary, import_lines
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
@@ -70,9 +70,10 @@ def stored(dsn: str, customer: str) -> list[tuple[Any, ...]]:
         "select event_id, event_type, \"timestamp\" at time zone 'UTC', customer_id, deployment_id, skill_id,"
         " skill_version, execution_id, risk_level, approval_mode, actor, payload::text, correlation_id, channel_type,"
         " error_code, latency_ms"
-        " from aximo.events join aximo.event_lines using (customer_id, event_id) order by arrival"
+        " from aximo.events join aximo.log_leaves using (customer_id, event_id) order by number"
     )
     with psycopg.connect(dsn) as connection:
+        connection.execute("select aximo.advance_log(1000000)")
         connection.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
         return connection.execute(query).fetchall()
 
@@ -507,7 +508,7 @@ def test_an_export_goes_into_another_database_without_loss(
     lines = _every_kind_of_event(customer)
     assert counts(run(store, *lines)) == (72, 72, 0, 0)
     exported = io.StringIO()
-    assert export_events(dsn, exported, customer_id=customer) == 72
+    assert export_log(dsn, exported, customer_id=customer).written == 72
     assert [row[3] for row in stored(dsn, customer)] == [customer] * 72
     each_ledger.login("elsewhere", "aximo_writer", customers=(customer,))
     there = each_ledger.dsn("elsewhere")
@@ -518,7 +519,7 @@ def test_an_export_goes_into_another_database_without_loss(
     assert stored(there, customer) == stored(dsn, customer)
     # And again out of there: the same text but for what the second database recorded itself.
     again = io.StringIO()
-    export_events(there, again, customer_id=customer)
+    export_log(there, again, customer_id=customer)
 
     def told(text: str) -> list[str]:
         return [each.split(',"recorded_at":')[0] for each in text.split("\n") if each]
@@ -536,7 +537,7 @@ def test_an_event_with_an_integer_of_hundreds_of_digits_survives_export_and_impo
         text = line(customer, payload={"n": "N"}).replace('"N"', digits)
         connection.execute("select * from aximo.emit_events(%s::jsonb)", (f"[{text}]",))
     exported = io.StringIO()
-    assert export_events(dsn, exported, customer_id=customer) == 1
+    assert export_log(dsn, exported, customer_id=customer).written == 1
     one_ledger.login("elsewhere", "aximo_writer", customers=(customer,))
     with EventStore(one_ledger.dsn("elsewhere")) as second:
         summary = import_lines(second, io.BytesIO(exported.getvalue().encode()), on_error="reject")
@@ -549,7 +550,7 @@ def test_an_export_of_a_customer_that_was_not_granted_is_empty(ledger_: Ledger, 
         run(store, line(customer))
     login = ledger_.login(f"login-{uuid4()}", "aximo_reader", customers=("its-own",))
     target = io.StringIO()
-    assert export_events(ledger_.dsn(login), target, customer_id=customer) == 0
+    assert export_log(ledger_.dsn(login), target, customer_id=customer).written == 0
     assert target.getvalue() == ""
 
 

@@ -63,6 +63,7 @@ begin
         'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
         'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
         'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
+        'aximo_sequencer',  -- owns only the functions that number events and keep the log
         'aximo_reader',     -- may read its customer's events and everything derived from them
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
@@ -94,7 +95,7 @@ begin
                 constraint = 'group_roles_are_harmless';
         end if;
         -- The installing role acts as the owners now and at every upgrade.
-        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
+        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer')
             and not pg_has_role(current_user, role_name, 'usage') then
             begin
                 execute format('grant %I to %I', role_name, current_user);
@@ -149,9 +150,10 @@ alter default privileges for role aximo_owner revoke execute on functions from p
 alter default privileges for role aximo_owner revoke usage on types from public;
 alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
 alter default privileges for role aximo_recorder revoke execute on functions from public;
+alter default privileges for role aximo_sequencer revoke execute on functions from public;
 
 -- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
-grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder;
+grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer;
 
 -- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
 create table aximo_private.customer_grants (
@@ -502,6 +504,7 @@ create table aximo_private.events (
     latency_ms aximo_private.milliseconds,
     event_id uuid not null default gen_random_uuid(),
     answers uuid,
+    exempt boolean not null default false,
     event_type aximo_private.event_type not null,
     customer_id aximo_private.identifier not null,
     deployment_id aximo_private.identifier not null,
@@ -524,7 +527,7 @@ alter table aximo_private.events owner to aximo_owner;
 -- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
 -- An execution starts once and ends once, whoever races whom.
 create unique index events_start_and_end on aximo_private.events (customer_id, execution_id, (event_type = 'execution_triggered'))
-where event_type in ('execution_triggered', 'execution_completed', 'execution_failed');
+where event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not exempt;
 -- An approval is answered once.
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
@@ -533,6 +536,8 @@ create index events_by_deployment on aximo_private.events (customer_id, deployme
 create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
+-- For numbering. Partial, so that only a query that says so can use it: in the plan of a customer's it would count others' events.
+create index events_by_position on aximo_private.events (position) where position > 0;
 -- The last one, as pg_restore makes it too: on an empty table every index is as cheap as every other, a session keeps the plans it
 -- made then, and of equals the planner takes the youngest.
 create unique index events_pkey on aximo_private.events (customer_id, event_id);
@@ -548,6 +553,9 @@ create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);
 create policy recorder_writes_events on aximo_private.events
 for insert to aximo_recorder with check (true);
+-- Numbering, and what is derived from it, is done for all customers at a time.
+create policy sequencer_reads_events on aximo_private.events
+for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
 
@@ -559,6 +567,7 @@ alter table aximo_private.events
     alter latency_ms set statistics 0,
     alter event_id set statistics 0,
     alter answers set statistics 0,
+    alter exempt set statistics 0,
     alter event_type set statistics 0,
     alter customer_id set statistics 0,
     alter deployment_id set statistics 0,
@@ -582,6 +591,7 @@ comment on column aximo_private.events.recorded_at is 'When it was written, by t
 comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
 comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
+comment on column aximo_private.events.exempt is 'Imported as it was although an execution starts and ends once, and an approval is answered once.';
 comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
 comment on column aximo_private.events.customer_id is 'Whose event it is.';
 comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
@@ -599,12 +609,14 @@ comment on column aximo_private.events.payload is 'The rest, a JSON object.';
 comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them.';
+comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
 comment on index aximo_private.events_by_deployment is 'Deployments, their versions, and their latest execution.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
+comment on index aximo_private.events_by_position is 'What is new to the log.';
 comment on index aximo_private.events_by_request is 'Approvals that were asked for.';
 
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
@@ -651,6 +663,40 @@ comment on column aximo.events.error_code is 'The error, if any.';
 comment on column aximo.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.events.recorded_by is 'The login that wrote it.';
+
+-- The canonical line of an event, defined here and nowhere else: what export writes, and what a log entry is the hash of. The text does
+-- not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond. Changing it would change every
+-- proof, so it never changes. The body is bound when it is created, so it needs no search_path, and without one it is inlined.
+create function aximo_private.event_line(event aximo_private.events) returns text
+language sql stable security invoker parallel safe
+return concat(
+    '{',
+    concat_ws(
+        ',',
+        '"event_id":"' || (event).event_id || '"',
+        '"event_type":' || to_json((event).event_type),
+        '"timestamp":"' || to_char((event)."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+        '"customer_id":' || to_json((event).customer_id),
+        '"deployment_id":' || to_json((event).deployment_id),
+        '"skill_id":' || to_json((event).skill_id),
+        '"skill_version":' || to_json((event).skill_version),
+        '"execution_id":' || to_json((event).execution_id),
+        '"risk_level":' || to_json((event).risk_level),
+        '"approval_mode":' || to_json((event).approval_mode),
+        '"actor":' || to_json((event).actor),
+        '"payload":' || (event).payload::text,
+        '"correlation_id":' || to_json((event).correlation_id),
+        '"channel_type":' || to_json((event).channel_type),
+        '"error_code":' || to_json((event).error_code),
+        '"latency_ms":' || (event).latency_ms,
+        '"recorded_at":"' || to_char((event).recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+        '"recorded_by":' || to_json((event).recorded_by)
+    ),
+    '}'
+);
+alter function aximo_private.event_line(aximo_private.events) owner to aximo_owner;
+comment on function aximo_private.event_line(aximo_private.events) is
+'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
 create type aximo.receipt as (
     event_id uuid,
@@ -773,59 +819,101 @@ alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to axim
 comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
 'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
 
--- The rules of an execution's life (spec, section 3), for events just inserted: raises ZXSEQ or ZXATT at the first one that breaks
--- a rule. The only place that refuses for a flow rule. Each event is judged against what was there before it, in order of arrival.
-create function aximo_private.check_flow(customer text, written uuid[], judged uuid[] default null) returns void
-language plpgsql volatile security invoker parallel unsafe
+create type aximo_private.life_step as (
+    life text,
+    place bigint,
+    is_new boolean,
+    event_id uuid,
+    event_type text,
+    deployment_id text,
+    skill_id text,
+    skill_version text,
+    approval_id text,
+    action_id text,
+    action_type text
+);
+alter type aximo_private.life_step owner to aximo_owner;
+comment on type aximo_private.life_step is 'An event of an execution, as far as the rules of its life look at it.';
+comment on column aximo_private.life_step.life is 'Which execution; of several customers, it names the customer too.';
+comment on column aximo_private.life_step.place is 'Its place in the order that is judged: of arrival, or of the log.';
+comment on column aximo_private.life_step.is_new is 'Whether it is to be judged; the others were there before.';
+comment on column aximo_private.life_step.event_id is 'The event.';
+comment on column aximo_private.life_step.event_type is 'What happened.';
+comment on column aximo_private.life_step.deployment_id is 'The deployment.';
+comment on column aximo_private.life_step.skill_id is 'The skill.';
+comment on column aximo_private.life_step.skill_version is 'Its version.';
+comment on column aximo_private.life_step.approval_id is 'Which approval, of several.';
+comment on column aximo_private.life_step.action_id is 'Which action, of several.';
+comment on column aximo_private.life_step.action_type is 'What kind of action.';
+
+-- Most executions are seen as a whole and fit for simple reasons. This may only ever say yes; aximo_private.breaches knows the rules.
+create function aximo_private.plain_lives(steps aximo_private.life_step[]) returns setof text
+language sql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    breach record;
-begin
     with
-    fresh as materialized (
-        select distinct w.event_id, e.execution_id
-        from unnest(check_flow.written) as w (event_id)
-        -- OFFSET 0, here and below: look-ups by index, however many. A join was planned as one pass over all events of the customer.
-        cross join lateral (
-            select s.event_id, s.execution_id
-            from only aximo_private.events as s
-            where s.customer_id = check_flow.customer and s.event_id = w.event_id
-            offset 0
-        ) as e
-        where e.execution_id is not null
+    step as materialized (
+        select s.*
+        from unnest(plain_lives.steps) as s
     ),
-    life as (
+    unresolved as (
+        select s.life
+        from step as s
+        where s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
+        group by s.life, s.action_id, s.action_type
+        having
+            count(*) filter (where s.event_type = 'action_prepared')
+            > count(*) filter (where s.event_type <> 'action_prepared')
+    )
+    select s.life
+    from step as s
+    where s.life is not null
+    group by s.life
+    having
+        count(*) filter (where s.event_type = 'execution_triggered') = 1
+        and min(s.place) filter (where s.event_type = 'execution_triggered') = min(s.place)
+        and min(s.place) filter (where s.event_type = 'execution_processing') < coalesce(
+            min(s.place) filter (where starts_with(s.event_type, 'action_') or s.event_type = 'execution_completed'),
+            9223372036854775807
+        )
+        and coalesce(
+            min(s.place) filter (where s.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
+        ) >= max(s.place)
+        and count(*) filter (where starts_with(s.event_type, 'approval_')) = 0
+        and min(s.deployment_id) = max(s.deployment_id)
+        and min(s.skill_id) = max(s.skill_id)
+        and min(s.skill_version) = max(s.skill_version)
+        and s.life not in (select u.life from unresolved as u);
+$$;
+alter function aximo_private.plain_lives(aximo_private.life_step[]) owner to aximo_recorder;
+comment on function aximo_private.plain_lives(aximo_private.life_step[]) is
+'The executions, of those given as a whole, that certainly keep the rules. One that is not among them may keep them too.';
+
+-- The rules of an execution's life (spec, section 3): which of the new steps break one, each judged against what was there before it.
+-- The only place that knows them; check_flow refuses by it, and the log lists by it what got past.
+create function aximo_private.breaches(steps aximo_private.life_step[])
+returns table (life text, place bigint, event_id uuid, event_type text, approval_id text, rule text, against uuid)
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with
+    step as (
         select
-            e.execution_id,
-            e.event_id,
-            e.event_type,
-            e.position,
-            e.answers,
-            e.deployment_id,
-            e.skill_id,
-            e.skill_version,
-            e.event_id in (select f.event_id from fresh as f) as is_fresh,
-            starts_with(e.event_type, 'execution_') as is_execution,
-            starts_with(e.event_type, 'action_') as is_action,
-            starts_with(e.event_type, 'approval_') as is_approval,
-            e.event_type = 'execution_triggered' as is_start,
-            e.event_type in ('execution_completed', 'execution_failed') as is_end,
-            e.event_type = 'approval_requested' as is_request,
-            e.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') as is_answer,
-            e.event_type in ('approval_rejected', 'approval_timeout') as is_denial,
-            e.payload ->> 'approval_id' as approval_id,
-            e.payload ->> 'action_id' as action_id,
-            e.payload ->> 'action_type' as action_type
-        from (select distinct f.execution_id from fresh as f) as x
-        cross join lateral (
-            select s.*
-            from only aximo_private.events as s
-            where s.customer_id = check_flow.customer and s.execution_id = x.execution_id
-            offset 0
-        ) as e
+            s.*,
+            starts_with(s.event_type, 'execution_') as is_execution,
+            starts_with(s.event_type, 'action_') as is_action,
+            starts_with(s.event_type, 'approval_') as is_approval,
+            s.event_type = 'execution_triggered' as is_start,
+            s.event_type in ('execution_completed', 'execution_failed') as is_end,
+            s.event_type = 'approval_requested' as is_request,
+            s.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') as is_answer,
+            s.event_type in ('approval_rejected', 'approval_timeout') as is_denial
+        from unnest(breaches.steps) as s
     ),
-    -- What was there before each event. Events of others that arrived meanwhile count as before.
+    -- What was there before each event.
     state as materialized (
         select
             l.*,
@@ -840,28 +928,31 @@ begin
             - count(*) filter (where l.is_answer) over earlier_of_approval as open_same,
             count(*) filter (where l.is_denial) over earlier as denials,
             count(*) filter (where l.is_denial) over earlier_of_approval as denials_same,
-            count(*) filter (where l.is_denial) over (partition by l.execution_id) as denials_ever,
-            count(*) filter (where l.is_denial) over (partition by l.execution_id, l.approval_id) as denials_ever_same,
+            count(*) filter (where l.is_denial) over (partition by l.life) as denials_ever,
+            count(*) filter (where l.is_denial) over (partition by l.life, l.approval_id) as denials_ever_same,
             first_value(l.deployment_id) over earlier as first_deployment_id,
             first_value(l.skill_id) over earlier as first_skill_id,
-            first_value(l.skill_version) over earlier as first_skill_version
-        from life as l
+            first_value(l.skill_version) over earlier as first_skill_version,
+            first_value(l.event_id) over earlier as first_event_id,
+            (array_agg(l.event_id) filter (where l.is_end) over earlier)[1] as end_event_id,
+            last_value(l.event_id) over earlier_of_approval as approval_event_id
+        from step as l
         window
             earlier as (
-                partition by l.execution_id order by l.is_fresh, l.position
+                partition by l.life order by l.place
                 rows between unbounded preceding and 1 preceding
             ),
             earlier_of_approval as (
-                partition by l.execution_id, l.approval_id order by l.is_fresh, l.position
+                partition by l.life, l.approval_id order by l.place
                 rows between unbounded preceding and 1 preceding
             )
     ),
     -- Executions with an action that was prepared, can still be dispatched, and was neither dispatched nor failed.
     unresolved as (
-        select g.execution_id
+        select g.life
         from (
             select
-                s.execution_id,
+                s.life,
                 s.action_id,
                 count(*) filter (
                     where s.event_type = 'action_prepared'
@@ -874,7 +965,7 @@ begin
                 ) as resolved
             from state as s
             where s.is_action and s.ends = 0
-            group by s.execution_id, s.action_id, case when s.action_id is null then s.action_type end
+            group by s.life, s.action_id, case when s.action_id is null then s.action_type end
         ) as g
         where g.prepared > g.resolved and (g.action_id is null or g.resolved = 0)
     ),
@@ -900,17 +991,79 @@ begin
                     case when s.approval_id is null then s.denials else s.denials_same end
                 ) > 0 then 'no_dispatch_after_denial'
                 when s.event_type = 'execution_completed' and s.open_approvals > 0 then 'completes_without_open_approval'
-                when s.event_type = 'execution_completed' and s.execution_id in (select u.execution_id from unresolved as u)
+                when s.event_type = 'execution_completed' and s.life in (select u.life from unresolved as u)
                     then 'completes_with_actions_resolved'
             end as rule
         from state as s
-        where s.is_fresh and (check_flow.judged is null or s.event_id = any(check_flow.judged))
+        where s.is_new
     )
-    select j.rule, j.event_id, j.event_type, j.execution_id, j.approval_id
+    select
+        v.life, v.place, v.event_id, v.event_type, v.approval_id, v.rule,
+        case
+            when v.rule in ('same_attribution', 'triggered_first') then v.first_event_id
+            when v.rule in ('ends_once', 'nothing_after_end') then v.end_event_id
+            when v.rule in ('approval_already_open', 'answers_open_approval') then v.approval_event_id
+        end
+    from verdicts as v
+    where v.rule is not null
+    order by v.place;
+end;
+$$;
+alter function aximo_private.breaches(aximo_private.life_step[]) owner to aximo_recorder;
+comment on function aximo_private.breaches(aximo_private.life_step[]) is
+'The new steps that break a rule of their execution''s life, in order, with the rule and the earlier event it is broken against, if there is one.';
+
+-- For events just inserted: raises ZXSEQ or ZXATT at the first one that breaks a rule of its execution's life. The only place that refuses
+-- for one. Each event is judged against what was there before it, in order of arrival.
+create function aximo_private.check_flow(customer text, written uuid[], judged uuid[] default null) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    steps aximo_private.life_step[];
+    breach record;
+begin
+    with
+    fresh as materialized (
+        select distinct w.event_id, e.execution_id
+        from unnest(check_flow.written) as w (event_id)
+        -- OFFSET 0, here and below: look-ups by index, however many. A join was planned as one pass over all events of the customer.
+        cross join lateral (
+            select s.event_id, s.execution_id
+            from only aximo_private.events as s
+            where s.customer_id = check_flow.customer and s.event_id = w.event_id
+            offset 0
+        ) as e
+        where e.execution_id is not null
+    )
+    select array_agg(
+        row(
+            l.execution_id, l.place, l.is_fresh and (check_flow.judged is null or l.event_id = any(check_flow.judged)), l.event_id,
+            l.event_type, l.deployment_id, l.skill_id, l.skill_version, l.payload ->> 'approval_id', l.payload ->> 'action_id',
+            l.payload ->> 'action_type'
+        )::aximo_private.life_step
+    )
+    into steps
+    from (
+        select
+            e.*,
+            -- Events of others that arrived meanwhile count as before.
+            row_number() over (order by e.is_fresh, e.position) as place
+        from (select distinct f.execution_id from fresh as f) as x
+        cross join lateral (
+            select
+                s.*,
+                s.event_id in (select f.event_id from fresh as f) as is_fresh
+            from only aximo_private.events as s
+            where s.customer_id = check_flow.customer and s.execution_id = x.execution_id
+            offset 0
+        ) as e
+    ) as l;
+
+    select b.*
     into breach
-    from verdicts as j
-    where j.rule is not null
-    order by j.position
+    from aximo_private.breaches(steps) as b
+    order by b.place
     limit 1;
 
     if found then
@@ -922,7 +1075,7 @@ begin
             end,
             detail = format(
                 'rule %s; event %s, %s, execution %L%s',
-                breach.rule, breach.event_id, breach.event_type, breach.execution_id,
+                breach.rule, breach.event_id, breach.event_type, breach.life,
                 coalesce(', approval ' || quote_literal(breach.approval_id), '')
             ),
             hint = case breach.rule
@@ -1086,7 +1239,7 @@ begin
         -- In the order of the table's columns, each cast to its type there.
         event := row(
             null::bigint, coalesce(emit_event."timestamp", clock_timestamp()), null::timestamptz, emit_event.latency_ms,
-            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, emit_event.event_type, customer, emit_event.deployment_id,
+            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, false, emit_event.event_type, customer, emit_event.deployment_id,
             emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
             emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null::text,
             coalesce(emit_event.payload, '{}')
@@ -1142,7 +1295,8 @@ begin
             event.correlation_id, event.channel_type, event.error_code, event.latency_ms
         );
     end if;
-    -- A trigger that its unique index let in is the first one, and nothing else was accepted before it.
+    -- A trigger that its unique index let in is the first one, and nothing else is accepted before it (but in imported history: numbering
+    -- lists that).
     if event.execution_id is null or event.event_type = 'execution_triggered' then
         return receipt;
     end if;
@@ -1190,9 +1344,10 @@ comment on function aximo.emit_event(
 ) is
 'Writes one event and returns its receipt. The customer is the one named, else the session''s. The same event_id with the same content again returns the first receipt with duplicate = true. ZXCUS: not your customer; ZXARG: malformed; ZXSEQ, ZXATT: against the life of the execution; ZXDUP: event_id used for other content.';
 
--- A batch, all or nothing, in the order of the array, judged set-wise.
-create function aximo.emit_events(events jsonb, customer_id text default null) returns setof aximo.receipt
-language plpgsql volatile security definer parallel unsafe
+-- A batch, all or nothing, in the order of the array, judged set-wise. As history it is taken as it was: what breaks a rule of an
+-- execution's life is kept, and what a unique index keeps out is exempt from it; numbering lists both in aximo.violations.
+create function aximo_private.write_events(events jsonb, customer_id text, mode text) returns setof aximo.receipt
+language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- A timestamp without an offset is UTC, and dates are read one way only, whatever the session prefers.
 set timezone = 'UTC' set datestyle = 'ISO, YMD'
@@ -1223,7 +1378,7 @@ begin
     if jsonb_array_length(events) = 0 then
         return;
     end if;
-    customer := aximo_private.writing_customer(coalesce(emit_events.customer_id, events -> 0 ->> 'customer_id'));
+    customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
 
     begin
         if jsonb_path_exists(events, '$[*].event_type ? (@ starts with "approval_")') then
@@ -1296,47 +1451,32 @@ begin
         ),
         inserted as (
             insert into aximo_private.events (
-                event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
+                exempt, event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
                 approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
             )
             select
-                p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
+                write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
                 p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                requests[p.place]
+                case when write_events.mode <> 'exempt' then requests[p.place] end
             from parsed as p
             where p.customer_id = customer and not p.is_malformed
             order by p.place
             on conflict do nothing
             returning event_id, recorded_at
         ),
-        -- Most executions are in a batch as a whole and fit for simple reasons. As in emit_event, this may only ever say yes;
-        -- the events of all others are judged by check_flow.
-        plain as (
-            select p.execution_id
-            from parsed as p
-            group by p.execution_id
-            having
-                count(*) filter (where p.event_type = 'execution_triggered') = 1
-                and min(p.place) filter (where p.event_type = 'execution_triggered') = min(p.place)
-                and min(p.place) filter (where p.event_type = 'execution_processing') < coalesce(
-                    min(p.place) filter (where starts_with(p.event_type, 'action_') or p.event_type = 'execution_completed'), 9223372036854775807
+        -- Most executions are in a batch as a whole and fit for simple reasons; the events of all others are judged by check_flow.
+        plain as materialized (
+            select l.execution_id
+            from aximo_private.plain_lives(
+                array(
+                    select
+                        row(
+                            p.execution_id, p.place, true, null, p.event_type, p.deployment_id, p.skill_id, p.skill_version, null,
+                            p.payload ->> 'action_id', p.payload ->> 'action_type'
+                        )::aximo_private.life_step
+                    from parsed as p
                 )
-                and coalesce(
-                    min(p.place) filter (where p.event_type in ('execution_completed', 'execution_failed')), 9223372036854775807
-                ) >= max(p.place)
-                and count(*) filter (where starts_with(p.event_type, 'approval_')) = 0
-                and min(p.deployment_id) = max(p.deployment_id)
-                and min(p.skill_id) = max(p.skill_id)
-                and min(p.skill_version) = max(p.skill_version)
-        ),
-        unresolved as (
-            select p.execution_id
-            from parsed as p
-            where p.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
-            group by p.execution_id, p.payload ->> 'action_id', p.payload ->> 'action_type'
-            having
-                count(*) filter (where p.event_type = 'action_prepared')
-                > count(*) filter (where p.event_type <> 'action_prepared')
+            ) as l (execution_id)
         )
         select
             array_agg(p.event_id order by p.place),
@@ -1345,8 +1485,7 @@ begin
             array_agg(i.event_id) filter (
                 where i.event_id is not null and p.execution_id is not null
                 and (
-                    p.execution_id not in (select l.execution_id from plain as l where l.execution_id is not null)
-                    or p.execution_id in (select u.execution_id from unresolved as u where u.execution_id is not null)
+                    p.execution_id not in (select l.execution_id from plain as l)
                     -- An event that comes twice would be counted twice.
                     or (select count(*) from inserted) < (select count(*) from parsed)
                 )
@@ -1356,7 +1495,19 @@ begin
         into ids, recorded, written, doubtful, malformed, foreign_customer
         from parsed as p
         left join inserted as i on i.event_id = p.event_id;
+
+        if write_events.mode = 'history' and written <> cardinality(ids) and cardinality(ids) > 1 then
+            raise cardinality_violation;
+        end if;
     exception
+        -- One after the other, so that what is exempt from a unique index arrives in its place.
+        when cardinality_violation then
+            for place in 1 .. jsonb_array_length(events) loop
+                return query
+                select w.*
+                from aximo_private.write_events(jsonb_build_array(events -> (place - 1)::integer), customer, write_events.mode) as w;
+            end loop;
+            return;
         -- Something in the batch is not what its column takes: find out which event, and say so.
         when data_exception or integrity_constraint_violation then
             get stacked diagnostics refused_by = constraint_name;
@@ -1410,6 +1561,12 @@ begin
                     );
                 exception
                     when sqlstate 'ZXSEQ' or sqlstate 'ZXDUP' then
+                        if write_events.mode = 'history' and sqlstate = 'ZXSEQ' then
+                            return query
+                            select w.*
+                            from aximo_private.write_events(events, customer, 'exempt') as w;
+                            return;
+                        end if;
                         -- If an event before this one breaks a rule, that is what is wrong with the batch.
                         perform aximo_private.check_flow(
                             customer,
@@ -1424,7 +1581,7 @@ begin
         end loop;
     end if;
 
-    if doubtful is not null then
+    if doubtful is not null and write_events.mode = 'strict' then
         perform aximo_private.check_flow(customer, doubtful);
     end if;
 
@@ -1434,9 +1591,37 @@ begin
     order by u.place;
 end;
 $$;
+alter function aximo_private.write_events(jsonb, text, text) owner to aximo_recorder;
+comment on function aximo_private.write_events(jsonb, text, text) is
+'What aximo.emit_events (mode strict) and aximo.import_events (mode history, and exempt for what a unique index keeps out) do.';
+
+create function aximo.emit_events(events jsonb, customer_id text default null) returns setof aximo.receipt
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select w.*
+    from aximo_private.write_events(emit_events.events, emit_events.customer_id, 'strict') as w;
+end;
+$$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo.emit_events(jsonb, text) is
 'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at and recorded_by; a timestamp without an offset is UTC. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';
+
+create function aximo.import_events(events jsonb, customer_id text default null) returns setof aximo.receipt
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select w.*
+    from aximo_private.write_events(import_events.events, import_events.customer_id, 'history') as w;
+end;
+$$;
+alter function aximo.import_events(jsonb, text) owner to aximo_recorder;
+comment on function aximo.import_events(jsonb, text) is
+'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations when it is numbered. An event that is malformed, or whose event_id names another one, is refused all the same.';
 
 create function aximo.close_stale_executions(older_than interval)
 returns table (closed_execution_id text, event_id uuid, idle interval)
@@ -1574,46 +1759,6 @@ comment on column aximo_private.history.channel_type is 'The channel it came thr
 comment on column aximo_private.history.error_code is 'The error, if any.';
 comment on column aximo_private.history.recorded_by is 'The login that wrote it (session_user); no client sets it.';
 comment on column aximo_private.history.payload is 'The rest, a JSON object.';
-
--- What export writes. The text does not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond.
-create view aximo.event_lines with (security_barrier = true) as
-select
-    customer_id,
-    row_number() over (partition by customer_id order by position) as arrival,
-    event_id,
-    concat(
-        '{',
-        concat_ws(
-            ',',
-            '"event_id":"' || event_id || '"',
-            '"event_type":' || to_json(event_type),
-            '"timestamp":"' || to_char("timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
-            '"customer_id":' || to_json(customer_id),
-            '"deployment_id":' || to_json(deployment_id),
-            '"skill_id":' || to_json(skill_id),
-            '"skill_version":' || to_json(skill_version),
-            '"execution_id":' || to_json(execution_id),
-            '"risk_level":' || to_json(risk_level),
-            '"approval_mode":' || to_json(approval_mode),
-            '"actor":' || to_json(actor),
-            '"payload":' || payload::text,
-            '"correlation_id":' || to_json(correlation_id),
-            '"channel_type":' || to_json(channel_type),
-            '"error_code":' || to_json(error_code),
-            '"latency_ms":' || latency_ms,
-            '"recorded_at":"' || to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
-            '"recorded_by":' || to_json(recorded_by)
-        ),
-        '}'
-    ) as line
-from aximo_private.history;
-alter view aximo.event_lines owner to aximo_owner;
-
-comment on view aximo.event_lines is 'Every event as a line of JSON, in order of arrival, which is an order that the flow rules accept again elsewhere. Key: arrival.';
-comment on column aximo.event_lines.customer_id is 'Whose event it is.';
-comment on column aximo.event_lines.arrival is '1, 2, 3 … in order of arrival, among the events visible now; an event under way can still arrive in between.';
-comment on column aximo.event_lines.event_id is 'The event.';
-comment on column aximo.event_lines.line is 'The event as a JSON object: the fields of aximo.events in their order, those without a value left out.';
 
 -- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
@@ -2167,6 +2312,1264 @@ alter function aximo.deployments_as_of(timestamptz, timestamptz) owner to aximo_
 comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
 'aximo.deployments as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
+-- One row: how far the numbering is, and the lock of the one who does it. Only the sequencer can lock it; nobody waits for it.
+create table aximo_private.log_state (
+    is_the_row boolean not null default true,
+    ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),
+    high_position bigint not null default 0,
+    advanced_at timestamptz,
+    constraint log_state_pkey primary key (is_the_row),
+    constraint one_row check (is_the_row),
+    constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
+);
+alter table aximo_private.log_state owner to aximo_owner;
+insert into aximo_private.log_state default values;
+alter table aximo_private.log_state enable row level security;
+alter table aximo_private.log_state force row level security;
+create policy owner_reads_log_state on aximo_private.log_state
+for select to aximo_owner using (true);
+create policy sequencer_keeps_log_state on aximo_private.log_state
+for all to aximo_sequencer using (true) with check (true);
+
+comment on table aximo_private.log_state is 'How far events are numbered. One row.';
+comment on column aximo_private.log_state.is_the_row is 'Always true.';
+comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';
+comment on column aximo_private.log_state.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
+comment on column aximo_private.log_state.advanced_at is 'When events were last numbered, by the database''s clock.';
+comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor shows it.';
+comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
+
+-- Positions that were not visible when higher ones were: of transactions under way, or rolled back. Live state, not history.
+create table aximo_private.log_holes (
+    first_position bigint not null,
+    last_position bigint not null,
+    seen_by xid8 not null,
+    older_than xid8,
+    constraint log_holes_pkey primary key (first_position),
+    constraint hole_is_a_range check (first_position <= last_position)
+);
+alter table aximo_private.log_holes owner to aximo_owner;
+alter table aximo_private.log_holes enable row level security;
+alter table aximo_private.log_holes force row level security;
+create policy owner_reads_log_holes on aximo_private.log_holes
+for select to aximo_owner using (true);
+create policy sequencer_keeps_log_holes on aximo_private.log_holes
+for all to aximo_sequencer using (true) with check (true);
+
+comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
+comment on column aximo_private.log_holes.first_position is 'The first position of the range.';
+comment on column aximo_private.log_holes.last_position is 'Its last one.';
+comment on column aximo_private.log_holes.seen_by is 'The transaction that first saw it.';
+comment on column aximo_private.log_holes.older_than is 'A transaction that began to write after that one had ended: whoever owns a position here is older. Null until there is one.';
+comment on policy owner_reads_log_holes on aximo_private.log_holes is 'doctor shows them.';
+comment on policy sequencer_keeps_log_holes on aximo_private.log_holes is 'aximo.advance_log runs as this role.';
+
+-- The log of each customer: which event has which number, and the hash of its canonical line.
+create table aximo_private.log_entries (
+    number bigint not null,
+    event_id uuid not null,
+    customer_id text collate "C" not null,
+    leaf bytea not null,
+    constraint log_entries_pkey primary key (customer_id, number),
+    constraint event_is_numbered_once unique (customer_id, event_id)
+);
+alter table aximo_private.log_entries owner to aximo_owner;
+alter table aximo_private.log_entries enable row level security;
+alter table aximo_private.log_entries force row level security;
+create policy owner_reads_own_log on aximo_private.log_entries
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+create policy sequencer_reads_log on aximo_private.log_entries
+for select to aximo_sequencer using (true);
+create policy sequencer_adds_to_log on aximo_private.log_entries
+for insert to aximo_sequencer with check (true);
+select aximo_private.make_append_only('aximo_private.log_entries');
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.log_entries
+    alter number set statistics 0,
+    alter event_id set statistics 0,
+    alter customer_id set statistics 0,
+    alter leaf set statistics 0;
+
+comment on table aximo_private.log_entries is 'The numbered events: append-only, each customer''s 1, 2, 3 … without a gap.';
+comment on column aximo_private.log_entries.number is 'The number in the customer''s log.';
+comment on column aximo_private.log_entries.event_id is 'The event.';
+comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
+comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
+comment on policy owner_reads_own_log on aximo_private.log_entries is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy sequencer_reads_log on aximo_private.log_entries is 'Numbering goes on where it ended, for every customer.';
+comment on policy sequencer_adds_to_log on aximo_private.log_entries is 'aximo.advance_log runs as this role.';
+
+-- Hashes of complete subtrees of 256, 65536, … entries: C2SP's tiles, a row a hash, and without the partial ones.
+create table aximo_private.log_nodes (
+    index bigint not null,
+    level bigint not null,
+    customer_id text collate "C" not null,
+    hash bytea not null,
+    constraint log_nodes_pkey primary key (customer_id, level, index)
+);
+alter table aximo_private.log_nodes owner to aximo_owner;
+alter table aximo_private.log_nodes enable row level security;
+alter table aximo_private.log_nodes force row level security;
+create policy owner_reads_own_log_nodes on aximo_private.log_nodes
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+create policy sequencer_reads_log_nodes on aximo_private.log_nodes
+for select to aximo_sequencer using (true);
+create policy sequencer_adds_log_nodes on aximo_private.log_nodes
+for insert to aximo_sequencer with check (true);
+select aximo_private.make_append_only('aximo_private.log_nodes');
+alter table aximo_private.log_nodes
+    alter index set statistics 0,
+    alter level set statistics 0,
+    alter customer_id set statistics 0,
+    alter hash set statistics 0;
+
+comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
+comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
+comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 65536, …: C2SP tlog-tiles'' level.';
+comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
+comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
+comment on policy owner_reads_own_log_nodes on aximo_private.log_nodes is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
+comment on policy sequencer_adds_log_nodes on aximo_private.log_nodes is 'aximo.advance_log runs as this role.';
+
+-- Breaches of the rules of an execution's life that writing could not refuse, found when the event was numbered.
+create table aximo_private.violations (
+    number bigint not null,
+    found_at timestamptz not null default clock_timestamp(),
+    event_id uuid not null,
+    against uuid,
+    customer_id text collate "C" not null,
+    execution_id text collate "C" not null,
+    rule text collate "C" not null,
+    constraint violations_pkey primary key (customer_id, number)
+);
+alter table aximo_private.violations owner to aximo_owner;
+alter table aximo_private.violations enable row level security;
+alter table aximo_private.violations force row level security;
+create policy owner_reads_own_violations on aximo_private.violations
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+create policy sequencer_adds_violations on aximo_private.violations
+for insert to aximo_sequencer with check (true);
+select aximo_private.make_append_only('aximo_private.violations');
+alter table aximo_private.violations
+    alter number set statistics 0,
+    alter found_at set statistics 0,
+    alter event_id set statistics 0,
+    alter against set statistics 0,
+    alter customer_id set statistics 0,
+    alter execution_id set statistics 0,
+    alter rule set statistics 0;
+
+comment on table aximo_private.violations is 'Events that break a rule of their execution''s life, in the order of the log: append-only. Read it through aximo.violations.';
+comment on column aximo_private.violations.number is 'The number of the event in the customer''s log.';
+comment on column aximo_private.violations.found_at is 'When it was numbered and judged, by the database''s clock.';
+comment on column aximo_private.violations.event_id is 'The event that breaks the rule.';
+comment on column aximo_private.violations.against is 'The earlier event it is broken against, if there is one.';
+comment on column aximo_private.violations.customer_id is 'Whose event it is.';
+comment on column aximo_private.violations.execution_id is 'The execution.';
+comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal would have carried.';
+comment on policy owner_reads_own_violations on aximo_private.violations is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy sequencer_adds_violations on aximo_private.violations is 'aximo.advance_log runs as this role.';
+
+create table aximo_private.checkpoints (
+    size bigint not null,
+    made_at timestamptz not null default clock_timestamp(),
+    checkpoint_id uuid not null default gen_random_uuid(),
+    customer_id text collate "C" not null,
+    root bytea not null,
+    made_by text collate "C" not null default session_user,
+    note text collate "C" not null,
+    constraint checkpoints_pkey primary key (customer_id, checkpoint_id),
+    constraint checkpoint_is_short check (octet_length(note) <= 16384)
+);
+alter table aximo_private.checkpoints owner to aximo_owner;
+create index checkpoints_by_size on aximo_private.checkpoints (customer_id, size);
+alter table aximo_private.checkpoints enable row level security;
+alter table aximo_private.checkpoints force row level security;
+create policy owner_reads_own_checkpoints on aximo_private.checkpoints
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
+for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
+select aximo_private.make_append_only('aximo_private.checkpoints');
+alter table aximo_private.checkpoints
+    alter size set statistics 0,
+    alter made_at set statistics 0,
+    alter checkpoint_id set statistics 0,
+    alter customer_id set statistics 0,
+    alter root set statistics 0,
+    alter made_by set statistics 0,
+    alter note set statistics 0;
+
+comment on table aximo_private.checkpoints is 'What was said about the logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
+comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
+comment on column aximo_private.checkpoints.made_at is 'When it was added, by the database''s clock.';
+comment on column aximo_private.checkpoints.checkpoint_id is 'Made here.';
+comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
+comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
+comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
+comment on column aximo_private.checkpoints.note is 'The checkpoint as text, with its signatures, if it has any.';
+comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
+comment on policy owner_reads_own_checkpoints on aximo_private.checkpoints is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';
+
+-- How far a consumer of a customer's log has come.
+create table aximo_private.log_cursors (
+    customer_id text collate "C" not null,
+    name aximo_private.identifier not null,
+    number bigint not null default 0,
+    moved_at timestamptz not null default clock_timestamp(),
+    moved_by text collate "C" not null default session_user,
+    constraint log_cursors_pkey primary key (customer_id, name),
+    constraint number_not_negative check (number >= 0)
+);
+alter table aximo_private.log_cursors owner to aximo_owner;
+alter table aximo_private.log_cursors enable row level security;
+alter table aximo_private.log_cursors force row level security;
+create policy owner_reads_own_cursors on aximo_private.log_cursors
+for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+create policy sequencer_keeps_own_cursors on aximo_private.log_cursors
+for all to aximo_sequencer
+using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
+alter table aximo_private.log_cursors
+    alter customer_id set statistics 0,
+    alter name set statistics 0,
+    alter number set statistics 0,
+    alter moved_at set statistics 0,
+    alter moved_by set statistics 0;
+
+comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
+comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
+comment on column aximo_private.log_cursors.name is 'The consumer.';
+comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
+comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
+comment on column aximo_private.log_cursors.moved_by is 'The login that moved it.';
+comment on policy owner_reads_own_cursors on aximo_private.log_cursors is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy sequencer_keeps_own_cursors on aximo_private.log_cursors is 'The cursor functions run as this role, for the session''s customer.';
+
+create type aximo_private.log_growth as (
+    customer_id text,
+    old_size bigint,
+    new_size bigint
+);
+alter type aximo_private.log_growth owner to aximo_owner;
+comment on type aximo_private.log_growth is 'By what a customer''s log grew in one advance.';
+comment on column aximo_private.log_growth.customer_id is 'Whose log.';
+comment on column aximo_private.log_growth.old_size is 'Its size before.';
+comment on column aximo_private.log_growth.new_size is 'Its size now.';
+
+-- Level by level, a last hash without a partner moves up as it is: the same tree as RFC 9162's, which splits at powers of two.
+create function aximo.tree_hash(hashes bytea[]) returns bytea
+language plpgsql immutable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    level bytea[] := hashes;
+    width integer := cardinality(hashes);
+    above bytea[];
+begin
+    if width = 0 then
+        return sha256('');
+    end if;
+    while width > 1 loop
+        above := '{}';
+        for pair in 1 .. width / 2 loop
+            above[pair] := sha256('\x01'::bytea || level[2 * pair - 1] || level[2 * pair]);
+        end loop;
+        if width % 2 = 1 then
+            above[width / 2 + 1] := level[width];
+        end if;
+        level := above;
+        width := (width + 1) / 2;
+    end loop;
+    return level[1];
+end;
+$$;
+alter function aximo.tree_hash(bytea[]) owner to aximo_owner;
+comment on function aximo.tree_hash(bytea[]) is
+'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
+
+-- Hashes the subtrees that are complete now and were not before: one hash an entry, all levels together.
+create function aximo_private.grow_tree(touched aximo_private.log_growth[]) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    width bigint := 256;
+begin
+    insert into aximo_private.log_nodes (customer_id, level, index, hash)
+    select
+        t.customer_id,
+        1,
+        b.index,
+        aximo.tree_hash(
+            array(
+                select l.leaf
+                from only aximo_private.log_entries as l
+                where l.customer_id = t.customer_id and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
+                order by l.number
+            )
+        )
+    from unnest(touched) as t
+    cross join lateral generate_series(t.old_size / 256, t.new_size / 256 - 1) as b (index);
+
+    for height in 2 .. 7 loop
+        width := width * 256;
+        exit when not exists (select from unnest(touched) as t where t.new_size >= width);
+        insert into aximo_private.log_nodes (customer_id, level, index, hash)
+        select
+            t.customer_id,
+            height,
+            b.index,
+            aximo.tree_hash(
+                array(
+                    select n.hash
+                    from only aximo_private.log_nodes as n
+                    where n.customer_id = t.customer_id and n.level = height - 1
+                        and n.index between 256 * b.index and 256 * b.index + 255
+                    order by n.index
+                )
+            )
+        from unnest(touched) as t
+        cross join lateral generate_series(t.old_size / width, t.new_size / width - 1) as b (index);
+    end loop;
+end;
+$$;
+alter function aximo_private.grow_tree(aximo_private.log_growth[]) owner to aximo_sequencer;
+comment on function aximo_private.grow_tree(aximo_private.log_growth[]) is 'Adds the hashes of the subtrees that new entries completed.';
+
+-- Judges each new entry by the rules of its execution's life, in the order of the log.
+create function aximo_private.list_violations(touched aximo_private.log_growth[]) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    with
+    entry as materialized (
+        select
+            -- A life for short, across customers.
+            dense_rank() over (order by t.customer_id, e.execution_id)::text as life,
+            t.customer_id,
+            t.old_size,
+            n.number,
+            e.*
+        from unnest(touched) as t
+        cross join lateral (
+            select l.number, l.event_id
+            from only aximo_private.log_entries as l
+            where l.customer_id = t.customer_id and l.number > t.old_size and l.number <= t.new_size
+            offset 0
+        ) as n
+        cross join lateral (
+            select s.event_id, s.execution_id, s.event_type, s.deployment_id, s.skill_id, s.skill_version, s.payload
+            from only aximo_private.events as s
+            where s.customer_id = t.customer_id and s.event_id = n.event_id
+            offset 0
+        ) as e
+        where e.execution_id is not null
+    ),
+    plain as materialized (
+        select l.life
+        from aximo_private.plain_lives(
+            array(
+                select
+                    row(
+                        e.life, e.number, true, null, e.event_type, e.deployment_id, e.skill_id, e.skill_version, null,
+                        e.payload ->> 'action_id', e.payload ->> 'action_type'
+                    )::aximo_private.life_step
+                from entry as e
+            )
+        ) as l (life)
+    ),
+    -- Those that are not plain, or have had events before.
+    doubtful as materialized (
+        select e.life, e.customer_id, e.execution_id, e.old_size
+        from entry as e
+        group by e.life, e.customer_id, e.execution_id, e.old_size
+        having e.life not in (select p.life from plain as p)
+            or count(*) < (
+                select count(*)
+                from only aximo_private.events as s
+                where s.customer_id = e.customer_id and s.execution_id = e.execution_id
+            )
+    ),
+    breach as (
+        select b.*
+        from aximo_private.breaches(
+            array(
+                select
+                    row(
+                        d.life, n.number, n.number > d.old_size, e.event_id, e.event_type, e.deployment_id, e.skill_id, e.skill_version,
+                        e.payload ->> 'approval_id', e.payload ->> 'action_id', e.payload ->> 'action_type'
+                    )::aximo_private.life_step
+                from doubtful as d
+                cross join lateral (
+                    select s.*
+                    from only aximo_private.events as s
+                    where s.customer_id = d.customer_id and s.execution_id = d.execution_id
+                    offset 0
+                ) as e
+                cross join lateral (
+                    select l.number
+                    from only aximo_private.log_entries as l
+                    where l.customer_id = d.customer_id and l.event_id = e.event_id
+                    offset 0
+                ) as n
+            )
+        ) as b
+    )
+    insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule, against)
+    select d.customer_id, b.place, b.event_id, d.execution_id, b.rule, b.against
+    from breach as b
+    inner join doubtful as d on d.life = b.life;
+end;
+$$;
+alter function aximo_private.list_violations(aximo_private.log_growth[]) owner to aximo_sequencer;
+comment on function aximo_private.list_violations(aximo_private.log_growth[]) is
+'Writes down which of the new entries break a rule of their execution''s life. Refuses nothing.';
+
+-- Numbers what is committed and unnumbered. Whoever derives something from the log does it in here, in the same transaction.
+create function aximo.advance_log(max_events integer default 10000)
+returns table (numbered bigint, is_behind boolean)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
+    high bigint;
+    scan_xmin xid8;
+    positions bigint[];
+    fresh bigint[];
+    filled bigint[];
+    touched aximo_private.log_growth[];
+begin
+    if advance_log.max_events is null or advance_log.max_events < 1 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'at least one event at a time',
+            detail = format('max_events is %s', coalesce(advance_log.max_events::text, 'null')),
+            hint = 'Give a positive number; what is left over is numbered by the next call.',
+            constraint = 'max_events_positive';
+    end if;
+    -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
+    select s.high_position into high
+    from aximo_private.log_state as s
+    for update skip locked;
+    if not found then
+        return query select 0::bigint, null::boolean;
+        return;
+    end if;
+
+    -- From a restored dump, where transactions have other numbers: begin again.
+    update aximo_private.log_holes as h
+    set seen_by = pg_current_xact_id(), older_than = null
+    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
+
+    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
+    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+    if not wrote_before then
+        update aximo_private.log_holes as h
+        set older_than = pg_current_xact_id()
+        where h.older_than is null and h.seen_by <> pg_current_xact_id();
+    end if;
+
+    -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
+    with
+    late as (
+        select e.position, e.customer_id, e.event_id
+        from aximo_private.log_holes as h
+        cross join lateral (
+            select s.position, s.customer_id, s.event_id
+            from only aximo_private.events as s
+            where s.position between h.first_position and h.last_position and s.position > 0
+            order by s.position
+            limit advance_log.max_events
+        ) as e
+        order by e.position
+        limit advance_log.max_events
+    ),
+    young as (
+        select s.position, s.customer_id, s.event_id
+        from only aximo_private.events as s
+        where s.position > high and s.position > 0
+        order by s.position
+        limit advance_log.max_events
+    ),
+    found as materialized (
+        select f.*
+        from (
+            select l.*, true as is_late
+            from late as l
+            union all
+            select y.*, false as is_late
+            from young as y
+        ) as f
+        order by f.position
+        limit advance_log.max_events
+    ),
+    heads as materialized (
+        select
+            c.customer_id,
+            coalesce(
+                (
+                    select l.number
+                    from only aximo_private.log_entries as l
+                    where l.customer_id = c.customer_id
+                    order by l.number desc
+                    limit 1
+                ),
+                0
+            ) as size
+        from (select distinct f.customer_id from found as f) as c
+    ),
+    added as (
+        insert into aximo_private.log_entries (customer_id, number, event_id, leaf)
+        select
+            f.customer_id,
+            h.size + row_number() over (partition by f.customer_id order by f.position),
+            f.event_id,
+            (
+                select sha256('\x00'::bytea || convert_to(aximo_private.event_line(s.*), 'UTF8'))
+                from only aximo_private.events as s
+                where s.customer_id = f.customer_id and s.event_id = f.event_id
+            )
+        from found as f
+        inner join heads as h on h.customer_id = f.customer_id
+        returning customer_id, number
+    )
+    select
+        pg_snapshot_xmin(pg_current_snapshot()),
+        (select array_agg(f.position order by f.position) from found as f),
+        (select array_agg(f.position order by f.position) from found as f where not f.is_late),
+        (select array_agg(f.position order by f.position) from found as f where f.is_late),
+        (
+            select array_agg(row(g.customer_id, g.old_size, g.new_size)::aximo_private.log_growth)
+            from (
+                select a.customer_id, min(a.number) - 1 as old_size, max(a.number) as new_size
+                from added as a
+                group by a.customer_id
+            ) as g
+        )
+    into scan_xmin, positions, fresh, filled, touched;
+
+    -- What is left of a hole when a part of it has come.
+    if filled is not null then
+        with
+        gone as (
+            delete from aximo_private.log_holes as h
+            where exists (select from unnest(filled) as p (position) where p.position between h.first_position and h.last_position)
+            returning h.first_position, h.last_position, h.seen_by, h.older_than
+        )
+        insert into aximo_private.log_holes (first_position, last_position, seen_by, older_than)
+        select r.first_position, r.last_position, r.seen_by, r.older_than
+        from (
+            select
+                coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
+                p.position - 1 as last_position,
+                g.seen_by,
+                g.older_than
+            from gone as g
+            inner join unnest(filled) as p (position) on p.position between g.first_position and g.last_position
+            window of_hole as (partition by g.first_position order by p.position)
+            union all
+            select max(p.position) + 1, g.last_position, g.seen_by, g.older_than
+            from gone as g
+            inner join unnest(filled) as p (position) on p.position between g.first_position and g.last_position
+            group by g.first_position, g.last_position, g.seen_by, g.older_than
+        ) as r
+        where r.first_position <= r.last_position;
+    end if;
+
+    -- Every transaction that could own it was over before the scan that did not find it.
+    delete from aximo_private.log_holes as h
+    where h.older_than < scan_xmin
+        and (cardinality(positions) < advance_log.max_events or h.last_position <= positions[cardinality(positions)])
+        or positions is null and h.older_than < scan_xmin;
+
+    if positions is null then
+        return query select 0::bigint, false;
+        return;
+    end if;
+
+    insert into aximo_private.log_holes (first_position, last_position, seen_by)
+    select g.first_position, g.last_position, pg_current_xact_id()
+    from (
+        select
+            coalesce(lag(p.position) over (order by p.position), high) + 1 as first_position,
+            p.position - 1 as last_position
+        from unnest(fresh) as p (position)
+    ) as g
+    where g.first_position <= g.last_position;
+
+    update aximo_private.log_state as s
+    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
+    where s.is_the_row;
+
+    perform aximo_private.grow_tree(touched);
+    perform aximo_private.list_violations(touched);
+    -- Further state that is derived from the log belongs here.
+
+    return query select cardinality(positions)::bigint, cardinality(positions) = advance_log.max_events;
+end;
+$$;
+alter function aximo.advance_log(integer) owner to aximo_sequencer;
+comment on function aximo.advance_log(integer) is
+'Gives committed events, of all customers, their numbers, at most so many in one call, and adds them to the tree. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1.';
+
+create view aximo.violations with (security_barrier = true) as
+select
+    customer_id,
+    number,
+    event_id,
+    execution_id,
+    rule,
+    against,
+    found_at
+from only aximo_private.violations; -- noqa: PRS
+alter view aximo.violations owner to aximo_owner;
+comment on view aximo.violations is 'Events of the session''s customer that break a rule of their execution''s life, as found when they were numbered: written at the same time by two, or imported as they were. Key: number.';
+comment on column aximo.violations.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.violations.number is 'The number of the event in the log.';
+comment on column aximo.violations.event_id is 'The event that breaks the rule.';
+comment on column aximo.violations.execution_id is 'The execution.';
+comment on column aximo.violations.rule is 'The rule, by the name that a refusal carries.';
+comment on column aximo.violations.against is 'The earlier event it is broken against, if there is one.';
+comment on column aximo.violations.found_at is 'When the event was numbered and judged, by the database''s clock.';
+
+-- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+create view aximo.log_leaves as
+select
+    customer_id,
+    number,
+    event_id,
+    leaf
+from only aximo_private.log_entries; -- noqa: PRS
+alter view aximo.log_leaves owner to aximo_owner;
+comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the tree. Key: number.';
+comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.log_leaves.number is 'The number in the log.';
+comment on column aximo.log_leaves.event_id is 'The event.';
+comment on column aximo.log_leaves.leaf is 'sha256 of a zero byte and the event''s canonical line in UTF-8, as it was when the event was numbered.';
+
+-- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+create view aximo.log_lines as
+select
+    l.customer_id,
+    l.number,
+    l.event_id,
+    e.line,
+    l.leaf
+from aximo.log_leaves as l
+-- Left: an entry whose event was taken away shows as one without a line.
+left join lateral (
+    select aximo_private.event_line(s.*) as line
+    from only aximo_private.events as s
+    where s.customer_id = l.customer_id and s.event_id = l.event_id
+    offset 0
+) as e on true;
+alter view aximo.log_lines owner to aximo_owner;
+comment on view aximo.log_lines is 'The log of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: number.';
+comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.log_lines.number is 'The number in the log, and the line''s in an export.';
+comment on column aximo.log_lines.event_id is 'The event.';
+comment on column aximo.log_lines.line is 'The event''s canonical line, without a line feed; null if somebody took the event away.';
+comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
+
+-- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+create view aximo.log_entries as
+select
+    l.customer_id,
+    l.number,
+    e.event_id,
+    e.event_type,
+    e."timestamp",
+    e.deployment_id,
+    e.skill_id,
+    e.skill_version,
+    e.execution_id,
+    e.risk_level,
+    e.approval_mode,
+    e.actor,
+    e.payload,
+    e.correlation_id,
+    e.channel_type,
+    e.error_code,
+    e.latency_ms,
+    e.recorded_at,
+    e.recorded_by
+from aximo.log_leaves as l
+-- A look-up for each entry: without statistics a join may be planned as a pass over all events.
+cross join lateral (
+    select s.*
+    from aximo.events as s
+    where s.customer_id = l.customer_id and s.event_id = l.event_id
+    offset 0
+) as e;
+alter view aximo.log_entries owner to aximo_owner;
+comment on view aximo.log_entries is 'The log of the session''s customer: its numbered events. Read it in order with aximo.read_log. Key: number.';
+comment on column aximo.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
+comment on column aximo.log_entries.event_id is 'The event''s id, unique within its customer.';
+comment on column aximo.log_entries.event_type is 'What happened: one of aximo.event_types.';
+comment on column aximo.log_entries."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo.log_entries.deployment_id is 'The deployment concerned.';
+comment on column aximo.log_entries.skill_id is 'The skill it runs.';
+comment on column aximo.log_entries.skill_version is 'The version of the skill.';
+comment on column aximo.log_entries.execution_id is 'The execution; null only for governance and lifecycle events.';
+comment on column aximo.log_entries.risk_level is 'The risk, in the platform''s own vocabulary.';
+comment on column aximo.log_entries.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
+comment on column aximo.log_entries.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
+comment on column aximo.log_entries.payload is 'The rest, a JSON object.';
+comment on column aximo.log_entries.correlation_id is 'What ties it to other events, if anything.';
+comment on column aximo.log_entries.channel_type is 'The channel it came through, if any.';
+comment on column aximo.log_entries.error_code is 'The error, if any.';
+comment on column aximo.log_entries.latency_ms is 'A latency the client measured, in milliseconds.';
+comment on column aximo.log_entries.recorded_at is 'When it was written, by the database''s clock.';
+comment on column aximo.log_entries.recorded_by is 'The login that wrote it.';
+
+-- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+create view aximo.log_nodes as
+select
+    customer_id,
+    level,
+    index,
+    hash
+from only aximo_private.log_nodes; -- noqa: PRS
+alter view aximo.log_nodes owner to aximo_owner;
+comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the log of the session''s customer. Read them as tiles with aximo.log_tile. Key: level, index.';
+comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';
+comment on column aximo.log_nodes.level is '1 for subtrees of 256 entries, 2 for 65536, and so on.';
+comment on column aximo.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
+comment on column aximo.log_nodes.hash is 'The Merkle tree hash of its entries (RFC 9162, section 2.1.1).';
+
+create view aximo.checkpoints with (security_barrier = true) as
+select
+    customer_id,
+    checkpoint_id,
+    size,
+    root,
+    note,
+    made_at,
+    made_by
+from only aximo_private.checkpoints; -- noqa: PRS
+alter view aximo.checkpoints owner to aximo_owner;
+comment on view aximo.checkpoints is 'The checkpoints of the log of the session''s customer. Key: checkpoint_id.';
+comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';
+comment on column aximo.checkpoints.checkpoint_id is 'Made by the database.';
+comment on column aximo.checkpoints.size is 'How many entries it speaks of.';
+comment on column aximo.checkpoints.root is 'Their Merkle tree hash (RFC 9162, section 2.1.1).';
+comment on column aximo.checkpoints.note is 'The checkpoint as text (C2SP tlog-checkpoint), with its signatures (C2SP signed-note), if it has any.';
+comment on column aximo.checkpoints.made_at is 'When it was added, by the database''s clock.';
+comment on column aximo.checkpoints.made_by is 'The login that added it.';
+
+create function aximo.log_size() returns bigint
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+begin
+    return coalesce(
+        (select l.number from aximo.log_leaves as l where l.customer_id = customer order by l.number desc limit 1), 0
+    );
+end;
+$$;
+alter function aximo.log_size() owner to aximo_owner;
+comment on function aximo.log_size() is 'How many entries the log of the session''s customer has; 0 if the session has no customer.';
+
+create function aximo.log_tile(level integer, index bigint, width integer default 256) returns bytea
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+    first_one constant bigint := 256 * log_tile.index;
+begin
+    if log_tile.level not between 0 and 7 or log_tile.width not between 1 and 256 or log_tile.index < 0 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'there is no such tile',
+            detail = format('level %s, index %s, width %s', log_tile.level, log_tile.index, log_tile.width),
+            hint = 'level is 0 to 7, index not negative, width 1 to 256.',
+            constraint = 'tile_is_possible';
+    end if;
+    if log_tile.level = 0 then
+        return (
+            select string_agg(l.leaf, '' order by l.number)
+            from aximo.log_leaves as l
+            where l.customer_id = customer and l.number between first_one + 1 and first_one + log_tile.width
+        );
+    end if;
+    return (
+        select string_agg(n.hash, '' order by n.index)
+        from aximo.log_nodes as n
+        where n.customer_id = customer and n.level = log_tile.level
+            and n.index between first_one and first_one + log_tile.width - 1
+    );
+end;
+$$;
+alter function aximo.log_tile(integer, bigint, integer) owner to aximo_owner;
+comment on function aximo.log_tile(integer, bigint, integer) is
+'A tile of the log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
+
+create function aximo.log_root(size bigint default null) returns bytea
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+    actual constant bigint := aximo.log_size();
+    remaining bigint := coalesce(log_root.size, actual);
+    height integer := 1;
+    above bytea;
+    hashes bytea[];
+begin
+    if remaining < 0 or remaining > actual then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'the log has not that size',
+            detail = format('asked for %s, the log has %s', remaining, actual),
+            hint = 'Ask for a size the log has or had.',
+            constraint = 'size_within_log';
+    end if;
+    -- Of each level what is right of its last complete tile, and the hash of what is right of that.
+    hashes := array(
+        select l.leaf
+        from aximo.log_leaves as l
+        where l.customer_id = customer and l.number > remaining / 256 * 256 and l.number <= remaining
+        order by l.number
+    );
+    remaining := remaining / 256;
+    loop
+        above := case when cardinality(hashes) > 0 then aximo.tree_hash(hashes) end;
+        exit when remaining = 0;
+        hashes := array(
+            select n.hash
+            from aximo.log_nodes as n
+            where n.customer_id = customer and n.level = height
+                and n.index >= remaining / 256 * 256 and n.index < remaining
+            order by n.index
+        );
+        if above is not null then
+            hashes := hashes || above;
+        end if;
+        remaining := remaining / 256;
+        height := height + 1;
+    end loop;
+    return coalesce(above, sha256(''));
+end;
+$$;
+alter function aximo.log_root(bigint) owner to aximo_owner;
+comment on function aximo.log_root(bigint) is
+'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of the log of the session''s customer; of all, if left out. ZXARG: the log has not so many.';
+
+-- As the sequencer, who may read the ledger's name; whose log it is, is the session's customer.
+create function aximo.log_origin() returns text
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+begin
+    return (
+        select
+            s.ledger || '/' || (
+                select string_agg(
+                    case
+                        when b.byte between 48 and 57 or b.byte between 65 and 90 or b.byte between 97 and 122 or b.byte in (45, 46, 95, 126)
+                            then chr(b.byte)
+                        else '%' || upper(lpad(to_hex(b.byte), 2, '0'))
+                    end,
+                    ''
+                    order by b.place
+                )
+                from (
+                    select
+                        p.place,
+                        get_byte(convert_to(customer, 'UTF8'), p.place) as byte
+                    from generate_series(0, octet_length(customer) - 1) as p (place)
+                ) as b
+            )
+        from aximo_private.log_state as s
+    );
+end;
+$$;
+alter function aximo.log_origin() owner to aximo_sequencer;
+comment on function aximo.log_origin() is
+'The origin of the checkpoints of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded. Null if the session has no customer.';
+
+create function aximo.checkpoint_text(size bigint default null) returns text
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    actual constant bigint := coalesce(checkpoint_text.size, aximo.log_size());
+begin
+    return aximo.log_origin() || E'\n' || actual || E'\n' || encode(aximo.log_root(actual), 'base64') || E'\n';
+end;
+$$;
+alter function aximo.checkpoint_text(bigint) owner to aximo_owner;
+comment on function aximo.checkpoint_text(bigint) is
+'The checkpoint of the log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size.';
+
+create view aximo.cursors with (security_barrier = true) as
+select
+    customer_id,
+    name::text as name,
+    number,
+    aximo.log_size() - number as behind,
+    moved_at,
+    moved_by
+from only aximo_private.log_cursors; -- noqa: PRS
+alter view aximo.cursors owner to aximo_owner;
+comment on view aximo.cursors is 'The consumers of the log of the session''s customer, and how far they have come. Key: name.';
+comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';
+comment on column aximo.cursors.name is 'The consumer.';
+comment on column aximo.cursors.number is 'The last number it is done with; 0 before the first.';
+comment on column aximo.cursors.behind is 'How many numbered events it has not read yet.';
+comment on column aximo.cursors.moved_at is 'When it was moved last, by the database''s clock.';
+comment on column aximo.cursors.moved_by is 'The login that moved it.';
+
+create function aximo.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
+returns setof aximo.log_entries
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+begin
+    if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a log is read from a number on, one event or more',
+            detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
+            hint = 'Begin after 0, and go on after the last number that you have.',
+            constraint = 'log_is_read_forward';
+    end if;
+    if read_log.advance then
+        perform aximo.advance_log(greatest(read_log.max_events, 10000));
+    end if;
+    return query
+    select l.*
+    from aximo.log_entries as l
+    where l.customer_id = customer and l.number > read_log.after_seq and l.number <= read_log.after_seq + read_log.max_events
+    order by l.number;
+end;
+$$;
+alter function aximo.read_log(bigint, integer, boolean) owner to aximo_owner;
+comment on function aximo.read_log(bigint, integer, boolean) is
+'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+
+-- The lock lasts to the end of the transaction: of two consumers of one name the second waits, and goes on where the first ended.
+create function aximo.open_cursor(name text) returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    cursor_name aximo_private.identifier;
+    found_number bigint;
+begin
+    begin
+        cursor_name := open_cursor.name;
+        if cursor_name is null then
+            raise check_violation;
+        end if;
+    exception
+        when check_violation then
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'a cursor has a name',
+                detail = format('name is %L', open_cursor.name),
+                hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
+                constraint = 'cursor_is_named';
+    end;
+    loop
+        select c.number into found_number
+        from only aximo_private.log_cursors as c
+        where c.customer_id = customer and c.name = cursor_name
+        for update;
+        if found then
+            return found_number;
+        end if;
+        insert into aximo_private.log_cursors (customer_id, name)
+        values (customer, cursor_name)
+        on conflict do nothing;
+    end loop;
+end;
+$$;
+alter function aximo.open_cursor(text) owner to aximo_sequencer;
+comment on function aximo.open_cursor(text) is
+'How far the consumer of this name has come in the log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name.';
+
+create function aximo.move_cursor(name text, from_number bigint, to_number bigint) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    found_number constant bigint := aximo.open_cursor(move_cursor.name);
+    size constant bigint := coalesce(
+        (select l.number from only aximo_private.log_entries as l where l.customer_id = customer order by l.number desc limit 1), 0
+    );
+begin
+    if found_number is distinct from move_cursor.from_number then
+        raise exception using
+            errcode = 'ZXCUR',
+            message = 'the cursor is not where it was',
+            detail = format('cursor %L is at %s, not at %s', move_cursor.name, found_number, move_cursor.from_number),
+            hint = 'Another consumer of this name moved it. Read again from where it is.',
+            constraint = 'cursor_was_there';
+    end if;
+    if move_cursor.to_number is null or move_cursor.to_number < 0 or move_cursor.to_number > size then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a cursor stays within the log',
+            detail = format('to %s, of a log of %s', move_cursor.to_number, size),
+            hint = 'Move it to a number that was read, or back to 0.',
+            constraint = 'cursor_within_log';
+    end if;
+    update aximo_private.log_cursors as c
+    set number = move_cursor.to_number, moved_at = clock_timestamp(), moved_by = session_user
+    where c.customer_id = customer and c.name = move_cursor.name;
+end;
+$$;
+alter function aximo.move_cursor(text, bigint, bigint) owner to aximo_sequencer;
+comment on function aximo.move_cursor(text, bigint, bigint) is
+'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
+
+-- What is kept was true when it was added: the text is made again here and compared. Whose the signatures are is checked outside.
+create function aximo.add_checkpoint(note text) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    lines constant text[] := string_to_array(add_checkpoint.note, E'\n');
+    stated_size bigint;
+    expected text;
+begin
+    perform set_config('aximo.customer_id', customer, true);
+    if lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
+        stated_size := lines[2];
+        expected := aximo.checkpoint_text(stated_size);
+    end if;
+    if expected is null or not starts_with(add_checkpoint.note, expected)
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^\n]+\n)+$')
+        or octet_length(add_checkpoint.note) > 16384 then
+        raise exception using
+            errcode = 'ZXPRF',
+            message = 'this checkpoint is not of this log',
+            detail = format('it should begin with %L and go on with nothing, or with an empty line and signatures', expected),
+            hint = 'Make it with aximo.checkpoint_text, or "aximo-db checkpoint". If it was right once, the log was changed.',
+            constraint = 'checkpoint_is_true';
+    end if;
+    insert into aximo_private.checkpoints (customer_id, size, root, note)
+    values (customer, stated_size, aximo.log_root(stated_size), add_checkpoint.note);
+end;
+$$;
+alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
+comment on function aximo.add_checkpoint(text) is
+'Keeps a checkpoint of the log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size.';
+
+create function aximo.unlogged_events() returns table (event_id uuid, recorded_at timestamptz, is_coming boolean)
+language plpgsql stable security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    high constant bigint := (select s.high_position from aximo_private.log_state as s);
+begin
+    return query
+    select
+        e.event_id,
+        e.recorded_at,
+        e.position > high or exists (
+            select from aximo_private.log_holes as h
+            where e.position between h.first_position and h.last_position
+        )
+    from only aximo_private.events as e
+    where e.customer_id = customer
+        -- Not NOT EXISTS, which may be planned as one pass over the log for each event.
+        and (
+            select true
+            from only aximo_private.log_entries as l
+            where l.customer_id = customer and l.event_id = e.event_id
+            limit 1
+        ) is null
+    order by e.position;
+end;
+$$;
+alter function aximo.unlogged_events() owner to aximo_sequencer;
+comment on function aximo.unlogged_events() is
+'The events of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer.';
+
+-- Recomputes everything that is derived, and looks for events that should be in the log and are not.
+create function aximo.verify_log()
+returns table (problem text, number bigint, event_id uuid, detail text)
+language plpgsql stable security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    size constant bigint := coalesce(
+        (select l.number from only aximo_private.log_entries as l where l.customer_id = customer order by l.number desc limit 1), 0
+    );
+    checkpoint record;
+    roots bytea[];
+begin
+    return query
+    select p.problem, p.number, p.event_id, p.detail
+    from (
+        select
+            case
+                when l.number <> l.expected then 'number_missing'
+                when e.line is null then 'event_removed'
+                else 'event_differs'
+            end as problem,
+            l.number,
+            l.event_id,
+            case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail
+        from (
+            select
+                n.number,
+                n.event_id,
+                n.leaf,
+                row_number() over (order by n.number) as expected,
+                lag(n.number) over (order by n.number) as before
+            from only aximo_private.log_entries as n
+            where n.customer_id = customer
+        ) as l
+        left join lateral (
+            select aximo_private.event_line(s.*) as line
+            from only aximo_private.events as s
+            where s.customer_id = customer and s.event_id = l.event_id
+            offset 0
+        ) as e on true
+        -- Of the numbers only the first that is off: all after it are too.
+        where (l.number <> l.expected and l.number <> coalesce(l.before, 0) + 1)
+            or e.line is null
+            or l.leaf <> sha256('\x00'::bytea || convert_to(e.line, 'UTF8'))
+        union all
+        select 'event_not_in_log', null, u.event_id, 'its position was numbered past'
+        from aximo.unlogged_events() as u
+        where not u.is_coming
+        union all
+        select
+            case when n.hash is null then 'node_missing' else 'node_differs' end,
+            256 * b.index + 1,
+            null,
+            format('level 1, index %s', b.index)
+        from generate_series(0, size / 256 - 1) as b (index)
+        left join lateral (
+            select k.hash
+            from only aximo_private.log_nodes as k
+            where k.customer_id = customer and k.level = 1 and k.index = b.index
+            offset 0
+        ) as n on true
+        where n.hash is distinct from aximo.tree_hash(
+            array(
+                select l.leaf
+                from only aximo_private.log_entries as l
+                where l.customer_id = customer and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
+                order by l.number
+            )
+        )
+        union all
+        select
+            case when n.hash is null then 'node_missing' else 'node_differs' end,
+            b.index * g.width + 1,
+            null,
+            format('level %s, index %s', g.level, b.index)
+        from (
+            select
+                v.level,
+                (256::numeric ^ v.level)::bigint as width
+            from generate_series(2, 7) as v (level)
+        ) as g
+        cross join lateral generate_series(0, size / g.width - 1) as b (index)
+        left join lateral (
+            select k.hash
+            from only aximo_private.log_nodes as k
+            where k.customer_id = customer and k.level = g.level and k.index = b.index
+            offset 0
+        ) as n on true
+        where n.hash is distinct from aximo.tree_hash(
+            array(
+                select k.hash
+                from only aximo_private.log_nodes as k
+                where k.customer_id = customer and k.level = g.level - 1 and k.index between 256 * b.index and 256 * b.index + 255
+                order by k.index
+            )
+        )
+    ) as p
+    order by p.number nulls last, p.event_id;
+
+    for checkpoint in
+        select c.size, c.root, c.made_at
+        from aximo.checkpoints as c
+        where c.customer_id = customer
+        order by c.size, c.made_at
+    loop
+        if checkpoint.size > size then
+            return query
+            select 'checkpoint_ahead'::text, checkpoint.size, null::uuid, format('made at %s, of a log that has %s entries now', checkpoint.made_at, size);
+        elsif checkpoint.root <> aximo.log_root(checkpoint.size) then
+            return query
+            select 'checkpoint_differs'::text, checkpoint.size, null::uuid, format('made at %s', checkpoint.made_at);
+        end if;
+    end loop;
+end;
+$$;
+alter function aximo.verify_log() owner to aximo_sequencer;
+comment on function aximo.verify_log() is
+'What is wrong with the log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log. ZXCUS: no customer.';
+
+-- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
+create function aximo.mend_log() returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+declare
+    high bigint;
+    mended bigint;
+begin
+    select s.high_position into high
+    from aximo_private.log_state as s
+    for update;
+    -- As holes they are found by the next advance, and get the numbers after the last one.
+    insert into aximo_private.log_holes (first_position, last_position, seen_by)
+    select e.position, e.position, pg_current_xact_id()
+    from only aximo_private.events as e
+    where e.position <= high
+        and not exists (
+            select from aximo_private.log_holes as h
+            where e.position between h.first_position and h.last_position
+        )
+        and (
+            select true
+            from only aximo_private.log_entries as l
+            where l.customer_id = e.customer_id and l.event_id = e.event_id
+            limit 1
+        ) is null;
+    get diagnostics mended = row_count;
+    return mended;
+end;
+$$;
+alter function aximo.mend_log() owner to aximo_sequencer;
+comment on function aximo.mend_log() is
+'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
+
 create function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -2204,22 +3607,26 @@ revoke all on type
     aximo_private.short_text,
     aximo_private.milliseconds,
     aximo_private.payload,
-    aximo_private.moment
+    aximo_private.moment,
+    aximo_private.life_step,
+    aximo_private.log_growth
 from public;
 
 -- The owners of functions: what their functions do, column by column.
-revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder;
+revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
 grant select on aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
+    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, exempt
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
-revoke insert on aximo_private.events, aximo.event_types from aximo_owner;
-revoke insert, update, delete, truncate on aximo_private.customer_grants from aximo_owner;
+revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
+aximo_private.checkpoints from aximo_owner;
+revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
+aximo_private.log_cursors from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type
@@ -2230,12 +3637,35 @@ grant usage on type
     aximo_private.short_text,
     aximo_private.milliseconds,
     aximo_private.payload,
-    aximo_private.moment
+    aximo_private.moment,
+    aximo_private.life_step
 to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb)
 to aximo_recorder;
+
+-- The sequencer numbers events and keeps what is derived from the log.
+grant select on aximo_private.events, aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
+grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
+grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
+grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
+grant select, update (high_position, advanced_at) on aximo_private.log_state to aximo_sequencer;
+grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
+grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
+grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
+grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
+grant execute on function
+    aximo.current_customer(),
+    aximo_private.writing_customer(text),
+    aximo_private.event_line(aximo_private.events),
+    aximo_private.plain_lives(aximo_private.life_step[]),
+    aximo_private.breaches(aximo_private.life_step[]),
+    aximo.tree_hash(bytea[]),
+    aximo.log_size(),
+    aximo.log_root(bigint),
+    aximo.checkpoint_text(bigint)
+to aximo_sequencer;
 
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
@@ -2248,7 +3678,13 @@ to aximo_reader, aximo_bi;
 grant select on
     aximo.event_types,
     aximo.events,
-    aximo.event_lines,
+    aximo.log_entries,
+    aximo.log_leaves,
+    aximo.log_lines,
+    aximo.log_nodes,
+    aximo.checkpoints,
+    aximo.violations,
+    aximo.cursors,
     aximo.execution_steps,
     aximo.executions,
     aximo.open_executions,
@@ -2263,17 +3699,36 @@ grant execute on function
     aximo.approvals_as_of(timestamptz, timestamptz),
     aximo.deployments_as_of(timestamptz, timestamptz),
     aximo.deployment_versions_as_of(timestamptz, timestamptz),
+    aximo.read_log(bigint, integer, boolean),
+    aximo.open_cursor(text),
+    aximo.move_cursor(text, bigint, bigint),
+    aximo.tree_hash(bytea[]),
+    aximo.log_size(),
+    aximo.log_tile(integer, bigint, integer),
+    aximo.log_root(bigint),
+    aximo.log_origin(),
+    aximo.checkpoint_text(bigint),
+    aximo.unlogged_events(),
+    aximo.verify_log(),
     -- Called from the views, and as the reader; the schema it is in stays closed.
-    aximo_private.as_of(boolean)
+    aximo_private.as_of(boolean),
+    aximo_private.event_line(aximo_private.events)
 to aximo_reader;
 
 grant execute on function
     aximo.emit_event(text, text, text, text, text, text, text, jsonb, timestamptz, text, text, text, text, text, bigint, uuid),
     aximo.emit_events(jsonb, text)
 to aximo_writer;
-grant usage on type aximo.receipt to aximo_writer;
+grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 
-grant execute on function aximo.close_stale_executions(interval) to aximo_operator;
+grant execute on function
+    aximo.close_stale_executions(interval),
+    aximo.import_events(jsonb, text),
+    aximo.advance_log(integer),
+    aximo.mend_log()
+to aximo_operator;
+
+grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
 
 grant execute on function
     aximo.grant_customer(text, text),

@@ -9,6 +9,7 @@ begin
         'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
         'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
         'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
+        'aximo_sequencer',  -- owns only the functions that number events and keep the log
         'aximo_reader',     -- may read its customer's events and everything derived from them
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
@@ -40,7 +41,7 @@ begin
                 constraint = 'group_roles_are_harmless';
         end if;
         -- The installing role acts as the owners now and at every upgrade.
-        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder')
+        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer')
             and not pg_has_role(current_user, role_name, 'usage') then
             begin
                 execute format('grant %I to %I', role_name, current_user);

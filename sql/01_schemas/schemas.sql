@@ -10,6 +10,7 @@ alter default privileges for role aximo_owner revoke execute on functions from p
 alter default privileges for role aximo_owner revoke usage on types from public;
 alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
 alter default privileges for role aximo_recorder revoke execute on functions from public;
+alter default privileges for role aximo_sequencer revoke execute on functions from public;
 
 -- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
-grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder;
+grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer;

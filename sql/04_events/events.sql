@@ -12,6 +12,7 @@ create table aximo_private.events (
     latency_ms aximo_private.milliseconds,
     event_id uuid not null default gen_random_uuid(),
     answers uuid,
+    exempt boolean not null default false,
     event_type aximo_private.event_type not null,
     customer_id aximo_private.identifier not null,
     deployment_id aximo_private.identifier not null,
@@ -34,7 +35,7 @@ alter table aximo_private.events owner to aximo_owner;
 -- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
 -- An execution starts once and ends once, whoever races whom.
 create unique index events_start_and_end on aximo_private.events (customer_id, execution_id, (event_type = 'execution_triggered'))
-where event_type in ('execution_triggered', 'execution_completed', 'execution_failed');
+where event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not exempt;
 -- An approval is answered once.
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
@@ -43,6 +44,8 @@ create index events_by_deployment on aximo_private.events (customer_id, deployme
 create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
+-- For numbering. Partial, so that only a query that says so can use it: in the plan of a customer's it would count others' events.
+create index events_by_position on aximo_private.events (position) where position > 0;
 -- The last one, as pg_restore makes it too: on an empty table every index is as cheap as every other, a session keeps the plans it
 -- made then, and of equals the planner takes the youngest.
 create unique index events_pkey on aximo_private.events (customer_id, event_id);
@@ -58,6 +61,9 @@ create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);
 create policy recorder_writes_events on aximo_private.events
 for insert to aximo_recorder with check (true);
+-- Numbering, and what is derived from it, is done for all customers at a time.
+create policy sequencer_reads_events on aximo_private.events
+for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
 
@@ -69,6 +75,7 @@ alter table aximo_private.events
     alter latency_ms set statistics 0,
     alter event_id set statistics 0,
     alter answers set statistics 0,
+    alter exempt set statistics 0,
     alter event_type set statistics 0,
     alter customer_id set statistics 0,
     alter deployment_id set statistics 0,
@@ -92,6 +99,7 @@ comment on column aximo_private.events.recorded_at is 'When it was written, by t
 comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
 comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
+comment on column aximo_private.events.exempt is 'Imported as it was although an execution starts and ends once, and an approval is answered once.';
 comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
 comment on column aximo_private.events.customer_id is 'Whose event it is.';
 comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
@@ -109,10 +117,12 @@ comment on column aximo_private.events.payload is 'The rest, a JSON object.';
 comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them.';
+comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
 comment on index aximo_private.events_by_deployment is 'Deployments, their versions, and their latest execution.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
+comment on index aximo_private.events_by_position is 'What is new to the log.';
 comment on index aximo_private.events_by_request is 'Approvals that were asked for.';

@@ -35,7 +35,7 @@ begin
         -- In the order of the table's columns, each cast to its type there.
         event := row(
             null::bigint, coalesce(emit_event."timestamp", clock_timestamp()), null::timestamptz, emit_event.latency_ms,
-            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, emit_event.event_type, customer, emit_event.deployment_id,
+            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, false, emit_event.event_type, customer, emit_event.deployment_id,
             emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
             emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null::text,
             coalesce(emit_event.payload, '{}')
@@ -91,7 +91,8 @@ begin
             event.correlation_id, event.channel_type, event.error_code, event.latency_ms
         );
     end if;
-    -- A trigger that its unique index let in is the first one, and nothing else was accepted before it.
+    -- A trigger that its unique index let in is the first one, and nothing else is accepted before it (but in imported history: numbering
+    -- lists that).
     if event.execution_id is null or event.event_type = 'execution_triggered' then
         return receipt;
     end if;

@@ -1,0 +1,184 @@
+"""Checking an export, a checkpoint and a proof with no database at all: ``python -m aximo_db.audit``.
+
+Needs this module, :mod:`aximo_db.tlog`, and for signatures the package ``cryptography``; nothing of PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aximo_db import tlog
+
+__all__ = ["Verdict", "check_export", "check_proof", "compare", "main", "read_note"]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        ok: whether everything that was to be shown holds.
+        findings: in words, one a line; with ``ok`` what was shown, else what is wrong.
+        facts: the same for programs.
+    """
+
+    ok: bool = True
+    findings: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"ok": self.ok, "findings": self.findings, **self.facts}
+
+    def fail(self, finding: str) -> None:
+        """Adds what is wrong."""
+        self.ok = False
+        self.findings.append(finding)
+
+
+def read_note(data: bytes, keys: Sequence[tlog.VerifierKey], origin: str | None = None) -> tlog.Checkpoint:
+    """The checkpoint in a note, whose signature is checked if there are keys.
+
+    Raises:
+        tlog.MalformedNote: it is no checkpoint.
+        tlog.SignatureFailed: it is not signed by any of the keys, or wrongly.
+    """
+    checkpoint = tlog.open_checkpoint(data, *keys) if keys else tlog.read_checkpoint(data)
+    if origin is not None and checkpoint.origin != origin:
+        raise tlog.MalformedNote(f"the checkpoint is of {checkpoint.origin}, not of {origin}")
+    return checkpoint
+
+
+def check_export(
+    export: Path,
+    checkpoints: Sequence[Path],
+    keys: Sequence[Path] = (),
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Verdict:
+    """Whether the lines of an export are what the checkpoints speak of.
+
+    Args:
+        export: a file of JSON lines, as ``aximo-db export`` writes it.
+        checkpoints: files with a checkpoint each, signed or not.
+        keys: files with a verifier key each; if there is one, every checkpoint has to be signed by one of them.
+        progress: called with the number of lines read so far.
+    """
+    verdict = Verdict()
+    try:
+        verifiers = [tlog.read_verifier_key(path) for path in keys]
+        found = [read_note(path.read_bytes(), verifiers) for path in checkpoints]
+    except ValueError as error:
+        verdict.fail(f"checkpoint: {error}")
+        return verdict
+    if len({checkpoint.origin for checkpoint in found}) > 1:
+        verdict.fail("the checkpoints are of different logs")
+        return verdict
+    with export.open("rb") as lines:
+        told = tlog.verify_export(lines, sorted(found, key=lambda each: each.size), progress=progress)
+    verdict.ok = told.ok
+    verdict.findings += told.message.splitlines()
+    verdict.facts = {
+        "entries": told.entries,
+        "root": told.root.hex(),
+        "signed": bool(keys),
+        "checkpoints": [
+            {"origin": each.checkpoint.origin, "size": each.checkpoint.size, "outcome": each.outcome}
+            for each in told.results
+        ],
+        "line_problems": [problem.message for problem in told.problems],
+        "doubtful_entries": list(told.doubtful) if told.doubtful else None,
+    }
+    if not keys and verdict.ok:
+        verdict.findings.append("No key was given, so who made the checkpoint was not checked.")
+    return verdict
+
+
+def compare(old: Path, new: Path) -> Verdict:
+    """Whether the new export is the old one and perhaps more; names the first entry that is not."""
+    verdict = Verdict()
+    with old.open("rb") as before, new.open("rb") as after:
+        difference = tlog.compare_exports(before, after)
+    if difference is None:
+        verdict.findings.append("The exports are the same.")
+        return verdict
+    verdict.facts = {"entry": difference.entry, "kind": difference.kind, "at_end": difference.at_end}
+    if difference.kind == "added" and difference.at_end:
+        verdict.findings.append(f"The new export is the old one, and more from entry {difference.entry} on.")
+    else:
+        verdict.fail(f"Entry {difference.entry}: {difference.kind}.")
+    return verdict
+
+
+def check_proof(
+    proof: Path, *, line: Path | None = None, old: Path | None = None, keys: Sequence[Path] = ()
+) -> Verdict:
+    """Whether a proof holds: of inclusion, with the event's line; of consistency, with the older checkpoint."""
+    verdict = Verdict()
+    try:
+        verifiers = [tlog.read_verifier_key(path) for path in keys]
+        data = proof.read_bytes()
+        if data.startswith(b"old "):
+            if old is None:
+                raise ValueError("a proof of consistency needs the older checkpoint as well")
+            consistency = tlog.parse_consistency_proof(data)
+            new = read_note(consistency.note.encode(), verifiers)
+            before = read_note(old.read_bytes(), verifiers, new.origin)
+            consistency.verify(before, new)
+            verdict.findings.append(f"The log of {new.size} entries is that of {before.size} entries, and more.")
+            verdict.facts = {"origin": new.origin, "old_size": before.size, "size": new.size}
+        else:
+            if line is None:
+                raise ValueError("a proof of inclusion needs the event's line as well")
+            inclusion = tlog.parse_inclusion_proof(data)
+            checkpoint = read_note(inclusion.note.encode(), verifiers)
+            inclusion.verify(line.read_bytes().removesuffix(b"\n"), checkpoint)
+            verdict.findings.append(f"The event is entry {inclusion.entry} of {checkpoint.size}.")
+            verdict.facts = {"origin": checkpoint.origin, "entry": inclusion.entry, "size": checkpoint.size}
+    except ValueError as error:
+        verdict.fail(str(error))
+        return verdict
+    verdict.facts["signed"] = bool(keys)
+    if not keys:
+        verdict.findings.append("No key was given, so who made the checkpoint was not checked.")
+    return verdict
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns 0 if everything holds, 1 if something does not."""
+    parser = argparse.ArgumentParser(prog="python -m aximo_db.audit", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--export", type=Path, help="an export: JSON lines, line n is entry n")
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint; may come often")
+    parser.add_argument("--key", type=Path, action="append", default=[], help="a verifier key; may come often")
+    parser.add_argument("--against", type=Path, help="an older export of the same log")
+    parser.add_argument("--proof", type=Path, help="a proof, of inclusion or of consistency")
+    parser.add_argument("--line", type=Path, help="with a proof of inclusion: the event's line")
+    parser.add_argument("--json", action="store_true", help="output for programs")
+    given = parser.parse_args(arguments)
+    try:
+        if given.proof:
+            old = given.checkpoint[0] if given.checkpoint else None
+            verdict = check_proof(given.proof, line=given.line, old=old, keys=given.key)
+        elif given.export and given.against:
+            verdict = compare(given.against, given.export)
+        elif given.export and given.checkpoint:
+            verdict = check_export(given.export, given.checkpoint, given.key)
+        else:
+            parser.error("give --export and --checkpoint, or --export and --against, or --proof")
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}")
+    if given.json:
+        print(json.dumps(verdict.as_json()))
+    else:
+        print("\n".join(["holds" if verdict.ok else "DOES NOT HOLD", *(f"  {each}" for each in verdict.findings)]))
+    return 0 if verdict.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

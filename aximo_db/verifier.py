@@ -1,0 +1,306 @@
+"""Checking a customer's log in the database: everything is recomputed here, and nothing that is derived is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg import IsolationLevel
+
+from aximo_db import _statements as statements
+from aximo_db import tlog
+
+__all__ = ["LogVerdict", "Problem", "prove_growth", "prove_inclusion", "tile_reader", "verify_log"]
+
+_FETCH: Final = 2000
+_KEPT: Final = 20
+_TILE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be.
+
+    Attributes:
+        kind: ``number_missing``, ``event_removed``, ``event_differs``, ``event_not_in_log``,
+            ``node_missing``, ``node_differs``, ``checkpoint_differs``, ``checkpoint_ahead``
+            or ``checkpoint_unreadable``.
+        number: the entry concerned, or the size of the checkpoint.
+        event_id: the event, if it is about one.
+        detail: in words.
+    """
+
+    kind: str
+    number: int | None
+    event_id: UUID | None = None
+    detail: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "problem": self.kind,
+            "number": self.number,
+            "event_id": str(self.event_id) if self.event_id else None,
+            "detail": self.detail,
+        }
+
+
+@dataclass(slots=True)
+class LogVerdict:
+    """What was found.
+
+    Attributes:
+        origin: the log's name in its checkpoints.
+        size: its entries.
+        root: their tree's hash, recomputed.
+        checkpoints: how many were compared: those stored, and those given.
+        coming: events that are not numbered yet.
+        problems: the first ones, in order of the log.
+        problem_count: how many there are.
+    """
+
+    origin: str | None = None
+    size: int = 0
+    root: bytes = tlog.EMPTY_ROOT
+    checkpoints: int = 0
+    coming: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    problem_count: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.problem_count == 0
+
+    def add(self, problem: Problem) -> None:
+        """Counts a problem, and keeps it if it is one of the first."""
+        self.problem_count += 1
+        if len(self.problems) < _KEPT:
+            self.problems.append(problem)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "ok": self.ok,
+            "origin": self.origin,
+            "size": self.size,
+            "root": self.root.hex(),
+            "checkpoints": self.checkpoints,
+            "coming": self.coming,
+            "problem_count": self.problem_count,
+            "problems": [problem.as_json() for problem in self.problems],
+        }
+
+
+def tile_reader(connection: psycopg.Connection[Any]) -> tlog.TileReader:
+    """Reads tiles of the log of the connection's customer."""
+
+    def read(level: int, index: int, width: int, /) -> bytes:
+        row = connection.execute("select aximo.log_tile(%s, %s, %s)", (level, index, width)).fetchone()
+        return bytes(row[0]) if row and row[0] is not None else b""
+
+    return read
+
+
+def verify_log(
+    dsn: str | None,
+    *,
+    customer_id: str | None = None,
+    checkpoints: Sequence[tlog.Checkpoint] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> LogVerdict:
+    """Recomputes a customer's log from its events, streaming, from one consistent snapshot.
+
+    Args:
+        dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
+        customer_id: whose; ``None`` for the login's only customer.
+        checkpoints: further ones to compare with, kept outside of the database.
+        progress: called with the number of entries read so far, and how many there are.
+
+    Returns:
+        What was found; of an empty log, or of a customer the login was not granted, a size of 0.
+    """
+    verdict = LogVerdict()
+    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        if customer_id is not None:
+            connection.execute(statements.SET_CUSTOMER, (customer_id,))
+        row = connection.execute("select aximo.log_origin(), aximo.log_size()").fetchone()
+        verdict.origin, total = row if row else (None, 0)
+        nodes = {
+            (level, index): bytes(digest)
+            for level, index, digest in connection.execute("select level, index, hash from aximo.log_nodes")
+        }
+        stored = _stored_checkpoints(connection, verdict)
+        pending = sorted([*stored, *_of_this_log(checkpoints, verdict)], key=lambda each: each.size)
+        verdict.checkpoints = len(pending)
+        _walk(connection, verdict, nodes, pending, total, progress)
+        for event_id, coming in connection.execute("select event_id, is_coming from aximo.unlogged_events()"):
+            if coming:
+                verdict.coming += 1
+            else:
+                verdict.add(Problem("event_not_in_log", None, event_id, "it was put in past the numbering"))
+    return verdict
+
+
+def _stored_checkpoints(connection: psycopg.Connection[Any], verdict: LogVerdict) -> list[tlog.Checkpoint]:
+    found = []
+    for size, root, note in connection.execute("select size, root, note from aximo.checkpoints order by size, made_at"):
+        try:
+            checkpoint = tlog.read_checkpoint(note)
+        except ValueError as error:
+            verdict.add(Problem("checkpoint_unreadable", size, None, str(error)))
+            continue
+        if (checkpoint.size, checkpoint.root) != (size, bytes(root)):
+            verdict.add(
+                Problem("checkpoint_differs", size, None, "the stored text and the stored root are not the same")
+            )
+        found.append(checkpoint)
+    return list(_of_this_log(found, verdict))
+
+
+def _of_this_log(checkpoints: Sequence[tlog.Checkpoint], verdict: LogVerdict) -> list[tlog.Checkpoint]:
+    kept = []
+    for checkpoint in checkpoints:
+        if checkpoint.origin == verdict.origin:
+            kept.append(checkpoint)
+        else:
+            detail = f"it is of {checkpoint.origin}, the log is {verdict.origin}"
+            verdict.add(Problem("checkpoint_differs", checkpoint.size, None, detail))
+    return kept
+
+
+def _walk(
+    connection: psycopg.Connection[Any],
+    verdict: LogVerdict,
+    nodes: dict[tuple[int, int], bytes],
+    pending: list[tlog.Checkpoint],
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Goes through the entries once: lines, leaves, complete subtrees, and roots at the checkpoints' sizes."""
+    tree = tlog.Tree()
+    # Of each level, the hashes of the tile that is not complete.
+    open_tiles: list[list[bytes]] = [[]]
+    good = 0
+
+    def compare() -> None:
+        nonlocal good
+        while pending and pending[0].size == tree.size:
+            checkpoint = pending.pop(0)
+            if checkpoint.root == tree.root():
+                good = max(good, checkpoint.size)
+            else:
+                detail = f"an entry from {good + 1} to {checkpoint.size} is not what it was"
+                verdict.add(Problem("checkpoint_differs", checkpoint.size, None, detail))
+
+    def complete(level: int) -> None:
+        digest = tlog.root_of(open_tiles[level])
+        open_tiles[level] = []
+        if len(open_tiles) == level + 1:
+            open_tiles.append([])
+        open_tiles[level + 1].append(digest)
+        width = _TILE ** (level + 1)
+        index = tree.size // width - 1
+        kept = nodes.pop((level + 1, index), None)
+        if kept != digest:
+            kind = "node_missing" if kept is None else "node_differs"
+            verdict.add(Problem(kind, index * width + 1, None, f"level {level + 1}, index {index}"))
+        if len(open_tiles[level + 1]) == _TILE:
+            complete(level + 1)
+
+    compare()
+    with connection.cursor("verify_lines") as cursor:
+        cursor.itersize = _FETCH
+        cursor.execute("select number, event_id, line, leaf from aximo.log_lines order by number")
+        for number, event_id, line, leaf in cursor:
+            if number != tree.size + 1:
+                verdict.add(Problem("number_missing", tree.size + 1, None, f"the next entry is {number}"))
+                break
+            digest = bytes(leaf)
+            if line is None:
+                verdict.add(Problem("event_removed", number, event_id))
+            elif (computed := tlog.leaf_hash(line.encode())) != digest:
+                verdict.add(Problem("event_differs", number, event_id))
+                digest = computed
+            tree.append(digest)
+            open_tiles[0].append(digest)
+            if len(open_tiles[0]) == _TILE:
+                complete(0)
+            compare()
+            if progress is not None and number % _FETCH == 0:
+                progress(number, total)
+    verdict.size, verdict.root = tree.size, tree.root()
+    for (level, index), _ in sorted(nodes.items()):
+        verdict.add(
+            Problem("node_differs", None, None, f"level {level}, index {index} is of entries that are not there")
+        )
+    for checkpoint in pending:
+        verdict.add(Problem("checkpoint_ahead", checkpoint.size, None, f"the log has {tree.size} entries"))
+    if progress is not None:
+        progress(verdict.size, total)
+
+
+def prove_inclusion(
+    connection: psycopg.Connection[Any], event_id: UUID, size: int | None = None, key: tlog.SecretKey | None = None
+) -> str:
+    """The proof (C2SP tlog-proof) that an event is in the log of the connection's customer.
+
+    Args:
+        connection: in a transaction for the customer.
+        event_id: the event.
+        size: the size of the log to prove it for; of the latest stored checkpoint that has it, if left out.
+        key: signs the checkpoint in it; else a stored one is taken, if there is one, or an unsigned one made.
+
+    Raises:
+        ValueError: the event has no number, or the log of that size has not got it.
+    """
+    row = connection.execute("select number from aximo.log_leaves where event_id = %s", (event_id,)).fetchone()
+    if row is None:
+        raise ValueError("there is no such event in the log; a new one has to be numbered first")
+    number: int = row[0]
+    size, note = _note(connection, size, number, key)
+    if number > size:
+        raise ValueError(f"the event is entry {number}, and a log of {size} entries has not got it")
+    hashes = tlog.inclusion_proof(number - 1, size, tile_reader(connection))
+    return tlog.InclusionProof(number - 1, tuple(hashes), note).text()
+
+
+def prove_growth(
+    connection: psycopg.Connection[Any], old: int, new: int | None = None, key: tlog.SecretKey | None = None
+) -> str:
+    """The proof that the log of one size is the beginning of that of another, with the checkpoint of the larger one.
+
+    Raises:
+        ValueError: the log has not these sizes, or has them the other way round.
+    """
+    new, note = _note(connection, new, old, key)
+    if old > new:
+        raise ValueError(f"a log of {new} entries is not longer than one of {old}")
+    hashes = tlog.consistency_proof(old, new, tile_reader(connection))
+    return tlog.ConsistencyProof(old, tuple(hashes), note).text()
+
+
+def _note(
+    connection: psycopg.Connection[Any], size: int | None, at_least: int, key: tlog.SecretKey | None
+) -> tuple[int, str]:
+    """A checkpoint of the size asked for, else the latest one there is."""
+    if key is None:
+        stored = connection.execute(
+            "select size, note from aximo.checkpoints where size >= %s and (%s::bigint is null or size = %s)"
+            " order by size desc, position(E'\\n\\n' in note) > 0 desc, made_at desc limit 1",
+            (at_least, size, size),
+        ).fetchone()
+        if stored is not None:
+            return stored[0], stored[1]
+    row = connection.execute(
+        "select s.size, aximo.checkpoint_text(s.size) from (select coalesce(%s, aximo.log_size()) as size) as s",
+        (size,),
+    ).fetchone()
+    if row is None or row[1] is None:
+        raise ValueError("the session has no customer")
+    return row[0], tlog.sign(row[1], key) if key is not None else row[1]
