@@ -66,6 +66,7 @@ _TEXT_FIELDS: Final = tuple(
 EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
+LOG_SIZE: Final = "select aximo.log_size()"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
 _ENTRY: Final = ", ".join(f'e."{item.name}"' for item in fields(LogEntry))

@@ -454,6 +454,40 @@ def advance(
 
 
 @app.command()
+def tail(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    start: Annotated[
+        int | None, typer.Option("--from", min=1, help="Begin with this number; with the last 20 if left out.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Begin where this cursor is, and move it: each entry at least once.")
+    ] = None,
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a customer's log by number: its end, or from a number or a cursor on."""
+    if name is not None and start is not None:
+        _fail("a cursor knows where it is", hint="Give --name or --from.", code=2)
+    with _refusals(), EventStore(db, customer_id=customer) as store:
+        try:
+            store.advance_all()
+            may_advance = True
+        except psycopg.errors.InsufficientPrivilege:
+            may_advance = False
+        after = 0
+        if name is None:
+            after = start - 1 if start is not None else max(store.log_size() - 20, 0)
+        console = _out()
+        for entry in store.subscribe(name, after=after, advance=may_advance, follow=follow):
+            if as_json:
+                _print_json(asdict(entry))
+                sys.stdout.flush()
+            else:
+                console.print(render.log_entry(entry))
+
+
+@app.command()
 def keygen(
     name: Annotated[str, typer.Argument(help="The key's name, as in audit.example.com: no blank, no plus.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The secret key's file; the other one is FILE.pub.")],

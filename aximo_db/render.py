@@ -12,10 +12,19 @@ from rich.text import Text
 from rich.tree import Tree
 
 from aximo_db.doctor import Finding
-from aximo_db.events import Approval, Execution, TraceStep
+from aximo_db.events import Approval, Execution, LogEntry, TraceStep
 from aximo_db.verifier import LogVerdict
 
-__all__ = ["approvals_table", "duration", "executions_table", "findings_table", "log_verdict", "moment", "trace_tree"]
+__all__ = [
+    "approvals_table",
+    "duration",
+    "executions_table",
+    "findings_table",
+    "log_entry",
+    "log_verdict",
+    "moment",
+    "trace_tree",
+]
 
 _STYLES = {
     "execution_completed": "green",
@@ -162,6 +171,17 @@ def findings_table(findings: Sequence[Finding]) -> RenderableType:
             text.append(f"\n→ {finding.fix}", style="dim")
         table.add_row(_styled(finding.level), Text(finding.check, style="bold"), text)
     return Group(table)
+
+
+def log_entry(entry: LogEntry) -> Text:
+    """An entry of a log in one line."""
+    shown = Text(f"{entry.number:>9,}  {moment(entry.timestamp)}  ")
+    shown.append(f"{entry.event_type:22}", style=_STYLES.get(entry.event_type, ""))
+    shown.append(f"  {entry.execution_id or entry.deployment_id}  ")
+    if entry.payload:
+        text = json.dumps(entry.payload, ensure_ascii=False, default=str)
+        shown.append(text if len(text) <= 120 else text[:119] + "…", style="dim")
+    return shown
 
 
 def log_verdict(found: LogVerdict) -> RenderableType:

@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import class_row, scalar_row, tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool
 from uuid_utils.compat import uuid7
@@ -464,6 +464,11 @@ class EventStore:
         if advance:
             self._advance_apart(max_events, None)
         return self._read_log(after, max_events, customer_id, None)
+
+    def log_size(self, *, customer_id: str | None = None) -> int:
+        """How many entries a customer's log has; 0 if the login has not that customer."""
+        rows = self._read(statements.LOG_SIZE, (), scalar_row, customer_id=customer_id)
+        return int(rows[0])
 
     def cursors(self, *, customer_id: str | None = None) -> list[LogCursor]:
         """The consumers of a customer's log and how far they have come, in order of their names."""

@@ -121,7 +121,7 @@ def verify_log(
         progress: called with the number of entries read so far, and how many there are.
 
     Returns:
-        What was found; of an empty log, or of a customer the login was not granted, a size of 0.
+        What was found; without an origin if the login has not that customer, or not exactly one and none was named.
     """
     verdict = LogVerdict()
     with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None) as connection:
@@ -131,6 +131,8 @@ def verify_log(
             connection.execute(statements.SET_CUSTOMER, (customer_id,))
         row = connection.execute("select aximo.log_origin(), aximo.log_size()").fetchone()
         verdict.origin, total = row if row else (None, 0)
+        if verdict.origin is None:
+            return verdict
         nodes = {
             (level, index): bytes(digest)
             for level, index, digest in connection.execute("select level, index, hash from aximo.log_nodes")

@@ -26,6 +26,7 @@ from tests.conftest import BINARIES, DBA, Ledger, _cloned, make_database
 from tests.events import event
 
 SERVICE = "cli_service"
+LOG = ("advance", "tail", "keygen", "checkpoint", "verify", "prove")
 SUMMARY = {"read", "inserted", "duplicates", "refused"}
 
 
@@ -91,7 +92,7 @@ def test_the_version_is_printed_by_the_module() -> None:
 
 
 def test_help_is_shown_for_every_command_and_wrong_usage_is_code_2() -> None:
-    for command in ("migrate", "up", "down", "demo", "import", "export", "emit", "trace", "executions", "doctor"):
+    for command in ("migrate", "up", "down", "demo", "import", "export", "emit", "trace", "executions", "doctor", *LOG):
         assert run(command, "--help").stdout
     for wrong in (("nonsense",), ("trace",), ("import",), ("import", "x", "--batch-size", "0"), ("emit", "--no")):
         run(*wrong, code=2)

@@ -583,6 +583,8 @@ def test_every_registered_sqlstate_has_its_exception_class() -> None:
         "ZXCUS",
         "ZXDUP",
         "ZXSEQ",
+        "ZXCUR",
+        "ZXPRF",
         "ZXATT",
         "ZXARG",
         "ZXENV",

@@ -2784,6 +2784,13 @@ begin
             select s.position, s.customer_id, s.event_id
             from only aximo_private.events as s
             where s.position between h.first_position and h.last_position and s.position > 0
+                -- After a restore that lost the sequence's value a position may have been given twice.
+                and (
+                    select true
+                    from only aximo_private.log_entries as l
+                    where l.customer_id = s.customer_id and l.event_id = s.event_id
+                    limit 1
+                ) is null
             order by s.position
             limit advance_log.max_events
         ) as e
@@ -2964,8 +2971,8 @@ select
 from aximo.log_leaves as l
 -- Left: an entry whose event was taken away shows as one without a line.
 left join lateral (
-    select aximo_private.event_line(s.*) as line
-    from only aximo_private.events as s
+    select aximo_private.event_line(s) as line
+    from only aximo_private.events as s -- noqa: PRS
     where s.customer_id = l.customer_id and s.event_id = l.event_id
     offset 0
 ) as e on true;
@@ -3548,21 +3555,29 @@ begin
     from aximo_private.log_state as s
     for update;
     -- As holes they are found by the next advance, and get the numbers after the last one.
-    insert into aximo_private.log_holes (first_position, last_position, seen_by)
-    select e.position, e.position, pg_current_xact_id()
-    from only aximo_private.events as e
-    where e.position <= high
-        and not exists (
-            select from aximo_private.log_holes as h
-            where e.position between h.first_position and h.last_position
-        )
-        and (
-            select true
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = e.event_id
-            limit 1
-        ) is null;
-    get diagnostics mended = row_count;
+    with
+    missed as (
+        select e.position
+        from only aximo_private.events as e
+        where e.position <= high
+            and not exists (
+                select from aximo_private.log_holes as h
+                where e.position between h.first_position and h.last_position
+            )
+            and (
+                select true
+                from only aximo_private.log_entries as l
+                where l.customer_id = e.customer_id and l.event_id = e.event_id
+                limit 1
+            ) is null
+    ),
+    remembered as (
+        insert into aximo_private.log_holes (first_position, last_position, seen_by)
+        select distinct m.position, m.position, pg_current_xact_id()
+        from missed as m
+    )
+    select count(*) into mended
+    from missed as m;
     return mended;
 end;
 $$;

@@ -55,6 +55,13 @@ begin
             select s.position, s.customer_id, s.event_id
             from only aximo_private.events as s
             where s.position between h.first_position and h.last_position and s.position > 0
+                -- After a restore that lost the sequence's value a position may have been given twice.
+                and (
+                    select true
+                    from only aximo_private.log_entries as l
+                    where l.customer_id = s.customer_id and l.event_id = s.event_id
+                    limit 1
+                ) is null
             order by s.position
             limit advance_log.max_events
         ) as e

@@ -9,7 +9,7 @@ select
 from aximo.log_leaves as l
 -- Left: an entry whose event was taken away shows as one without a line.
 left join lateral (
-    select aximo_private.event_line(s.*) as line
+    select aximo_private.event_line(s) as line
     from only aximo_private.events as s -- noqa: PRS
     where s.customer_id = l.customer_id and s.event_id = l.event_id
     offset 0

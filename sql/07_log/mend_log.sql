@@ -13,21 +13,29 @@ begin
     from aximo_private.log_state as s
     for update;
     -- As holes they are found by the next advance, and get the numbers after the last one.
-    insert into aximo_private.log_holes (first_position, last_position, seen_by)
-    select e.position, e.position, pg_current_xact_id()
-    from only aximo_private.events as e
-    where e.position <= high
-        and not exists (
-            select from aximo_private.log_holes as h
-            where e.position between h.first_position and h.last_position
-        )
-        and (
-            select true
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = e.event_id
-            limit 1
-        ) is null;
-    get diagnostics mended = row_count;
+    with
+    missed as (
+        select e.position
+        from only aximo_private.events as e
+        where e.position <= high
+            and not exists (
+                select from aximo_private.log_holes as h
+                where e.position between h.first_position and h.last_position
+            )
+            and (
+                select true
+                from only aximo_private.log_entries as l
+                where l.customer_id = e.customer_id and l.event_id = e.event_id
+                limit 1
+            ) is null
+    ),
+    remembered as (
+        insert into aximo_private.log_holes (first_position, last_position, seen_by)
+        select distinct m.position, m.position, pg_current_xact_id()
+        from missed as m
+    )
+    select count(*) into mended
+    from missed as m;
     return mended;
 end;
 $$;

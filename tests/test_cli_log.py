@@ -1,0 +1,275 @@
+"""The commands of the log: advance, export, checkpoint, verify, prove, and import of history as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from aximo_db import EventStore, tlog
+from aximo_db.verifier import verify_log
+from tests.conftest import DBA, Ledger
+from tests.events import event
+from tests.test_cli import line, run
+
+CUSTOMER = "kühl & nord"
+
+
+@pytest.fixture
+def dsn(one_ledger: Ledger) -> str:
+    """An operator of a ledger with 300 events of one customer and a few of another."""
+    login = f"log_operator_{uuid4().hex[:8]}"
+    one_ledger.login(login, "aximo_writer", "aximo_operator", "aximo_auditor", customers=("*",))
+    dsn = one_ledger.dsn(login)
+    with EventStore(dsn) as store:
+        for customer, count in ((CUSTOMER, 300), ("other", 3)):
+            store.emit_many(event("sla_breached", None, customer_id=customer, payload={"n": n}) for n in range(count))
+    return dsn
+
+
+def stored(one_ledger: Ledger, query: str) -> list[tuple[Any, ...]]:
+    with one_ledger.superuser() as root:
+        return root.execute(query).fetchall()  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def kept(dsn: str, tmp_path: Path) -> Path:
+    """A folder with a key, a signed checkpoint, and the export it is of."""
+    run("advance", "--db", dsn)
+    run("keygen", "audit.example.com", "-o", tmp_path / "key")
+    run("checkpoint", "--db", dsn, "-c", CUSTOMER, "--key", tmp_path / "key", "-o", tmp_path / "checkpoint")
+    run("export", "--db", dsn, "-c", CUSTOMER, "-o", tmp_path / "export.jsonl")
+    return tmp_path
+
+
+def offline(folder: Path, *more: str | Path, code: int = 0) -> dict[str, Any]:
+    """Verifies the export of the folder in a process that has no PostgreSQL to speak of."""
+    program = (
+        "import sys\n"
+        "for name in ('psycopg', 'psycopg_pool', 'sqlalchemy', 'alembic'): sys.modules[name] = None\n"
+        "from aximo_db.audit import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    given = ["--export", folder / "export.jsonl", "--checkpoint", folder / "checkpoint", "--key", folder / "key.pub"]
+    command = [sys.executable, "-c", program, *map(str, [*given, *more, "--json"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    assert done.returncode == code, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_advance_numbers_everything_and_says_so(dsn: str) -> None:
+    assert json.loads(run("advance", "--db", dsn, "--max-events", "7", "--json").stdout) == {
+        "numbered": 303,
+        "another_is_at_it": False,
+    }
+    assert json.loads(run("advance", "--db", dsn, "--json").stdout)["numbered"] == 0
+
+
+def test_advance_does_not_wait_for_another(dsn: str) -> None:
+    with psycopg.connect(dsn) as other:
+        other.execute("select aximo.advance_log(1)")
+        assert json.loads(run("advance", "--db", dsn, "--json").stdout) == {"numbered": 0, "another_is_at_it": True}
+
+
+def test_a_login_that_is_no_operator_may_not_number(one_ledger: Ledger, dsn: str) -> None:
+    reader = one_ledger.dsn(one_ledger.login("log_reader", "aximo_reader", customers=(CUSTOMER,)))
+    assert "42501" in run("advance", "--db", reader, code=1).stderr
+    # It exports what is numbered, and is told of the rest.
+    told = run("export", "--db", reader)
+    assert told.stdout == ""
+    assert "300 events have no number" in told.stderr
+
+
+def test_tail_shows_the_end_of_the_log_or_goes_on_from_a_number_or_a_cursor(dsn: str) -> None:
+    def numbers(*arguments: str) -> list[int]:
+        shown = run("tail", "--db", dsn, "-c", CUSTOMER, "--json", *arguments).stdout
+        return [json.loads(each)["number"] for each in shown.splitlines()]
+
+    assert numbers() == list(range(281, 301))
+    assert numbers("--from", "299") == [299, 300]
+    assert numbers("--from", "301") == []
+    assert numbers("--name", "billing") == list(range(1, 301))
+    assert numbers("--name", "billing") == []
+    assert "sla_breached" in run("tail", "--db", dsn, "-c", CUSTOMER).stdout
+    run("tail", "--db", dsn, "--name", "x", "--from", "1", code=2)
+
+
+def test_line_n_of_an_export_is_entry_n_and_its_hash_is_the_leaf(dsn: str, kept: Path) -> None:
+    lines = (kept / "export.jsonl").read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("select set_config('aximo.customer_id', %s, false)", (CUSTOMER,))
+        rows = connection.execute("select number, leaf, event_id from aximo.log_leaves order by number").fetchall()
+        root = connection.execute("select aximo.log_root()").fetchone()
+    assert [(n, tlog.leaf_hash(lines[n - 1]), json.loads(lines[n - 1])["event_id"]) for n in range(1, 301)] == [
+        (number, bytes(leaf), str(event_id)) for number, leaf, event_id in rows
+    ]
+    assert root == (tlog.root_of(map(tlog.leaf_hash, lines)),)
+
+
+def test_a_checkpoint_names_its_log_and_is_signed_and_kept(one_ledger: Ledger, kept: Path) -> None:
+    note = (kept / "checkpoint").read_text(encoding="utf-8")
+    checkpoint = tlog.open_checkpoint(note, tlog.read_verifier_key(kept / "key.pub"))
+    [(ledger,)] = stored(one_ledger, "select ledger from aximo_private.log_state")
+    assert (checkpoint.origin, checkpoint.size) == (tlog.origin_for(ledger, CUSTOMER), 300)
+    assert checkpoint.origin.endswith("/k%C3%BChl%20%26%20nord")
+    assert stored(one_ledger, "select note, size from aximo_private.checkpoints") == [(note, 300)]
+    assert (kept / "key").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_is_never_overwritten(kept: Path) -> None:
+    before = (kept / "key").read_bytes()
+    assert "exists" in run("keygen", "another", "-o", kept / "key", code=1).stderr
+    assert (kept / "key").read_bytes() == before
+
+
+def test_an_export_is_verified_without_a_database(kept: Path) -> None:
+    told = offline(kept)
+    assert (told["ok"], told["entries"], told["signed"]) == (True, 300, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [*lines[:99], lines[99].replace(b'"n": 99', b'"n": 98'), *lines[100:]],
+        lambda lines: lines[:99] + lines[100:],
+        lambda lines: [*lines[:99], lines[98], *lines[99:]],
+        lambda lines: [*lines[:99], lines[100], lines[99], *lines[101:]],
+        lambda lines: [*lines[:-1], lines[-1].removesuffix(b"\n") + b"\r\n"],
+        lambda lines: [b"\xef\xbb\xbf" + lines[0], *lines[1:]],
+        lambda lines: lines[:-1],
+    ],
+    ids=["changed", "removed", "added", "swapped", "CRLF", "BOM", "cut"],
+)
+def test_an_export_that_is_not_what_it_was_is_found_out(kept: Path, change: Any) -> None:
+    export = kept / "export.jsonl"
+    (kept / "old.jsonl").write_bytes(export.read_bytes())
+    export.write_bytes(b"".join(change(export.read_bytes().splitlines(keepends=True))))
+    assert offline(kept, code=1)["ok"] is False
+    with (kept / "old.jsonl").open("rb") as old, export.open("rb") as new:
+        assert tlog.compare_exports(old, new) is not None
+
+
+def test_a_checkpoint_signed_by_somebody_else_is_refused(kept: Path) -> None:
+    tlog.write_key_pair(kept / "mallory", "audit.example.com")
+    text = tlog.read_checkpoint((kept / "checkpoint").read_bytes()).text()
+    (kept / "checkpoint").write_text(tlog.sign(text, tlog.read_secret_key(kept / "mallory")), encoding="utf-8")
+    assert "sign" in offline(kept, code=1)["findings"][0]
+
+
+def test_a_log_is_verified_in_the_database(dsn: str, kept: Path) -> None:
+    given = ("--db", dsn, "-c", CUSTOMER, "--checkpoint", kept / "checkpoint", "--key", kept / "key.pub")
+    told = json.loads(run("verify", *given, "--json").stdout)
+    assert (told["ok"], told["size"], told["checkpoints"]) == (True, 300, 2)
+    assert "what it was" in run("verify", *given).stdout
+    assert "--customer" in run("verify", "--db", dsn, code=1).stderr
+
+
+def test_a_changed_event_is_named(one_ledger: Ledger, dsn: str, kept: Path) -> None:
+    with one_ledger.superuser() as root:
+        root.execute("alter table aximo_private.events disable trigger user")
+        root.execute("update aximo_private.events set payload = '{\"n\": 1000}' where payload = '{\"n\": 41}'")
+    told = json.loads(run("verify", "--db", dsn, "-c", CUSTOMER, "--json", code=1).stdout)
+    assert [(problem["problem"], problem["number"]) for problem in told["problems"]][:1] == [("event_differs", 42)]
+    shown = run("verify", "--db", dsn, "-c", CUSTOMER, code=1).stdout
+    assert "event differs" in shown
+    assert "42" in shown
+
+
+def test_a_log_that_was_rewritten_as_a_whole_is_found_by_a_checkpoint_kept_elsewhere(
+    one_ledger: Ledger, dsn: str, kept: Path
+) -> None:
+    with one_ledger.superuser() as root:
+        for table in ("events", "log_entries", "log_nodes", "checkpoints"):
+            root.execute(f"alter table aximo_private.{table} disable trigger user")
+        root.execute("update aximo_private.events set payload = '{\"n\": 1000}' where payload = '{\"n\": 41}'")
+        root.execute(
+            "update aximo_private.log_entries as l"
+            " set leaf = sha256('\\x00'::bytea || convert_to(aximo_private.event_line(e), 'UTF8'))"
+            " from aximo_private.events as e where e.customer_id = l.customer_id and e.event_id = l.event_id"
+        )
+        root.execute(
+            "update aximo_private.log_nodes as n set hash = aximo.tree_hash(array("
+            " select l.leaf from aximo_private.log_entries as l where l.customer_id = n.customer_id"
+            " and l.number <= 256 order by l.number))"
+        )
+        root.execute("delete from aximo_private.checkpoints")
+    assert verify_log(dsn, customer_id=CUSTOMER).ok
+    given = ("--db", dsn, "-c", CUSTOMER, "--checkpoint", kept / "checkpoint", "--json")
+    told = json.loads(run("verify", *given, code=1).stdout)
+    assert [problem["problem"] for problem in told["problems"]] == ["checkpoint_differs"]
+
+
+def test_an_event_is_proved_and_the_proof_is_checked_without_a_database(dsn: str, kept: Path) -> None:
+    wanted = (kept / "export.jsonl").read_bytes().splitlines()[256]
+    (kept / "line").write_bytes(wanted)
+    run("prove", json.loads(wanted)["event_id"], "--db", dsn, "-c", CUSTOMER, "-o", kept / "proof")
+    check = ("verify", "--proof", kept / "proof", "--line", kept / "line", "--key", kept / "key.pub", "--json")
+    told = json.loads(run(*check).stdout)
+    assert (told["ok"], told["entry"], told["size"]) == (True, 257, 300)
+    (kept / "line").write_bytes(wanted.replace(b'"n": 256', b'"n": 255'))
+    assert json.loads(run(*check, code=1).stdout)["ok"] is False
+    assert run("prove", str(uuid4()), "--db", dsn, "-c", CUSTOMER, code=1).stderr
+    run("prove", "--db", dsn, "-c", CUSTOMER, code=2)
+
+
+def test_growth_is_proved_from_one_checkpoint_to_the_next(dsn: str, kept: Path) -> None:
+    with EventStore(dsn, customer_id=CUSTOMER) as store:
+        store.emit_many(event("sla_breached", None, payload={"more": n}) for n in range(250))
+    run("checkpoint", "--db", dsn, "-c", CUSTOMER, "--key", kept / "key", "-o", kept / "later")
+    run("prove", "--from", "300", "--to", "550", "--db", dsn, "-c", CUSTOMER, "-o", kept / "growth")
+    check = ("verify", "--proof", kept / "growth", "--checkpoint", kept / "checkpoint", "--key", kept / "key.pub")
+    assert json.loads(run(*check, "--json").stdout)["size"] == 550
+    assert "550" in run(*check).stdout
+    run("prove", "--from", "551", "--to", "552", "--db", dsn, "-c", CUSTOMER, code=1)
+    # With the checkpoint of another history it does not hold.
+    real = tlog.read_checkpoint((kept / "checkpoint").read_bytes())
+    forged = tlog.Checkpoint(real.origin, real.size, tlog.leaf_hash(b"forged"))
+    (kept / "checkpoint").write_text(tlog.sign(forged.text(), tlog.read_secret_key(kept / "key")), encoding="utf-8")
+    run(*check, code=1)
+
+
+def test_history_that_breaks_rules_is_imported_whole_and_listed(one_ledger: Ledger, dsn: str, tmp_path: Path) -> None:
+    common = {"timestamp": "2025-01-01T00:00:00Z"}
+    lines = [
+        line("legacy", kind, "e", event_id=str(uuid4()), **common)
+        for kind in ("execution_triggered", "execution_completed", "execution_failed", "action_prepared")
+    ]
+    (tmp_path / "legacy.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert "ZXSEQ" in run("import", tmp_path / "legacy.jsonl", "--db", dsn, code=1).stderr
+    arguments = ("import", tmp_path / "legacy.jsonl", "--db", dsn, "--accept-violations", "--json")
+    assert json.loads(run(*arguments).stdout)["refused"] == 0
+    again = json.loads(run(*arguments).stdout)
+    assert (again["inserted"], again["duplicates"]) == (0, 4)
+    run("advance", "--db", dsn)
+    assert stored(one_ledger, "select number, rule from aximo_private.violations order by number") == [
+        (2, "processing_first"),
+        (3, "ends_once"),
+        (4, "nothing_after_end"),
+    ]
+    assert verify_log(dsn, customer_id="legacy").ok
+
+
+def test_mend_numbers_what_numbering_passed_over(one_ledger: Ledger, dsn: str, kept: Path) -> None:
+    del kept
+    with one_ledger.superuser() as root:
+        # As a restore that lost the sequence's value would.
+        root.execute("select setval('aximo_private.events_position', 1)")
+    for finding in json.loads(run("doctor", "--db", one_ledger.dsn(DBA), "--json", code=1).stdout)["findings"]:
+        if finding["check"] == "log":
+            assert finding["level"] == "error"
+    with EventStore(dsn, customer_id=CUSTOMER) as store:
+        receipt = store.emit(event("sla_breached", None))
+    told = json.loads(run("verify", "--db", dsn, "-c", CUSTOMER, "--json", code=1).stdout)
+    assert [(each["problem"], each["event_id"]) for each in told["problems"]] == [
+        ("event_not_in_log", str(receipt.event_id))
+    ]
+    told = json.loads(run("verify", "--db", dsn, "-c", CUSTOMER, "--mend", "--json").stdout)
+    assert (told["ok"], told["mended"], told["size"]) == (True, 1, 301)
