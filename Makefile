@@ -33,6 +33,7 @@ lint: $(VENV)/.linted
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.log
 
 docs: $(VENV)/.installed
 	@$(BIN)/python tools/reference.py
