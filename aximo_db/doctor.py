@@ -497,8 +497,8 @@ def _clock(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
 def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     try:
         row = connection.execute(
-            "select s.high_position, coalesce(p.last_value, 0), now() - s.advanced_at,"
-            " (select count(*) from aximo_private.log_holes)"
+            "select s.high_position, case when p.is_called then p.last_value else 0 end, now() - s.advanced_at,"
+            " (select count(*) from aximo_private.log_holes), pg_relation_size('aximo_private.log_entries') > 0"
             " from aximo_private.log_state as s, aximo_private.events_position as p"
         ).fetchone()
     except psycopg.errors.InsufficientPrivilege:
@@ -512,8 +512,13 @@ def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "Restore the row of aximo_private.log_state from the backup.",
         )  # fmt: skip
         return
-    high, last, age, holes = row
-    if last < high:
+    high, last, age, holes, numbered = row
+    if numbered and high == 0:
+        yield Finding(
+            "error", "log", "The log's state does not belong to its entries, so nothing can be numbered.",
+            "Restore the row of aximo_private.log_state from the same backup as the entries.",
+        )  # fmt: skip
+    elif last < high:
         yield Finding(
             "error", "log", "The sequence of positions is behind the log: new events would be passed over.",
             f"As superuser: select setval('aximo_private.events_position', {high}); then aximo-db verify --mend.",

@@ -9,6 +9,7 @@ begin;
 \ir 02_access/customer_grants.sql
 \ir 02_access/current_customer.sql
 \ir 02_access/writing_customer.sql
+\ir 02_access/numbers_for_all.sql
 \ir 02_access/grant_customer.sql
 \ir 02_access/revoke_customer.sql
 \ir 03_append_only/refuse_change.sql
@@ -23,6 +24,7 @@ begin;
 \ir 05_emit/event_fields.sql
 \ir 05_emit/refuse_malformed.sql
 \ir 05_emit/life_step.sql
+\ir 05_emit/step_key.sql
 \ir 05_emit/plain_lives.sql
 \ir 05_emit/breaches.sql
 \ir 05_emit/check_flow.sql

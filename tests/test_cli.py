@@ -34,7 +34,7 @@ SUMMARY = {"read", "inserted", "duplicates", "refused"}
 def ledger_(servers: Callable[[str], EmbeddedServer]) -> Iterator[Ledger]:
     """One database for the module: every test has a customer of its own in it."""
     for ledger in _cloned(servers(next(iter(BINARIES))), "fresh", "cli_test"):
-        ledger.login(SERVICE, "aximo_writer", customers=("*",))
+        ledger.login(SERVICE, "aximo_writer", "aximo_operator", customers=("*",))
         yield ledger
 
 
@@ -194,7 +194,7 @@ def test_an_export_goes_to_a_file_or_to_standard_output_and_comes_back(
     assert path.read_text(encoding="utf-8") == printed
     assert len(printed.splitlines()) == 7
     assert [each.name for each in tmp_path.iterdir()] == ["events.jsonl"]
-    one_ledger.login("elsewhere", "aximo_writer", customers=("*",))
+    one_ledger.login("elsewhere", "aximo_writer", "aximo_operator", customers=("*",))
     there = one_ledger.dsn("elsewhere")
     assert json.loads(run("import", path, "--db", there, "--json").stdout)["inserted"] == 7
     assert json.loads(run("import", "-", "--db", there, "--json", stdin=printed).stdout)["duplicates"] == 7

@@ -30,7 +30,7 @@ SERVICE = "import_service"
 def ledger_(servers: Callable[[str], EmbeddedServer]) -> Iterator[Ledger]:
     """One database for the module: every test has customers of its own in it."""
     for ledger in _cloned(servers(next(iter(BINARIES))), "fresh", "importer_test"):
-        ledger.login(SERVICE, "aximo_writer", customers=("*",))
+        ledger.login(SERVICE, "aximo_writer", "aximo_operator", customers=("*",))
         yield ledger
 
 
@@ -86,7 +86,7 @@ def payloads(dsn: str, customer: str) -> list[Any]:
 
 
 def test_the_recording_goes_in_whole_and_a_second_run_adds_nothing(each_ledger: Ledger) -> None:
-    each_ledger.login("service", "aximo_writer", customers=("*",))
+    each_ledger.login("service", "aximo_writer", "aximo_operator", customers=("*",))
     dsn = each_ledger.dsn("service")
     lines = [json.loads(each) for each in recording_path().read_text(encoding="utf-8").splitlines()]
     with EventStore(dsn) as store:
@@ -510,7 +510,7 @@ def test_an_export_goes_into_another_database_without_loss(
     exported = io.StringIO()
     assert export_log(dsn, exported, customer_id=customer).written == 72
     assert [row[3] for row in stored(dsn, customer)] == [customer] * 72
-    each_ledger.login("elsewhere", "aximo_writer", customers=(customer,))
+    each_ledger.login("elsewhere", "aximo_writer", "aximo_operator", customers=(customer,))
     there = each_ledger.dsn("elsewhere")
     raw = exported.getvalue().encode()
     with EventStore(there) as second:
@@ -538,7 +538,7 @@ def test_an_event_with_an_integer_of_hundreds_of_digits_survives_export_and_impo
         connection.execute("select * from aximo.emit_events(%s::jsonb)", (f"[{text}]",))
     exported = io.StringIO()
     assert export_log(dsn, exported, customer_id=customer).written == 1
-    one_ledger.login("elsewhere", "aximo_writer", customers=(customer,))
+    one_ledger.login("elsewhere", "aximo_writer", "aximo_operator", customers=(customer,))
     with EventStore(one_ledger.dsn("elsewhere")) as second:
         summary = import_lines(second, io.BytesIO(exported.getvalue().encode()), on_error="reject")
     assert counts(summary) == (1, 1, 0, 0)

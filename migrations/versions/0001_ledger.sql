@@ -269,6 +269,30 @@ alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
 comment on function aximo_private.writing_customer(text) is
 'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
 
+-- Numbering is done for all customers at a time: it holds a lock that all depend on, and tells how many events there are.
+create function aximo_private.numbers_for_all() returns void
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from aximo_private.customer_grants as g where g.role_name = session_user::text)
+        and not exists (
+            select from aximo_private.customer_grants as g
+            where g.role_name = session_user::text and g.customer_id = '*'
+        ) then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this login works for certain customers only, and numbering is for all',
+            detail = format('login %L', session_user),
+            hint = 'Let a login without customers do it, or one that was granted all of them (*).',
+            constraint = 'numbers_for_all';
+    end if;
+end;
+$$;
+alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
+comment on function aximo_private.numbers_for_all() is
+'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
+
 create function aximo.grant_customer(role text, customer_id text) returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -377,14 +401,10 @@ alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
 comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table. Used by migrations.';
 
 -- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
+-- Bound when it is created, and inlined.
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
-language plpgsql immutable security invoker parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
-end;
-$$;
+language sql immutable security invoker parallel safe
+return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
 alter function aximo_private.has_extreme_number(jsonb) owner to aximo_owner;
 comment on function aximo_private.has_extreme_number(jsonb) is
 'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
@@ -433,12 +453,12 @@ create domain aximo_private.milliseconds as bigint
 alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
--- unless there is no room for many of them. (Constraints are checked in the order of their names.)
+-- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused, however
+-- few: what reads a payload later makes text of it too. (Constraints are checked in the order of their names.)
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
-        pg_column_size(value) <= 2048 or not aximo_private.has_extreme_number(value)
+        not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
 alter domain aximo_private.payload owner to aximo_owner;
@@ -825,6 +845,7 @@ create type aximo_private.life_step as (
     is_new boolean,
     event_id uuid,
     event_type text,
+    answers uuid,
     deployment_id text,
     skill_id text,
     skill_version text,
@@ -839,6 +860,7 @@ comment on column aximo_private.life_step.place is 'Its place in the order that 
 comment on column aximo_private.life_step.is_new is 'Whether it is to be judged; the others were there before.';
 comment on column aximo_private.life_step.event_id is 'The event.';
 comment on column aximo_private.life_step.event_type is 'What happened.';
+comment on column aximo_private.life_step.answers is 'Of an answer to an approval: the request it is to; null if it is to none.';
 comment on column aximo_private.life_step.deployment_id is 'The deployment.';
 comment on column aximo_private.life_step.skill_id is 'The skill.';
 comment on column aximo_private.life_step.skill_version is 'Its version.';
@@ -846,11 +868,25 @@ comment on column aximo_private.life_step.approval_id is 'Which approval, of sev
 comment on column aximo_private.life_step.action_id is 'Which action, of several.';
 comment on column aximo_private.life_step.action_type is 'What kind of action.';
 
+-- Ids in a payload may be of any length and kind; steps hold many of them. Bound when it is created, and inlined.
+create function aximo_private.step_key(payload jsonb, name text) returns text
+language sql immutable security invoker parallel safe
+return case
+    when octet_length(payload ->> name) > 255 then 'sha256:' || encode(sha256(convert_to(payload ->> name, 'UTF8')), 'hex')
+    else payload ->> name
+end;
+alter function aximo_private.step_key(jsonb, text) owner to aximo_recorder;
+comment on function aximo_private.step_key(jsonb, text) is 'An id in a payload as the rules compare it: itself, or its hash if it is long.';
+
 -- Most executions are seen as a whole and fit for simple reasons. This may only ever say yes; aximo_private.breaches knows the rules.
+-- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo_private.plain_lives(steps aximo_private.life_step[]) returns setof text
-language sql stable security invoker parallel safe
+language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
+begin
+    return query
     with
     step as materialized (
         select s.*
@@ -884,6 +920,7 @@ as $$
         and min(s.skill_id) = max(s.skill_id)
         and min(s.skill_version) = max(s.skill_version)
         and s.life not in (select u.life from unresolved as u);
+end;
 $$;
 alter function aximo_private.plain_lives(aximo_private.life_step[]) owner to aximo_recorder;
 comment on function aximo_private.plain_lives(aximo_private.life_step[]) is
@@ -895,6 +932,8 @@ create function aximo_private.breaches(steps aximo_private.life_step[])
 returns table (life text, place bigint, event_id uuid, event_type text, approval_id text, rule text, against uuid)
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
+-- The plan is the same for any life, and takes longer to make than to run.
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
@@ -910,7 +949,9 @@ begin
             s.event_type in ('execution_completed', 'execution_failed') as is_end,
             s.event_type = 'approval_requested' as is_request,
             s.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') as is_answer,
-            s.event_type in ('approval_rejected', 'approval_timeout') as is_denial
+            s.event_type in ('approval_rejected', 'approval_timeout') as is_denial,
+            -- An answer to nothing, imported, closes nothing.
+            s.answers is not null as is_counted
         from unnest(breaches.steps) as s
     ),
     -- What was there before each event.
@@ -921,15 +962,14 @@ begin
             count(*) filter (where l.event_type = 'execution_processing') over earlier as processings,
             count(*) filter (where l.is_end) over earlier as ends,
             count(*) filter (where l.is_request) over earlier
-            - count(*) filter (where l.is_answer) over earlier as open_approvals,
+            - count(*) filter (where l.is_counted) over earlier as open_approvals,
             count(*) filter (where l.is_request and l.approval_id is null) over earlier
-            - count(*) filter (where l.is_answer and l.approval_id is null) over earlier as open_unnamed,
+            - count(*) filter (where l.is_counted and l.approval_id is null) over earlier as open_unnamed,
             count(*) filter (where l.is_request) over earlier_of_approval
-            - count(*) filter (where l.is_answer) over earlier_of_approval as open_same,
+            - count(*) filter (where l.is_counted) over earlier_of_approval as open_same,
             count(*) filter (where l.is_denial) over earlier as denials,
             count(*) filter (where l.is_denial) over earlier_of_approval as denials_same,
-            count(*) filter (where l.is_denial) over (partition by l.life) as denials_ever,
-            count(*) filter (where l.is_denial) over (partition by l.life, l.approval_id) as denials_ever_same,
+            count(*) filter (where l.is_request) over earlier_of_approval as requests_same,
             first_value(l.deployment_id) over earlier as first_deployment_id,
             first_value(l.skill_id) over earlier as first_skill_id,
             first_value(l.skill_version) over earlier as first_skill_version,
@@ -963,8 +1003,16 @@ begin
                     where s.event_type <> 'action_prepared'
                     and not (s.event_type = 'action_failed' and s.approval_id is not null and s.denials_ever_same > 0)
                 ) as resolved
-            from state as s
-            where s.is_action and s.ends = 0
+            from (
+                -- What comes after the end excuses nothing: the verdict is the same whenever it is asked for.
+                select
+                    l.*,
+                    count(*) filter (where l.is_denial) over (partition by l.life) as denials_ever,
+                    count(*) filter (where l.is_denial) over (partition by l.life, l.approval_id) as denials_ever_same
+                from state as l
+                where l.ends = 0
+            ) as s
+            where s.is_action
             group by s.life, s.action_id, case when s.action_id is null then s.action_type end
         ) as g
         where g.prepared > g.resolved and (g.action_id is null or g.resolved = 0)
@@ -975,9 +1023,11 @@ begin
             case
                 when s.is_start and (s.starts > 0 or s.first_deployment_id is not null) then 'triggered_first'
                 when not s.is_start and s.starts = 0 then 'triggered_first'
+                -- Before the attribution: what a unique index refuses is refused first.
+                when s.ends > 0 and s.is_end then 'ends_once'
+                when s.is_answer and s.open_same <= 0 and s.requests_same > 0 then 'answers_open_approval'
                 when s.deployment_id <> s.first_deployment_id or s.skill_id <> s.first_skill_id
                     or s.skill_version <> s.first_skill_version then 'same_attribution'
-                when s.ends > 0 and s.is_end then 'ends_once'
                 when s.ends > 0 and (s.is_execution or s.is_action or s.is_approval) then 'nothing_after_end'
                 when s.processings = 0 and (s.is_action or s.is_approval or s.event_type = 'execution_completed') then 'processing_first'
                 when s.is_request and s.open_same > 0 then 'approval_already_open'
@@ -1039,8 +1089,8 @@ begin
     select array_agg(
         row(
             l.execution_id, l.place, l.is_fresh and (check_flow.judged is null or l.event_id = any(check_flow.judged)), l.event_id,
-            l.event_type, l.deployment_id, l.skill_id, l.skill_version, l.payload ->> 'approval_id', l.payload ->> 'action_id',
-            l.payload ->> 'action_type'
+            l.event_type, l.answers, l.deployment_id, l.skill_id, l.skill_version, aximo_private.step_key(l.payload, 'approval_id'),
+            aximo_private.step_key(l.payload, 'action_id'), aximo_private.step_key(l.payload, 'action_type')
         )::aximo_private.life_step
     )
     into steps
@@ -1304,18 +1354,21 @@ begin
     -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
     -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
     earlier := array(
-        select e.event_type
+        select
+            case
+                when e.event_type = 'execution_triggered' and not (
+                    e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
+                ) then 'other'
+                when e.event_type = 'approval_granted' and e.answers is null then 'other'
+                else e.event_type
+            end
         from only aximo_private.events as e
         where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
             and e.event_id <> event.event_id
-            and (
-                e.event_type <> 'execution_triggered'
-                or e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
-            )
     );
     fits := 'execution_triggered' = any(earlier)
         and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
-        and not earlier && array['execution_completed', 'execution_failed']
+        and not earlier && array['execution_completed', 'execution_failed', 'other']
         and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
     if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
         fits := cardinality(array_positions(earlier, 'approval_requested')) = cardinality(array_positions(earlier, 'approval_granted'))
@@ -1471,12 +1524,19 @@ begin
                 array(
                     select
                         row(
-                            p.execution_id, p.place, true, null, p.event_type, p.deployment_id, p.skill_id, p.skill_version, null,
-                            p.payload ->> 'action_id', p.payload ->> 'action_type'
+                            p.execution_id, p.place, true, null, p.event_type, null, p.deployment_id, p.skill_id, p.skill_version, null,
+                            aximo_private.step_key(p.payload, 'action_id'), aximo_private.step_key(p.payload, 'action_type')
                         )::aximo_private.life_step
                     from parsed as p
                 )
             ) as l (execution_id)
+            -- And is not there already. (A statement does not see its own inserts.)
+            where (
+                select true
+                from only aximo_private.events as e
+                where e.customer_id = customer and e.execution_id = l.execution_id
+                limit 1
+            ) is null
         )
         select
             array_agg(p.event_id order by p.place),
@@ -1496,7 +1556,8 @@ begin
         from parsed as p
         left join inserted as i on i.event_id = p.event_id;
 
-        if write_events.mode = 'history' and written <> cardinality(ids) and cardinality(ids) > 1 then
+        if write_events.mode = 'history' and written <> cardinality(ids) and cardinality(ids) > 1
+            and malformed is null and foreign_customer is null then
             raise cardinality_violation;
         end if;
     exception
@@ -2573,7 +2634,7 @@ begin
     while width > 1 loop
         above := '{}';
         for pair in 1 .. width / 2 loop
-            above[pair] := sha256('\x01'::bytea || level[2 * pair - 1] || level[2 * pair]);
+            above[pair] := sha256(decode('01', 'hex') || level[2 * pair - 1] || level[2 * pair]);
         end loop;
         if width % 2 = 1 then
             above[width / 2 + 1] := level[width];
@@ -2642,6 +2703,8 @@ create function aximo_private.list_violations(touched aximo_private.log_growth[]
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    longest constant integer := 10000;
 begin
     with
     entry as materialized (
@@ -2673,24 +2736,50 @@ begin
             array(
                 select
                     row(
-                        e.life, e.number, true, null, e.event_type, e.deployment_id, e.skill_id, e.skill_version, null,
-                        e.payload ->> 'action_id', e.payload ->> 'action_type'
+                        e.life, e.number, true, null, e.event_type, null, e.deployment_id, e.skill_id, e.skill_version, null,
+                        aximo_private.step_key(e.payload, 'action_id'), aximo_private.step_key(e.payload, 'action_type')
                     )::aximo_private.life_step
                 from entry as e
             )
         ) as l (life)
     ),
     -- Those that are not plain, or have had events before.
+    unclear as materialized (
+        select g.*
+        from (
+            select
+                e.life,
+                e.customer_id,
+                e.execution_id,
+                e.old_size,
+                count(*) as steps,
+                min(e.number) as first_number,
+                (
+                    select count(*)
+                    from (
+                        select
+                        from only aximo_private.events as s
+                        where s.customer_id = e.customer_id and s.execution_id = e.execution_id
+                        limit longest + 1
+                    ) as s
+                ) as stored
+            from entry as e
+            group by e.life, e.customer_id, e.execution_id, e.old_size
+        ) as g
+        where g.life not in (select p.life from plain as p) or g.steps < g.stored
+    ),
     doubtful as materialized (
-        select e.life, e.customer_id, e.execution_id, e.old_size
-        from entry as e
-        group by e.life, e.customer_id, e.execution_id, e.old_size
-        having e.life not in (select p.life from plain as p)
-            or count(*) < (
-                select count(*)
-                from only aximo_private.events as s
-                where s.customer_id = e.customer_id and s.execution_id = e.execution_id
-            )
+        select u.*
+        from unclear as u
+        where u.stored <= longest
+    ),
+    -- One execution that never ends must not keep everybody's events from being numbered.
+    too_long as (
+        insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
+        select u.customer_id, u.first_number, e.event_id, u.execution_id, 'too_long_to_judge'
+        from unclear as u
+        inner join entry as e on e.life = u.life and e.number = u.first_number
+        where u.stored > longest
     ),
     breach as (
         select b.*
@@ -2698,8 +2787,9 @@ begin
             array(
                 select
                     row(
-                        d.life, n.number, n.number > d.old_size, e.event_id, e.event_type, e.deployment_id, e.skill_id, e.skill_version,
-                        e.payload ->> 'approval_id', e.payload ->> 'action_id', e.payload ->> 'action_type'
+                        d.life, n.number, n.number > d.old_size, e.event_id, e.event_type, e.answers, e.deployment_id, e.skill_id,
+                        e.skill_version, aximo_private.step_key(e.payload, 'approval_id'), aximo_private.step_key(e.payload, 'action_id'),
+                        aximo_private.step_key(e.payload, 'action_type')
                     )::aximo_private.life_step
                 from doubtful as d
                 cross join lateral (
@@ -2753,13 +2843,27 @@ begin
             hint = 'Give a positive number; what is left over is numbered by the next call.',
             constraint = 'max_events_positive';
     end if;
+    perform aximo_private.numbers_for_all();
     -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
     select s.high_position into high
     from aximo_private.log_state as s
     for update skip locked;
     if not found then
-        return query select 0::bigint, null::boolean;
-        return;
+        if not exists (select from aximo_private.log_state) then
+            high := 0;
+        else
+            return query select 0::bigint, null::boolean;
+            return;
+        end if;
+    end if;
+    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
+    if high = 0 and exists (select from only aximo_private.log_entries) then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the log''s state does not belong to its entries',
+            detail = 'aximo_private.log_state is missing or new, and aximo_private.log_entries is not empty',
+            hint = 'Restore the row of aximo_private.log_state from the same backup as the entries.',
+            constraint = 'log_state_is_the_logs';
     end if;
 
     -- From a restored dump, where transactions have other numbers: begin again.
@@ -2838,7 +2942,7 @@ begin
             h.size + row_number() over (partition by f.customer_id order by f.position),
             f.event_id,
             (
-                select sha256('\x00'::bytea || convert_to(aximo_private.event_line(s.*), 'UTF8'))
+                select sha256(decode('00', 'hex') || convert_to(aximo_private.event_line(s.*), 'UTF8'))
                 from only aximo_private.events as s
                 where s.customer_id = f.customer_id and s.event_id = f.event_id
             )
@@ -2864,9 +2968,21 @@ begin
     -- What is left of a hole when a part of it has come.
     if filled is not null then
         with
+        hit as materialized (
+            select
+                p.position,
+                (
+                    select h.first_position
+                    from aximo_private.log_holes as h
+                    where h.first_position <= p.position
+                    order by h.first_position desc
+                    limit 1
+                ) as hole
+            from unnest(filled) as p (position)
+        ),
         gone as (
             delete from aximo_private.log_holes as h
-            where exists (select from unnest(filled) as p (position) where p.position between h.first_position and h.last_position)
+            where h.first_position in (select t.hole from hit as t)
             returning h.first_position, h.last_position, h.seen_by, h.older_than
         )
         insert into aximo_private.log_holes (first_position, last_position, seen_by, older_than)
@@ -2878,12 +2994,12 @@ begin
                 g.seen_by,
                 g.older_than
             from gone as g
-            inner join unnest(filled) as p (position) on p.position between g.first_position and g.last_position
+            inner join hit as p on p.hole = g.first_position
             window of_hole as (partition by g.first_position order by p.position)
             union all
             select max(p.position) + 1, g.last_position, g.seen_by, g.older_than
             from gone as g
-            inner join unnest(filled) as p (position) on p.position between g.first_position and g.last_position
+            inner join hit as p on p.hole = g.first_position
             group by g.first_position, g.last_position, g.seen_by, g.older_than
         ) as r
         where r.first_position <= r.last_position;
@@ -2892,9 +3008,14 @@ begin
     -- Every transaction that could own it was over before the scan that did not find it.
     delete from aximo_private.log_holes as h
     where h.older_than < scan_xmin
-        and (cardinality(positions) < advance_log.max_events or h.last_position <= positions[cardinality(positions)])
-        or positions is null and h.older_than < scan_xmin;
+        and (
+            coalesce(cardinality(positions), 0) < advance_log.max_events
+            or h.last_position <= positions[cardinality(positions)]
+        );
 
+    update aximo_private.log_state as s
+    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
+    where s.is_the_row;
     if positions is null then
         return query select 0::bigint, false;
         return;
@@ -2910,12 +3031,17 @@ begin
     ) as g
     where g.first_position <= g.last_position;
 
-    update aximo_private.log_state as s
-    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
-    where s.is_the_row;
-
     perform aximo_private.grow_tree(touched);
-    perform aximo_private.list_violations(touched);
+    begin
+        perform aximo_private.list_violations(touched);
+    exception
+        -- What a customer writes must not keep the others' events from being numbered.
+        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+            insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
+            select l.customer_id, l.number, l.event_id, '', 'not_judged'
+            from unnest(touched) as t
+            inner join only aximo_private.log_entries as l on l.customer_id = t.customer_id and l.number = t.new_size;
+    end;
     -- Further state that is derived from the log belongs here.
 
     return query select cardinality(positions)::bigint, cardinality(positions) = advance_log.max_events;
@@ -2923,7 +3049,7 @@ end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
 comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many in one call, and adds them to the tree. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1.';
+'Gives committed events, of all customers, their numbers, at most so many in one call, and adds them to the tree. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
 
 create view aximo.violations with (security_barrier = true) as
 select
@@ -3092,9 +3218,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo.current_customer();
-    first_one constant bigint := 256 * log_tile.index;
+    first_one bigint;
 begin
-    if log_tile.level not between 0 and 7 or log_tile.width not between 1 and 256 or log_tile.index < 0 then
+    if (
+        log_tile.level between 0 and 7 and log_tile.width between 1 and 256 and log_tile.index between 0 and 36028797018963966
+    ) is not true then
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such tile',
@@ -3102,6 +3230,7 @@ begin
             hint = 'level is 0 to 7, index not negative, width 1 to 256.',
             constraint = 'tile_is_possible';
     end if;
+    first_one := 256 * log_tile.index;
     if log_tile.level = 0 then
         return (
             select string_agg(l.leaf, '' order by l.number)
@@ -3261,7 +3390,8 @@ begin
     return query
     select l.*
     from aximo.log_entries as l
-    where l.customer_id = customer and l.number > read_log.after_seq and l.number <= read_log.after_seq + read_log.max_events
+    where l.customer_id = customer and l.number > read_log.after_seq
+        and l.number <= least(read_log.after_seq, 9223372036854775807 - read_log.max_events) + read_log.max_events
     order by l.number;
 end;
 $$;
@@ -3358,13 +3488,12 @@ declare
     stated_size bigint;
     expected text;
 begin
-    perform set_config('aximo.customer_id', customer, true);
     if lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
         expected := aximo.checkpoint_text(stated_size);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
-        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^\n]+\n)+$')
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',
@@ -3416,7 +3545,8 @@ alter function aximo.unlogged_events() owner to aximo_sequencer;
 comment on function aximo.unlogged_events() is
 'The events of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer.';
 
--- Recomputes everything that is derived, and looks for events that should be in the log and are not.
+-- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
+-- findings about events, and follow from them.
 create function aximo.verify_log()
 returns table (problem text, number bigint, event_id uuid, detail text)
 language plpgsql stable security definer parallel unsafe
@@ -3444,7 +3574,8 @@ begin
             end as problem,
             l.number,
             l.event_id,
-            case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail
+            case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
+            l.number as place
         from (
             select
                 n.number,
@@ -3464,9 +3595,9 @@ begin
         -- Of the numbers only the first that is off: all after it are too.
         where (l.number <> l.expected and l.number <> coalesce(l.before, 0) + 1)
             or e.line is null
-            or l.leaf <> sha256('\x00'::bytea || convert_to(e.line, 'UTF8'))
+            or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
         union all
-        select 'event_not_in_log', null, u.event_id, 'its position was numbered past'
+        select 'event_not_in_log', null, u.event_id, 'its position was numbered past', null
         from aximo.unlogged_events() as u
         where not u.is_coming
         union all
@@ -3474,7 +3605,8 @@ begin
             case when n.hash is null then 'node_missing' else 'node_differs' end,
             256 * b.index + 1,
             null,
-            format('level 1, index %s', b.index)
+            format('level 1, index %s', b.index),
+            256 * (b.index + 1)
         from generate_series(0, size / 256 - 1) as b (index)
         left join lateral (
             select k.hash
@@ -3495,7 +3627,8 @@ begin
             case when n.hash is null then 'node_missing' else 'node_differs' end,
             b.index * g.width + 1,
             null,
-            format('level %s, index %s', g.level, b.index)
+            format('level %s, index %s', g.level, b.index),
+            g.width * (b.index + 1)
         from (
             select
                 v.level,
@@ -3517,11 +3650,17 @@ begin
                 order by k.index
             )
         )
+        union all
+        select 'node_ahead', null, null, format('level %s, index %s', n.level, n.index), null
+        from only aximo_private.log_nodes as n
+        where n.customer_id = customer
+            and (n.level not between 1 and 7 or (n.index + 1) * 256::numeric ^ n.level > size)
     ) as p
-    order by p.number nulls last, p.event_id;
+    -- A subtree after its entries: the entry that is wrong is named first.
+    order by p.place nulls last, p.detail nulls first, p.event_id;
 
     for checkpoint in
-        select c.size, c.root, c.made_at
+        select c.size, c.root, c.note, c.made_at
         from aximo.checkpoints as c
         where c.customer_id = customer
         order by c.size, c.made_at
@@ -3529,7 +3668,8 @@ begin
         if checkpoint.size > size then
             return query
             select 'checkpoint_ahead'::text, checkpoint.size, null::uuid, format('made at %s, of a log that has %s entries now', checkpoint.made_at, size);
-        elsif checkpoint.root <> aximo.log_root(checkpoint.size) then
+        elsif checkpoint.root <> aximo.log_root(checkpoint.size)
+            or not starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size)) then
             return query
             select 'checkpoint_differs'::text, checkpoint.size, null::uuid, format('made at %s', checkpoint.made_at);
         end if;
@@ -3551,6 +3691,7 @@ declare
     high bigint;
     mended bigint;
 begin
+    perform aximo_private.numbers_for_all();
     select s.high_position into high
     from aximo_private.log_state as s
     for update;
@@ -3673,7 +3814,9 @@ grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_pri
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
+    aximo_private.numbers_for_all(),
     aximo_private.event_line(aximo_private.events),
+    aximo_private.step_key(jsonb, text),
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
     aximo.tree_hash(bytea[]),

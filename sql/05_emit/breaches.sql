@@ -4,6 +4,8 @@ create function aximo_private.breaches(steps aximo_private.life_step[])
 returns table (life text, place bigint, event_id uuid, event_type text, approval_id text, rule text, against uuid)
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
+-- The plan is the same for any life, and takes longer to make than to run.
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
@@ -19,7 +21,9 @@ begin
             s.event_type in ('execution_completed', 'execution_failed') as is_end,
             s.event_type = 'approval_requested' as is_request,
             s.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') as is_answer,
-            s.event_type in ('approval_rejected', 'approval_timeout') as is_denial
+            s.event_type in ('approval_rejected', 'approval_timeout') as is_denial,
+            -- An answer to nothing, imported, closes nothing.
+            s.answers is not null as is_counted
         from unnest(breaches.steps) as s
     ),
     -- What was there before each event.
@@ -30,15 +34,14 @@ begin
             count(*) filter (where l.event_type = 'execution_processing') over earlier as processings,
             count(*) filter (where l.is_end) over earlier as ends,
             count(*) filter (where l.is_request) over earlier
-            - count(*) filter (where l.is_answer) over earlier as open_approvals,
+            - count(*) filter (where l.is_counted) over earlier as open_approvals,
             count(*) filter (where l.is_request and l.approval_id is null) over earlier
-            - count(*) filter (where l.is_answer and l.approval_id is null) over earlier as open_unnamed,
+            - count(*) filter (where l.is_counted and l.approval_id is null) over earlier as open_unnamed,
             count(*) filter (where l.is_request) over earlier_of_approval
-            - count(*) filter (where l.is_answer) over earlier_of_approval as open_same,
+            - count(*) filter (where l.is_counted) over earlier_of_approval as open_same,
             count(*) filter (where l.is_denial) over earlier as denials,
             count(*) filter (where l.is_denial) over earlier_of_approval as denials_same,
-            count(*) filter (where l.is_denial) over (partition by l.life) as denials_ever,
-            count(*) filter (where l.is_denial) over (partition by l.life, l.approval_id) as denials_ever_same,
+            count(*) filter (where l.is_request) over earlier_of_approval as requests_same,
             first_value(l.deployment_id) over earlier as first_deployment_id,
             first_value(l.skill_id) over earlier as first_skill_id,
             first_value(l.skill_version) over earlier as first_skill_version,
@@ -72,8 +75,16 @@ begin
                     where s.event_type <> 'action_prepared'
                     and not (s.event_type = 'action_failed' and s.approval_id is not null and s.denials_ever_same > 0)
                 ) as resolved
-            from state as s
-            where s.is_action and s.ends = 0
+            from (
+                -- What comes after the end excuses nothing: the verdict is the same whenever it is asked for.
+                select
+                    l.*,
+                    count(*) filter (where l.is_denial) over (partition by l.life) as denials_ever,
+                    count(*) filter (where l.is_denial) over (partition by l.life, l.approval_id) as denials_ever_same
+                from state as l
+                where l.ends = 0
+            ) as s
+            where s.is_action
             group by s.life, s.action_id, case when s.action_id is null then s.action_type end
         ) as g
         where g.prepared > g.resolved and (g.action_id is null or g.resolved = 0)
@@ -84,9 +95,11 @@ begin
             case
                 when s.is_start and (s.starts > 0 or s.first_deployment_id is not null) then 'triggered_first'
                 when not s.is_start and s.starts = 0 then 'triggered_first'
+                -- Before the attribution: what a unique index refuses is refused first.
+                when s.ends > 0 and s.is_end then 'ends_once'
+                when s.is_answer and s.open_same <= 0 and s.requests_same > 0 then 'answers_open_approval'
                 when s.deployment_id <> s.first_deployment_id or s.skill_id <> s.first_skill_id
                     or s.skill_version <> s.first_skill_version then 'same_attribution'
-                when s.ends > 0 and s.is_end then 'ends_once'
                 when s.ends > 0 and (s.is_execution or s.is_action or s.is_approval) then 'nothing_after_end'
                 when s.processings = 0 and (s.is_action or s.is_approval or s.event_type = 'execution_completed') then 'processing_first'
                 when s.is_request and s.open_same > 0 then 'approval_already_open'

@@ -24,8 +24,8 @@ begin
     select array_agg(
         row(
             l.execution_id, l.place, l.is_fresh and (check_flow.judged is null or l.event_id = any(check_flow.judged)), l.event_id,
-            l.event_type, l.deployment_id, l.skill_id, l.skill_version, l.payload ->> 'approval_id', l.payload ->> 'action_id',
-            l.payload ->> 'action_type'
+            l.event_type, l.answers, l.deployment_id, l.skill_id, l.skill_version, aximo_private.step_key(l.payload, 'approval_id'),
+            aximo_private.step_key(l.payload, 'action_id'), aximo_private.step_key(l.payload, 'action_type')
         )::aximo_private.life_step
     )
     into steps

@@ -100,18 +100,21 @@ begin
     -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
     -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
     earlier := array(
-        select e.event_type
+        select
+            case
+                when e.event_type = 'execution_triggered' and not (
+                    e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
+                ) then 'other'
+                when e.event_type = 'approval_granted' and e.answers is null then 'other'
+                else e.event_type
+            end
         from only aximo_private.events as e
         where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
             and e.event_id <> event.event_id
-            and (
-                e.event_type <> 'execution_triggered'
-                or e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
-            )
     );
     fits := 'execution_triggered' = any(earlier)
         and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
-        and not earlier && array['execution_completed', 'execution_failed']
+        and not earlier && array['execution_completed', 'execution_failed', 'other']
         and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
     if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
         fits := cardinality(array_positions(earlier, 'approval_requested')) = cardinality(array_positions(earlier, 'approval_granted'))

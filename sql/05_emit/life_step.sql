@@ -4,6 +4,7 @@ create type aximo_private.life_step as (
     is_new boolean,
     event_id uuid,
     event_type text,
+    answers uuid,
     deployment_id text,
     skill_id text,
     skill_version text,
@@ -18,6 +19,7 @@ comment on column aximo_private.life_step.place is 'Its place in the order that 
 comment on column aximo_private.life_step.is_new is 'Whether it is to be judged; the others were there before.';
 comment on column aximo_private.life_step.event_id is 'The event.';
 comment on column aximo_private.life_step.event_type is 'What happened.';
+comment on column aximo_private.life_step.answers is 'Of an answer to an approval: the request it is to; null if it is to none.';
 comment on column aximo_private.life_step.deployment_id is 'The deployment.';
 comment on column aximo_private.life_step.skill_id is 'The skill.';
 comment on column aximo_private.life_step.skill_version is 'Its version.';

@@ -1,8 +1,12 @@
 -- Most executions are seen as a whole and fit for simple reasons. This may only ever say yes; aximo_private.breaches knows the rules.
+-- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo_private.plain_lives(steps aximo_private.life_step[]) returns setof text
-language sql stable security invoker parallel safe
+language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
+begin
+    return query
     with
     step as materialized (
         select s.*
@@ -36,6 +40,7 @@ as $$
         and min(s.skill_id) = max(s.skill_id)
         and min(s.skill_version) = max(s.skill_version)
         and s.life not in (select u.life from unresolved as u);
+end;
 $$;
 alter function aximo_private.plain_lives(aximo_private.life_step[]) owner to aximo_recorder;
 comment on function aximo_private.plain_lives(aximo_private.life_step[]) is

@@ -125,12 +125,19 @@ begin
                 array(
                     select
                         row(
-                            p.execution_id, p.place, true, null, p.event_type, p.deployment_id, p.skill_id, p.skill_version, null,
-                            p.payload ->> 'action_id', p.payload ->> 'action_type'
+                            p.execution_id, p.place, true, null, p.event_type, null, p.deployment_id, p.skill_id, p.skill_version, null,
+                            aximo_private.step_key(p.payload, 'action_id'), aximo_private.step_key(p.payload, 'action_type')
                         )::aximo_private.life_step
                     from parsed as p
                 )
             ) as l (execution_id)
+            -- And is not there already. (A statement does not see its own inserts.)
+            where (
+                select true
+                from only aximo_private.events as e
+                where e.customer_id = customer and e.execution_id = l.execution_id
+                limit 1
+            ) is null
         )
         select
             array_agg(p.event_id order by p.place),
@@ -150,7 +157,8 @@ begin
         from parsed as p
         left join inserted as i on i.event_id = p.event_id;
 
-        if write_events.mode = 'history' and written <> cardinality(ids) and cardinality(ids) > 1 then
+        if write_events.mode = 'history' and written <> cardinality(ids) and cardinality(ids) > 1
+            and malformed is null and foreign_customer is null then
             raise cardinality_violation;
         end if;
     exception

@@ -9,13 +9,12 @@ declare
     stated_size bigint;
     expected text;
 begin
-    perform set_config('aximo.customer_id', customer, true);
     if lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
         expected := aximo.checkpoint_text(stated_size);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
-        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^\n]+\n)+$')
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',

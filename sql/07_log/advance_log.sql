@@ -24,13 +24,27 @@ begin
             hint = 'Give a positive number; what is left over is numbered by the next call.',
             constraint = 'max_events_positive';
     end if;
+    perform aximo_private.numbers_for_all();
     -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
     select s.high_position into high
     from aximo_private.log_state as s
     for update skip locked;
     if not found then
-        return query select 0::bigint, null::boolean;
-        return;
+        if not exists (select from aximo_private.log_state) then
+            high := 0;
+        else
+            return query select 0::bigint, null::boolean;
+            return;
+        end if;
+    end if;
+    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
+    if high = 0 and exists (select from only aximo_private.log_entries) then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the log''s state does not belong to its entries',
+            detail = 'aximo_private.log_state is missing or new, and aximo_private.log_entries is not empty',
+            hint = 'Restore the row of aximo_private.log_state from the same backup as the entries.',
+            constraint = 'log_state_is_the_logs';
     end if;
 
     -- From a restored dump, where transactions have other numbers: begin again.
@@ -109,7 +123,7 @@ begin
             h.size + row_number() over (partition by f.customer_id order by f.position),
             f.event_id,
             (
-                select sha256('\x00'::bytea || convert_to(aximo_private.event_line(s.*), 'UTF8'))
+                select sha256(decode('00', 'hex') || convert_to(aximo_private.event_line(s.*), 'UTF8'))
                 from only aximo_private.events as s
                 where s.customer_id = f.customer_id and s.event_id = f.event_id
             )
@@ -135,9 +149,21 @@ begin
     -- What is left of a hole when a part of it has come.
     if filled is not null then
         with
+        hit as materialized (
+            select
+                p.position,
+                (
+                    select h.first_position
+                    from aximo_private.log_holes as h
+                    where h.first_position <= p.position
+                    order by h.first_position desc
+                    limit 1
+                ) as hole
+            from unnest(filled) as p (position)
+        ),
         gone as (
             delete from aximo_private.log_holes as h
-            where exists (select from unnest(filled) as p (position) where p.position between h.first_position and h.last_position)
+            where h.first_position in (select t.hole from hit as t)
             returning h.first_position, h.last_position, h.seen_by, h.older_than
         )
         insert into aximo_private.log_holes (first_position, last_position, seen_by, older_than)
@@ -149,12 +175,12 @@ begin
                 g.seen_by,
                 g.older_than
             from gone as g
-            inner join unnest(filled) as p (position) on p.position between g.first_position and g.last_position
+            inner join hit as p on p.hole = g.first_position
             window of_hole as (partition by g.first_position order by p.position)
             union all
             select max(p.position) + 1, g.last_position, g.seen_by, g.older_than
             from gone as g
-            inner join unnest(filled) as p (position) on p.position between g.first_position and g.last_position
+            inner join hit as p on p.hole = g.first_position
             group by g.first_position, g.last_position, g.seen_by, g.older_than
         ) as r
         where r.first_position <= r.last_position;
@@ -163,9 +189,14 @@ begin
     -- Every transaction that could own it was over before the scan that did not find it.
     delete from aximo_private.log_holes as h
     where h.older_than < scan_xmin
-        and (cardinality(positions) < advance_log.max_events or h.last_position <= positions[cardinality(positions)])
-        or positions is null and h.older_than < scan_xmin;
+        and (
+            coalesce(cardinality(positions), 0) < advance_log.max_events
+            or h.last_position <= positions[cardinality(positions)]
+        );
 
+    update aximo_private.log_state as s
+    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
+    where s.is_the_row;
     if positions is null then
         return query select 0::bigint, false;
         return;
@@ -181,12 +212,17 @@ begin
     ) as g
     where g.first_position <= g.last_position;
 
-    update aximo_private.log_state as s
-    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
-    where s.is_the_row;
-
     perform aximo_private.grow_tree(touched);
-    perform aximo_private.list_violations(touched);
+    begin
+        perform aximo_private.list_violations(touched);
+    exception
+        -- What a customer writes must not keep the others' events from being numbered.
+        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+            insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
+            select l.customer_id, l.number, l.event_id, '', 'not_judged'
+            from unnest(touched) as t
+            inner join only aximo_private.log_entries as l on l.customer_id = t.customer_id and l.number = t.new_size;
+    end;
     -- Further state that is derived from the log belongs here.
 
     return query select cardinality(positions)::bigint, cardinality(positions) = advance_log.max_events;
@@ -194,4 +230,4 @@ end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
 comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many in one call, and adds them to the tree. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1.';
+'Gives committed events, of all customers, their numbers, at most so many in one call, and adds them to the tree. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';

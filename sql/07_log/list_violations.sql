@@ -3,6 +3,8 @@ create function aximo_private.list_violations(touched aximo_private.log_growth[]
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    longest constant integer := 10000;
 begin
     with
     entry as materialized (
@@ -34,24 +36,50 @@ begin
             array(
                 select
                     row(
-                        e.life, e.number, true, null, e.event_type, e.deployment_id, e.skill_id, e.skill_version, null,
-                        e.payload ->> 'action_id', e.payload ->> 'action_type'
+                        e.life, e.number, true, null, e.event_type, null, e.deployment_id, e.skill_id, e.skill_version, null,
+                        aximo_private.step_key(e.payload, 'action_id'), aximo_private.step_key(e.payload, 'action_type')
                     )::aximo_private.life_step
                 from entry as e
             )
         ) as l (life)
     ),
     -- Those that are not plain, or have had events before.
+    unclear as materialized (
+        select g.*
+        from (
+            select
+                e.life,
+                e.customer_id,
+                e.execution_id,
+                e.old_size,
+                count(*) as steps,
+                min(e.number) as first_number,
+                (
+                    select count(*)
+                    from (
+                        select
+                        from only aximo_private.events as s
+                        where s.customer_id = e.customer_id and s.execution_id = e.execution_id
+                        limit longest + 1
+                    ) as s
+                ) as stored
+            from entry as e
+            group by e.life, e.customer_id, e.execution_id, e.old_size
+        ) as g
+        where g.life not in (select p.life from plain as p) or g.steps < g.stored
+    ),
     doubtful as materialized (
-        select e.life, e.customer_id, e.execution_id, e.old_size
-        from entry as e
-        group by e.life, e.customer_id, e.execution_id, e.old_size
-        having e.life not in (select p.life from plain as p)
-            or count(*) < (
-                select count(*)
-                from only aximo_private.events as s
-                where s.customer_id = e.customer_id and s.execution_id = e.execution_id
-            )
+        select u.*
+        from unclear as u
+        where u.stored <= longest
+    ),
+    -- One execution that never ends must not keep everybody's events from being numbered.
+    too_long as (
+        insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
+        select u.customer_id, u.first_number, e.event_id, u.execution_id, 'too_long_to_judge'
+        from unclear as u
+        inner join entry as e on e.life = u.life and e.number = u.first_number
+        where u.stored > longest
     ),
     breach as (
         select b.*
@@ -59,8 +87,9 @@ begin
             array(
                 select
                     row(
-                        d.life, n.number, n.number > d.old_size, e.event_id, e.event_type, e.deployment_id, e.skill_id, e.skill_version,
-                        e.payload ->> 'approval_id', e.payload ->> 'action_id', e.payload ->> 'action_type'
+                        d.life, n.number, n.number > d.old_size, e.event_id, e.event_type, e.answers, e.deployment_id, e.skill_id,
+                        e.skill_version, aximo_private.step_key(e.payload, 'approval_id'), aximo_private.step_key(e.payload, 'action_id'),
+                        aximo_private.step_key(e.payload, 'action_type')
                     )::aximo_private.life_step
                 from doubtful as d
                 cross join lateral (

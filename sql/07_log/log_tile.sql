@@ -4,9 +4,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo.current_customer();
-    first_one constant bigint := 256 * log_tile.index;
+    first_one bigint;
 begin
-    if log_tile.level not between 0 and 7 or log_tile.width not between 1 and 256 or log_tile.index < 0 then
+    if (
+        log_tile.level between 0 and 7 and log_tile.width between 1 and 256 and log_tile.index between 0 and 36028797018963966
+    ) is not true then
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such tile',
@@ -14,6 +16,7 @@ begin
             hint = 'level is 0 to 7, index not negative, width 1 to 256.',
             constraint = 'tile_is_possible';
     end if;
+    first_one := 256 * log_tile.index;
     if log_tile.level = 0 then
         return (
             select string_agg(l.leaf, '' order by l.number)

@@ -9,6 +9,7 @@ declare
     high bigint;
     mended bigint;
 begin
+    perform aximo_private.numbers_for_all();
     select s.high_position into high
     from aximo_private.log_state as s
     for update;

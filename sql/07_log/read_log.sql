@@ -20,7 +20,8 @@ begin
     return query
     select l.*
     from aximo.log_entries as l
-    where l.customer_id = customer and l.number > read_log.after_seq and l.number <= read_log.after_seq + read_log.max_events
+    where l.customer_id = customer and l.number > read_log.after_seq
+        and l.number <= least(read_log.after_seq, 9223372036854775807 - read_log.max_events) + read_log.max_events
     order by l.number;
 end;
 $$;

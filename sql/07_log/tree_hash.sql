@@ -14,7 +14,7 @@ begin
     while width > 1 loop
         above := '{}';
         for pair in 1 .. width / 2 loop
-            above[pair] := sha256('\x01'::bytea || level[2 * pair - 1] || level[2 * pair]);
+            above[pair] := sha256(decode('01', 'hex') || level[2 * pair - 1] || level[2 * pair]);
         end loop;
         if width % 2 = 1 then
             above[width / 2 + 1] := level[width];

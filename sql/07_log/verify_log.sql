@@ -1,4 +1,5 @@
--- Recomputes everything that is derived, and looks for events that should be in the log and are not.
+-- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
+-- findings about events, and follow from them.
 create function aximo.verify_log()
 returns table (problem text, number bigint, event_id uuid, detail text)
 language plpgsql stable security definer parallel unsafe
@@ -26,7 +27,8 @@ begin
             end as problem,
             l.number,
             l.event_id,
-            case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail
+            case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
+            l.number as place
         from (
             select
                 n.number,
@@ -46,9 +48,9 @@ begin
         -- Of the numbers only the first that is off: all after it are too.
         where (l.number <> l.expected and l.number <> coalesce(l.before, 0) + 1)
             or e.line is null
-            or l.leaf <> sha256('\x00'::bytea || convert_to(e.line, 'UTF8'))
+            or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
         union all
-        select 'event_not_in_log', null, u.event_id, 'its position was numbered past'
+        select 'event_not_in_log', null, u.event_id, 'its position was numbered past', null
         from aximo.unlogged_events() as u
         where not u.is_coming
         union all
@@ -56,7 +58,8 @@ begin
             case when n.hash is null then 'node_missing' else 'node_differs' end,
             256 * b.index + 1,
             null,
-            format('level 1, index %s', b.index)
+            format('level 1, index %s', b.index),
+            256 * (b.index + 1)
         from generate_series(0, size / 256 - 1) as b (index)
         left join lateral (
             select k.hash
@@ -77,7 +80,8 @@ begin
             case when n.hash is null then 'node_missing' else 'node_differs' end,
             b.index * g.width + 1,
             null,
-            format('level %s, index %s', g.level, b.index)
+            format('level %s, index %s', g.level, b.index),
+            g.width * (b.index + 1)
         from (
             select
                 v.level,
@@ -99,11 +103,17 @@ begin
                 order by k.index
             )
         )
+        union all
+        select 'node_ahead', null, null, format('level %s, index %s', n.level, n.index), null
+        from only aximo_private.log_nodes as n
+        where n.customer_id = customer
+            and (n.level not between 1 and 7 or (n.index + 1) * 256::numeric ^ n.level > size)
     ) as p
-    order by p.number nulls last, p.event_id;
+    -- A subtree after its entries: the entry that is wrong is named first.
+    order by p.place nulls last, p.detail nulls first, p.event_id;
 
     for checkpoint in
-        select c.size, c.root, c.made_at
+        select c.size, c.root, c.note, c.made_at
         from aximo.checkpoints as c
         where c.customer_id = customer
         order by c.size, c.made_at
@@ -111,7 +121,8 @@ begin
         if checkpoint.size > size then
             return query
             select 'checkpoint_ahead'::text, checkpoint.size, null::uuid, format('made at %s, of a log that has %s entries now', checkpoint.made_at, size);
-        elsif checkpoint.root <> aximo.log_root(checkpoint.size) then
+        elsif checkpoint.root <> aximo.log_root(checkpoint.size)
+            or not starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size)) then
             return query
             select 'checkpoint_differs'::text, checkpoint.size, null::uuid, format('made at %s', checkpoint.made_at);
         end if;

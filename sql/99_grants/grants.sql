@@ -62,7 +62,9 @@ grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_pri
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
+    aximo_private.numbers_for_all(),
     aximo_private.event_line(aximo_private.events),
+    aximo_private.step_key(jsonb, text),
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
     aximo.tree_hash(bytea[]),
