@@ -29,7 +29,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColum
 from aximo_db import __version__, audit, render, tlog
 from aximo_db._statements import default_dsn
 from aximo_db.doctor import examine, expected_facts, fingerprint
-from aximo_db.errors import AximoError
+from aximo_db.errors import AximoError, CustomerError
 from aximo_db.events import NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import ImportStoppedError, ImportSummary, import_lines
@@ -473,7 +473,7 @@ def tail(
         try:
             store.advance_all()
             may_advance = True
-        except psycopg.errors.InsufficientPrivilege:
+        except (psycopg.errors.InsufficientPrivilege, CustomerError):
             may_advance = False
         after = 0
         if name is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TextIO
@@ -11,7 +10,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from aximo_db import _statements as statements
-from aximo_db.errors import ProofError
+from aximo_db.errors import CustomerError, ProofError
 
 __all__ = ["Exported", "export_log", "number_new_events"]
 
@@ -29,13 +28,16 @@ class Exported:
 
 def number_new_events(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
     """Numbers what is new, step by step, each in a transaction; False if the login may not."""
-    with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
-        while True:
+    while True:
+        try:
             with connection.transaction():
                 row = connection.execute("select is_behind from aximo.advance_log()").fetchone()
-            if row is None or row[0] is not True:
-                return True
-    return False
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.InsufficientPrivilege) or error.sqlstate == CustomerError.sqlstate:
+                return False
+            raise
+        if row is None or row[0] is not True:
+            return True
 
 
 def export_log(

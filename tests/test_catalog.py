@@ -45,8 +45,7 @@ def all_of(connection: psycopg.Connection[Any], query: str) -> list[tuple[Any, .
 def test_every_function_pins_its_search_path(root: psycopg.Connection[Any]) -> None:
     functions = all_of(
         root,
-        "select oid::regprocedure::text, proconfig, prosqlbody is not null"
-        f" from pg_proc where pronamespace in {OURS}",
+        f"select oid::regprocedure::text, proconfig, prosqlbody is not null from pg_proc where pronamespace in {OURS}",
     )
     assert len(functions) > 10
     for name, config, bound in functions:

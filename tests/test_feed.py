@@ -265,15 +265,21 @@ def test_customers_see_their_own_entries_and_cursors(store: EventStore, customer
 
 
 def test_a_login_with_one_customer_needs_to_name_none(ledger_: Ledger) -> None:
-    with EventStore(ledger_.dsn(BOUND)) as bound:
-        fill(bound, 2)
+    with EventStore(ledger_.dsn(BOUND)) as bound, EventStore(ledger_.dsn(SERVICE)) as keeper:
+        bound.emit_batch([new(), new()])
+        keeper.advance_all()
         assert numbers(bound.read_log()) == [1, 2]
         with bound.consume("bound") as batch:
             assert {entry.customer_id for entry in batch} == {"bound"}
         assert number_of(bound, "bound") == 2
         assert numbers(list(bound.subscribe(follow=False))) == [1, 2]
         bound.emit(new())
-        assert numbers(list(bound.subscribe("bound", advance=True, follow=False))) == [3]
+        # Numbering is for all customers, so not for this login.
+        with pytest.raises(CustomerError) as refusal:
+            list(bound.subscribe("bound", advance=True, follow=False))
+        assert refusal.value.rule == "numbers_for_all"
+        keeper.advance_all()
+        assert numbers(list(bound.subscribe("bound", follow=False))) == [3]
 
 
 def test_without_a_customer_there_is_nothing_to_consume(dsn: str) -> None:

@@ -509,8 +509,8 @@ MISTAKES: dict[str, tuple[str, str, Callable[[Desk], list[UUID]]]] = {
         lose_by_the_end_of_the_snapshot,
     ),
     "forgotten although it was not looked into": (
-        "and (cardinality(positions) < advance_log.max_events or h.last_position <= positions[cardinality(positions)])",
-        "",
+        "coalesce(cardinality(positions), 0) < advance_log.max_events\n",
+        "true\n",
         lose_by_cutting,
     ),
 }

@@ -453,12 +453,13 @@ create domain aximo_private.milliseconds as bigint
 alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused, however
--- few: what reads a payload later makes text of it too. (Constraints are checked in the order of their names.)
+-- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
+-- unless there is no room for many of them: in the value as it is, not as a table has it compressed. (Constraints are checked in the
+-- order of their names. What is no object is refused before it is added to one.)
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
-        not aximo_private.has_extreme_number(value)
+        pg_column_size(value || '{}') <= 2048 or not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
 alter domain aximo_private.payload owner to aximo_owner;
@@ -868,15 +869,27 @@ comment on column aximo_private.life_step.approval_id is 'Which approval, of sev
 comment on column aximo_private.life_step.action_id is 'Which action, of several.';
 comment on column aximo_private.life_step.action_type is 'What kind of action.';
 
--- Ids in a payload may be of any length and kind; steps hold many of them. Bound when it is created, and inlined.
+-- Ids in a payload may be of any length and kind; steps hold many of them, and the text of a number may be 100,000 times its size.
+-- Bound when it is created, and inlined.
 create function aximo_private.step_key(payload jsonb, name text) returns text
-language sql immutable security invoker parallel safe
-return case
-    when octet_length(payload ->> name) > 255 then 'sha256:' || encode(sha256(convert_to(payload ->> name, 'UTF8')), 'hex')
-    else payload ->> name
+language sql stable security invoker parallel safe
+return case jsonb_typeof(payload -> name)
+    when 'string' then
+        case
+            when octet_length(payload ->> name) <= 255 then payload ->> name
+            else 'sha256 ' || encode(sha256(convert_to(payload ->> name, 'UTF8')), 'hex')
+        end
+    when 'number' then
+        case
+            when abs((payload -> name)::numeric) < 1e100 and scale((payload -> name)::numeric) < 100 then payload ->> name
+            else 'json ' || jsonb_hash_extended(payload -> name, 0)
+        end
+    when 'boolean' then payload ->> name
+    when 'null' then null
+    else 'json ' || jsonb_hash_extended(payload -> name, 0)
 end;
 alter function aximo_private.step_key(jsonb, text) owner to aximo_recorder;
-comment on function aximo_private.step_key(jsonb, text) is 'An id in a payload as the rules compare it: itself, or its hash if it is long.';
+comment on function aximo_private.step_key(jsonb, text) is 'An id in a payload as the rules compare it: itself, or its hash if it is long or no text.';
 
 -- Most executions are seen as a whole and fit for simple reasons. This may only ever say yes; aximo_private.breaches knows the rules.
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.

@@ -42,12 +42,13 @@ create domain aximo_private.milliseconds as bigint
 alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused, however
--- few: what reads a payload later makes text of it too. (Constraints are checked in the order of their names.)
+-- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
+-- unless there is no room for many of them: in the value as it is, not as a table has it compressed. (Constraints are checked in the
+-- order of their names. What is no object is refused before it is added to one.)
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
-        not aximo_private.has_extreme_number(value)
+        pg_column_size(value || '{}') <= 2048 or not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
 alter domain aximo_private.payload owner to aximo_owner;
