@@ -18,7 +18,7 @@ up: $(VENV)/.installed
 	@$(BIN)/aximo-db up
 
 test: $(VENV)/.tested
-	@$(BIN)/python -m pytest -m "not heavy"
+	@$(BIN)/python -m pytest -m "not heavy" -n 2 --dist loadfile
 
 test-heavy: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m heavy
