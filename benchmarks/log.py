@@ -140,13 +140,15 @@ def proofs(dsn: str, sizes: list[int]) -> dict[str, Any]:
     return result
 
 
-def _advance_for(dsn: str, seconds: float, ready: Any) -> None:
+def _advance_for(dsn: str, every: float, ready: Any, numbering: Any, done: Any) -> None:
+    """Numbers every so many seconds while it is told to, and only waits while it is not."""
     with psycopg.connect(dsn, autocommit=True) as connection:
+        advance_all(connection)  # a session's first call plans it, which takes longer than the call
         ready.set()
-        deadline = time.perf_counter() + seconds
-        while time.perf_counter() < deadline:
-            advance_all(connection)
-            time.sleep(0.05)
+        while not done.is_set():
+            if numbering.is_set():
+                advance_all(connection)
+            time.sleep(every)
 
 
 def _emit_for(dsn: str, customer: str, seconds: float, barrier: Any) -> None:
@@ -160,45 +162,50 @@ def _emit_for(dsn: str, customer: str, seconds: float, barrier: Any) -> None:
                 break
 
 
-def while_advancing(dsn: str, rounds: int) -> dict[str, Any]:
-    """What an emit takes while another session numbers, beside what it takes alone: medians of single emits."""
-    context = multiprocessing.get_context("fork")
-    ratios, alone = [], []
+def while_advancing(dsn: str, rounds: int, every: float, executions: int) -> dict[str, Any]:
+    """What an emit takes while another session numbers, beside what it takes while that session only waits: medians."""
+    context = multiprocessing.get_context("spawn")
+    ready, numbering, done = context.Event(), context.Event(), context.Event()
+    worker = context.Process(target=_advance_for, args=(dsn, every, ready, numbering, done))
+    worker.start()
+    ready.wait()
+    measured: dict[bool, list[float]] = {False: [], True: []}
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("set synchronous_commit = off")
-
-        def latency() -> float:
+        for number in range(4 * rounds):
+            numbers = number % 2 == 1
+            if numbers:
+                numbering.set()
+            else:
+                numbering.clear()
+            time.sleep(2 * every)
             times = []
-            for row in [values(event) for event in events(100, "latency")]:
+            for row in [values(event) for event in events(executions, "latency")]:
                 began = time.perf_counter()
                 connection.execute(EMIT, row).fetchone()
                 times.append(time.perf_counter() - began)
-            return statistics.median(times)
-
-        latency()
-        for _ in range(rounds):
-            before = latency()
-            ready = context.Event()
-            worker = context.Process(target=_advance_for, args=(dsn, 1.0, ready))
-            worker.start()
-            ready.wait()
-            during = latency()
-            worker.join()
-            after = latency()
-            alone.append((before + after) / 2)
-            ratios.append(during / alone[-1])
-    return {"emit_alone_us": statistics.median(alone) * 1e6, "emit_while_advancing": statistics.median(ratios)}
+            if number > 1:
+                measured[numbers].append(statistics.median(times))
+    done.set()
+    worker.join()
+    pairs = zip(measured[False], measured[True], strict=True)
+    return {
+        "emit_alone_us": statistics.median(measured[False]) * 1e6,
+        f"emit_while_advancing_every_{every:g}_s": statistics.median(during / alone for alone, during in pairs),
+    }
 
 
 def lag(dsn: str) -> dict[str, Any]:
     """Milliseconds from an event's recorded_at to its reader, with eight writers and one who numbers."""
     context = multiprocessing.get_context("fork")
     seconds = 4.0
-    barrier, ready = context.Barrier(9), context.Event()
+    barrier, ready, numbering, done = context.Barrier(9), context.Event(), context.Event(), context.Event()
+    numbering.set()
     writers = [context.Process(target=_emit_for, args=(dsn, f"lag-{n}", seconds, barrier)) for n in range(8)]
-    worker = context.Process(target=_advance_for, args=(dsn, seconds + 1, ready))
+    worker = context.Process(target=_advance_for, args=(dsn, 0.05, ready, numbering, done))
     for process in (*writers, worker):
         process.start()
+    ready.wait()
     ages: list[float] = []
     number = 0
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -213,8 +220,10 @@ def lag(dsn: str) -> dict[str, Any]:
                 number = entry
                 ages.append(age)
             time.sleep(0.01)
-        for process in (*writers, worker):
+        for process in writers:
             process.join()
+        done.set()
+        worker.join()
         row = connection.execute("select sum(high_position) from aximo_private.log_state").fetchone()
     assert row is not None
     return {"lag_p50_ms": statistics.median(ages) * 1e3, "lag_p95_ms": statistics.quantiles(ages, n=20)[-1] * 1e3}
@@ -240,7 +249,8 @@ def main() -> None:
             found |= advancing(dsn, options.rounds)
             found |= feed(dsn, options.rounds)
             found |= size_of(dsn)
-            found |= while_advancing(dsn, options.rounds * 2)
+            found |= while_advancing(dsn, options.rounds, 0.05, 150)
+            found |= while_advancing(dsn, 2, 1.0, 2000)  # as "aximo-db advance --follow" does
             found |= lag(dsn)
             found |= proofs(dsn, [10_000, options.entries])
         finally:
