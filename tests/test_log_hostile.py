@@ -13,6 +13,7 @@ from tests.conftest import Ledger
 from tests.events import emit, event
 
 CUSTOMER = "c1"
+STARTED = (event("execution_triggered"), event("execution_processing"))
 
 
 @pytest.fixture
@@ -51,18 +52,22 @@ def violations(connection: psycopg.Connection[Any]) -> list[tuple[int, str]]:
 # One customer's events and everybody's numbering
 
 
-def test_ids_that_swell_are_compared_without_their_text(service: psycopg.Connection[Any]) -> None:
+def test_ids_that_swell_are_compared_without_their_text(each_ledger: Ledger, service: psycopg.Connection[Any]) -> None:
     batch(service, "emit_events", event("execution_triggered"), event("execution_processing"))
     swelling = {"customer_id": CUSTOMER, **event("action_failed", payload={})}
     # 78 bytes as jsonb, 917 kB as text: so many would not fit into an array.
     number = ", ".join(["1e131000"] * 7)
     text = json.dumps([swelling] * 20).replace('"payload": {}', f'"payload": {{"action_id": [{number}]}}')
     service.execute("select count(*) from aximo.emit_events(%s)", (text,))
-    with service.transaction():
-        service.execute("set local work_mem = '64kB'")
-        service.execute("select aximo.advance_log()")
     assert violations(service) == []
     batch(service, "emit_events", event("action_failed", payload={"action_id": 7}), event("execution_completed"))
+    with each_ledger.superuser() as root:
+        longest = root.execute(
+            "select max(octet_length(aximo_private.step_key(payload, 'action_id'))), max(octet_length(payload ->> 'action_id'))"
+            " from aximo_private.events"
+        ).fetchone()
+    assert longest is not None
+    assert longest[0] < 100 < 900_000 < longest[1]
 
 
 def test_numbers_that_swell_are_refused_also_where_the_value_is_compressed(each_ledger: Ledger) -> None:
@@ -119,6 +124,22 @@ def test_judging_that_fails_is_listed_and_stops_nobody(each_ledger: Ledger, serv
     assert service.execute("select aximo.log_size()").fetchone() == (2,)
 
 
+@pytest.mark.parametrize(
+    "loss", ["delete from aximo_private.log_state", "update aximo_private.log_state set high_position = 0"]
+)
+def test_a_log_without_its_state_is_not_numbered_anew(
+    each_ledger: Ledger, service: psycopg.Connection[Any], loss: str
+) -> None:
+    batch(service, "emit_events", *STARTED)
+    if loss.startswith("update"):
+        service.execute("select aximo.advance_log()")
+    with each_ledger.superuser() as root:
+        root.execute(loss)  # type: ignore[call-overload]
+    with pytest.raises(psycopg.Error) as refusal:
+        service.execute("select aximo.advance_log()")
+    assert (refusal.value.sqlstate, refusal.value.diag.constraint_name) == ("ZXENV", "log_state_is_the_logs")
+
+
 @pytest.mark.parametrize("call", ["advance_log()", "mend_log()"])
 def test_a_login_of_certain_customers_does_not_number(each_ledger: Ledger, call: str) -> None:
     tenant = each_ledger.as_customer(CUSTOMER, "aximo_operator")
@@ -153,7 +174,6 @@ def test_many_holes_that_are_filled_at_once_leave_what_is_left_of_them(
 # After an import
 
 
-STARTED = (event("execution_triggered"), event("execution_processing"))
 ASKED = event("approval_requested", payload={"approval_id": "q"})
 GRANTED = event("approval_granted", payload={"approval_id": "q"})
 REJECTED = event("approval_rejected", payload={"approval_id": "q"})

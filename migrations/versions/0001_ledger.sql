@@ -1521,8 +1521,8 @@ begin
                 approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
             )
             select
-                write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
-                p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
+                write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id,
+                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
                 case when write_events.mode <> 'exempt' then requests[p.place] end
             from parsed as p
             where p.customer_id = customer and not p.is_malformed
@@ -2861,16 +2861,12 @@ begin
     select s.high_position into high
     from aximo_private.log_state as s
     for update skip locked;
-    if not found then
-        if not exists (select from aximo_private.log_state) then
-            high := 0;
-        else
-            return query select 0::bigint, null::boolean;
-            return;
-        end if;
+    if not found and exists (select from aximo_private.log_state) then
+        return query select 0::bigint, null::boolean;
+        return;
     end if;
     -- Without the state that belongs to them, the entries would be numbered anew, under another name.
-    if high = 0 and exists (select from only aximo_private.log_entries) then
+    if not found or (high = 0 and exists (select from only aximo_private.log_entries)) then
         raise exception using
             errcode = 'ZXENV',
             message = 'the log''s state does not belong to its entries',

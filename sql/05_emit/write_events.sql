@@ -109,8 +109,8 @@ begin
                 approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
             )
             select
-                write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id,
-                p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
+                write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id,
+                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
                 case when write_events.mode <> 'exempt' then requests[p.place] end
             from parsed as p
             where p.customer_id = customer and not p.is_malformed

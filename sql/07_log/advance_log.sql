@@ -29,16 +29,12 @@ begin
     select s.high_position into high
     from aximo_private.log_state as s
     for update skip locked;
-    if not found then
-        if not exists (select from aximo_private.log_state) then
-            high := 0;
-        else
-            return query select 0::bigint, null::boolean;
-            return;
-        end if;
+    if not found and exists (select from aximo_private.log_state) then
+        return query select 0::bigint, null::boolean;
+        return;
     end if;
     -- Without the state that belongs to them, the entries would be numbered anew, under another name.
-    if high = 0 and exists (select from only aximo_private.log_entries) then
+    if not found or (high = 0 and exists (select from only aximo_private.log_entries)) then
         raise exception using
             errcode = 'ZXENV',
             message = 'the log''s state does not belong to its entries',
