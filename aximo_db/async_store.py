@@ -18,7 +18,7 @@ from uuid import UUID
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row, scalar_row, tuple_row
+from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from uuid_utils.compat import uuid7
@@ -46,6 +46,7 @@ from aximo_db.events import (
     NewEvent,
     OpenExecution,
     Receipt,
+    RefreshedView,
     TraceStep,
     readable_json,
 )
@@ -450,6 +451,57 @@ class AsyncEventStore:
             numbered += step.numbered
             if not step.is_behind:
                 return AdvanceResult(numbered, step.is_behind)
+
+    # Metrics
+
+    async def metrics(self, view: str, *, customer_id: str | None = None) -> list[dict[str, Any]]:
+        """The rows of a view of metrics, as of the last refresh; columns and their meanings are in docs/bi.md.
+
+        Args:
+            view: its name in the schema ``aximo_metrics``, such as ``"execution_health"``.
+            customer_id: whose metrics, if not the store's customer.
+
+        Returns:
+            A dictionary a row. Days and months are dates, UTC; moments are time-zone-aware; durations are in
+            milliseconds, as the columns' names say.
+
+        Raises:
+            MalformedEventError: that is no name.
+            psycopg.errors.UndefinedTable: there is no such view.
+            psycopg.errors.InsufficientPrivilege: the login has neither ``aximo_bi`` nor ``aximo_reader``.
+        """
+        return await self._read(statements.metrics(view), (), dict_row, customer_id=customer_id)
+
+    async def refresh_metrics(self, everything: bool | None = None) -> list[RefreshedView]:
+        """Numbers what is new and makes the metrics of all customers anew. The login needs ``aximo_operator``.
+
+        Outside of a caller's transaction it reads one snapshot, and numbering goes on meanwhile. Inside of one,
+        numbering waits for that transaction to end.
+
+        Args:
+            everything: also make anew what has not changed; if ``None``, when that has become worth it.
+
+        Returns:
+            What was made; nothing if another session is at it.
+
+        Raises:
+            CustomerError: the login works for certain customers only.
+            psycopg.errors.InsufficientPrivilege: the login is no operator's.
+        """
+        joining = self._is_joining()
+        if not joining:
+            await self.advance_all()
+
+        async def refresh(connection: AnyConnection) -> list[RefreshedView]:
+            if not joining:
+                await connection.execute("set transaction isolation level repeatable read", prepare=self._prepare)
+            cursor = connection.cursor(row_factory=tuple_row)
+            await cursor.execute(statements.REFRESH_METRICS, (everything,), prepare=self._prepare)
+            return [RefreshedView(*row) for row in await cursor.fetchall()]
+
+        return await self._run(refresh, atomic=True)
+
+    # The feed
 
     async def read_log(
         self, after: int = 0, max_events: int = 1000, *, advance: bool = False, customer_id: str | None = None

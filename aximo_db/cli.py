@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NoReturn, TextIO
 from uuid import UUID
@@ -33,6 +33,8 @@ from aximo_db.errors import AximoError, CustomerError
 from aximo_db.events import NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import ImportStoppedError, ImportSummary, import_lines
+from aximo_db.metrics import recount_metrics, verify_metrics
+from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
 from aximo_db.migrate import migrate as run_migrations
 from aximo_db.migrate import migration_script
 from aximo_db.store import EventStore
@@ -659,6 +661,109 @@ def prove(
         output.write_text(text, encoding="utf-8", newline="\n")
     else:
         typer.echo(text, nl=False)
+
+
+@app.command()
+def refresh(
+    everything: Annotated[
+        bool | None, typer.Option("--everything", help="Also make anew what has not changed.", show_default=False)
+    ] = None,
+    recount: Annotated[
+        bool, typer.Option("--recount", help="Count what the metrics have missed first; goes on where it was stopped.")
+    ] = False,
+    from_the_start: Annotated[
+        bool, typer.Option("--from-the-start", help="Throw away what is counted, and count every event again.")
+    ] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Number new events and make the metrics of all customers anew: from cron, for example. For operators."""
+    recounted = None
+    with _refusals():
+        if recount or from_the_start:
+            with _counting("counting", hidden=as_json) as show:
+                recounted = recount_metrics(db, from_the_start=from_the_start, progress=show)
+            everything = True
+        with EventStore(db) as store:
+            refreshed = store.refresh_metrics(everything)
+    if as_json:
+        _print_json(
+            {
+                "refreshed": [
+                    {"view": r.view_name, "refreshed_at": r.refreshed_at, "seconds": r.took.total_seconds()}
+                    for r in refreshed
+                ],
+                "another_is_at_it": not refreshed,
+                **({} if recounted is None else {"recounted": recounted}),
+            }
+        )
+        return
+    console = _out()
+    if recounted is not None:
+        console.print(f"{recounted:,} events counted")
+    if refreshed:
+        seconds = sum(r.took.total_seconds() for r in refreshed)
+        console.print(f"{len(refreshed)} materialized views made anew in {seconds:.2f} s")
+    else:
+        console.print("[yellow]Another session is refreshing.[/]")
+
+
+@app.command()
+def metrics(
+    grain: Annotated[Grain, typer.Option(help="By hour, day or month.")] = "day",
+    last: Annotated[int, typer.Option(min=1, help="So many of them, up to the latest event.")] = 14,
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a customer's metrics, as of the last refresh."""
+    with _refusals(), _metrics_of(db, customer) as connection:
+        if as_json:
+            _print_json(read_metrics(connection, grain, last))
+        else:
+            print_metrics(connection, _out(), grain=grain, last=last)
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file; overwritten if there is one.")],
+    customer: Customer = None,
+    db: Db = None,
+) -> None:
+    """Write a customer's metrics as one HTML page with charts, which needs nothing else to be looked at."""
+    from aximo_db.report import write_report
+
+    with _refusals(), _metrics_of(db, customer) as connection:
+        write_report(connection, output, customer=customer, now=datetime.now(UTC))
+    _err().print(f"{output} written")
+
+
+@contextlib.contextmanager
+def _metrics_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection[Any]]:
+    """A connection in a transaction for a customer. What is new is for a refresh to count, which others may run."""
+    with psycopg.connect(default_dsn(db), autocommit=True) as connection, connection.transaction():
+        if customer is not None:
+            connection.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
+        yield connection
+
+
+@app.command(name="verify-metrics")
+def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Work out a customer's metrics from its events and compare. Exit code 1 if a number differs."""
+    with _refusals():
+        verdict = verify_metrics(db, customer_id=customer)
+    if as_json:
+        _print_json(
+            {
+                "ok": not verdict.differences,
+                "counts_up_to": verdict.counts_up_to,
+                "differences": [d._asdict() for d in verdict.differences],
+            }
+        )
+    else:
+        _out().print(render.metrics_verdict(verdict))
+    if verdict.differences:
+        raise typer.Exit(1)
 
 
 @app.command()

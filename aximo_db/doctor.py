@@ -28,6 +28,7 @@ GROUP_ROLES: Final = (
     "aximo_gatekeeper",
     "aximo_recorder",
     "aximo_sequencer",
+    "aximo_meter",
     "aximo_reader",
     "aximo_writer",
     "aximo_bi",
@@ -56,7 +57,7 @@ _NEUTRAL: Final = (
 
 _FACTS: Final = r"""
 with
-ours as (select n.oid, n.nspname from pg_namespace as n where n.nspname in ('aximo', 'aximo_private')),
+ours as (select n.oid, n.nspname from pg_namespace as n where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private')),
 acls as (
     select format('schema %s', o.nspname) as thing, n.nspowner as owner, n.nspacl as acl
     from ours as o
@@ -200,13 +201,14 @@ select format(
 from pg_default_acl as f
 left join ours as n on n.oid = f.defaclnamespace
 cross join lateral aclexplode(f.defaclacl) as x
-where n.oid is not null or pg_get_userbyid(f.defaclrole) in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer')
+where n.oid is not null or pg_get_userbyid(f.defaclrole) in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer', 'aximo_meter')
 union all
 select format('statistics kept of column %s.%s.%s', o.nspname, c.relname, a.attname)
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid and c.relname = 'events' and c.relkind = 'r'
+inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'm')
 inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where coalesce(a.attstattarget, -1) <> 0
+    and exists (select from pg_attribute as k where k.attrelid = c.oid and k.attname = 'customer_id' and not k.attisdropped)
 union all
 select format('inheritance: %s of %s', i.inhrelid::regclass, i.inhparent::regclass)
 from pg_inherits as i
@@ -355,7 +357,7 @@ def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         owners = [
             group
             for group in groups
-            if group in ("aximo_owner", "aximo_gatekeeper", "aximo_recorder", "aximo_sequencer")
+            if group in ("aximo_owner", "aximo_gatekeeper", "aximo_recorder", "aximo_sequencer", "aximo_meter")
         ]
         if owners and not is_super:
             yield Finding("note", "roles", f"Login {name} can act as {', '.join(owners)}: it can change the schema.")

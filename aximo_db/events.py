@@ -360,6 +360,20 @@ class AdvanceResult(NamedTuple):
     is_behind: bool | None
 
 
+class RefreshedView(NamedTuple):
+    """A materialized view that ``refresh_metrics`` made anew.
+
+    Attributes:
+        view_name: its name, in ``aximo_private``.
+        refreshed_at: when it was done, by the database's clock; time-zone-aware.
+        took: how long it took.
+    """
+
+    view_name: str
+    refreshed_at: datetime
+    took: timedelta
+
+
 @dataclass(frozen=True, slots=True)
 class TraceStep:
     """One event of an execution, in order of arrival: a row of ``aximo.execution_trace``."""

@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from aximo_db.doctor import Finding
 from aximo_db.events import Approval, Execution, LogEntry, TraceStep
+from aximo_db.metrics import MetricsVerdict
 from aximo_db.verifier import LogVerdict
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "findings_table",
     "log_entry",
     "log_verdict",
+    "metrics_verdict",
     "moment",
     "trace_tree",
 ]
@@ -47,6 +49,7 @@ _STYLES = {
     "warning": "yellow",
     "error": "bold red",
 }
+_MOST_DIFFERENCES = 50
 
 
 def moment(value: datetime | None) -> str:
@@ -207,3 +210,22 @@ def log_verdict(found: LogVerdict) -> RenderableType:
         )
     more = found.problem_count - len(found.problems)
     return Group(about, problems, Text(f"and {more:,} more" if more else "", style="red"))
+
+
+def metrics_verdict(found: MetricsVerdict) -> RenderableType:
+    """Where metrics differ from the events, or that they do nowhere."""
+    if found.counts_up_to == 0 and not found.differences:
+        return Text("There are no metrics of this customer yet.", style="yellow")
+    if not found.differences:
+        return Text(f"Every number is what the first {found.counts_up_to:,} events say.", style="green")
+    table = Table("view", "row", "column", "stored", "from the events")
+    for difference in found.differences[:_MOST_DIFFERENCES]:
+        table.add_row(
+            difference.view_name,
+            Text(", ".join(f"{name} {value}" for name, value in difference.key.items())),
+            difference.column_name,
+            Text(str(difference.stored), style="bold red"),
+            Text(str(difference.recomputed)),
+        )
+    more = len(found.differences) - _MOST_DIFFERENCES
+    return Group(table, Text(f"and {more:,} more" if more > 0 else "", style="red"))

@@ -17,12 +17,21 @@ import pytest
 
 from aximo_db._assets import sql_files
 from aximo_db.errors import AximoError, register
-from tests.conftest import Ledger
+from tests.conftest import DBA, Ledger
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SQL = Path(__file__).parent.parent / "sql"
 SCHEMAS = ["aximo", "aximo_private", "aximo_metrics", "helix"]
-DEFINERS = {"aximo_gatekeeper", "aximo_recorder", "aximo_sequencer"}
+_MATERIALIZED = (
+    "measures_cold",
+    "measures_hot",
+    "actions_cold",
+    "actions_hot",
+    "deployment_measures",
+    "customer_measures",
+)
+METERED = {"aximo_private.measured"} | {f"aximo_private.{v}{s}" for v in _MATERIALIZED for s in ("", "_key")}
+DEFINERS = {"aximo_gatekeeper", "aximo_recorder", "aximo_sequencer", "aximo_meter"}
 OURS = "(select oid from pg_namespace where nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix'))"
 # Alembic's own table, made by Alembic on a migrated database: its shape is not the ledger's to choose.
 ALEMBIC = "aximo_private.alembic_version"
@@ -70,10 +79,16 @@ def test_functions_with_their_owners_rights_belong_to_roles_that_own_nothing_els
         assert not leakproof, name  # only a superuser may say so
         assert language in ("sql", "plpgsql"), name
     assert {owner for _, owner, definer, *_ in functions if definer} == DEFINERS
-    relations = all_of(root, "select oid::regclass::text, pg_get_userbyid(relowner) from pg_class where relkind <> 't'")
+    relations = all_of(
+        root,
+        "select oid::regclass::text, pg_get_userbyid(relowner) from pg_class where relnamespace <> 'pg_toast'::regnamespace",
+    )
     types = all_of(root, "select oid::regtype::text, pg_get_userbyid(typowner) from pg_type")
     schemas = all_of(root, "select nspname, pg_get_userbyid(nspowner) from pg_namespace")
-    assert [name for name, owner in (*relations, *types, *schemas) if owner in DEFINERS] == []
+    # The meter owns the materialized views it refreshes, as only an owner may, and what they are made of.
+    owned = [(name, owner) for name, owner in (*relations, *types, *schemas) if owner in DEFINERS]
+    assert {owner for _, owner in owned} == {"aximo_meter"}
+    assert {name for name, _ in owned if not name.endswith("[]")} <= METERED
 
 
 def test_everything_else_belongs_to_the_owner(root: psycopg.Connection[Any]) -> None:
@@ -90,7 +105,20 @@ def test_everything_else_belongs_to_the_owner(root: psycopg.Connection[Any]) -> 
         where oid in {OURS} and pg_get_userbyid(nspowner) <> 'aximo_owner'
         """,
     )
-    assert {name for name, _ in others} <= {ALEMBIC, "aximo_private.alembic_version_pkc"}
+    assert {name for name, _ in others} <= {ALEMBIC, "aximo_private.alembic_version_pkc", *METERED}
+
+
+def test_no_login_can_read_beneath_the_views_of_metrics(root: psycopg.Connection[Any]) -> None:
+    readers = all_of(
+        root,
+        f"""
+        select c.oid::regclass::text, g.rolname
+        from pg_class as c, pg_roles as g
+        where c.relnamespace in {OURS} and (c.relkind = 'm' or c.relname in ('measured', 'measures', 'action_measures', 'known_customer'))
+            and has_table_privilege(g.oid, c.oid, 'select') and g.rolname !~ '^pg_' and not g.rolsuper
+        """,
+    )
+    assert {reader for _, reader in readers} <= {"aximo_owner", "aximo_meter", DBA}
 
 
 def test_public_may_nothing(root: psycopg.Connection[Any]) -> None:
@@ -161,7 +189,7 @@ def test_no_role_of_the_ledger_logs_in_or_has_a_right_over_the_cluster(root: psy
         "select rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication"
         " from pg_roles where rolname ~ '^aximo_'",
     )
-    assert len(roles) == 9
+    assert len(roles) == 10
     assert [row for row in roles if any(row[1:])] == []
 
 
@@ -194,6 +222,24 @@ def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Conne
 
 POLICIES = [
     (
+        "aximo_private.action_rollups",
+        "meter_reads_action_rollups",
+        "PERMISSIVE",
+        ["aximo_meter"],
+        "SELECT",
+        "true",
+        None,
+    ),
+    (
+        "aximo_private.action_rollups",
+        "sequencer_keeps_action_rollups",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
+    (
         "aximo_private.checkpoints",
         "owner_reads_own_checkpoints",
         "PERMISSIVE",
@@ -222,6 +268,24 @@ POLICIES = [
     ),
     ("aximo_private.customer_grants", "owner_reads_the_map", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     (
+        "aximo_private.deployment_rollups",
+        "meter_reads_deployment_rollups",
+        "PERMISSIVE",
+        ["aximo_meter"],
+        "SELECT",
+        "true",
+        None,
+    ),
+    (
+        "aximo_private.deployment_rollups",
+        "sequencer_keeps_deployment_rollups",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
+    (
         "aximo_private.events",
         "owner_reads_own_customer",
         "PERMISSIVE",
@@ -233,6 +297,43 @@ POLICIES = [
     ("aximo_private.events", "recorder_reads_events", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     ("aximo_private.events", "recorder_writes_events", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
     ("aximo_private.events", "sequencer_reads_events", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
+    (
+        "aximo_private.high_risk_levels",
+        "meter_reads_risk_levels",
+        "PERMISSIVE",
+        ["aximo_meter"],
+        "SELECT",
+        "true",
+        None,
+    ),
+    (
+        "aximo_private.high_risk_levels",
+        "owner_reads_own_risk_levels",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
+        None,
+    ),
+    (
+        "aximo_private.high_risk_levels",
+        "recorder_adds_risk_levels",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "INSERT",
+        None,
+        "true",
+    ),
+    ("aximo_private.histograms", "meter_reads_histograms", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    (
+        "aximo_private.histograms",
+        "sequencer_keeps_histograms",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
     (
         "aximo_private.log_cursors",
         "owner_reads_own_cursors",
@@ -275,8 +376,34 @@ POLICIES = [
     ),
     ("aximo_private.log_nodes", "sequencer_adds_log_nodes", "PERMISSIVE", ["aximo_sequencer"], "INSERT", None, "true"),
     ("aximo_private.log_nodes", "sequencer_reads_log_nodes", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
+    ("aximo_private.log_state", "meter_reads_log_state", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.log_state", "owner_reads_log_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     ("aximo_private.log_state", "sequencer_keeps_log_state", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.metric_state", "meter_keeps_metric_state", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
+    ("aximo_private.metric_state", "owner_reads_metric_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.rollup_heads", "meter_reads_rollup_heads", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    (
+        "aximo_private.rollup_heads",
+        "sequencer_keeps_rollup_heads",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
+    ("aximo_private.rollups", "meter_reads_rollups", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.rollups", "sequencer_keeps_rollups", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.thresholds", "meter_reads_thresholds", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    (
+        "aximo_private.thresholds",
+        "owner_reads_own_thresholds",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
+        None,
+    ),
+    ("aximo_private.thresholds", "recorder_adds_thresholds", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
     (
         "aximo_private.violations",
         "owner_reads_own_violations",
@@ -320,10 +447,12 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
     )
     assert len(indexes) > 5
     # The access map is asked by login, and no login reads it. The index by position is partial, on a condition that only
-    # numbering states.
+    # numbering states. The rollups are read by the refresh alone.
     assert {name for name, first in indexes if first != "customer_id"} == {
         "aximo_private.customer_grants_pkey",
         "aximo_private.events_by_position",
+        "aximo_private.action_rollups_changed",
+        "aximo_private.rollups_changed",
     }
 
 
@@ -348,7 +477,7 @@ def test_every_view_is_a_security_barrier_and_runs_as_the_owner(root: psycopg.Co
     )
     assert len(views) > 5
     for name, owner, options in views:
-        assert owner == "aximo_owner", name
+        assert owner == ("aximo_meter" if name in METERED else "aximo_owner"), name
         assert options == (None if name in _WITHOUT_BARRIER else ["security_barrier=true"]), name
 
 

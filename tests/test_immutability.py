@@ -20,6 +20,13 @@ CHANGEABLE = {
     "aximo_private.log_state",  # how far the numbering is
     "aximo_private.log_holes",  # what may still come
     "aximo_private.log_cursors",  # how far consumers are
+    # Sums, which follow from the log and can be counted again
+    "aximo_private.rollups",
+    "aximo_private.action_rollups",
+    "aximo_private.histograms",
+    "aximo_private.deployment_rollups",
+    "aximo_private.rollup_heads",
+    "aximo_private.metric_state",  # when metrics were refreshed
 }
 
 _KEYS = {
@@ -29,6 +36,8 @@ _KEYS = {
     "aximo_private.log_nodes": ("customer_id", "level", "index"),
     "aximo_private.violations": ("customer_id", "number"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
+    "aximo_private.thresholds": ("customer_id", "setting_id"),
+    "aximo_private.high_risk_levels": ("customer_id", "setting_id"),
 }
 _COLUMNS = {
     EVENTS: "payload",
@@ -37,6 +46,8 @@ _COLUMNS = {
     "aximo_private.log_nodes": "hash",
     "aximo_private.violations": "rule",
     "aximo_private.checkpoints": "note",
+    "aximo_private.thresholds": "value",
+    "aximo_private.high_risk_levels": "levels",
 }
 
 

@@ -108,11 +108,15 @@ def fill(ledger: Ledger) -> None:
                 root.execute("select aximo.advance_log()")
             service.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
             service.execute("select aximo.open_cursor(%s)", [f"{mark}-cursor"])
+            service.execute("select aximo.set_threshold('error_rate', 'warning', 0.5, %s)", [f"{mark}-deployment"])
+            service.execute("select aximo.set_high_risk_levels(%s)", [[f"{mark}-risk"]])
         with ledger.superuser() as root:
             # Of 256 entries; so many would only make every search here longer.
             root.execute(
                 "insert into aximo_private.log_nodes values (0, 1, %s, sha256(%s))", [customer, customer.encode()]
             )
+            # One part of it cold, and one hot.
+            root.execute("select aximo.refresh_metrics(%s)", [customer == VICTIM])
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -239,6 +243,30 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.checkpoint_text(size bigint)": [("()", []), ("(3)", [])],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
     "aximo.verify_log()": [("()", [])],
+    "aximo.refresh_metrics(everything boolean)": [("()", []), ("(true)", [])],
+    "aximo.recount_metrics(from_the_start boolean, max_events integer)": [("()", []), ("(true, 1)", [])],
+    "aximo.recompute_metrics(up_to bigint)": [("(1000)", [])],
+    "aximo.verify_metrics()": [("()", [])],
+    (
+        "aximo.set_threshold(metric text, level text, value double precision, deployment_id text,"
+        " effective_from timestamp with time zone, for_all_customers boolean)"
+    ): [
+        ("('error_rate', 'warning', 0.5, 'victimmark-deployment')", []),
+        ("('error_rate', 'warning', 0.5, for_all_customers => true)", []),
+        ("(%s, 'warning', 0.5)", ["victimmark"]),
+    ],
+    "aximo.set_high_risk_levels(levels text[], effective_from timestamp with time zone, for_all_customers boolean)": [
+        ("(array['victimmark-risk'])", []),
+        ("(array['victimmark-risk'], for_all_customers => true)", []),
+    ],
+    (
+        "aximo_private.threshold_at(for_deployment text, for_metric text, for_level text,"
+        " moment timestamp with time zone)"
+    ): [("('victimmark-deployment', 'error_rate', 'warning', now())", [])],
+    "aximo_private.level_of(numerator bigint, denominator bigint, for_deployment text, for_metric text)": [
+        ("(1, 2, 'victimmark-deployment', 'error_rate')", [])
+    ],
+    "aximo_private.high_risk_at(moment timestamp with time zone)": [("(now())", [])],
     "aximo.unlogged_events()": [("()", [])],
     "aximo_private.event_line(event aximo_private.events)": [("(null)", [])],
     "aximo.tree_hash(hashes bytea[])": [("('{}')", [])],

@@ -22,14 +22,15 @@ INSTALLER = "installer"
 
 # Roles belong to the whole cluster, so the schema does not comment on them.
 ROLES = {
-    "aximo_auditor": "May read. The checks of an auditor will be granted to it.",
-    "aximo_bi": "May read metrics, which are not there yet; today it may only ask for versions and its customer.",
+    "aximo_auditor": "May read, check the proofs and keep checkpoints.",
+    "aximo_bi": "May read its customer's metrics, and no event.",
     "aximo_gatekeeper": "Owns only the functions that decide which customer a session works for. Nobody logs in as it.",
-    "aximo_operator": "May read, and close stale executions.",
+    "aximo_meter": "Owns only the materialized views of the metrics, and what refreshes them; sees no event. Nobody logs in as it.",
+    "aximo_operator": "May read, close stale executions, number events, refresh metrics and set thresholds.",
     "aximo_owner": "Owns schemas, tables, views and types. Nobody logs in as it; the installing login is a member.",
     "aximo_reader": "May read its customer's events and everything derived from them.",
     "aximo_recorder": "Owns only the functions that write events; the one role that may insert them. Nobody logs in as it.",
-    "aximo_sequencer": "Owns only the functions that number events and keep the log; the one role that may add to it. Nobody logs in as it.",
+    "aximo_sequencer": "Owns only the functions that number events and keep the log and the rollups; the one role that may add to them. Nobody logs in as it.",
     "aximo_writer": "May also emit.",
 }
 
@@ -68,7 +69,7 @@ def _schemas(connection: psycopg.Connection[Any]) -> Iterator[str]:
         _rows(
             connection,
             "select format('`%s`', nspname), obj_description(oid, 'pg_namespace') from pg_namespace"
-            " where nspname in ('aximo', 'aximo_private') order by nspname",
+            " where nspname in ('aximo', 'aximo_metrics', 'aximo_private') order by nspname",
         ),
     )
 
@@ -117,19 +118,19 @@ def _relations(connection: psycopg.Connection[Any]) -> Iterator[str]:
     relations = _rows(
         connection,
         """
-        select c.oid, c.relname, case c.relkind when 'v' then 'view' else 'table' end, obj_description(c.oid, 'pg_class'), array(
+        select c.oid, format('%s.%s', c.relnamespace::regnamespace, c.relname), case c.relkind when 'v' then 'view' else 'table' end, obj_description(c.oid, 'pg_class'), array(
             select r.rolname::text
             from pg_roles as r
             where r.rolname like 'aximo\\_%' and r.oid <> c.relowner and has_table_privilege(r.oid, c.oid, 'select')
             order by 1
         )
         from pg_class as c
-        where c.relnamespace = 'aximo'::regnamespace and c.relkind in ('r', 'v', 'm')
-        order by c.relname
+        where c.relnamespace in ('aximo'::regnamespace, 'aximo_metrics'::regnamespace) and c.relkind in ('r', 'v', 'm')
+        order by 2
         """,
     )
     for oid, name, kind, comment, readers in relations:
-        yield f"### aximo.{name}"
+        yield f"### {name}"
         yield ""
         yield f"A {kind}. {comment}"
         yield ""

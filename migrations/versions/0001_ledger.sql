@@ -33,7 +33,7 @@ begin
     -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
     from pg_catalog.pg_namespace as n
-    where n.nspname in ('aximo', 'aximo_private') and (
+    where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private') and (
         not pg_has_role(current_user, n.nspowner, 'usage')
         or exists (select from pg_catalog.pg_proc as p where p.pronamespace = n.oid)
         or exists (
@@ -63,7 +63,8 @@ begin
         'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
         'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
         'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
-        'aximo_sequencer',  -- owns only the functions that number events and keep the log
+        'aximo_sequencer',  -- owns only the functions that number events and keep the log and the rollups
+        'aximo_meter',      -- owns only the materialized views of the metrics and what refreshes them
         'aximo_reader',     -- may read its customer's events and everything derived from them
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
@@ -95,7 +96,7 @@ begin
                 constraint = 'group_roles_are_harmless';
         end if;
         -- The installing role acts as the owners now and at every upgrade.
-        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer')
+        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer', 'aximo_meter')
             and not pg_has_role(current_user, role_name, 'usage') then
             begin
                 execute format('grant %I to %I', role_name, current_user);
@@ -113,7 +114,7 @@ begin
 end;
 $$;
 
--- A writer reads what it wrote; operators and auditors read too. A login that must only write gets EXECUTE on the emit functions
+-- A reader sees what is derived from events too. A writer reads what it wrote; operators and auditors read as well. A login that must only write gets EXECUTE on the emit functions
 -- and none of these. The owner may call what the ledger offers, so that the installing login can try everything.
 do $$
 declare
@@ -123,13 +124,13 @@ begin
         select *
         from (
             values
+            ('aximo_bi', 'aximo_reader'),
             ('aximo_reader', 'aximo_writer'),
             ('aximo_reader', 'aximo_operator'),
             ('aximo_reader', 'aximo_auditor'),
             ('aximo_writer', 'aximo_owner'),
             ('aximo_operator', 'aximo_owner'),
-            ('aximo_auditor', 'aximo_owner'),
-            ('aximo_bi', 'aximo_owner')
+            ('aximo_auditor', 'aximo_owner')
         ) as wanted (granted, member)
         where not pg_has_role(wanted.member, wanted.granted, 'usage')
     loop
@@ -145,15 +146,20 @@ create schema aximo;
 alter schema aximo owner to aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
+create schema aximo_metrics;
+alter schema aximo_metrics owner to aximo_owner;
+comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
+
 -- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)
 alter default privileges for role aximo_owner revoke execute on functions from public;
 alter default privileges for role aximo_owner revoke usage on types from public;
 alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
 alter default privileges for role aximo_recorder revoke execute on functions from public;
 alter default privileges for role aximo_sequencer revoke execute on functions from public;
+alter default privileges for role aximo_meter revoke execute on functions from public;
 
 -- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
-grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer;
+grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 
 -- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
 create table aximo_private.customer_grants (
@@ -2392,6 +2398,7 @@ create table aximo_private.log_state (
     ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),
     high_position bigint not null default 0,
     advanced_at timestamptz,
+    advances bigint not null default 0,
     constraint log_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
@@ -2402,6 +2409,8 @@ alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
 create policy owner_reads_log_state on aximo_private.log_state
 for select to aximo_owner using (true);
+create policy meter_reads_log_state on aximo_private.log_state
+for select to aximo_meter using (true);
 create policy sequencer_keeps_log_state on aximo_private.log_state
 for all to aximo_sequencer using (true) with check (true);
 
@@ -2410,8 +2419,10 @@ comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';
 comment on column aximo_private.log_state.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
 comment on column aximo_private.log_state.advanced_at is 'When events were last numbered, by the database''s clock.';
+comment on column aximo_private.log_state.advances is 'How often events were numbered; what a refresh of the metrics has to look at is what changed since one of them.';
 comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor shows it.';
 comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
+comment on policy meter_reads_log_state on aximo_private.log_state is 'A refresh looks at what changed since an advance.';
 
 -- Positions that were not visible when higher ones were: of transactions under way, or rolled back. Live state, not history.
 create table aximo_private.log_holes (
@@ -2842,6 +2853,7 @@ as $$
 declare
     wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
     high bigint;
+    advance bigint;
     scan_xmin xid8;
     positions bigint[];
     fresh bigint[];
@@ -2858,7 +2870,7 @@ begin
     end if;
     perform aximo_private.numbers_for_all();
     -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
-    select s.high_position into high
+    select s.high_position, s.advances + 1 into high, advance
     from aximo_private.log_state as s
     for update skip locked;
     if not found and exists (select from aximo_private.log_state) then
@@ -3023,7 +3035,10 @@ begin
         );
 
     update aximo_private.log_state as s
-    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
+    set
+        high_position = coalesce(fresh[cardinality(fresh)], high),
+        advanced_at = clock_timestamp(),
+        advances = case when positions is null then s.advances else advance end
     where s.is_the_row;
     if positions is null then
         return query select 0::bigint, false;
@@ -3050,6 +3065,13 @@ begin
             select l.customer_id, l.number, l.event_id, '', 'not_judged'
             from unnest(touched) as t
             inner join only aximo_private.log_entries as l on l.customer_id = t.customer_id and l.number = t.new_size;
+    end;
+    begin
+        perform aximo_private.roll_up(touched, advance);
+    exception
+        -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
+        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+            null;
     end;
     -- Further state that is derived from the log belongs here.
 
@@ -3735,6 +3757,3989 @@ alter function aximo.mend_log() owner to aximo_sequencer;
 comment on function aximo.mend_log() is
 'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
 
+-- Names of 255 characters, several of them, do not fit into an index.
+-- Bound when it is created, and inlined.
+create function aximo_private.series_key(parts text[]) returns uuid
+language sql stable security invoker parallel safe
+return encode(substring(sha256(convert_to(array_to_json(parts)::text, 'UTF8')) from 1 for 16), 'hex')::uuid;
+alter function aximo_private.series_key(text[]) owner to aximo_owner;
+comment on function aximo_private.series_key(text[]) is 'The first half of the SHA-256 of some names.';
+
+-- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. Negative values, of clocks that disagree, mirror them.
+-- Bound when it is created, and inlined.
+create function aximo_private.histogram_bin(value bigint) returns integer
+language sql immutable security invoker parallel safe
+return case
+    when value > 0 then 1 + ceil(ln(value::double precision) / ln(1.04::double precision))
+    when value < 0 then -1 - ceil(ln(-value::double precision) / ln(1.04::double precision))
+    else 0
+end::integer;
+alter function aximo_private.histogram_bin(bigint) owner to aximo_owner;
+comment on function aximo_private.histogram_bin(bigint) is
+'The bin of a value: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
+
+create function aximo_private.histogram_value(bin integer) returns double precision
+language sql immutable security invoker parallel safe
+return case
+    when bin = 0 then 0
+    else sign(bin) * 2 * 1.04::double precision ^ (abs(bin) - 1) / 2.04
+end;
+alter function aximo_private.histogram_value(integer) owner to aximo_owner;
+comment on function aximo_private.histogram_value(integer) is 'What stands for the values of a bin: at most 2 % off from each of them.';
+
+-- Kept by aximo.advance_log: what happened, per deployment, skill and version, and per hour, day and month, and in all. Every number is a
+-- sum, so it does not matter in which order events come; an event counts in the hour of its own timestamp, however late it comes.
+create table aximo_private.rollups (
+    customer_id text collate "C" not null,
+    series uuid not null,
+    grain text collate "C" not null,
+    bucket timestamptz not null,
+    deployment_id text collate "C" not null,
+    skill_id text collate "C" not null,
+    skill_version text collate "C" not null,
+    events bigint not null,
+    execution_triggered bigint not null,
+    execution_processing bigint not null,
+    execution_completed bigint not null,
+    execution_failed bigint not null,
+    action_prepared bigint not null,
+    action_dispatched bigint not null,
+    action_failed bigint not null,
+    approval_requested bigint not null,
+    approval_granted bigint not null,
+    approval_rejected bigint not null,
+    approval_timeout bigint not null,
+    sla_breached bigint not null,
+    escalation_triggered bigint not null,
+    pressure_invoked bigint not null,
+    deployment_suspended bigint not null,
+    deployment_created bigint not null,
+    deployment_configured bigint not null,
+    deployment_activated bigint not null,
+    deployment_updated bigint not null,
+    deployment_terminated bigint not null,
+    version_upgraded bigint not null,
+    version_rolled_back bigint not null,
+    leads bigint not null,
+    emergency_leads bigint not null,
+    opened bigint not null,
+    closed bigint not null,
+    answered bigint not null,
+    executions bigint not null,
+    execution_us numeric not null,
+    latencies bigint not null,
+    latency_ms numeric not null,
+    delays bigint not null,
+    delay_us numeric not null,
+    number bigint not null,
+    changed_in bigint not null,
+    constraint rollups_pkey primary key (customer_id, series, grain, bucket),
+    constraint grain_known check (grain in ('hour', 'day', 'month', 'total'))
+) with (fillfactor = 70);
+alter table aximo_private.rollups owner to aximo_owner;
+alter table aximo_private.rollups enable row level security;
+alter table aximo_private.rollups force row level security;
+create policy sequencer_keeps_rollups on aximo_private.rollups
+for all to aximo_sequencer using (true) with check (true);
+create policy meter_reads_rollups on aximo_private.rollups
+for select to aximo_meter using (true);
+create index rollups_changed on aximo_private.rollups (changed_in);
+create index rollups_of_deployment on aximo_private.rollups (customer_id, deployment_id) where grain = 'total';
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.rollups
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter events set statistics 0,
+    alter execution_triggered set statistics 0,
+    alter execution_processing set statistics 0,
+    alter execution_completed set statistics 0,
+    alter execution_failed set statistics 0,
+    alter action_prepared set statistics 0,
+    alter action_dispatched set statistics 0,
+    alter action_failed set statistics 0,
+    alter approval_requested set statistics 0,
+    alter approval_granted set statistics 0,
+    alter approval_rejected set statistics 0,
+    alter approval_timeout set statistics 0,
+    alter sla_breached set statistics 0,
+    alter escalation_triggered set statistics 0,
+    alter pressure_invoked set statistics 0,
+    alter deployment_suspended set statistics 0,
+    alter deployment_created set statistics 0,
+    alter deployment_configured set statistics 0,
+    alter deployment_activated set statistics 0,
+    alter deployment_updated set statistics 0,
+    alter deployment_terminated set statistics 0,
+    alter version_upgraded set statistics 0,
+    alter version_rolled_back set statistics 0,
+    alter leads set statistics 0,
+    alter emergency_leads set statistics 0,
+    alter opened set statistics 0,
+    alter closed set statistics 0,
+    alter answered set statistics 0,
+    alter executions set statistics 0,
+    alter execution_us set statistics 0,
+    alter latencies set statistics 0,
+    alter latency_ms set statistics 0,
+    alter delays set statistics 0,
+    alter delay_us set statistics 0,
+    alter number set statistics 0,
+    alter changed_in set statistics 0;
+
+comment on table aximo_private.rollups is 'What happened, summed up per deployment, skill, version and time. One row a key; kept by aximo.advance_log.';
+comment on column aximo_private.rollups.customer_id is 'Whose events.';
+comment on column aximo_private.rollups.series is 'Deployment, skill and version, hashed: short enough for an index.';
+comment on column aximo_private.rollups.grain is 'hour, day, month or total.';
+comment on column aximo_private.rollups.bucket is 'When the hour, day or month of UTC begins; -infinity for the total.';
+comment on column aximo_private.rollups.deployment_id is 'The deployment.';
+comment on column aximo_private.rollups.skill_id is 'The skill.';
+comment on column aximo_private.rollups.skill_version is 'Its version.';
+comment on column aximo_private.rollups.events is 'How many events.';
+comment on column aximo_private.rollups.execution_triggered is 'How many execution_triggered events.';
+comment on column aximo_private.rollups.execution_processing is 'How many execution_processing events.';
+comment on column aximo_private.rollups.execution_completed is 'How many execution_completed events.';
+comment on column aximo_private.rollups.execution_failed is 'How many execution_failed events.';
+comment on column aximo_private.rollups.action_prepared is 'How many action_prepared events.';
+comment on column aximo_private.rollups.action_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.rollups.action_failed is 'How many action_failed events.';
+comment on column aximo_private.rollups.approval_requested is 'How many approval_requested events.';
+comment on column aximo_private.rollups.approval_granted is 'How many approval_granted events.';
+comment on column aximo_private.rollups.approval_rejected is 'How many approval_rejected events.';
+comment on column aximo_private.rollups.approval_timeout is 'How many approval_timeout events.';
+comment on column aximo_private.rollups.sla_breached is 'How many sla_breached events.';
+comment on column aximo_private.rollups.escalation_triggered is 'How many escalation_triggered events.';
+comment on column aximo_private.rollups.pressure_invoked is 'How many pressure_invoked events.';
+comment on column aximo_private.rollups.deployment_suspended is 'How many deployment_suspended events.';
+comment on column aximo_private.rollups.deployment_created is 'How many deployment_created events.';
+comment on column aximo_private.rollups.deployment_configured is 'How many deployment_configured events.';
+comment on column aximo_private.rollups.deployment_activated is 'How many deployment_activated events.';
+comment on column aximo_private.rollups.deployment_updated is 'How many deployment_updated events.';
+comment on column aximo_private.rollups.deployment_terminated is 'How many deployment_terminated events.';
+comment on column aximo_private.rollups.version_upgraded is 'How many version_upgraded events.';
+comment on column aximo_private.rollups.version_rolled_back is 'How many version_rolled_back events.';
+comment on column aximo_private.rollups.leads is 'How many leads: action_dispatched of the action_type lead_capture.';
+comment on column aximo_private.rollups.emergency_leads is 'How many of them with payload.priority high, or payload.emergency true.';
+comment on column aximo_private.rollups.opened is 'How many executions were triggered for the first time.';
+comment on column aximo_private.rollups.closed is 'How many of those have ended, whenever that was.';
+comment on column aximo_private.rollups.answered is 'How many of the approvals requested have been answered, whenever that was.';
+comment on column aximo_private.rollups.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.rollups.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.rollups.latencies is 'How many events state latency_ms.';
+comment on column aximo_private.rollups.latency_ms is 'Those, summed up.';
+comment on column aximo_private.rollups.delays is 'How many approvals were answered.';
+comment on column aximo_private.rollups.delay_us is 'Their time from request to answer, summed up, in microseconds.';
+comment on column aximo_private.rollups.number is 'The log number of the last event that changed this row.';
+comment on column aximo_private.rollups.changed_in is 'Which advance that was, as log_state.advances counts them.';
+comment on policy sequencer_keeps_rollups on aximo_private.rollups is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy meter_reads_rollups on aximo_private.rollups is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
+comment on index aximo_private.rollups_changed is 'What a refresh has to look at.';
+comment on index aximo_private.rollups_of_deployment is 'The totals of a deployment.';
+
+-- Actions by their type and risk, otherwise as in rollups.
+create table aximo_private.action_rollups (
+    customer_id text collate "C" not null,
+    series uuid not null,
+    grain text collate "C" not null,
+    bucket timestamptz not null,
+    deployment_id text collate "C" not null,
+    skill_id text collate "C" not null,
+    skill_version text collate "C" not null,
+    action_type text collate "C",
+    risk_level text collate "C",
+    prepared bigint not null,
+    dispatched bigint not null,
+    failed bigint not null,
+    number bigint not null,
+    changed_in bigint not null,
+    constraint action_rollups_pkey primary key (customer_id, series, grain, bucket),
+    constraint grain_known check (grain in ('hour', 'day', 'month'))
+) with (fillfactor = 70);
+alter table aximo_private.action_rollups owner to aximo_owner;
+alter table aximo_private.action_rollups enable row level security;
+alter table aximo_private.action_rollups force row level security;
+create policy sequencer_keeps_action_rollups on aximo_private.action_rollups
+for all to aximo_sequencer using (true) with check (true);
+create policy meter_reads_action_rollups on aximo_private.action_rollups
+for select to aximo_meter using (true);
+create index action_rollups_changed on aximo_private.action_rollups (changed_in);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.action_rollups
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter action_type set statistics 0,
+    alter risk_level set statistics 0,
+    alter prepared set statistics 0,
+    alter dispatched set statistics 0,
+    alter failed set statistics 0,
+    alter number set statistics 0,
+    alter changed_in set statistics 0;
+
+comment on table aximo_private.action_rollups is 'Actions, summed up per deployment, skill, version, type, risk and time. Kept by aximo.advance_log.';
+comment on column aximo_private.action_rollups.customer_id is 'Whose events.';
+comment on column aximo_private.action_rollups.series is 'Deployment, skill, version, type and risk, hashed: short enough for an index.';
+comment on column aximo_private.action_rollups.grain is 'hour, day or month.';
+comment on column aximo_private.action_rollups.bucket is 'When the hour, day or month of UTC begins.';
+comment on column aximo_private.action_rollups.deployment_id is 'The deployment.';
+comment on column aximo_private.action_rollups.skill_id is 'The skill.';
+comment on column aximo_private.action_rollups.skill_version is 'Its version.';
+comment on column aximo_private.action_rollups.action_type is 'payload.action_type; null if it says none. Its hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_private.action_rollups.risk_level is 'The risk the event states; null if it states none.';
+comment on column aximo_private.action_rollups.prepared is 'How many were prepared.';
+comment on column aximo_private.action_rollups.dispatched is 'How many were dispatched.';
+comment on column aximo_private.action_rollups.failed is 'How many failed.';
+comment on column aximo_private.action_rollups.number is 'The log number of the last event that changed this row.';
+comment on column aximo_private.action_rollups.changed_in is 'Which advance that was, as log_state.advances counts them.';
+comment on policy sequencer_keeps_action_rollups on aximo_private.action_rollups is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy meter_reads_action_rollups on aximo_private.action_rollups is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
+comment on index aximo_private.action_rollups_changed is 'What a refresh has to look at.';
+
+-- How the durations of a row of rollups are distributed, in bins whose width grows with the value. Bins of hours add up to those of the day.
+create table aximo_private.histograms (
+    customer_id text collate "C" not null,
+    series uuid not null,
+    grain text collate "C" not null,
+    bucket timestamptz not null,
+    measure text collate "C" not null,
+    bin integer not null,
+    count bigint not null,
+    constraint histograms_pkey primary key (customer_id, series, grain, bucket, measure, bin),
+    constraint measure_known check (measure in ('execution', 'latency'))
+) with (fillfactor = 70);
+alter table aximo_private.histograms owner to aximo_owner;
+alter table aximo_private.histograms enable row level security;
+alter table aximo_private.histograms force row level security;
+create policy sequencer_keeps_histograms on aximo_private.histograms
+for all to aximo_sequencer using (true) with check (true);
+create policy meter_reads_histograms on aximo_private.histograms
+for select to aximo_meter using (true);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.histograms
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter measure set statistics 0,
+    alter bin set statistics 0,
+    alter count set statistics 0;
+
+comment on table aximo_private.histograms is 'Distribution of durations, per row of rollups. Kept by aximo.advance_log.';
+comment on column aximo_private.histograms.customer_id is 'Whose events.';
+comment on column aximo_private.histograms.series is 'As in rollups.';
+comment on column aximo_private.histograms.grain is 'As in rollups.';
+comment on column aximo_private.histograms.bucket is 'As in rollups.';
+comment on column aximo_private.histograms.measure is 'execution: from trigger to end, in microseconds. latency: latency_ms.';
+comment on column aximo_private.histograms.bin is 'The bin, see aximo_private.histogram_bin.';
+comment on column aximo_private.histograms.count is 'How many values are in it.';
+comment on policy sequencer_keeps_histograms on aximo_private.histograms is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy meter_reads_histograms on aximo_private.histograms is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
+
+-- The state of each deployment: what its latest events say, by timestamp, and by log number where timestamps are equal.
+create table aximo_private.deployment_rollups (
+    customer_id text collate "C" not null,
+    deployment_id text collate "C" not null,
+    first_event_at timestamptz not null,
+    last_event_at timestamptz not null,
+    status_type text collate "C",
+    status_at timestamptz,
+    status_number bigint,
+    declared_skill text collate "C",
+    declared_version text collate "C",
+    declared_at timestamptz,
+    declared_number bigint,
+    executed_skill text collate "C",
+    executed_version text collate "C",
+    executed_at timestamptz,
+    executed_number bigint,
+    constraint deployment_rollups_pkey primary key (customer_id, deployment_id)
+) with (fillfactor = 70);
+alter table aximo_private.deployment_rollups owner to aximo_owner;
+alter table aximo_private.deployment_rollups enable row level security;
+alter table aximo_private.deployment_rollups force row level security;
+create policy sequencer_keeps_deployment_rollups on aximo_private.deployment_rollups
+for all to aximo_sequencer using (true) with check (true);
+create policy meter_reads_deployment_rollups on aximo_private.deployment_rollups
+for select to aximo_meter using (true);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.deployment_rollups
+    alter customer_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter first_event_at set statistics 0,
+    alter last_event_at set statistics 0,
+    alter status_type set statistics 0,
+    alter status_at set statistics 0,
+    alter status_number set statistics 0,
+    alter declared_skill set statistics 0,
+    alter declared_version set statistics 0,
+    alter declared_at set statistics 0,
+    alter declared_number set statistics 0,
+    alter executed_skill set statistics 0,
+    alter executed_version set statistics 0,
+    alter executed_at set statistics 0,
+    alter executed_number set statistics 0;
+
+comment on table aximo_private.deployment_rollups is 'State, version and latest execution of each deployment. Kept by aximo.advance_log.';
+comment on column aximo_private.deployment_rollups.customer_id is 'Whose deployment.';
+comment on column aximo_private.deployment_rollups.deployment_id is 'The deployment.';
+comment on column aximo_private.deployment_rollups.first_event_at is 'The earliest timestamp of its events.';
+comment on column aximo_private.deployment_rollups.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_private.deployment_rollups.status_type is 'The type of the latest event that says in which state it is.';
+comment on column aximo_private.deployment_rollups.status_at is 'Its timestamp.';
+comment on column aximo_private.deployment_rollups.status_number is 'Its log number.';
+comment on column aximo_private.deployment_rollups.declared_skill is 'The skill of the latest event that declares one.';
+comment on column aximo_private.deployment_rollups.declared_version is 'Its version.';
+comment on column aximo_private.deployment_rollups.declared_at is 'Its timestamp.';
+comment on column aximo_private.deployment_rollups.declared_number is 'Its log number.';
+comment on column aximo_private.deployment_rollups.executed_skill is 'The skill of the execution triggered last.';
+comment on column aximo_private.deployment_rollups.executed_version is 'Its version.';
+comment on column aximo_private.deployment_rollups.executed_at is 'Its timestamp.';
+comment on column aximo_private.deployment_rollups.executed_number is 'Its log number.';
+comment on policy sequencer_keeps_deployment_rollups on aximo_private.deployment_rollups is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy meter_reads_deployment_rollups on aximo_private.deployment_rollups is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
+
+-- How much of each log is counted: all of it, in the transaction that numbers it, unless aximo.recount_metrics is at it.
+create table aximo_private.rollup_heads (
+    customer_id text collate "C" not null,
+    number bigint not null,
+    constraint rollup_heads_pkey primary key (customer_id)
+) with (fillfactor = 70);
+alter table aximo_private.rollup_heads owner to aximo_owner;
+alter table aximo_private.rollup_heads enable row level security;
+alter table aximo_private.rollup_heads force row level security;
+create policy sequencer_keeps_rollup_heads on aximo_private.rollup_heads
+for all to aximo_sequencer using (true) with check (true);
+create policy meter_reads_rollup_heads on aximo_private.rollup_heads
+for select to aximo_meter using (true);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.rollup_heads
+    alter customer_id set statistics 0,
+    alter number set statistics 0;
+
+comment on table aximo_private.rollup_heads is 'Up to which log number the rollups count, per customer.';
+comment on column aximo_private.rollup_heads.customer_id is 'Whose log.';
+comment on column aximo_private.rollup_heads.number is 'The log number up to which it is counted.';
+comment on policy sequencer_keeps_rollup_heads on aximo_private.rollup_heads is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy meter_reads_rollup_heads on aximo_private.rollup_heads is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
+
+-- One row: what the materialized views contain, and the lock of the one who refreshes them.
+create table aximo_private.metric_state (
+    is_the_row boolean not null default true,
+    cold_advance bigint not null default 0,
+    refreshed_at timestamptz,
+    took interval,
+    constraint metric_state_pkey primary key (is_the_row),
+    constraint one_row check (is_the_row)
+);
+alter table aximo_private.metric_state owner to aximo_owner;
+insert into aximo_private.metric_state default values;
+alter table aximo_private.metric_state enable row level security;
+alter table aximo_private.metric_state force row level security;
+create policy owner_reads_metric_state on aximo_private.metric_state
+for select to aximo_owner using (true);
+create policy meter_keeps_metric_state on aximo_private.metric_state
+for all to aximo_meter using (true) with check (true);
+
+comment on table aximo_private.metric_state is 'What the materialized views contain. One row.';
+comment on column aximo_private.metric_state.is_the_row is 'Always true.';
+comment on column aximo_private.metric_state.cold_advance is 'The advance that the cold materialized views contain; what changed later is in the hot ones.';
+comment on column aximo_private.metric_state.refreshed_at is 'When metrics were last refreshed, by the databases clock.';
+comment on column aximo_private.metric_state.took is 'How long that took.';
+comment on policy owner_reads_metric_state on aximo_private.metric_state is 'aximo_metrics.freshness and doctor show it.';
+comment on policy meter_keeps_metric_state on aximo_private.metric_state is 'aximo.refresh_metrics runs as this role.';
+
+-- When a rate is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+create table aximo_private.thresholds (
+    customer_id text collate "C" not null,
+    deployment_id aximo_private.identifier,
+    metric text collate "C" not null,
+    level text collate "C" not null,
+    value double precision,
+    effective_from timestamptz not null,
+    set_at timestamptz not null default clock_timestamp(),
+    set_by text collate "C" not null default session_user,
+    setting_id uuid not null default gen_random_uuid(),
+    constraint thresholds_pkey primary key (customer_id, setting_id),
+    constraint threshold_known check (
+        metric in ('error_rate', 'sla_breach_rate') and level in ('warning', 'escalation')
+    ),
+    constraint threshold_is_a_rate check (value >= 0 and value < 'infinity'),
+    constraint effective_from_is_a_moment check (
+        effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
+    )
+);
+alter table aximo_private.thresholds owner to aximo_owner;
+insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from)
+values
+('*', 'error_rate', 'warning', 0.05, '-infinity'),
+('*', 'error_rate', 'escalation', 0.10, '-infinity'),
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity');
+create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
+alter table aximo_private.thresholds enable row level security;
+alter table aximo_private.thresholds force row level security;
+create policy owner_reads_own_thresholds on aximo_private.thresholds
+for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
+create policy recorder_adds_thresholds on aximo_private.thresholds
+for insert to aximo_recorder with check (true);
+create policy meter_reads_thresholds on aximo_private.thresholds
+for select to aximo_meter using (true);
+select aximo_private.make_append_only('aximo_private.thresholds');
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.thresholds
+    alter customer_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter metric set statistics 0,
+    alter level set statistics 0,
+    alter value set statistics 0,
+    alter effective_from set statistics 0,
+    alter set_at set statistics 0,
+    alter set_by set statistics 0,
+    alter setting_id set statistics 0;
+
+comment on table aximo_private.thresholds is 'Above which rate an alert is raised. Written by aximo.set_threshold; a row holds until a later one overrides it.';
+comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
+comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
+comment on column aximo_private.thresholds.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_private.thresholds.level is 'warning or escalation.';
+comment on column aximo_private.thresholds.value is 'The rate above which. Null takes back what was set before.';
+comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
+comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.thresholds.set_by is 'The login that set it.';
+comment on column aximo_private.thresholds.setting_id is 'Tells two settings of one moment apart.';
+comment on policy owner_reads_own_thresholds on aximo_private.thresholds is 'Views run as the owner and show what concerns the session''s customer.';
+comment on policy recorder_adds_thresholds on aximo_private.thresholds is 'aximo.set_threshold, which writes for a customer that the access map gave it.';
+comment on policy meter_reads_thresholds on aximo_private.thresholds is 'aximo_private.threshold_at, which names the customer.';
+comment on index aximo_private.thresholds_by_metric is 'The one in force.';
+
+-- Which risk levels count as high when actions are billed. Append-only, as thresholds are.
+create table aximo_private.high_risk_levels (
+    customer_id text collate "C" not null,
+    levels text[] collate "C",
+    effective_from timestamptz not null,
+    set_at timestamptz not null default clock_timestamp(),
+    set_by text collate "C" not null default session_user,
+    setting_id uuid not null default gen_random_uuid(),
+    constraint high_risk_levels_pkey primary key (customer_id, setting_id),
+    constraint levels_are_listed check (array_ndims(levels) = 1 or cardinality(levels) = 0),
+    constraint levels_are_few check (cardinality(levels) <= 100),
+    constraint levels_are_named check (array_position(levels, null) is null),
+    constraint effective_from_is_a_moment check (
+        effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
+    )
+);
+alter table aximo_private.high_risk_levels owner to aximo_owner;
+insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
+values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity');
+create index high_risk_levels_by_time on aximo_private.high_risk_levels (customer_id, effective_from, set_at);
+alter table aximo_private.high_risk_levels enable row level security;
+alter table aximo_private.high_risk_levels force row level security;
+create policy owner_reads_own_risk_levels on aximo_private.high_risk_levels
+for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
+create policy recorder_adds_risk_levels on aximo_private.high_risk_levels
+for insert to aximo_recorder with check (true);
+create policy meter_reads_risk_levels on aximo_private.high_risk_levels
+for select to aximo_meter using (true);
+select aximo_private.make_append_only('aximo_private.high_risk_levels');
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.high_risk_levels
+    alter customer_id set statistics 0,
+    alter levels set statistics 0,
+    alter effective_from set statistics 0,
+    alter set_at set statistics 0,
+    alter set_by set statistics 0,
+    alter setting_id set statistics 0;
+
+comment on table aximo_private.high_risk_levels is 'Which risk levels are high. Written by aximo.set_high_risk_levels; a row holds until a later one overrides it.';
+comment on column aximo_private.high_risk_levels.customer_id is 'For whom, or * for all that have none of their own.';
+comment on column aximo_private.high_risk_levels.levels is 'The levels, as events state them. Null takes back what was set before.';
+comment on column aximo_private.high_risk_levels.effective_from is 'For months that end after this moment.';
+comment on column aximo_private.high_risk_levels.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.high_risk_levels.set_by is 'The login that set it.';
+comment on column aximo_private.high_risk_levels.setting_id is 'Tells two settings of one moment apart.';
+comment on policy owner_reads_own_risk_levels on aximo_private.high_risk_levels is 'Views run as the owner and show what concerns the session''s customer.';
+comment on policy recorder_adds_risk_levels on aximo_private.high_risk_levels is 'aximo.set_high_risk_levels, which writes for a customer that the access map gave it.';
+comment on policy meter_reads_risk_levels on aximo_private.high_risk_levels is 'aximo_private.high_risk_at, which names the customer.';
+comment on index aximo_private.high_risk_levels_by_time is 'The one in force.';
+
+-- New entries, and what becomes known by them: how long an execution took, how long an approval. The same facts whichever event came first.
+create function aximo_private.facts_of(touched aximo_private.log_growth[])
+returns table (
+    customer_id text,
+    deployment_id text,
+    skill_id text,
+    skill_version text,
+    hour timestamptz,
+    number bigint,
+    happened_at timestamptz,
+    event_type text,
+    action_type text,
+    risk_level text,
+    is_lead boolean,
+    is_emergency boolean,
+    is_opened boolean,
+    is_closed boolean,
+    is_answered boolean,
+    execution_us bigint,
+    latency_ms bigint,
+    delay_us bigint
+)
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with
+    entry as materialized (
+        select
+            g.customer_id,
+            g.old_size,
+            g.new_size,
+            n.number,
+            e.*,
+            date_trunc('hour', e."timestamp", 'UTC') as hour
+        from unnest(touched) as g
+        cross join lateral (
+            select l.number, l.event_id
+            from only aximo_private.log_entries as l
+            where l.customer_id = g.customer_id and l.number > g.old_size and l.number <= g.new_size
+            offset 0
+        ) as n
+        cross join lateral (
+            select
+                s.event_id,
+                s.event_type::text as event_type,
+                s."timestamp"::timestamptz as "timestamp",
+                s.deployment_id::text as deployment_id,
+                s.skill_id::text as skill_id,
+                s.skill_version::text as skill_version,
+                s.execution_id::text as execution_id,
+                s.risk_level::text as risk_level,
+                s.latency_ms::bigint as latency_ms,
+                s.answers,
+                s.exempt,
+                case
+                    when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
+                        then aximo_private.step_key(s.payload, 'action_type')
+                end as action_type,
+                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}' as is_lead,
+                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}'
+                    and (s.payload @> '{"priority": "high"}' or s.payload @> '{"emergency": true}') as is_emergency
+            from only aximo_private.events as s
+            where s.customer_id = g.customer_id and s.event_id = n.event_id
+            offset 0
+        ) as e
+    ),
+    -- Starts and ends that are together in the log now and were not before, whichever came last.
+    ended as materialized (
+        select
+            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as ended_at,
+            s."timestamp" as started_at, date_trunc('hour', s."timestamp", 'UTC') as start_hour, s.deployment_id as start_deployment_id,
+            s.skill_id as start_skill_id, s.skill_version as start_skill_version
+        from entry as e
+        cross join lateral (
+            select
+                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
+                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+            from only aximo_private.events as s
+            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and (s.event_type = 'execution_triggered')
+                and s.event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not s.exempt
+            offset 0
+        ) as s
+        cross join lateral (
+            select
+            from only aximo_private.log_entries as l
+            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
+            offset 0
+        ) as l
+        where e.event_type in ('execution_completed', 'execution_failed') and not e.exempt
+        union all
+        select
+            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
+            s."timestamp" as ended_at, e."timestamp" as started_at, e.hour as start_hour, e.deployment_id as start_deployment_id,
+            e.skill_id as start_skill_id, e.skill_version as start_skill_version
+        from entry as e
+        cross join lateral (
+            select
+                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
+                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+            from only aximo_private.events as s
+            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and not (s.event_type = 'execution_triggered')
+                and s.event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not s.exempt
+            offset 0
+        ) as s
+        cross join lateral (
+            select
+            from only aximo_private.log_entries as l
+            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
+            offset 0
+        ) as l
+        where e.event_type = 'execution_triggered' and not e.exempt
+    ),
+    answered as materialized (
+        select
+            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as answered_at,
+            s."timestamp" as asked_at, date_trunc('hour', s."timestamp", 'UTC') as asked_hour, s.deployment_id as asked_deployment_id,
+            s.skill_id as asked_skill_id, s.skill_version as asked_skill_version
+        from entry as e
+        cross join lateral (
+            select
+                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
+                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+            from only aximo_private.events as s
+            where s.customer_id = e.customer_id and s.event_id = e.answers
+            offset 0
+        ) as s
+        cross join lateral (
+            select
+            from only aximo_private.log_entries as l
+            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
+            offset 0
+        ) as l
+        where e.answers is not null
+        union all
+        select
+            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
+            s."timestamp" as answered_at, e."timestamp" as asked_at, e.hour as asked_hour, e.deployment_id as asked_deployment_id,
+            e.skill_id as asked_skill_id, e.skill_version as asked_skill_version
+        from entry as e
+        cross join lateral (
+            select
+                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
+                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+            from only aximo_private.events as s
+            where s.customer_id = e.customer_id and s.answers = e.event_id
+            offset 0
+        ) as s
+        cross join lateral (
+            select
+            from only aximo_private.log_entries as l
+            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
+            offset 0
+        ) as l
+        where e.event_type = 'approval_requested'
+    )
+    -- One row a thing that counts, with the place where it counts.
+    select
+        e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.hour, e.number, e."timestamp", e.event_type, e.action_type,
+        e.risk_level, e.is_lead, e.is_emergency, e.event_type = 'execution_triggered' and not e.exempt, false, false, null::bigint,
+        e.latency_ms, null::bigint
+    from entry as e
+    union all
+    select
+        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false, false,
+        false, (extract(epoch from d.ended_at - d.started_at) * 1000000)::bigint, null, null
+    from ended as d
+    union all
+    select
+        d.customer_id, d.start_deployment_id, d.start_skill_id, d.start_skill_version, d.start_hour, d.number, null, null, null, null,
+        false, false, false, true, false, null, null, null
+    from ended as d
+    union all
+    select
+        a.customer_id, a.deployment_id, a.skill_id, a.skill_version, a.hour, a.number, null, null, null, null, false, false, false, false,
+        false, null, null, (extract(epoch from a.answered_at - a.asked_at) * 1000000)::bigint
+    from answered as a
+    union all
+    select
+        a.customer_id, a.asked_deployment_id, a.asked_skill_id, a.asked_skill_version, a.asked_hour, a.number, null, null, null, null,
+        false, false, false, false, true, null, null, null
+    from answered as a;
+end;
+$$;
+alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
+comment on function aximo_private.facts_of(aximo_private.log_growth[]) is
+'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
+
+-- Adds what there is to count to the rollups. One statement: entries are read once.
+create function aximo_private.roll_up(touched aximo_private.log_growth[], advance bigint) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    with
+    -- Who is being counted again is left to that.
+    growth as materialized (
+        select t.customer_id, t.old_size, t.new_size
+        from unnest(touched) as t
+        where t.old_size = coalesce((select h.number from aximo_private.rollup_heads as h where h.customer_id = t.customer_id), 0)
+    ),
+    fact as materialized (
+        select f.*
+        from aximo_private.facts_of(
+            array(select row(g.customer_id, g.old_size, g.new_size)::aximo_private.log_growth from growth as g)
+        ) as f
+    ),
+    hourly as materialized (
+        select
+            f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour,
+            count(f.event_type) as events,
+            count(*) filter (where f.event_type = 'execution_triggered') as execution_triggered,
+            count(*) filter (where f.event_type = 'execution_processing') as execution_processing,
+            count(*) filter (where f.event_type = 'execution_completed') as execution_completed,
+            count(*) filter (where f.event_type = 'execution_failed') as execution_failed,
+            count(*) filter (where f.event_type = 'action_prepared') as action_prepared,
+            count(*) filter (where f.event_type = 'action_dispatched') as action_dispatched,
+            count(*) filter (where f.event_type = 'action_failed') as action_failed,
+            count(*) filter (where f.event_type = 'approval_requested') as approval_requested,
+            count(*) filter (where f.event_type = 'approval_granted') as approval_granted,
+            count(*) filter (where f.event_type = 'approval_rejected') as approval_rejected,
+            count(*) filter (where f.event_type = 'approval_timeout') as approval_timeout,
+            count(*) filter (where f.event_type = 'sla_breached') as sla_breached,
+            count(*) filter (where f.event_type = 'escalation_triggered') as escalation_triggered,
+            count(*) filter (where f.event_type = 'pressure_invoked') as pressure_invoked,
+            count(*) filter (where f.event_type = 'deployment_suspended') as deployment_suspended,
+            count(*) filter (where f.event_type = 'deployment_created') as deployment_created,
+            count(*) filter (where f.event_type = 'deployment_configured') as deployment_configured,
+            count(*) filter (where f.event_type = 'deployment_activated') as deployment_activated,
+            count(*) filter (where f.event_type = 'deployment_updated') as deployment_updated,
+            count(*) filter (where f.event_type = 'deployment_terminated') as deployment_terminated,
+            count(*) filter (where f.event_type = 'version_upgraded') as version_upgraded,
+            count(*) filter (where f.event_type = 'version_rolled_back') as version_rolled_back,
+            count(*) filter (where f.is_lead) as leads,
+            count(*) filter (where f.is_emergency) as emergency_leads,
+            count(*) filter (where f.is_opened) as opened,
+            count(*) filter (where f.is_closed) as closed,
+            count(*) filter (where f.is_answered) as answered,
+            count(f.execution_us) as executions,
+            coalesce(sum(f.execution_us), 0) as execution_us,
+            count(f.latency_ms) as latencies,
+            coalesce(sum(f.latency_ms), 0) as latency_ms,
+            count(f.delay_us) as delays,
+            coalesce(sum(f.delay_us), 0) as delay_us,
+            max(f.number) as number
+        from fact as f
+        group by f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour
+    ),
+    counted as (
+        insert into aximo_private.rollups as r (
+            customer_id, series, grain, bucket, deployment_id, skill_id, skill_version, events,
+            execution_triggered,
+            execution_processing,
+            execution_completed,
+            execution_failed,
+            action_prepared,
+            action_dispatched,
+            action_failed,
+            approval_requested,
+            approval_granted,
+            approval_rejected,
+            approval_timeout,
+            sla_breached,
+            escalation_triggered,
+            pressure_invoked,
+            deployment_suspended,
+            deployment_created,
+            deployment_configured,
+            deployment_activated,
+            deployment_updated,
+            deployment_terminated,
+            version_upgraded,
+            version_rolled_back,
+            leads, emergency_leads, opened, closed, answered, executions, execution_us, latencies, latency_ms, delays, delay_us,
+            number, changed_in
+        )
+        select
+            h.customer_id, aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version]), b.grain, b.bucket,
+            h.deployment_id, h.skill_id, h.skill_version, sum(h.events),
+            sum(h.execution_triggered),
+            sum(h.execution_processing),
+            sum(h.execution_completed),
+            sum(h.execution_failed),
+            sum(h.action_prepared),
+            sum(h.action_dispatched),
+            sum(h.action_failed),
+            sum(h.approval_requested),
+            sum(h.approval_granted),
+            sum(h.approval_rejected),
+            sum(h.approval_timeout),
+            sum(h.sla_breached),
+            sum(h.escalation_triggered),
+            sum(h.pressure_invoked),
+            sum(h.deployment_suspended),
+            sum(h.deployment_created),
+            sum(h.deployment_configured),
+            sum(h.deployment_activated),
+            sum(h.deployment_updated),
+            sum(h.deployment_terminated),
+            sum(h.version_upgraded),
+            sum(h.version_rolled_back),
+            sum(h.leads),
+            sum(h.emergency_leads),
+            sum(h.opened),
+            sum(h.closed),
+            sum(h.answered),
+            sum(h.executions),
+            sum(h.execution_us),
+            sum(h.latencies),
+            sum(h.latency_ms),
+            sum(h.delays),
+            sum(h.delay_us),
+            max(h.number), advance
+        from hourly as h
+        cross join lateral (
+            values
+            ('hour', h.hour),
+            ('day', date_trunc('day', h.hour, 'UTC')),
+            ('month', date_trunc('month', h.hour, 'UTC')),
+            ('total', '-infinity')
+        ) as b (grain, bucket)
+        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, b.grain, b.bucket
+        on conflict (customer_id, series, grain, bucket) do update
+        set
+            events = r.events + excluded.events,
+            execution_triggered = r.execution_triggered + excluded.execution_triggered,
+            execution_processing = r.execution_processing + excluded.execution_processing,
+            execution_completed = r.execution_completed + excluded.execution_completed,
+            execution_failed = r.execution_failed + excluded.execution_failed,
+            action_prepared = r.action_prepared + excluded.action_prepared,
+            action_dispatched = r.action_dispatched + excluded.action_dispatched,
+            action_failed = r.action_failed + excluded.action_failed,
+            approval_requested = r.approval_requested + excluded.approval_requested,
+            approval_granted = r.approval_granted + excluded.approval_granted,
+            approval_rejected = r.approval_rejected + excluded.approval_rejected,
+            approval_timeout = r.approval_timeout + excluded.approval_timeout,
+            sla_breached = r.sla_breached + excluded.sla_breached,
+            escalation_triggered = r.escalation_triggered + excluded.escalation_triggered,
+            pressure_invoked = r.pressure_invoked + excluded.pressure_invoked,
+            deployment_suspended = r.deployment_suspended + excluded.deployment_suspended,
+            deployment_created = r.deployment_created + excluded.deployment_created,
+            deployment_configured = r.deployment_configured + excluded.deployment_configured,
+            deployment_activated = r.deployment_activated + excluded.deployment_activated,
+            deployment_updated = r.deployment_updated + excluded.deployment_updated,
+            deployment_terminated = r.deployment_terminated + excluded.deployment_terminated,
+            version_upgraded = r.version_upgraded + excluded.version_upgraded,
+            version_rolled_back = r.version_rolled_back + excluded.version_rolled_back,
+            leads = r.leads + excluded.leads,
+            emergency_leads = r.emergency_leads + excluded.emergency_leads,
+            opened = r.opened + excluded.opened,
+            closed = r.closed + excluded.closed,
+            answered = r.answered + excluded.answered,
+            executions = r.executions + excluded.executions,
+            execution_us = r.execution_us + excluded.execution_us,
+            latencies = r.latencies + excluded.latencies,
+            latency_ms = r.latency_ms + excluded.latency_ms,
+            delays = r.delays + excluded.delays,
+            delay_us = r.delay_us + excluded.delay_us,
+            number = greatest(r.number, excluded.number),
+            changed_in = excluded.changed_in
+    ),
+    distributed as (
+        insert into aximo_private.histograms as r (customer_id, series, grain, bucket, measure, bin, count)
+        select
+            h.customer_id, aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version]), b.grain, b.bucket,
+            h.measure, h.bin, sum(h.count)
+        from (
+            select
+                f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.measure,
+                aximo_private.histogram_bin(m.value) as bin, count(*) as count
+            from fact as f
+            cross join lateral (
+                values
+                ('execution', f.execution_us),
+                ('latency', f.latency_ms)
+            ) as m (measure, value)
+            where m.value is not null
+            group by 1, 2, 3, 4, 5, 6, 7
+        ) as h
+        cross join lateral (
+            values
+            ('hour', h.hour),
+            ('day', date_trunc('day', h.hour, 'UTC')),
+            ('month', date_trunc('month', h.hour, 'UTC')),
+            ('total', '-infinity')
+        ) as b (grain, bucket)
+        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, b.grain, b.bucket, h.measure, h.bin
+        on conflict (customer_id, series, grain, bucket, measure, bin) do update
+        set count = r.count + excluded.count
+    ),
+    acted as (
+        insert into aximo_private.action_rollups as r (
+            customer_id, series, grain, bucket, deployment_id, skill_id, skill_version, action_type, risk_level, prepared, dispatched,
+            failed, number, changed_in
+        )
+        select
+            h.customer_id,
+            aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version, h.action_type, h.risk_level]),
+            b.grain, b.bucket, h.deployment_id, h.skill_id, h.skill_version, h.action_type, h.risk_level, sum(h.prepared),
+            sum(h.dispatched), sum(h.failed), max(h.number), advance
+        from (
+            select
+                e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.hour, e.action_type, e.risk_level,
+                count(*) filter (where e.event_type = 'action_prepared') as prepared,
+                count(*) filter (where e.event_type = 'action_dispatched') as dispatched,
+                count(*) filter (where e.event_type = 'action_failed') as failed,
+                max(e.number) as number
+            from fact as e
+            where e.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
+            group by 1, 2, 3, 4, 5, 6, 7
+        ) as h
+        cross join lateral (
+            values
+            ('hour', h.hour),
+            ('day', date_trunc('day', h.hour, 'UTC')),
+            ('month', date_trunc('month', h.hour, 'UTC'))
+        ) as b (grain, bucket)
+        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, h.action_type, h.risk_level, b.grain, b.bucket
+        on conflict (customer_id, series, grain, bucket) do update
+        set
+            prepared = r.prepared + excluded.prepared,
+            dispatched = r.dispatched + excluded.dispatched,
+            failed = r.failed + excluded.failed,
+            number = greatest(r.number, excluded.number),
+            changed_in = excluded.changed_in
+    ),
+    -- Of each deployment the latest event that says its state, its version, and that it ran.
+    latest as (
+        select distinct on (e.customer_id, e.deployment_id, w.what)
+            e.customer_id, e.deployment_id, w.what, e.event_type, e.skill_id, e.skill_version, e.happened_at, e.number
+        from fact as e
+        cross join lateral (
+            select 'executed' as what where e.event_type = 'execution_triggered'
+            union all
+            select 'status'
+            where e.event_type in (
+                'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
+            )
+            union all
+            select 'declared'
+            where e.event_type in (
+                'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
+                'version_upgraded', 'version_rolled_back'
+            )
+        ) as w
+        order by e.customer_id, e.deployment_id, w.what, e.happened_at desc, e.number desc
+    ),
+    deployed as (
+        insert into aximo_private.deployment_rollups as r (
+            customer_id, deployment_id, first_event_at, last_event_at, status_type, status_at, status_number, declared_skill,
+            declared_version, declared_at, declared_number, executed_skill, executed_version, executed_at, executed_number
+        )
+        select
+            d.customer_id, d.deployment_id, d.first_event_at, d.last_event_at, s.event_type, s.happened_at, s.number, v.skill_id,
+            v.skill_version, v.happened_at, v.number, x.skill_id, x.skill_version, x.happened_at, x.number
+        from (
+            select
+                e.customer_id, e.deployment_id, min(e.happened_at) as first_event_at, max(e.happened_at) as last_event_at
+            from fact as e
+            where e.event_type is not null
+            group by e.customer_id, e.deployment_id
+        ) as d
+        left join latest as s on s.customer_id = d.customer_id and s.deployment_id = d.deployment_id and s.what = 'status'
+        left join latest as v on v.customer_id = d.customer_id and v.deployment_id = d.deployment_id and v.what = 'declared'
+        left join latest as x on x.customer_id = d.customer_id and x.deployment_id = d.deployment_id and x.what = 'executed'
+        on conflict (customer_id, deployment_id) do update
+        set
+            first_event_at = least(r.first_event_at, excluded.first_event_at),
+            last_event_at = greatest(r.last_event_at, excluded.last_event_at),
+            (status_type, status_at, status_number) = (
+                select n.type, n.at, n.number
+                from (
+                    values
+                    (r.status_type, r.status_at, r.status_number),
+                    (excluded.status_type, excluded.status_at, excluded.status_number)
+                ) as n (type, at, number)
+                order by n.at desc nulls last, n.number desc
+                limit 1
+            ),
+            (declared_skill, declared_version, declared_at, declared_number) = (
+                select n.skill, n.version, n.at, n.number
+                from (
+                    values
+                    (r.declared_skill, r.declared_version, r.declared_at, r.declared_number),
+                    (excluded.declared_skill, excluded.declared_version, excluded.declared_at, excluded.declared_number)
+                ) as n (skill, version, at, number)
+                order by n.at desc nulls last, n.number desc
+                limit 1
+            ),
+            (executed_skill, executed_version, executed_at, executed_number) = (
+                select n.skill, n.version, n.at, n.number
+                from (
+                    values
+                    (r.executed_skill, r.executed_version, r.executed_at, r.executed_number),
+                    (excluded.executed_skill, excluded.executed_version, excluded.executed_at, excluded.executed_number)
+                ) as n (skill, version, at, number)
+                order by n.at desc nulls last, n.number desc
+                limit 1
+            )
+    )
+    insert into aximo_private.rollup_heads as r (customer_id, number)
+    select g.customer_id, g.new_size
+    from growth as g
+    on conflict (customer_id) do update
+    set number = excluded.number;
+end;
+$$;
+alter function aximo_private.roll_up(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
+comment on function aximo_private.roll_up(aximo_private.log_growth[], bigint) is
+'Counts new entries. Which of them came first makes no difference.';
+
+-- A refresh of several materialized views takes a snapshot each. While this lock is held nothing is numbered in between.
+create function aximo_private.hold_log() returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from aximo_private.log_state for update;
+end;
+$$;
+alter function aximo_private.hold_log() owner to aximo_sequencer;
+comment on function aximo_private.hold_log() is 'Waits for the numbering under way, and keeps the next one off until the transaction ends.';
+
+-- Repair: the rollups follow from the log, so they can be thrown away and counted again, bit by bit, while new events come in.
+create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
+returns table (counted bigint, remaining bigint)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    advances bigint;
+    touched aximo_private.log_growth[];
+begin
+    if recount_metrics.max_events is null or recount_metrics.max_events < 1 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'at least one event at a time',
+            detail = format('max_events is %s', coalesce(recount_metrics.max_events::text, 'null')),
+            hint = 'Give a positive number; what is left over is counted by the next call.',
+            constraint = 'max_events_positive';
+    end if;
+    perform aximo_private.numbers_for_all();
+    perform aximo_private.hold_log();
+    update aximo_private.log_state as s
+    set advances = s.advances + 1
+    where s.is_the_row
+    returning s.advances into strict advances;
+    if recount_metrics.from_the_start then
+        delete from aximo_private.rollups;
+        delete from aximo_private.action_rollups;
+        delete from aximo_private.histograms;
+        delete from aximo_private.deployment_rollups;
+        delete from aximo_private.rollup_heads;
+    end if;
+    -- Who is behind, and how far to go with each.
+    with
+    behind as (
+        select c.customer_id, coalesce(h.number, 0) as old_size, c.size
+        from (
+            select l.customer_id, max(l.number) as size
+            from only aximo_private.log_entries as l
+            group by l.customer_id
+        ) as c
+        left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id
+        where c.size > coalesce(h.number, 0)
+    ),
+    in_turn as (
+        select b.*, sum(b.size - b.old_size) over (order by b.customer_id) - (b.size - b.old_size) as before
+        from behind as b
+    ),
+    share as (
+        select t.customer_id, t.old_size, least(t.size, t.old_size + recount_metrics.max_events - t.before::bigint) as new_size
+        from in_turn as t
+        where t.before < recount_metrics.max_events
+    )
+    select
+        (select array_agg(row(s.customer_id, s.old_size, s.new_size)::aximo_private.log_growth) from share as s),
+        (select coalesce(sum(s.new_size - s.old_size), 0) from share as s),
+        (select coalesce(sum(b.size - b.old_size), 0) from behind as b)
+    into touched, counted, remaining;
+    remaining := remaining - counted;
+    perform aximo_private.roll_up(touched, advances);
+    return next;
+end;
+$$;
+alter function aximo.recount_metrics(boolean, integer) owner to aximo_sequencer;
+comment on function aximo.recount_metrics(boolean, integer) is
+'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+
+-- A row of rollups and its percentiles. What hot and cold materialized views are made of.
+create view aximo_private.measured with (security_barrier = true) as
+select
+    r.customer_id,
+    r.series,
+    r.grain,
+    r.bucket,
+    r.deployment_id,
+    r.skill_id,
+    r.skill_version,
+    r.events,
+    r.execution_triggered,
+    r.execution_processing,
+    r.execution_completed,
+    r.execution_failed,
+    r.action_prepared,
+    r.action_dispatched,
+    r.action_failed,
+    r.approval_requested,
+    r.approval_granted,
+    r.approval_rejected,
+    r.approval_timeout,
+    r.sla_breached,
+    r.escalation_triggered,
+    r.pressure_invoked,
+    r.deployment_suspended,
+    r.deployment_created,
+    r.deployment_configured,
+    r.deployment_activated,
+    r.deployment_updated,
+    r.deployment_terminated,
+    r.version_upgraded,
+    r.version_rolled_back,
+    r.leads,
+    r.emergency_leads,
+    r.opened,
+    r.closed,
+    r.answered,
+    r.executions,
+    r.execution_us,
+    r.latencies,
+    r.latency_ms,
+    r.delays,
+    r.delay_us,
+    aximo_private.histogram_value(p.execution_p50) / 1000 as execution_p50,
+    aximo_private.histogram_value(p.execution_p95) / 1000 as execution_p95,
+    aximo_private.histogram_value(p.execution_p99) / 1000 as execution_p99,
+    aximo_private.histogram_value(p.latency_p50) as latency_p50,
+    aximo_private.histogram_value(p.latency_p95) as latency_p95,
+    aximo_private.histogram_value(p.latency_p99) as latency_p99,
+    r.changed_in
+from aximo_private.rollups as r
+left join lateral (
+    select
+        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.50 * c.total)) as execution_p50,
+        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.95 * c.total)) as execution_p95,
+        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.99 * c.total)) as execution_p99,
+        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.50 * c.total)) as latency_p50,
+        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.95 * c.total)) as latency_p95,
+        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.99 * c.total)) as latency_p99
+    from (
+        select
+            h.measure,
+            h.bin,
+            sum(h.count) over (partition by h.measure order by h.bin) as rank,
+            sum(h.count) over (partition by h.measure) as total
+        from aximo_private.histograms as h
+        where h.customer_id = r.customer_id and h.series = r.series and h.grain = r.grain and h.bucket = r.bucket
+    ) as c
+) as p on true
+where r.grain <> 'total';
+alter view aximo_private.measured owner to aximo_meter;
+comment on view aximo_private.measured is 'What happened, per deployment, skill, version and hour, day or month, with percentiles.';
+comment on column aximo_private.measured.customer_id is 'Whose events.';
+comment on column aximo_private.measured.series is 'As in rollups.';
+comment on column aximo_private.measured.grain is 'hour, day or month.';
+comment on column aximo_private.measured.bucket is 'When it begins.';
+comment on column aximo_private.measured.deployment_id is 'The deployment.';
+comment on column aximo_private.measured.skill_id is 'The skill.';
+comment on column aximo_private.measured.skill_version is 'Its version.';
+comment on column aximo_private.measured.events is 'How many events.';
+comment on column aximo_private.measured.execution_triggered is 'How many execution_triggered events.';
+comment on column aximo_private.measured.execution_processing is 'How many execution_processing events.';
+comment on column aximo_private.measured.execution_completed is 'How many execution_completed events.';
+comment on column aximo_private.measured.execution_failed is 'How many execution_failed events.';
+comment on column aximo_private.measured.action_prepared is 'How many action_prepared events.';
+comment on column aximo_private.measured.action_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.measured.action_failed is 'How many action_failed events.';
+comment on column aximo_private.measured.approval_requested is 'How many approval_requested events.';
+comment on column aximo_private.measured.approval_granted is 'How many approval_granted events.';
+comment on column aximo_private.measured.approval_rejected is 'How many approval_rejected events.';
+comment on column aximo_private.measured.approval_timeout is 'How many approval_timeout events.';
+comment on column aximo_private.measured.sla_breached is 'How many sla_breached events.';
+comment on column aximo_private.measured.escalation_triggered is 'How many escalation_triggered events.';
+comment on column aximo_private.measured.pressure_invoked is 'How many pressure_invoked events.';
+comment on column aximo_private.measured.deployment_suspended is 'How many deployment_suspended events.';
+comment on column aximo_private.measured.deployment_created is 'How many deployment_created events.';
+comment on column aximo_private.measured.deployment_configured is 'How many deployment_configured events.';
+comment on column aximo_private.measured.deployment_activated is 'How many deployment_activated events.';
+comment on column aximo_private.measured.deployment_updated is 'How many deployment_updated events.';
+comment on column aximo_private.measured.deployment_terminated is 'How many deployment_terminated events.';
+comment on column aximo_private.measured.version_upgraded is 'How many version_upgraded events.';
+comment on column aximo_private.measured.version_rolled_back is 'How many version_rolled_back events.';
+comment on column aximo_private.measured.leads is 'How many leads.';
+comment on column aximo_private.measured.emergency_leads is 'How many emergency leads.';
+comment on column aximo_private.measured.opened is 'How many executions were triggered for the first time.';
+comment on column aximo_private.measured.closed is 'How many of those have ended.';
+comment on column aximo_private.measured.answered is 'How many of the approvals requested have been answered.';
+comment on column aximo_private.measured.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.measured.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.measured.latencies is 'How many events state latency_ms.';
+comment on column aximo_private.measured.latency_ms is 'Those, summed up.';
+comment on column aximo_private.measured.delays is 'How many approvals were answered.';
+comment on column aximo_private.measured.delay_us is 'Their time from request to answer, summed up, in microseconds.';
+comment on column aximo_private.measured.execution_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measured.execution_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measured.execution_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measured.latency_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measured.latency_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measured.latency_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measured.changed_in is 'The advance that changed it last.';
+
+-- All there was when it was last refreshed; what changed since is in the hot one, which is what a refresh usually makes anew.
+create materialized view aximo_private.measures_cold as
+select
+    m.customer_id,
+    m.series,
+    m.grain,
+    m.bucket,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.events,
+    m.execution_triggered,
+    m.execution_processing,
+    m.execution_completed,
+    m.execution_failed,
+    m.action_prepared,
+    m.action_dispatched,
+    m.action_failed,
+    m.approval_requested,
+    m.approval_granted,
+    m.approval_rejected,
+    m.approval_timeout,
+    m.sla_breached,
+    m.escalation_triggered,
+    m.pressure_invoked,
+    m.deployment_suspended,
+    m.deployment_created,
+    m.deployment_configured,
+    m.deployment_activated,
+    m.deployment_updated,
+    m.deployment_terminated,
+    m.version_upgraded,
+    m.version_rolled_back,
+    m.leads,
+    m.emergency_leads,
+    m.opened,
+    m.closed,
+    m.answered,
+    m.executions,
+    m.execution_us,
+    m.latencies,
+    m.latency_ms,
+    m.delays,
+    m.delay_us,
+    m.execution_p50,
+    m.execution_p95,
+    m.execution_p99,
+    m.latency_p50,
+    m.latency_p95,
+    m.latency_p99
+from aximo_private.measured as m
+with no data;
+alter materialized view aximo_private.measures_cold owner to aximo_meter;
+create unique index measures_cold_key on aximo_private.measures_cold (customer_id, grain, bucket, series);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.measures_cold
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter events set statistics 0,
+    alter execution_triggered set statistics 0,
+    alter execution_processing set statistics 0,
+    alter execution_completed set statistics 0,
+    alter execution_failed set statistics 0,
+    alter action_prepared set statistics 0,
+    alter action_dispatched set statistics 0,
+    alter action_failed set statistics 0,
+    alter approval_requested set statistics 0,
+    alter approval_granted set statistics 0,
+    alter approval_rejected set statistics 0,
+    alter approval_timeout set statistics 0,
+    alter sla_breached set statistics 0,
+    alter escalation_triggered set statistics 0,
+    alter pressure_invoked set statistics 0,
+    alter deployment_suspended set statistics 0,
+    alter deployment_created set statistics 0,
+    alter deployment_configured set statistics 0,
+    alter deployment_activated set statistics 0,
+    alter deployment_updated set statistics 0,
+    alter deployment_terminated set statistics 0,
+    alter version_upgraded set statistics 0,
+    alter version_rolled_back set statistics 0,
+    alter leads set statistics 0,
+    alter emergency_leads set statistics 0,
+    alter opened set statistics 0,
+    alter closed set statistics 0,
+    alter answered set statistics 0,
+    alter executions set statistics 0,
+    alter execution_us set statistics 0,
+    alter latencies set statistics 0,
+    alter latency_ms set statistics 0,
+    alter delays set statistics 0,
+    alter delay_us set statistics 0,
+    alter execution_p50 set statistics 0,
+    alter execution_p95 set statistics 0,
+    alter execution_p99 set statistics 0,
+    alter latency_p50 set statistics 0,
+    alter latency_p95 set statistics 0,
+    alter latency_p99 set statistics 0;
+
+comment on materialized view aximo_private.measures_cold is 'What happened, per deployment, skill, version and time: all of it, as of an earlier refresh.';
+comment on column aximo_private.measures_cold.customer_id is 'Whose events.';
+comment on column aximo_private.measures_cold.series is 'As in rollups.';
+comment on column aximo_private.measures_cold.grain is 'hour, day or month.';
+comment on column aximo_private.measures_cold.bucket is 'When it begins.';
+comment on column aximo_private.measures_cold.deployment_id is 'The deployment.';
+comment on column aximo_private.measures_cold.skill_id is 'The skill.';
+comment on column aximo_private.measures_cold.skill_version is 'Its version.';
+comment on column aximo_private.measures_cold.events is 'How many events.';
+comment on column aximo_private.measures_cold.execution_triggered is 'How many execution_triggered events.';
+comment on column aximo_private.measures_cold.execution_processing is 'How many execution_processing events.';
+comment on column aximo_private.measures_cold.execution_completed is 'How many execution_completed events.';
+comment on column aximo_private.measures_cold.execution_failed is 'How many execution_failed events.';
+comment on column aximo_private.measures_cold.action_prepared is 'How many action_prepared events.';
+comment on column aximo_private.measures_cold.action_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.measures_cold.action_failed is 'How many action_failed events.';
+comment on column aximo_private.measures_cold.approval_requested is 'How many approval_requested events.';
+comment on column aximo_private.measures_cold.approval_granted is 'How many approval_granted events.';
+comment on column aximo_private.measures_cold.approval_rejected is 'How many approval_rejected events.';
+comment on column aximo_private.measures_cold.approval_timeout is 'How many approval_timeout events.';
+comment on column aximo_private.measures_cold.sla_breached is 'How many sla_breached events.';
+comment on column aximo_private.measures_cold.escalation_triggered is 'How many escalation_triggered events.';
+comment on column aximo_private.measures_cold.pressure_invoked is 'How many pressure_invoked events.';
+comment on column aximo_private.measures_cold.deployment_suspended is 'How many deployment_suspended events.';
+comment on column aximo_private.measures_cold.deployment_created is 'How many deployment_created events.';
+comment on column aximo_private.measures_cold.deployment_configured is 'How many deployment_configured events.';
+comment on column aximo_private.measures_cold.deployment_activated is 'How many deployment_activated events.';
+comment on column aximo_private.measures_cold.deployment_updated is 'How many deployment_updated events.';
+comment on column aximo_private.measures_cold.deployment_terminated is 'How many deployment_terminated events.';
+comment on column aximo_private.measures_cold.version_upgraded is 'How many version_upgraded events.';
+comment on column aximo_private.measures_cold.version_rolled_back is 'How many version_rolled_back events.';
+comment on column aximo_private.measures_cold.leads is 'How many leads.';
+comment on column aximo_private.measures_cold.emergency_leads is 'How many emergency leads.';
+comment on column aximo_private.measures_cold.opened is 'How many executions were triggered for the first time.';
+comment on column aximo_private.measures_cold.closed is 'How many of those have ended.';
+comment on column aximo_private.measures_cold.answered is 'How many of the approvals requested have been answered.';
+comment on column aximo_private.measures_cold.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.measures_cold.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.measures_cold.latencies is 'How many events state latency_ms.';
+comment on column aximo_private.measures_cold.latency_ms is 'Those, summed up.';
+comment on column aximo_private.measures_cold.delays is 'How many approvals were answered.';
+comment on column aximo_private.measures_cold.delay_us is 'Their time from request to answer, summed up, in microseconds.';
+comment on column aximo_private.measures_cold.execution_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_cold.execution_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_cold.execution_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_cold.latency_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_cold.latency_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_cold.latency_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on index aximo_private.measures_cold_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
+
+-- What changed since the cold one was made.
+create materialized view aximo_private.measures_hot as
+select
+    m.customer_id,
+    m.series,
+    m.grain,
+    m.bucket,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.events,
+    m.execution_triggered,
+    m.execution_processing,
+    m.execution_completed,
+    m.execution_failed,
+    m.action_prepared,
+    m.action_dispatched,
+    m.action_failed,
+    m.approval_requested,
+    m.approval_granted,
+    m.approval_rejected,
+    m.approval_timeout,
+    m.sla_breached,
+    m.escalation_triggered,
+    m.pressure_invoked,
+    m.deployment_suspended,
+    m.deployment_created,
+    m.deployment_configured,
+    m.deployment_activated,
+    m.deployment_updated,
+    m.deployment_terminated,
+    m.version_upgraded,
+    m.version_rolled_back,
+    m.leads,
+    m.emergency_leads,
+    m.opened,
+    m.closed,
+    m.answered,
+    m.executions,
+    m.execution_us,
+    m.latencies,
+    m.latency_ms,
+    m.delays,
+    m.delay_us,
+    m.execution_p50,
+    m.execution_p95,
+    m.execution_p99,
+    m.latency_p50,
+    m.latency_p95,
+    m.latency_p99
+from aximo_private.measured as m
+where m.changed_in > (select t.cold_advance from aximo_private.metric_state as t)
+with no data;
+alter materialized view aximo_private.measures_hot owner to aximo_meter;
+create unique index measures_hot_key on aximo_private.measures_hot (customer_id, grain, bucket, series);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.measures_hot
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter events set statistics 0,
+    alter execution_triggered set statistics 0,
+    alter execution_processing set statistics 0,
+    alter execution_completed set statistics 0,
+    alter execution_failed set statistics 0,
+    alter action_prepared set statistics 0,
+    alter action_dispatched set statistics 0,
+    alter action_failed set statistics 0,
+    alter approval_requested set statistics 0,
+    alter approval_granted set statistics 0,
+    alter approval_rejected set statistics 0,
+    alter approval_timeout set statistics 0,
+    alter sla_breached set statistics 0,
+    alter escalation_triggered set statistics 0,
+    alter pressure_invoked set statistics 0,
+    alter deployment_suspended set statistics 0,
+    alter deployment_created set statistics 0,
+    alter deployment_configured set statistics 0,
+    alter deployment_activated set statistics 0,
+    alter deployment_updated set statistics 0,
+    alter deployment_terminated set statistics 0,
+    alter version_upgraded set statistics 0,
+    alter version_rolled_back set statistics 0,
+    alter leads set statistics 0,
+    alter emergency_leads set statistics 0,
+    alter opened set statistics 0,
+    alter closed set statistics 0,
+    alter answered set statistics 0,
+    alter executions set statistics 0,
+    alter execution_us set statistics 0,
+    alter latencies set statistics 0,
+    alter latency_ms set statistics 0,
+    alter delays set statistics 0,
+    alter delay_us set statistics 0,
+    alter execution_p50 set statistics 0,
+    alter execution_p95 set statistics 0,
+    alter execution_p99 set statistics 0,
+    alter latency_p50 set statistics 0,
+    alter latency_p95 set statistics 0,
+    alter latency_p99 set statistics 0;
+
+comment on materialized view aximo_private.measures_hot is 'What happened, per deployment, skill, version and time: what changed since the cold one was made.';
+comment on column aximo_private.measures_hot.customer_id is 'Whose events.';
+comment on column aximo_private.measures_hot.series is 'As in rollups.';
+comment on column aximo_private.measures_hot.grain is 'hour, day or month.';
+comment on column aximo_private.measures_hot.bucket is 'When it begins.';
+comment on column aximo_private.measures_hot.deployment_id is 'The deployment.';
+comment on column aximo_private.measures_hot.skill_id is 'The skill.';
+comment on column aximo_private.measures_hot.skill_version is 'Its version.';
+comment on column aximo_private.measures_hot.events is 'How many events.';
+comment on column aximo_private.measures_hot.execution_triggered is 'How many execution_triggered events.';
+comment on column aximo_private.measures_hot.execution_processing is 'How many execution_processing events.';
+comment on column aximo_private.measures_hot.execution_completed is 'How many execution_completed events.';
+comment on column aximo_private.measures_hot.execution_failed is 'How many execution_failed events.';
+comment on column aximo_private.measures_hot.action_prepared is 'How many action_prepared events.';
+comment on column aximo_private.measures_hot.action_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.measures_hot.action_failed is 'How many action_failed events.';
+comment on column aximo_private.measures_hot.approval_requested is 'How many approval_requested events.';
+comment on column aximo_private.measures_hot.approval_granted is 'How many approval_granted events.';
+comment on column aximo_private.measures_hot.approval_rejected is 'How many approval_rejected events.';
+comment on column aximo_private.measures_hot.approval_timeout is 'How many approval_timeout events.';
+comment on column aximo_private.measures_hot.sla_breached is 'How many sla_breached events.';
+comment on column aximo_private.measures_hot.escalation_triggered is 'How many escalation_triggered events.';
+comment on column aximo_private.measures_hot.pressure_invoked is 'How many pressure_invoked events.';
+comment on column aximo_private.measures_hot.deployment_suspended is 'How many deployment_suspended events.';
+comment on column aximo_private.measures_hot.deployment_created is 'How many deployment_created events.';
+comment on column aximo_private.measures_hot.deployment_configured is 'How many deployment_configured events.';
+comment on column aximo_private.measures_hot.deployment_activated is 'How many deployment_activated events.';
+comment on column aximo_private.measures_hot.deployment_updated is 'How many deployment_updated events.';
+comment on column aximo_private.measures_hot.deployment_terminated is 'How many deployment_terminated events.';
+comment on column aximo_private.measures_hot.version_upgraded is 'How many version_upgraded events.';
+comment on column aximo_private.measures_hot.version_rolled_back is 'How many version_rolled_back events.';
+comment on column aximo_private.measures_hot.leads is 'How many leads.';
+comment on column aximo_private.measures_hot.emergency_leads is 'How many emergency leads.';
+comment on column aximo_private.measures_hot.opened is 'How many executions were triggered for the first time.';
+comment on column aximo_private.measures_hot.closed is 'How many of those have ended.';
+comment on column aximo_private.measures_hot.answered is 'How many of the approvals requested have been answered.';
+comment on column aximo_private.measures_hot.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.measures_hot.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.measures_hot.latencies is 'How many events state latency_ms.';
+comment on column aximo_private.measures_hot.latency_ms is 'Those, summed up.';
+comment on column aximo_private.measures_hot.delays is 'How many approvals were answered.';
+comment on column aximo_private.measures_hot.delay_us is 'Their time from request to answer, summed up, in microseconds.';
+comment on column aximo_private.measures_hot.execution_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_hot.execution_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_hot.execution_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_hot.latency_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_hot.latency_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures_hot.latency_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on index aximo_private.measures_hot_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
+
+-- All there was when it was last refreshed; what changed since is in the hot one, which is what a refresh usually makes anew.
+create materialized view aximo_private.actions_cold as
+select
+    m.customer_id,
+    m.series,
+    m.grain,
+    m.bucket,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed
+from aximo_private.action_rollups as m
+with no data;
+alter materialized view aximo_private.actions_cold owner to aximo_meter;
+create unique index actions_cold_key on aximo_private.actions_cold (customer_id, grain, bucket, series);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.actions_cold
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter action_type set statistics 0,
+    alter risk_level set statistics 0,
+    alter prepared set statistics 0,
+    alter dispatched set statistics 0,
+    alter failed set statistics 0;
+
+comment on materialized view aximo_private.actions_cold is 'Actions by type and risk: all of it, as of an earlier refresh.';
+comment on column aximo_private.actions_cold.customer_id is 'Whose events.';
+comment on column aximo_private.actions_cold.series is 'As in rollups.';
+comment on column aximo_private.actions_cold.grain is 'hour, day or month.';
+comment on column aximo_private.actions_cold.bucket is 'When it begins.';
+comment on column aximo_private.actions_cold.deployment_id is 'The deployment.';
+comment on column aximo_private.actions_cold.skill_id is 'The skill.';
+comment on column aximo_private.actions_cold.skill_version is 'Its version.';
+comment on column aximo_private.actions_cold.action_type is 'payload.action_type; null if it says none.';
+comment on column aximo_private.actions_cold.risk_level is 'The risk stated; null if none is.';
+comment on column aximo_private.actions_cold.prepared is 'How many were prepared.';
+comment on column aximo_private.actions_cold.dispatched is 'How many were dispatched.';
+comment on column aximo_private.actions_cold.failed is 'How many failed.';
+comment on index aximo_private.actions_cold_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
+
+-- What changed since the cold one was made.
+create materialized view aximo_private.actions_hot as
+select
+    m.customer_id,
+    m.series,
+    m.grain,
+    m.bucket,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed
+from aximo_private.action_rollups as m
+where m.changed_in > (select t.cold_advance from aximo_private.metric_state as t)
+with no data;
+alter materialized view aximo_private.actions_hot owner to aximo_meter;
+create unique index actions_hot_key on aximo_private.actions_hot (customer_id, grain, bucket, series);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.actions_hot
+    alter customer_id set statistics 0,
+    alter series set statistics 0,
+    alter grain set statistics 0,
+    alter bucket set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter action_type set statistics 0,
+    alter risk_level set statistics 0,
+    alter prepared set statistics 0,
+    alter dispatched set statistics 0,
+    alter failed set statistics 0;
+
+comment on materialized view aximo_private.actions_hot is 'Actions by type and risk: what changed since the cold one was made.';
+comment on column aximo_private.actions_hot.customer_id is 'Whose events.';
+comment on column aximo_private.actions_hot.series is 'As in rollups.';
+comment on column aximo_private.actions_hot.grain is 'hour, day or month.';
+comment on column aximo_private.actions_hot.bucket is 'When it begins.';
+comment on column aximo_private.actions_hot.deployment_id is 'The deployment.';
+comment on column aximo_private.actions_hot.skill_id is 'The skill.';
+comment on column aximo_private.actions_hot.skill_version is 'Its version.';
+comment on column aximo_private.actions_hot.action_type is 'payload.action_type; null if it says none.';
+comment on column aximo_private.actions_hot.risk_level is 'The risk stated; null if none is.';
+comment on column aximo_private.actions_hot.prepared is 'How many were prepared.';
+comment on column aximo_private.actions_hot.dispatched is 'How many were dispatched.';
+comment on column aximo_private.actions_hot.failed is 'How many failed.';
+comment on index aximo_private.actions_hot_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
+
+-- One row a deployment, from its totals. As many rows as there are deployments, however long they run.
+create materialized view aximo_private.deployment_measures as
+select
+    d.customer_id,
+    d.deployment_id,
+    coalesce(d.declared_skill, d.executed_skill) as skill_id,
+    coalesce(d.declared_version, d.executed_version) as skill_version,
+    case d.status_type
+        when 'deployment_created' then 'pending_configuration'
+        when 'deployment_configured' then 'configured'
+        when 'deployment_activated' then 'active'
+        when 'deployment_suspended' then 'suspended'
+        when 'deployment_terminated' then 'terminated'
+        else 'undeclared'
+    end collate "C" as status,
+    d.status_at as status_since,
+    d.executed_at as last_execution_at,
+    d.first_event_at,
+    d.last_event_at,
+    t.events,
+    t.triggered,
+    t.completed,
+    t.failed,
+    t.open,
+    t.upgrades,
+    t.rollbacks,
+    t.sla_breaches
+from aximo_private.deployment_rollups as d
+cross join lateral (
+    select
+        sum(r.events)::bigint as events,
+        sum(r.execution_triggered)::bigint as triggered,
+        sum(r.execution_completed)::bigint as completed,
+        sum(r.execution_failed)::bigint as failed,
+        sum(r.opened - r.closed)::bigint as open,
+        sum(r.version_upgraded)::bigint as upgrades,
+        sum(r.version_rolled_back)::bigint as rollbacks,
+        sum(r.sla_breached)::bigint as sla_breaches
+    from aximo_private.rollups as r
+    where r.customer_id = d.customer_id and r.deployment_id = d.deployment_id and r.grain = 'total'
+) as t
+with no data;
+alter materialized view aximo_private.deployment_measures owner to aximo_meter;
+create unique index deployment_measures_key on aximo_private.deployment_measures (customer_id, deployment_id);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.deployment_measures
+    alter customer_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter status set statistics 0,
+    alter status_since set statistics 0,
+    alter last_execution_at set statistics 0,
+    alter first_event_at set statistics 0,
+    alter last_event_at set statistics 0,
+    alter events set statistics 0,
+    alter triggered set statistics 0,
+    alter completed set statistics 0,
+    alter failed set statistics 0,
+    alter open set statistics 0,
+    alter upgrades set statistics 0,
+    alter rollbacks set statistics 0,
+    alter sla_breaches set statistics 0;
+
+comment on materialized view aximo_private.deployment_measures is 'Each deployment: its state, and what has happened to it since the beginning.';
+comment on column aximo_private.deployment_measures.customer_id is 'Whose deployment.';
+comment on column aximo_private.deployment_measures.deployment_id is 'The deployment.';
+comment on column aximo_private.deployment_measures.skill_id is 'The skill: as last declared, else as last executed.';
+comment on column aximo_private.deployment_measures.skill_version is 'Its version: as last declared, else as last executed.';
+comment on column aximo_private.deployment_measures.status is 'As in aximo.deployments.';
+comment on column aximo_private.deployment_measures.status_since is 'Since when.';
+comment on column aximo_private.deployment_measures.last_execution_at is 'When an execution was last triggered.';
+comment on column aximo_private.deployment_measures.first_event_at is 'The earliest timestamp of its events.';
+comment on column aximo_private.deployment_measures.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_private.deployment_measures.events is 'How many events.';
+comment on column aximo_private.deployment_measures.triggered is 'How many execution_triggered events.';
+comment on column aximo_private.deployment_measures.completed is 'How many execution_completed events.';
+comment on column aximo_private.deployment_measures.failed is 'How many execution_failed events.';
+comment on column aximo_private.deployment_measures.open is 'How many executions have begun and not ended.';
+comment on column aximo_private.deployment_measures.upgrades is 'How many version_upgraded events.';
+comment on column aximo_private.deployment_measures.rollbacks is 'How many version_rolled_back events.';
+comment on column aximo_private.deployment_measures.sla_breaches is 'How many sla_breached events.';
+comment on index aximo_private.deployment_measures_key is 'For REFRESH CONCURRENTLY, and to read a customer''s deployments.';
+
+-- One row a customer. The percentiles are of all its executions: bins of its deployments added up.
+create materialized view aximo_private.customer_measures as
+select
+    h.customer_id,
+    h.number as counts_up_to,
+    d.deployments,
+    d.active_deployments,
+    d.undeclared_deployments,
+    d.first_event_at,
+    d.last_event_at,
+    t.events,
+    t.triggered,
+    t.completed,
+    t.failed,
+    t.open,
+    t.executions,
+    t.execution_us,
+    aximo_private.histogram_value(p.p50) / 1000 as execution_p50,
+    aximo_private.histogram_value(p.p95) / 1000 as execution_p95,
+    aximo_private.histogram_value(p.p99) / 1000 as execution_p99,
+    t.actions_dispatched,
+    t.leads,
+    t.approvals_open,
+    t.sla_breaches
+from aximo_private.rollup_heads as h
+cross join lateral (
+    select
+        count(*) as deployments,
+        count(*) filter (where s.status_type = 'deployment_activated') as active_deployments,
+        count(*) filter (where s.status_type is null) as undeclared_deployments,
+        min(s.first_event_at) as first_event_at,
+        max(s.last_event_at) as last_event_at
+    from aximo_private.deployment_rollups as s
+    where s.customer_id = h.customer_id
+) as d
+cross join lateral (
+    select
+        sum(r.events)::bigint as events,
+        sum(r.execution_triggered)::bigint as triggered,
+        sum(r.execution_completed)::bigint as completed,
+        sum(r.execution_failed)::bigint as failed,
+        sum(r.opened - r.closed)::bigint as open,
+        sum(r.executions)::bigint as executions,
+        sum(r.execution_us) as execution_us,
+        sum(r.action_dispatched)::bigint as actions_dispatched,
+        sum(r.leads)::bigint as leads,
+        sum(r.approval_requested - r.answered)::bigint as approvals_open,
+        sum(r.sla_breached)::bigint as sla_breaches
+    from aximo_private.rollups as r
+    where r.customer_id = h.customer_id and r.grain = 'total'
+) as t
+cross join lateral (
+    select
+        min(c.bin) filter (where c.rank >= ceil(0.50 * c.total)) as p50,
+        min(c.bin) filter (where c.rank >= ceil(0.95 * c.total)) as p95,
+        min(c.bin) filter (where c.rank >= ceil(0.99 * c.total)) as p99
+    from (
+        select
+            b.bin,
+            sum(sum(b.count)) over (order by b.bin) as rank,
+            sum(sum(b.count)) over () as total
+        from aximo_private.histograms as b
+        inner join aximo_private.rollups as r
+            on r.customer_id = b.customer_id and r.series = b.series and r.grain = b.grain and r.bucket = b.bucket
+        where r.customer_id = h.customer_id and r.grain = 'total' and b.measure = 'execution'
+        group by b.bin
+    ) as c
+) as p
+with no data;
+alter materialized view aximo_private.customer_measures owner to aximo_meter;
+create unique index customer_measures_key on aximo_private.customer_measures (customer_id);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.customer_measures
+    alter customer_id set statistics 0,
+    alter counts_up_to set statistics 0,
+    alter deployments set statistics 0,
+    alter active_deployments set statistics 0,
+    alter undeclared_deployments set statistics 0,
+    alter first_event_at set statistics 0,
+    alter last_event_at set statistics 0,
+    alter events set statistics 0,
+    alter triggered set statistics 0,
+    alter completed set statistics 0,
+    alter failed set statistics 0,
+    alter open set statistics 0,
+    alter executions set statistics 0,
+    alter execution_us set statistics 0,
+    alter execution_p50 set statistics 0,
+    alter execution_p95 set statistics 0,
+    alter execution_p99 set statistics 0,
+    alter actions_dispatched set statistics 0,
+    alter leads set statistics 0,
+    alter approvals_open set statistics 0,
+    alter sla_breaches set statistics 0;
+
+comment on materialized view aximo_private.customer_measures is 'Each customer: how far its log is counted, and what has happened since the beginning.';
+comment on column aximo_private.customer_measures.customer_id is 'The customer.';
+comment on column aximo_private.customer_measures.counts_up_to is 'The log number up to which all metrics count.';
+comment on column aximo_private.customer_measures.deployments is 'How many deployments its events speak of.';
+comment on column aximo_private.customer_measures.active_deployments is 'How many of them are active.';
+comment on column aximo_private.customer_measures.undeclared_deployments is 'How many of them no event of their life speaks of.';
+comment on column aximo_private.customer_measures.first_event_at is 'The earliest timestamp.';
+comment on column aximo_private.customer_measures.last_event_at is 'The latest timestamp.';
+comment on column aximo_private.customer_measures.events is 'How many events.';
+comment on column aximo_private.customer_measures.triggered is 'How many execution_triggered events.';
+comment on column aximo_private.customer_measures.completed is 'How many execution_completed events.';
+comment on column aximo_private.customer_measures.failed is 'How many execution_failed events.';
+comment on column aximo_private.customer_measures.open is 'How many executions have begun and not ended.';
+comment on column aximo_private.customer_measures.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.customer_measures.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.customer_measures.execution_p50 is 'Half of them took at most so many milliseconds, at most 2 percent off.';
+comment on column aximo_private.customer_measures.execution_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off.';
+comment on column aximo_private.customer_measures.execution_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off.';
+comment on column aximo_private.customer_measures.actions_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.customer_measures.leads is 'How many leads.';
+comment on column aximo_private.customer_measures.approvals_open is 'How many approvals were requested and not answered.';
+comment on column aximo_private.customer_measures.sla_breaches is 'How many sla_breached events.';
+comment on index aximo_private.customer_measures_key is 'For REFRESH CONCURRENTLY, and to read a customer''s row.';
+
+-- The customer's rows: the hot ones, and the cold ones that are not among them.
+create view aximo_private.measures with (security_barrier = true) as
+select
+    h.customer_id,
+    h.series,
+    h.grain,
+    h.bucket,
+    h.deployment_id,
+    h.skill_id,
+    h.skill_version,
+    h.events,
+    h.execution_triggered,
+    h.execution_processing,
+    h.execution_completed,
+    h.execution_failed,
+    h.action_prepared,
+    h.action_dispatched,
+    h.action_failed,
+    h.approval_requested,
+    h.approval_granted,
+    h.approval_rejected,
+    h.approval_timeout,
+    h.sla_breached,
+    h.escalation_triggered,
+    h.pressure_invoked,
+    h.deployment_suspended,
+    h.deployment_created,
+    h.deployment_configured,
+    h.deployment_activated,
+    h.deployment_updated,
+    h.deployment_terminated,
+    h.version_upgraded,
+    h.version_rolled_back,
+    h.leads,
+    h.emergency_leads,
+    h.opened,
+    h.closed,
+    h.answered,
+    h.executions,
+    h.execution_us,
+    h.latencies,
+    h.latency_ms,
+    h.delays,
+    h.delay_us,
+    h.execution_p50,
+    h.execution_p95,
+    h.execution_p99,
+    h.latency_p50,
+    h.latency_p95,
+    h.latency_p99
+from aximo_private.measures_hot as h
+where h.customer_id = (select aximo.current_customer())
+union all
+select
+    c.customer_id,
+    c.series,
+    c.grain,
+    c.bucket,
+    c.deployment_id,
+    c.skill_id,
+    c.skill_version,
+    c.events,
+    c.execution_triggered,
+    c.execution_processing,
+    c.execution_completed,
+    c.execution_failed,
+    c.action_prepared,
+    c.action_dispatched,
+    c.action_failed,
+    c.approval_requested,
+    c.approval_granted,
+    c.approval_rejected,
+    c.approval_timeout,
+    c.sla_breached,
+    c.escalation_triggered,
+    c.pressure_invoked,
+    c.deployment_suspended,
+    c.deployment_created,
+    c.deployment_configured,
+    c.deployment_activated,
+    c.deployment_updated,
+    c.deployment_terminated,
+    c.version_upgraded,
+    c.version_rolled_back,
+    c.leads,
+    c.emergency_leads,
+    c.opened,
+    c.closed,
+    c.answered,
+    c.executions,
+    c.execution_us,
+    c.latencies,
+    c.latency_ms,
+    c.delays,
+    c.delay_us,
+    c.execution_p50,
+    c.execution_p95,
+    c.execution_p99,
+    c.latency_p50,
+    c.latency_p95,
+    c.latency_p99
+from aximo_private.measures_cold as c
+where c.customer_id = (select aximo.current_customer())
+    and not exists (
+        select
+        from aximo_private.measures_hot as h
+        where h.customer_id = c.customer_id and h.grain = c.grain and h.bucket = c.bucket and h.series = c.series
+    );
+alter view aximo_private.measures owner to aximo_owner;
+comment on view aximo_private.measures is 'What happened, for the session''s customer, per deployment, skill, version and hour, day or month.';
+comment on column aximo_private.measures.customer_id is 'Whose events.';
+comment on column aximo_private.measures.series is 'As in rollups.';
+comment on column aximo_private.measures.grain is 'hour, day or month.';
+comment on column aximo_private.measures.bucket is 'When it begins.';
+comment on column aximo_private.measures.deployment_id is 'The deployment.';
+comment on column aximo_private.measures.skill_id is 'The skill.';
+comment on column aximo_private.measures.skill_version is 'Its version.';
+comment on column aximo_private.measures.events is 'How many events.';
+comment on column aximo_private.measures.execution_triggered is 'How many execution_triggered events.';
+comment on column aximo_private.measures.execution_processing is 'How many execution_processing events.';
+comment on column aximo_private.measures.execution_completed is 'How many execution_completed events.';
+comment on column aximo_private.measures.execution_failed is 'How many execution_failed events.';
+comment on column aximo_private.measures.action_prepared is 'How many action_prepared events.';
+comment on column aximo_private.measures.action_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.measures.action_failed is 'How many action_failed events.';
+comment on column aximo_private.measures.approval_requested is 'How many approval_requested events.';
+comment on column aximo_private.measures.approval_granted is 'How many approval_granted events.';
+comment on column aximo_private.measures.approval_rejected is 'How many approval_rejected events.';
+comment on column aximo_private.measures.approval_timeout is 'How many approval_timeout events.';
+comment on column aximo_private.measures.sla_breached is 'How many sla_breached events.';
+comment on column aximo_private.measures.escalation_triggered is 'How many escalation_triggered events.';
+comment on column aximo_private.measures.pressure_invoked is 'How many pressure_invoked events.';
+comment on column aximo_private.measures.deployment_suspended is 'How many deployment_suspended events.';
+comment on column aximo_private.measures.deployment_created is 'How many deployment_created events.';
+comment on column aximo_private.measures.deployment_configured is 'How many deployment_configured events.';
+comment on column aximo_private.measures.deployment_activated is 'How many deployment_activated events.';
+comment on column aximo_private.measures.deployment_updated is 'How many deployment_updated events.';
+comment on column aximo_private.measures.deployment_terminated is 'How many deployment_terminated events.';
+comment on column aximo_private.measures.version_upgraded is 'How many version_upgraded events.';
+comment on column aximo_private.measures.version_rolled_back is 'How many version_rolled_back events.';
+comment on column aximo_private.measures.leads is 'How many leads.';
+comment on column aximo_private.measures.emergency_leads is 'How many emergency leads.';
+comment on column aximo_private.measures.opened is 'How many executions were triggered for the first time.';
+comment on column aximo_private.measures.closed is 'How many of those have ended.';
+comment on column aximo_private.measures.answered is 'How many of the approvals requested have been answered.';
+comment on column aximo_private.measures.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.measures.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.measures.latencies is 'How many events state latency_ms.';
+comment on column aximo_private.measures.latency_ms is 'Those, summed up.';
+comment on column aximo_private.measures.delays is 'How many approvals were answered.';
+comment on column aximo_private.measures.delay_us is 'Their time from request to answer, summed up, in microseconds.';
+comment on column aximo_private.measures.execution_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures.execution_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures.execution_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures.latency_p50 is '50 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures.latency_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+comment on column aximo_private.measures.latency_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
+
+-- The customer's rows: the hot ones, and the cold ones that are not among them.
+create view aximo_private.action_measures with (security_barrier = true) as
+select
+    h.customer_id,
+    h.series,
+    h.grain,
+    h.bucket,
+    h.deployment_id,
+    h.skill_id,
+    h.skill_version,
+    h.action_type,
+    h.risk_level,
+    h.prepared,
+    h.dispatched,
+    h.failed
+from aximo_private.actions_hot as h
+where h.customer_id = (select aximo.current_customer())
+union all
+select
+    c.customer_id,
+    c.series,
+    c.grain,
+    c.bucket,
+    c.deployment_id,
+    c.skill_id,
+    c.skill_version,
+    c.action_type,
+    c.risk_level,
+    c.prepared,
+    c.dispatched,
+    c.failed
+from aximo_private.actions_cold as c
+where c.customer_id = (select aximo.current_customer())
+    and not exists (
+        select
+        from aximo_private.actions_hot as h
+        where h.customer_id = c.customer_id and h.grain = c.grain and h.bucket = c.bucket and h.series = c.series
+    );
+alter view aximo_private.action_measures owner to aximo_owner;
+comment on view aximo_private.action_measures is 'Actions of the session''s customer by type and risk, per deployment, skill, version and hour, day or month.';
+comment on column aximo_private.action_measures.customer_id is 'Whose events.';
+comment on column aximo_private.action_measures.series is 'As in rollups.';
+comment on column aximo_private.action_measures.grain is 'hour, day or month.';
+comment on column aximo_private.action_measures.bucket is 'When it begins.';
+comment on column aximo_private.action_measures.deployment_id is 'The deployment.';
+comment on column aximo_private.action_measures.skill_id is 'The skill.';
+comment on column aximo_private.action_measures.skill_version is 'Its version.';
+comment on column aximo_private.action_measures.action_type is 'payload.action_type; null if it says none.';
+comment on column aximo_private.action_measures.risk_level is 'The risk stated; null if none is.';
+comment on column aximo_private.action_measures.prepared is 'How many were prepared.';
+comment on column aximo_private.action_measures.dispatched is 'How many were dispatched.';
+comment on column aximo_private.action_measures.failed is 'How many failed.';
+
+create function aximo_private.check_effective_from(effective_from timestamptz) returns void
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if effective_from > '-infinity' and effective_from < '1970-01-01 00:00:00+00' or effective_from >= '9999-01-01 00:00:00+00' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a setting takes effect between 1970 and 9999',
+            detail = format('effective_from %s', effective_from),
+            hint = 'Leave it out for now, or give -infinity for all there ever was.',
+            constraint = 'effective_from_is_a_moment';
+    end if;
+end;
+$$;
+alter function aximo_private.check_effective_from(timestamptz) owner to aximo_recorder;
+comment on function aximo_private.check_effective_from(timestamptz) is 'Refuses moments that events cannot have.';
+
+create function aximo.set_threshold(
+    metric text,
+    level text,
+    value double precision,
+    deployment_id text default null,
+    effective_from timestamptz default clock_timestamp(),
+    for_all_customers boolean default false
+) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer text := '*';
+begin
+    if set_threshold.for_all_customers then
+        perform aximo_private.numbers_for_all();
+    else
+        customer := aximo_private.writing_customer(null);
+    end if;
+    if (set_threshold.metric in ('error_rate', 'sla_breach_rate') and set_threshold.level in ('warning', 'escalation')) is not true then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no such threshold',
+            detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
+            hint = 'metric is error_rate or sla_breach_rate, level is warning or escalation.',
+            constraint = 'threshold_known';
+    end if;
+    if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a threshold is a rate',
+            detail = format('value %s', set_threshold.value),
+            hint = 'Give 0.05 for 5 percent, or null to take back what was set before.',
+            constraint = 'threshold_is_a_rate';
+    end if;
+    if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a deployment belongs to one customer',
+            detail = format('deployment_id %L for all customers', set_threshold.deployment_id),
+            hint = 'Name the customer, or no deployment.',
+            constraint = 'deployment_of_a_customer';
+    end if;
+    perform aximo_private.check_effective_from(set_threshold.effective_from);
+    begin
+        insert into aximo_private.thresholds (customer_id, deployment_id, metric, level, value, effective_from)
+        values (
+            customer, set_threshold.deployment_id, set_threshold.metric, set_threshold.level, set_threshold.value,
+            coalesce(set_threshold.effective_from, clock_timestamp())
+        );
+    exception
+        when check_violation then
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'no deployment can have that name',
+                detail = format('deployment_id of %s characters', char_length(set_threshold.deployment_id)),
+                hint = 'A deployment_id has 1 to 255 characters and is not blank.',
+                constraint = 'identifier_length';
+    end;
+end;
+$$;
+alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
+'Sets above which rate aximo_metrics.alerts lists a deployment, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no rate; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+
+-- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
+create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
+returns double precision
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+begin
+    return coalesce(
+        (
+            select t.value
+            from only aximo_private.thresholds as t
+            where t.customer_id = customer and t.deployment_id = for_deployment and t.metric = for_metric and t.level = for_level
+                and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        ),
+        (
+            select t.value
+            from only aximo_private.thresholds as t
+            where t.customer_id = customer and t.deployment_id is null and t.metric = for_metric and t.level = for_level
+                and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        ),
+        (
+            select t.value
+            from only aximo_private.thresholds as t
+            where t.customer_id = '*' and t.deployment_id is null and t.metric = for_metric and t.level = for_level
+                and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        )
+    );
+end;
+$$;
+alter function aximo_private.threshold_at(text, text, text, timestamptz) owner to aximo_meter;
+comment on function aximo_private.threshold_at(text, text, text, timestamptz) is
+'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
+
+create function aximo_private.level_of(numerator bigint, denominator bigint, for_deployment text, for_metric text) returns text
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rate constant double precision := numerator::double precision / nullif(denominator, 0);
+begin
+    return case
+        when rate is null then null
+        when rate = 0 then 'ok'
+        when rate > aximo_private.threshold_at(for_deployment, for_metric, 'escalation', now()) then 'escalation'
+        when rate > aximo_private.threshold_at(for_deployment, for_metric, 'warning', now()) then 'warning'
+        else 'ok'
+    end;
+end;
+$$;
+alter function aximo_private.level_of(bigint, bigint, text, text) owner to aximo_meter;
+comment on function aximo_private.level_of(bigint, bigint, text, text) is
+'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
+
+create function aximo.set_high_risk_levels(
+    levels text[],
+    effective_from timestamptz default clock_timestamp(),
+    for_all_customers boolean default false
+) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer text := '*';
+begin
+    if set_high_risk_levels.for_all_customers then
+        perform aximo_private.numbers_for_all();
+    else
+        customer := aximo_private.writing_customer(null);
+    end if;
+    perform aximo_private.check_effective_from(set_high_risk_levels.effective_from);
+    begin
+        insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
+        values (customer, set_high_risk_levels.levels, coalesce(set_high_risk_levels.effective_from, clock_timestamp()));
+    exception
+        when check_violation then
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'these are not risk levels',
+                detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
+                hint = 'Give a list of at most 100 texts, none of them null; or null to take back what was set before.',
+                constraint = 'levels_are_named';
+    end;
+end;
+$$;
+alter function aximo.set_high_risk_levels(text[], timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is
+'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+
+create function aximo_private.high_risk_at(moment timestamptz) returns text[]
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+begin
+    return coalesce(
+        (
+            select t.levels
+            from only aximo_private.high_risk_levels as t
+            where t.customer_id = customer and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        ),
+        (
+            select t.levels
+            from only aximo_private.high_risk_levels as t
+            where t.customer_id = '*' and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        )
+    );
+end;
+$$;
+alter function aximo_private.high_risk_at(timestamptz) owner to aximo_meter;
+comment on function aximo_private.high_risk_at(timestamptz) is
+'The risk levels that were high just before a moment, for the session''s customer.';
+
+-- Makes the materialized views anew, for all customers. The hot ones hold what changed since the cold ones were made: a refresh costs what
+-- is new. When that has become much, the cold ones are made too, and the hot ones begin again.
+create function aximo.refresh_metrics(everything boolean default null)
+returns table (view_name text, refreshed_at timestamptz, took interval)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    changes_at_most constant integer := 20000;
+    begun constant timestamptz := clock_timestamp();
+    cold constant text[] := array['measures_cold', 'actions_cold'];
+    hot constant text[] := array['measures_hot', 'actions_hot', 'deployment_measures', 'customer_measures'];
+    state record;
+    view_names text[];
+    step timestamptz;
+begin
+    perform aximo_private.numbers_for_all();
+    select s.cold_advance, l.advances into state
+    from aximo_private.metric_state as s
+    cross join aximo_private.log_state as l
+    for update of s skip locked;
+    if not found then
+        -- Another session is at it.
+        return;
+    end if;
+    -- All views of one snapshot. In an isolation level that has one, the caller numbers events before.
+    if current_setting('transaction_isolation') = 'read committed' then
+        loop
+            exit when (select a.is_behind from aximo.advance_log() as a) is not true;
+        end loop;
+        perform aximo_private.hold_log();
+    end if;
+    select l.advances into strict state.advances from aximo_private.log_state as l;
+
+    view_names := hot;
+    if coalesce(
+        refresh_metrics.everything,
+        (
+            select count(*) > changes_at_most
+            from (
+                select from only aximo_private.rollups as r where r.changed_in > state.cold_advance
+                union all
+                select from only aximo_private.action_rollups as r where r.changed_in > state.cold_advance
+                limit changes_at_most + 1
+            ) as r
+        )
+    ) then
+        view_names := cold || hot;
+        update aximo_private.metric_state as s set cold_advance = state.advances where s.is_the_row;
+    end if;
+    foreach view_name in array view_names loop
+        step := clock_timestamp();
+        execute format('refresh materialized view concurrently aximo_private.%I', view_name);
+        refreshed_at := clock_timestamp();
+        took := refreshed_at - step;
+        return next;
+    end loop;
+    update aximo_private.metric_state as s
+    set refreshed_at = clock_timestamp(), took = clock_timestamp() - begun
+    where s.is_the_row;
+end;
+$$;
+alter function aximo.refresh_metrics(boolean) owner to aximo_meter;
+comment on function aximo.refresh_metrics(boolean) is
+'Numbers what is new and makes the metrics of all customers anew, all of one moment. Costs what changed since; everything = true makes all of it anew. Returns what was made and how long it took, nothing if another session is at it. In an isolation level above read committed it numbers nothing, and nobody''s numbering waits for it. ZXCUS: a login of certain customers only.';
+
+-- Views that have something to show of a customer without events, such as the thresholds of all, show it of customers that exist.
+create view aximo_private.known_customer with (security_barrier = true) as
+select s.customer_id
+from (select (select aximo.current_customer()) collate "C" as customer_id) as s
+where s.customer_id <> '*' and (
+    exists (select from aximo_private.events as e where e.customer_id = s.customer_id)
+    or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
+    or exists (select from aximo_private.high_risk_levels as r where r.customer_id = s.customer_id)
+);
+alter view aximo_private.known_customer owner to aximo_owner;
+comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
+comment on column aximo_private.known_customer.customer_id is 'The customer.';
+
+create view aximo_metrics.execution_health with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as day,
+    m.execution_triggered as triggered,
+    m.execution_completed as completed,
+    m.execution_failed as failed,
+    m.opened - m.closed as open,
+    m.execution_failed::double precision / nullif(m.execution_triggered, 0) as error_rate,
+    m.executions as execution_time_count,
+    (m.execution_us / 1000)::numeric(38, 3) as execution_time_sum_ms,
+    (m.execution_us / nullif(m.executions, 0))::double precision / 1000 as execution_time_avg_ms,
+    m.execution_p50 as execution_time_p50_ms,
+    m.execution_p95 as execution_time_p95_ms,
+    m.execution_p99 as execution_time_p99_ms,
+    m.latencies as latency_count,
+    m.latency_ms::numeric(38, 3) as latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as latency_avg_ms,
+    m.latency_p50 as latency_p50_ms,
+    m.latency_p95 as latency_p95_ms,
+    m.latency_p99 as latency_p99_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'day'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.execution_health owner to aximo_owner;
+
+comment on view aximo_metrics.execution_health is 'How executions go, by day. Key: deployment_id, skill_id, skill_version, day.';
+comment on column aximo_metrics.execution_health.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.execution_health.deployment_id is 'The deployment.';
+comment on column aximo_metrics.execution_health.skill_id is 'The skill.';
+comment on column aximo_metrics.execution_health.skill_version is 'Its version.';
+comment on column aximo_metrics.execution_health.day is 'The day, UTC.';
+comment on column aximo_metrics.execution_health.triggered is 'How many executions were triggered on this day.';
+comment on column aximo_metrics.execution_health.completed is 'How many completed on this day.';
+comment on column aximo_metrics.execution_health.failed is 'How many failed on this day.';
+comment on column aximo_metrics.execution_health.open is 'How many of those triggered on this day have not ended yet.';
+comment on column aximo_metrics.execution_health.error_rate is 'failed / triggered; null if none was triggered.';
+comment on column aximo_metrics.execution_health.execution_time_count is 'How many executions that ended on this day have a known start.';
+comment on column aximo_metrics.execution_health.execution_time_sum_ms is 'Their time from trigger to end, by the events'' timestamps, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health.execution_time_avg_ms is 'execution_time_sum_ms / execution_time_count.';
+comment on column aximo_metrics.execution_health.execution_time_p50_ms is 'Half of them took at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health.execution_time_p95_ms is '95 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health.execution_time_p99_ms is '99 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health.latency_count is 'How many events on this day, of any type, state latency_ms.';
+comment on column aximo_metrics.execution_health.latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health.latency_avg_ms is 'latency_sum_ms / latency_count.';
+comment on column aximo_metrics.execution_health.latency_p50_ms is 'Half of them are at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.execution_health_hourly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.bucket as hour,
+    m.execution_triggered as triggered,
+    m.execution_completed as completed,
+    m.execution_failed as failed,
+    m.opened - m.closed as open,
+    m.execution_failed::double precision / nullif(m.execution_triggered, 0) as error_rate,
+    m.executions as execution_time_count,
+    (m.execution_us / 1000)::numeric(38, 3) as execution_time_sum_ms,
+    (m.execution_us / nullif(m.executions, 0))::double precision / 1000 as execution_time_avg_ms,
+    m.execution_p50 as execution_time_p50_ms,
+    m.execution_p95 as execution_time_p95_ms,
+    m.execution_p99 as execution_time_p99_ms,
+    m.latencies as latency_count,
+    m.latency_ms::numeric(38, 3) as latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as latency_avg_ms,
+    m.latency_p50 as latency_p50_ms,
+    m.latency_p95 as latency_p95_ms,
+    m.latency_p99 as latency_p99_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'hour'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.execution_health_hourly owner to aximo_owner;
+
+comment on view aximo_metrics.execution_health_hourly is 'How executions go, by hour. Key: deployment_id, skill_id, skill_version, hour.';
+comment on column aximo_metrics.execution_health_hourly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.execution_health_hourly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.execution_health_hourly.skill_id is 'The skill.';
+comment on column aximo_metrics.execution_health_hourly.skill_version is 'Its version.';
+comment on column aximo_metrics.execution_health_hourly.hour is 'When the hour begins.';
+comment on column aximo_metrics.execution_health_hourly.triggered is 'How many executions were triggered in this hour.';
+comment on column aximo_metrics.execution_health_hourly.completed is 'How many completed in this hour.';
+comment on column aximo_metrics.execution_health_hourly.failed is 'How many failed in this hour.';
+comment on column aximo_metrics.execution_health_hourly.open is 'How many of those triggered in this hour have not ended yet.';
+comment on column aximo_metrics.execution_health_hourly.error_rate is 'failed / triggered; null if none was triggered.';
+comment on column aximo_metrics.execution_health_hourly.execution_time_count is 'How many executions that ended in this hour have a known start.';
+comment on column aximo_metrics.execution_health_hourly.execution_time_sum_ms is 'Their time from trigger to end, by the events'' timestamps, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health_hourly.execution_time_avg_ms is 'execution_time_sum_ms / execution_time_count.';
+comment on column aximo_metrics.execution_health_hourly.execution_time_p50_ms is 'Half of them took at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health_hourly.execution_time_p95_ms is '95 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_hourly.execution_time_p99_ms is '99 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_hourly.latency_count is 'How many events in this hour, of any type, state latency_ms.';
+comment on column aximo_metrics.execution_health_hourly.latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health_hourly.latency_avg_ms is 'latency_sum_ms / latency_count.';
+comment on column aximo_metrics.execution_health_hourly.latency_p50_ms is 'Half of them are at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health_hourly.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_hourly.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_hourly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.execution_health_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.execution_triggered as triggered,
+    m.execution_completed as completed,
+    m.execution_failed as failed,
+    m.opened - m.closed as open,
+    m.execution_failed::double precision / nullif(m.execution_triggered, 0) as error_rate,
+    m.executions as execution_time_count,
+    (m.execution_us / 1000)::numeric(38, 3) as execution_time_sum_ms,
+    (m.execution_us / nullif(m.executions, 0))::double precision / 1000 as execution_time_avg_ms,
+    m.execution_p50 as execution_time_p50_ms,
+    m.execution_p95 as execution_time_p95_ms,
+    m.execution_p99 as execution_time_p99_ms,
+    m.latencies as latency_count,
+    m.latency_ms::numeric(38, 3) as latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as latency_avg_ms,
+    m.latency_p50 as latency_p50_ms,
+    m.latency_p95 as latency_p95_ms,
+    m.latency_p99 as latency_p99_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'month'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.execution_health_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.execution_health_monthly is 'How executions go, by month. Key: deployment_id, skill_id, skill_version, month.';
+comment on column aximo_metrics.execution_health_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.execution_health_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.execution_health_monthly.skill_id is 'The skill.';
+comment on column aximo_metrics.execution_health_monthly.skill_version is 'Its version.';
+comment on column aximo_metrics.execution_health_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.execution_health_monthly.triggered is 'How many executions were triggered in this month.';
+comment on column aximo_metrics.execution_health_monthly.completed is 'How many completed in this month.';
+comment on column aximo_metrics.execution_health_monthly.failed is 'How many failed in this month.';
+comment on column aximo_metrics.execution_health_monthly.open is 'How many of those triggered in this month have not ended yet.';
+comment on column aximo_metrics.execution_health_monthly.error_rate is 'failed / triggered; null if none was triggered.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_count is 'How many executions that ended in this month have a known start.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_sum_ms is 'Their time from trigger to end, by the events'' timestamps, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_avg_ms is 'execution_time_sum_ms / execution_time_count.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_p50_ms is 'Half of them took at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_p95_ms is '95 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_p99_ms is '99 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.latency_count is 'How many events in this month, of any type, state latency_ms.';
+comment on column aximo_metrics.execution_health_monthly.latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health_monthly.latency_avg_ms is 'latency_sum_ms / latency_count.';
+comment on column aximo_metrics.execution_health_monthly.latency_p50_ms is 'Half of them are at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.business_value with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as day,
+    m.execution_triggered as conversations,
+    m.action_dispatched as actions_dispatched,
+    m.leads,
+    m.leads::double precision / nullif(m.execution_triggered, 0) as lead_conversion_rate,
+    m.emergency_leads,
+    m.latencies as response_latency_count,
+    m.latency_ms::numeric(38, 3) as response_latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as response_latency_avg_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'day'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.business_value owner to aximo_owner;
+
+comment on view aximo_metrics.business_value is 'What executions bring, by day. Key: deployment_id, skill_id, skill_version, day.';
+comment on column aximo_metrics.business_value.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.business_value.deployment_id is 'The deployment.';
+comment on column aximo_metrics.business_value.skill_id is 'The skill.';
+comment on column aximo_metrics.business_value.skill_version is 'Its version.';
+comment on column aximo_metrics.business_value.day is 'The day, UTC.';
+comment on column aximo_metrics.business_value.conversations is 'How many conversations on this day: executions triggered.';
+comment on column aximo_metrics.business_value.actions_dispatched is 'How many actions were dispatched on this day.';
+comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value.lead_conversion_rate is 'leads / conversations; null if there were none.';
+comment on column aximo_metrics.business_value.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
+comment on column aximo_metrics.business_value.response_latency_count is 'How many events on this day, of any type, state latency_ms.';
+comment on column aximo_metrics.business_value.response_latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.business_value.response_latency_avg_ms is 'response_latency_sum_ms / response_latency_count.';
+comment on column aximo_metrics.business_value.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.business_value_hourly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.bucket as hour,
+    m.execution_triggered as conversations,
+    m.action_dispatched as actions_dispatched,
+    m.leads,
+    m.leads::double precision / nullif(m.execution_triggered, 0) as lead_conversion_rate,
+    m.emergency_leads,
+    m.latencies as response_latency_count,
+    m.latency_ms::numeric(38, 3) as response_latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as response_latency_avg_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'hour'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.business_value_hourly owner to aximo_owner;
+
+comment on view aximo_metrics.business_value_hourly is 'What executions bring, by hour. Key: deployment_id, skill_id, skill_version, hour.';
+comment on column aximo_metrics.business_value_hourly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.business_value_hourly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.business_value_hourly.skill_id is 'The skill.';
+comment on column aximo_metrics.business_value_hourly.skill_version is 'Its version.';
+comment on column aximo_metrics.business_value_hourly.hour is 'When the hour begins.';
+comment on column aximo_metrics.business_value_hourly.conversations is 'How many conversations in this hour: executions triggered.';
+comment on column aximo_metrics.business_value_hourly.actions_dispatched is 'How many actions were dispatched in this hour.';
+comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_hourly.lead_conversion_rate is 'leads / conversations; null if there were none.';
+comment on column aximo_metrics.business_value_hourly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
+comment on column aximo_metrics.business_value_hourly.response_latency_count is 'How many events in this hour, of any type, state latency_ms.';
+comment on column aximo_metrics.business_value_hourly.response_latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.business_value_hourly.response_latency_avg_ms is 'response_latency_sum_ms / response_latency_count.';
+comment on column aximo_metrics.business_value_hourly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.business_value_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.execution_triggered as conversations,
+    m.action_dispatched as actions_dispatched,
+    m.leads,
+    m.leads::double precision / nullif(m.execution_triggered, 0) as lead_conversion_rate,
+    m.emergency_leads,
+    m.latencies as response_latency_count,
+    m.latency_ms::numeric(38, 3) as response_latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as response_latency_avg_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'month'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.business_value_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.business_value_monthly is 'What executions bring, by month. Key: deployment_id, skill_id, skill_version, month.';
+comment on column aximo_metrics.business_value_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.business_value_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.business_value_monthly.skill_id is 'The skill.';
+comment on column aximo_metrics.business_value_monthly.skill_version is 'Its version.';
+comment on column aximo_metrics.business_value_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.business_value_monthly.conversations is 'How many conversations in this month: executions triggered.';
+comment on column aximo_metrics.business_value_monthly.actions_dispatched is 'How many actions were dispatched in this month.';
+comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_monthly.lead_conversion_rate is 'leads / conversations; null if there were none.';
+comment on column aximo_metrics.business_value_monthly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
+comment on column aximo_metrics.business_value_monthly.response_latency_count is 'How many events in this month, of any type, state latency_ms.';
+comment on column aximo_metrics.business_value_monthly.response_latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.business_value_monthly.response_latency_avg_ms is 'response_latency_sum_ms / response_latency_count.';
+comment on column aximo_metrics.business_value_monthly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.actions with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as day,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.action_measures as m
+where m.grain = 'day'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.actions owner to aximo_owner;
+
+comment on view aximo_metrics.actions is 'Actions by type and risk, by day. Key: deployment_id, skill_id, skill_version, day, action_type, risk_level.';
+comment on column aximo_metrics.actions.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.actions.deployment_id is 'The deployment.';
+comment on column aximo_metrics.actions.skill_id is 'The skill.';
+comment on column aximo_metrics.actions.skill_version is 'Its version.';
+comment on column aximo_metrics.actions.day is 'The day, UTC.';
+comment on column aximo_metrics.actions.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions.risk_level is 'The risk the events state; null if they state none.';
+comment on column aximo_metrics.actions.prepared is 'How many were prepared on this day.';
+comment on column aximo_metrics.actions.dispatched is 'How many were dispatched on this day.';
+comment on column aximo_metrics.actions.failed is 'How many failed on this day.';
+comment on column aximo_metrics.actions.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.actions_hourly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.bucket as hour,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.action_measures as m
+where m.grain = 'hour'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.actions_hourly owner to aximo_owner;
+
+comment on view aximo_metrics.actions_hourly is 'Actions by type and risk, by hour. Key: deployment_id, skill_id, skill_version, hour, action_type, risk_level.';
+comment on column aximo_metrics.actions_hourly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.actions_hourly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.actions_hourly.skill_id is 'The skill.';
+comment on column aximo_metrics.actions_hourly.skill_version is 'Its version.';
+comment on column aximo_metrics.actions_hourly.hour is 'When the hour begins.';
+comment on column aximo_metrics.actions_hourly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_hourly.risk_level is 'The risk the events state; null if they state none.';
+comment on column aximo_metrics.actions_hourly.prepared is 'How many were prepared in this hour.';
+comment on column aximo_metrics.actions_hourly.dispatched is 'How many were dispatched in this hour.';
+comment on column aximo_metrics.actions_hourly.failed is 'How many failed in this hour.';
+comment on column aximo_metrics.actions_hourly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.actions_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.action_measures as m
+where m.grain = 'month'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.actions_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.actions_monthly is 'Actions by type and risk, by month. Key: deployment_id, skill_id, skill_version, month, action_type, risk_level.';
+comment on column aximo_metrics.actions_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.actions_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.actions_monthly.skill_id is 'The skill.';
+comment on column aximo_metrics.actions_monthly.skill_version is 'Its version.';
+comment on column aximo_metrics.actions_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.actions_monthly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_monthly.risk_level is 'The risk the events state; null if they state none.';
+comment on column aximo_metrics.actions_monthly.prepared is 'How many were prepared in this month.';
+comment on column aximo_metrics.actions_monthly.dispatched is 'How many were dispatched in this month.';
+comment on column aximo_metrics.actions_monthly.failed is 'How many failed in this month.';
+comment on column aximo_metrics.actions_monthly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.sla_governance with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as day,
+    m.approval_requested as approvals_requested,
+    m.approval_granted as approvals_granted,
+    m.approval_rejected as approvals_rejected,
+    m.approval_timeout as approvals_timed_out,
+    m.approval_requested - m.answered as approvals_open,
+    m.delays as approval_delay_count,
+    (m.delay_us / 1000)::numeric(38, 3) as approval_delay_sum_ms,
+    (m.delay_us / nullif(m.delays, 0))::double precision / 1000 as approval_delay_avg_ms,
+    m.execution_completed as completed,
+    m.sla_breached as sla_breaches,
+    m.sla_breached::double precision / nullif(m.execution_completed, 0) as sla_breach_rate,
+    m.escalation_triggered as escalations,
+    m.pressure_invoked as pressure_invocations,
+    m.deployment_suspended as suspensions,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'day'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.sla_governance owner to aximo_owner;
+
+comment on view aximo_metrics.sla_governance is 'Approvals, service levels and escalations, by day. Key: deployment_id, skill_id, skill_version, day.';
+comment on column aximo_metrics.sla_governance.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.sla_governance.deployment_id is 'The deployment.';
+comment on column aximo_metrics.sla_governance.skill_id is 'The skill.';
+comment on column aximo_metrics.sla_governance.skill_version is 'Its version.';
+comment on column aximo_metrics.sla_governance.day is 'The day, UTC.';
+comment on column aximo_metrics.sla_governance.approvals_requested is 'How many approvals were requested on this day.';
+comment on column aximo_metrics.sla_governance.approvals_granted is 'How many were granted on this day.';
+comment on column aximo_metrics.sla_governance.approvals_rejected is 'How many were rejected on this day.';
+comment on column aximo_metrics.sla_governance.approvals_timed_out is 'How many timed out on this day.';
+comment on column aximo_metrics.sla_governance.approvals_open is 'How many of those requested on this day are not answered yet.';
+comment on column aximo_metrics.sla_governance.approval_delay_count is 'How many answers on this day, timeouts included, have a known request.';
+comment on column aximo_metrics.sla_governance.approval_delay_sum_ms is 'Their time from request to answer, summed up, in milliseconds.';
+comment on column aximo_metrics.sla_governance.approval_delay_avg_ms is 'approval_delay_sum_ms / approval_delay_count.';
+comment on column aximo_metrics.sla_governance.completed is 'How many executions completed on this day.';
+comment on column aximo_metrics.sla_governance.sla_breaches is 'How many service levels were missed on this day: sla_breached.';
+comment on column aximo_metrics.sla_governance.sla_breach_rate is 'sla_breaches / completed; null if none completed.';
+comment on column aximo_metrics.sla_governance.escalations is 'How many escalations on this day: escalation_triggered.';
+comment on column aximo_metrics.sla_governance.pressure_invocations is 'How often pressure was invoked on this day.';
+comment on column aximo_metrics.sla_governance.suspensions is 'How often a deployment was suspended on this day.';
+comment on column aximo_metrics.sla_governance.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.sla_governance_hourly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.bucket as hour,
+    m.approval_requested as approvals_requested,
+    m.approval_granted as approvals_granted,
+    m.approval_rejected as approvals_rejected,
+    m.approval_timeout as approvals_timed_out,
+    m.approval_requested - m.answered as approvals_open,
+    m.delays as approval_delay_count,
+    (m.delay_us / 1000)::numeric(38, 3) as approval_delay_sum_ms,
+    (m.delay_us / nullif(m.delays, 0))::double precision / 1000 as approval_delay_avg_ms,
+    m.execution_completed as completed,
+    m.sla_breached as sla_breaches,
+    m.sla_breached::double precision / nullif(m.execution_completed, 0) as sla_breach_rate,
+    m.escalation_triggered as escalations,
+    m.pressure_invoked as pressure_invocations,
+    m.deployment_suspended as suspensions,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'hour'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.sla_governance_hourly owner to aximo_owner;
+
+comment on view aximo_metrics.sla_governance_hourly is 'Approvals, service levels and escalations, by hour. Key: deployment_id, skill_id, skill_version, hour.';
+comment on column aximo_metrics.sla_governance_hourly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.sla_governance_hourly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.sla_governance_hourly.skill_id is 'The skill.';
+comment on column aximo_metrics.sla_governance_hourly.skill_version is 'Its version.';
+comment on column aximo_metrics.sla_governance_hourly.hour is 'When the hour begins.';
+comment on column aximo_metrics.sla_governance_hourly.approvals_requested is 'How many approvals were requested in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.approvals_granted is 'How many were granted in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.approvals_rejected is 'How many were rejected in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.approvals_timed_out is 'How many timed out in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.approvals_open is 'How many of those requested in this hour are not answered yet.';
+comment on column aximo_metrics.sla_governance_hourly.approval_delay_count is 'How many answers in this hour, timeouts included, have a known request.';
+comment on column aximo_metrics.sla_governance_hourly.approval_delay_sum_ms is 'Their time from request to answer, summed up, in milliseconds.';
+comment on column aximo_metrics.sla_governance_hourly.approval_delay_avg_ms is 'approval_delay_sum_ms / approval_delay_count.';
+comment on column aximo_metrics.sla_governance_hourly.completed is 'How many executions completed in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.sla_breaches is 'How many service levels were missed in this hour: sla_breached.';
+comment on column aximo_metrics.sla_governance_hourly.sla_breach_rate is 'sla_breaches / completed; null if none completed.';
+comment on column aximo_metrics.sla_governance_hourly.escalations is 'How many escalations in this hour: escalation_triggered.';
+comment on column aximo_metrics.sla_governance_hourly.pressure_invocations is 'How often pressure was invoked in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.suspensions is 'How often a deployment was suspended in this hour.';
+comment on column aximo_metrics.sla_governance_hourly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.sla_governance_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.approval_requested as approvals_requested,
+    m.approval_granted as approvals_granted,
+    m.approval_rejected as approvals_rejected,
+    m.approval_timeout as approvals_timed_out,
+    m.approval_requested - m.answered as approvals_open,
+    m.delays as approval_delay_count,
+    (m.delay_us / 1000)::numeric(38, 3) as approval_delay_sum_ms,
+    (m.delay_us / nullif(m.delays, 0))::double precision / 1000 as approval_delay_avg_ms,
+    m.execution_completed as completed,
+    m.sla_breached as sla_breaches,
+    m.sla_breached::double precision / nullif(m.execution_completed, 0) as sla_breach_rate,
+    m.escalation_triggered as escalations,
+    m.pressure_invoked as pressure_invocations,
+    m.deployment_suspended as suspensions,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'month'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.sla_governance_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.sla_governance_monthly is 'Approvals, service levels and escalations, by month. Key: deployment_id, skill_id, skill_version, month.';
+comment on column aximo_metrics.sla_governance_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.sla_governance_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.sla_governance_monthly.skill_id is 'The skill.';
+comment on column aximo_metrics.sla_governance_monthly.skill_version is 'Its version.';
+comment on column aximo_metrics.sla_governance_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.sla_governance_monthly.approvals_requested is 'How many approvals were requested in this month.';
+comment on column aximo_metrics.sla_governance_monthly.approvals_granted is 'How many were granted in this month.';
+comment on column aximo_metrics.sla_governance_monthly.approvals_rejected is 'How many were rejected in this month.';
+comment on column aximo_metrics.sla_governance_monthly.approvals_timed_out is 'How many timed out in this month.';
+comment on column aximo_metrics.sla_governance_monthly.approvals_open is 'How many of those requested in this month are not answered yet.';
+comment on column aximo_metrics.sla_governance_monthly.approval_delay_count is 'How many answers in this month, timeouts included, have a known request.';
+comment on column aximo_metrics.sla_governance_monthly.approval_delay_sum_ms is 'Their time from request to answer, summed up, in milliseconds.';
+comment on column aximo_metrics.sla_governance_monthly.approval_delay_avg_ms is 'approval_delay_sum_ms / approval_delay_count.';
+comment on column aximo_metrics.sla_governance_monthly.completed is 'How many executions completed in this month.';
+comment on column aximo_metrics.sla_governance_monthly.sla_breaches is 'How many service levels were missed in this month: sla_breached.';
+comment on column aximo_metrics.sla_governance_monthly.sla_breach_rate is 'sla_breaches / completed; null if none completed.';
+comment on column aximo_metrics.sla_governance_monthly.escalations is 'How many escalations in this month: escalation_triggered.';
+comment on column aximo_metrics.sla_governance_monthly.pressure_invocations is 'How often pressure was invoked in this month.';
+comment on column aximo_metrics.sla_governance_monthly.suspensions is 'How often a deployment was suspended in this month.';
+comment on column aximo_metrics.sla_governance_monthly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.deployment_status with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.status,
+    m.status_since,
+    m.upgrades,
+    m.rollbacks,
+    m.last_execution_at,
+    m.last_event_at,
+    m.events,
+    m.triggered,
+    m.completed,
+    m.failed,
+    m.open,
+    m.failed::double precision / nullif(m.triggered, 0) as error_rate,
+    aximo_private.level_of(m.failed, m.triggered, m.deployment_id, 'error_rate') as error_level,
+    m.sla_breaches,
+    m.sla_breaches::double precision / nullif(m.completed, 0) as sla_breach_rate,
+    aximo_private.level_of(m.sla_breaches, m.completed, m.deployment_id, 'sla_breach_rate') as sla_level,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.deployment_measures as m
+where m.customer_id = (select aximo.current_customer())
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.deployment_status owner to aximo_owner;
+
+comment on view aximo_metrics.deployment_status is 'Each deployment: its state, and its totals since the beginning. Key: deployment_id.';
+comment on column aximo_metrics.deployment_status.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.deployment_status.deployment_id is 'The deployment.';
+comment on column aximo_metrics.deployment_status.skill_id is 'The skill it runs: as last declared, else as last executed.';
+comment on column aximo_metrics.deployment_status.skill_version is 'The version it runs: as last declared, else as last executed.';
+comment on column aximo_metrics.deployment_status.status is 'pending_configuration, configured, active, suspended or terminated; undeclared if no event of its life says.';
+comment on column aximo_metrics.deployment_status.status_since is 'Since when, by the event''s timestamp.';
+comment on column aximo_metrics.deployment_status.upgrades is 'How often its version was upgraded.';
+comment on column aximo_metrics.deployment_status.rollbacks is 'How often its version was rolled back.';
+comment on column aximo_metrics.deployment_status.last_execution_at is 'When an execution was last triggered.';
+comment on column aximo_metrics.deployment_status.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_metrics.deployment_status.events is 'How many events it has.';
+comment on column aximo_metrics.deployment_status.triggered is 'How many executions were triggered.';
+comment on column aximo_metrics.deployment_status.completed is 'How many completed.';
+comment on column aximo_metrics.deployment_status.failed is 'How many failed.';
+comment on column aximo_metrics.deployment_status.open is 'How many have not ended yet.';
+comment on column aximo_metrics.deployment_status.error_rate is 'failed / triggered, since the beginning.';
+comment on column aximo_metrics.deployment_status.error_level is 'ok, warning or escalation, by the thresholds in force now; null without a rate.';
+comment on column aximo_metrics.deployment_status.sla_breaches is 'How many service levels were missed.';
+comment on column aximo_metrics.deployment_status.sla_breach_rate is 'sla_breaches / completed, since the beginning.';
+comment on column aximo_metrics.deployment_status.sla_level is 'ok, warning or escalation, by the thresholds in force now; null without a rate.';
+comment on column aximo_metrics.deployment_status.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.customer_overview with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployments,
+    m.active_deployments,
+    m.undeclared_deployments,
+    m.events,
+    m.triggered as executions,
+    m.completed,
+    m.failed,
+    m.open,
+    m.failed::double precision / nullif(m.triggered, 0) as error_rate,
+    (m.execution_us / nullif(m.executions, 0))::double precision / 1000 as execution_time_avg_ms,
+    m.execution_p50 as execution_time_p50_ms,
+    m.execution_p95 as execution_time_p95_ms,
+    m.execution_p99 as execution_time_p99_ms,
+    m.actions_dispatched,
+    m.leads,
+    m.leads::double precision / nullif(m.triggered, 0) as lead_conversion_rate,
+    m.approvals_open,
+    m.sla_breaches,
+    m.sla_breaches::double precision / nullif(m.completed, 0) as sla_breach_rate,
+    m.first_event_at,
+    m.last_event_at,
+    m.counts_up_to
+from aximo_private.customer_measures as m
+where m.customer_id = (select aximo.current_customer())
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.customer_overview owner to aximo_owner;
+
+comment on view aximo_metrics.customer_overview is 'The customer''s totals since the beginning: one row. Key: customer_id.';
+comment on column aximo_metrics.customer_overview.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.customer_overview.deployments is 'How many deployments events speak of.';
+comment on column aximo_metrics.customer_overview.active_deployments is 'How many of them have the status active.';
+comment on column aximo_metrics.customer_overview.undeclared_deployments is 'How many of them have no status: no event of their life was emitted.';
+comment on column aximo_metrics.customer_overview.events is 'How many events.';
+comment on column aximo_metrics.customer_overview.executions is 'How many executions were triggered.';
+comment on column aximo_metrics.customer_overview.completed is 'How many completed.';
+comment on column aximo_metrics.customer_overview.failed is 'How many failed.';
+comment on column aximo_metrics.customer_overview.open is 'How many have not ended yet.';
+comment on column aximo_metrics.customer_overview.error_rate is 'failed / executions.';
+comment on column aximo_metrics.customer_overview.execution_time_avg_ms is 'From trigger to end on average, in milliseconds.';
+comment on column aximo_metrics.customer_overview.execution_time_p50_ms is 'Half of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.customer_overview.execution_time_p95_ms is '95 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.customer_overview.execution_time_p99_ms is '99 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.customer_overview.actions_dispatched is 'How many actions were dispatched.';
+comment on column aximo_metrics.customer_overview.leads is 'How many leads.';
+comment on column aximo_metrics.customer_overview.lead_conversion_rate is 'leads / executions.';
+comment on column aximo_metrics.customer_overview.approvals_open is 'How many approvals were requested and not answered.';
+comment on column aximo_metrics.customer_overview.sla_breaches is 'How many service levels were missed.';
+comment on column aximo_metrics.customer_overview.sla_breach_rate is 'sla_breaches / completed.';
+comment on column aximo_metrics.customer_overview.first_event_at is 'The earliest timestamp.';
+comment on column aximo_metrics.customer_overview.last_event_at is 'The latest timestamp.';
+comment on column aximo_metrics.customer_overview.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.attribution_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    (m.bucket at time zone 'UTC')::date as month,
+    sum(m.execution_triggered)::bigint as executions,
+    sum(m.action_dispatched)::bigint as actions,
+    coalesce(
+        (
+            select sum(a.dispatched)
+            from aximo_private.action_measures as a
+            where a.customer_id = m.customer_id and a.grain = 'month' and a.bucket = m.bucket
+                and a.risk_level = any((
+                    select aximo_private.high_risk_at(((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC')
+                )::text[])
+        ),
+        0
+    )::bigint as high_risk_actions,
+    sum(m.events)::bigint as events,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'month'
+group by m.customer_id, m.bucket
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.attribution_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';
+comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.attribution_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.attribution_monthly.executions is 'How many executions were triggered in this month.';
+comment on column aximo_metrics.attribution_monthly.actions is 'How many actions were dispatched in this month.';
+comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How many of them state a risk level that was high when the month ended, or is now.';
+comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
+comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.alerts with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    (m.bucket at time zone 'UTC')::date as day,
+    m.metric,
+    case when m.value > t.escalation then 'escalation' else 'warning' end as level,
+    m.value,
+    case when m.value > t.escalation then t.escalation else t.warning end as threshold,
+    m.numerator,
+    m.denominator,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from (
+    select
+        r.customer_id,
+        r.deployment_id,
+        r.bucket,
+        v.metric,
+        v.numerator,
+        v.denominator,
+        v.numerator::double precision / v.denominator as value
+    from (
+        select
+            s.customer_id,
+            s.deployment_id,
+            s.bucket,
+            sum(s.execution_failed)::bigint as failed,
+            sum(s.execution_triggered)::bigint as triggered,
+            sum(s.sla_breached)::bigint as sla_breaches,
+            sum(s.execution_completed)::bigint as completed
+        from aximo_private.measures as s
+        where s.grain = 'day'
+        group by s.customer_id, s.deployment_id, s.bucket
+    ) as r
+    cross join lateral (
+        values
+        ('error_rate', r.failed, r.triggered),
+        ('sla_breach_rate', r.sla_breaches, r.completed)
+    ) as v (metric, numerator, denominator)
+    where v.numerator > 0 and v.denominator > 0
+    offset 0
+) as m
+cross join lateral (
+    select
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+    from (select m.bucket + interval '24 hours' as bucket_end) as e
+) as t
+where m.value > t.escalation or m.value > t.warning
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.alerts owner to aximo_owner;
+
+comment on view aximo_metrics.alerts is 'Rates above their threshold, by day, one row a deployment and rate. Key: deployment_id, day, metric.';
+comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.alerts.deployment_id is 'The deployment.';
+comment on column aximo_metrics.alerts.day is 'The day, UTC.';
+comment on column aximo_metrics.alerts.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts.level is 'warning or escalation: the highest threshold it is above.';
+comment on column aximo_metrics.alerts.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts.threshold is 'The threshold it is above, as it was when the day ended, or is now.';
+comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
+comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.alerts_hourly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.bucket as hour,
+    m.metric,
+    case when m.value > t.escalation then 'escalation' else 'warning' end as level,
+    m.value,
+    case when m.value > t.escalation then t.escalation else t.warning end as threshold,
+    m.numerator,
+    m.denominator,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from (
+    select
+        r.customer_id,
+        r.deployment_id,
+        r.bucket,
+        v.metric,
+        v.numerator,
+        v.denominator,
+        v.numerator::double precision / v.denominator as value
+    from (
+        select
+            s.customer_id,
+            s.deployment_id,
+            s.bucket,
+            sum(s.execution_failed)::bigint as failed,
+            sum(s.execution_triggered)::bigint as triggered,
+            sum(s.sla_breached)::bigint as sla_breaches,
+            sum(s.execution_completed)::bigint as completed
+        from aximo_private.measures as s
+        where s.grain = 'hour'
+        group by s.customer_id, s.deployment_id, s.bucket
+    ) as r
+    cross join lateral (
+        values
+        ('error_rate', r.failed, r.triggered),
+        ('sla_breach_rate', r.sla_breaches, r.completed)
+    ) as v (metric, numerator, denominator)
+    where v.numerator > 0 and v.denominator > 0
+    offset 0
+) as m
+cross join lateral (
+    select
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+    from (select m.bucket + interval '1 hour' as bucket_end) as e
+) as t
+where m.value > t.escalation or m.value > t.warning
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.alerts_hourly owner to aximo_owner;
+
+comment on view aximo_metrics.alerts_hourly is 'Rates above their threshold, by hour, one row a deployment and rate. Key: deployment_id, hour, metric.';
+comment on column aximo_metrics.alerts_hourly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.alerts_hourly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.alerts_hourly.hour is 'When the hour begins.';
+comment on column aximo_metrics.alerts_hourly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_hourly.level is 'warning or escalation: the highest threshold it is above.';
+comment on column aximo_metrics.alerts_hourly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above, as it was when the hour ended, or is now.';
+comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
+comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_hourly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.alerts_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.metric,
+    case when m.value > t.escalation then 'escalation' else 'warning' end as level,
+    m.value,
+    case when m.value > t.escalation then t.escalation else t.warning end as threshold,
+    m.numerator,
+    m.denominator,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from (
+    select
+        r.customer_id,
+        r.deployment_id,
+        r.bucket,
+        v.metric,
+        v.numerator,
+        v.denominator,
+        v.numerator::double precision / v.denominator as value
+    from (
+        select
+            s.customer_id,
+            s.deployment_id,
+            s.bucket,
+            sum(s.execution_failed)::bigint as failed,
+            sum(s.execution_triggered)::bigint as triggered,
+            sum(s.sla_breached)::bigint as sla_breaches,
+            sum(s.execution_completed)::bigint as completed
+        from aximo_private.measures as s
+        where s.grain = 'month'
+        group by s.customer_id, s.deployment_id, s.bucket
+    ) as r
+    cross join lateral (
+        values
+        ('error_rate', r.failed, r.triggered),
+        ('sla_breach_rate', r.sla_breaches, r.completed)
+    ) as v (metric, numerator, denominator)
+    where v.numerator > 0 and v.denominator > 0
+    offset 0
+) as m
+cross join lateral (
+    select
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+    from (select ((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC' as bucket_end) as e
+) as t
+where m.value > t.escalation or m.value > t.warning
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.alerts_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.alerts_monthly is 'Rates above their threshold, by month, one row a deployment and rate. Key: deployment_id, month, metric.';
+comment on column aximo_metrics.alerts_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.alerts_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.alerts_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.alerts_monthly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_monthly.level is 'warning or escalation: the highest threshold it is above.';
+comment on column aximo_metrics.alerts_monthly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above, as it was when the month ended, or is now.';
+comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
+comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number up to which it counts.';
+
+create view aximo_metrics.thresholds with (security_barrier = true) as
+select
+    c.customer_id,
+    m.deployment_id::text as deployment_id,
+    m.metric,
+    m.level,
+    nullif(m.effective_from, '-infinity') as effective_from,
+    m.set_at,
+    m.value,
+    m.effective_from <= now() and not exists (
+        select
+        from aximo_private.thresholds as n
+        where n.customer_id = m.customer_id and n.deployment_id is not distinct from m.deployment_id and n.metric = m.metric
+            and n.level = m.level and n.effective_from <= now() and (n.effective_from, n.set_at) > (m.effective_from, m.set_at)
+    ) as is_current,
+    case when m.customer_id = '*' then 'all customers' when m.deployment_id is null then 'customer' else 'deployment' end as scope,
+    case when m.customer_id <> '*' then m.set_by end as set_by
+from aximo_private.thresholds as m
+cross join aximo_private.known_customer as c
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.thresholds owner to aximo_owner;
+
+comment on view aximo_metrics.thresholds is 'The thresholds of alerts and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
+comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
+comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
+comment on column aximo_metrics.thresholds.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.thresholds.level is 'warning or escalation.';
+comment on column aximo_metrics.thresholds.effective_from is 'For hours, days and months that end after this moment; null: for all.';
+comment on column aximo_metrics.thresholds.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_metrics.thresholds.value is 'The rate above which there is an alert; null takes back what was set before.';
+comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
+comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
+comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
+
+create view aximo_metrics.high_risk_levels with (security_barrier = true) as
+select
+    c.customer_id,
+    nullif(m.effective_from, '-infinity') as effective_from,
+    m.set_at,
+    l.risk_level,
+    m.levels is null as is_withdrawal,
+    m.effective_from <= now() and not exists (
+        select
+        from aximo_private.high_risk_levels as n
+        where n.customer_id = m.customer_id and n.effective_from <= now()
+            and (n.effective_from, n.set_at) > (m.effective_from, m.set_at)
+    ) as is_current,
+    case when m.customer_id = '*' then 'all customers' else 'customer' end as scope,
+    case when m.customer_id <> '*' then m.set_by end as set_by
+from aximo_private.high_risk_levels as m
+left join lateral unnest(m.levels) as l (risk_level) on true
+cross join aximo_private.known_customer as c
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.high_risk_levels owner to aximo_owner;
+
+comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
+comment on column aximo_metrics.high_risk_levels.customer_id is 'Always the session''s customer.';
+comment on column aximo_metrics.high_risk_levels.effective_from is 'For months that end after this moment; null: for all.';
+comment on column aximo_metrics.high_risk_levels.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_metrics.high_risk_levels.risk_level is 'A level that counts as high; null if none does, or if what was set before is taken back.';
+comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it takes back what was set before.';
+comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
+comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
+comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+
+create view aximo_metrics.freshness with (security_barrier = true) as
+select
+    m.customer_id,
+    v.view_name,
+    t.refreshed_at,
+    m.counts_up_to,
+    m.log_size,
+    m.log_size - m.counts_up_to as behind
+from (
+    values
+    ('actions'),
+    ('actions_hourly'),
+    ('actions_monthly'),
+    ('alerts'),
+    ('alerts_hourly'),
+    ('alerts_monthly'),
+    ('attribution_monthly'),
+    ('business_value'),
+    ('business_value_hourly'),
+    ('business_value_monthly'),
+    ('customer_overview'),
+    ('deployment_status'),
+    ('execution_health'),
+    ('execution_health_hourly'),
+    ('execution_health_monthly'),
+    ('sla_governance'),
+    ('sla_governance_hourly'),
+    ('sla_governance_monthly')
+) as v (view_name)
+cross join aximo_private.metric_state as t
+cross join (
+    select
+        k.customer_id,
+        coalesce(
+            (
+                select l.number
+                from aximo_private.log_entries as l
+                where l.customer_id = (select aximo.current_customer())
+                order by l.number desc
+                limit 1
+            ),
+            0
+        ) as log_size,
+        coalesce(
+            (
+                select c.counts_up_to
+                from aximo_private.customer_measures as c
+                where c.customer_id = (select aximo.current_customer())
+            ),
+            0
+        ) as counts_up_to
+    from aximo_private.known_customer as k
+) as m
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.freshness owner to aximo_owner;
+
+comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
+comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';
+comment on column aximo_metrics.freshness.refreshed_at is 'When metrics were last refreshed; null if never.';
+comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to which the view counts.';
+comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now.';
+comment on column aximo_metrics.freshness.behind is 'How many numbered events the view does not count yet.';
+
+-- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
+-- What verify_metrics compares with, and what an auditor can read.
+create function aximo.recompute_metrics(up_to bigint)
+returns table (view_name text, key jsonb, measures jsonb)
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+-- Nor does it foresee how many rows there are to join.
+set enable_nestloop = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with
+    entry as materialized (
+        select
+            l.number,
+            l.event_id,
+            l.event_type,
+            l."timestamp",
+            l.deployment_id,
+            l.skill_id,
+            l.skill_version,
+            l.execution_id,
+            l.risk_level,
+            l.latency_ms,
+            case jsonb_typeof(l.payload -> 'action_type')
+                when 'string' then
+                    case
+                        when octet_length(l.payload ->> 'action_type') > 255 or l.payload ->> 'action_type' ~ '^(sha256|json) '
+                            then '(no short text)'
+                        else l.payload ->> 'action_type'
+                    end
+                when 'number' then
+                    case
+                        when abs((l.payload -> 'action_type')::numeric) < 1e100 and scale((l.payload -> 'action_type')::numeric) < 100
+                            then l.payload ->> 'action_type'
+                        else '(no short text)'
+                    end
+                when 'boolean' then l.payload ->> 'action_type'
+                when 'object' then '(no short text)'
+                when 'array' then '(no short text)'
+            end as action_type,
+            l.event_type = 'action_dispatched' and jsonb_typeof(l.payload -> 'action_type') = 'string'
+            and l.payload ->> 'action_type' = 'lead_capture' as is_lead,
+            jsonb_typeof(l.payload -> 'priority') = 'string' and l.payload ->> 'priority' = 'high'
+            or jsonb_typeof(l.payload -> 'emergency') = 'boolean' and (l.payload ->> 'emergency')::boolean as is_urgent
+        from aximo.log_entries as l
+        where l.number <= up_to
+    ),
+    -- By log number: who came second does not count.
+    began as materialized (
+        select distinct on (e.execution_id) e.*
+        from entry as e
+        where e.event_type = 'execution_triggered'
+        order by e.execution_id, e.number
+    ),
+    ended as materialized (
+        select distinct on (e.execution_id) e.*
+        from entry as e
+        where e.event_type in ('execution_completed', 'execution_failed')
+        order by e.execution_id, e.number
+    ),
+    answered as materialized (
+        select a.event_id, s.answers_event_id, a."timestamp" - r."timestamp" as delay
+        from aximo.execution_steps as s
+        inner join entry as a on a.event_id = s.event_id
+        inner join entry as r on r.event_id = s.answers_event_id
+        where s.answers_event_id is not null
+    ),
+    -- Each event with what is known of it, and with what is known by it.
+    known as materialized (
+        select
+            e.*,
+            case when n.event_id is not null then extract(epoch from e."timestamp" - b."timestamp") * 1000 end as took_ms,
+            b2.event_id is not null and n2.event_id is null as is_open,
+            extract(epoch from a.delay) * 1000 as delay_ms,
+            e.event_type = 'approval_requested' and q.event_id is null as is_unanswered
+        from entry as e
+        left join ended as n on n.event_id = e.event_id
+        left join began as b on b.execution_id = n.execution_id
+        left join began as b2 on b2.event_id = e.event_id
+        left join ended as n2 on n2.execution_id = b2.execution_id
+        left join answered as a on a.event_id = e.event_id
+        left join answered as q on q.answers_event_id = e.event_id
+    ),
+    placed as materialized (
+        select
+            k.*,
+            g.suffix,
+            g.ends_at,
+            jsonb_build_object(
+                'deployment_id', k.deployment_id, 'skill_id', k.skill_id, 'skill_version', k.skill_version, g.grain, g.bucket
+            ) as key
+        from known as k
+        cross join lateral (
+            select
+                '' as suffix,
+                'day' as grain,
+                to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
+                (((k."timestamp" at time zone 'UTC')::date + 1)::timestamp) at time zone 'UTC' as ends_at
+            union all
+            select
+                '_hourly',
+                'hour',
+                to_jsonb(date_trunc('hour', k."timestamp" at time zone 'UTC') at time zone 'UTC'),
+                (date_trunc('hour', k."timestamp" at time zone 'UTC') + interval '1 hour') at time zone 'UTC'
+            union all
+            select
+                '_monthly',
+                'month',
+                to_jsonb(date_trunc('month', k."timestamp" at time zone 'UTC')::date),
+                (date_trunc('month', k."timestamp" at time zone 'UTC') + interval '1 month') at time zone 'UTC'
+        ) as g
+    ),
+    grouped as materialized (
+        select
+            p.suffix,
+            p.key,
+            count(*) filter (where p.event_type = 'execution_triggered') as triggered,
+            count(*) filter (where p.event_type = 'execution_completed') as completed,
+            count(*) filter (where p.event_type = 'execution_failed') as failed,
+            count(*) filter (where p.is_open) as open,
+            count(p.took_ms) as times,
+            sum(p.took_ms) as time_ms,
+            percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.took_ms) as time_percentiles,
+            count(p.latency_ms) as latencies,
+            sum(p.latency_ms) as latency_ms,
+            percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.latency_ms) as latency_percentiles,
+            count(*) filter (where p.event_type = 'action_dispatched') as dispatched,
+            count(*) filter (where p.is_lead) as leads,
+            count(*) filter (where p.is_lead and p.is_urgent) as emergency_leads,
+            count(*) filter (where p.event_type = 'approval_requested') as requested,
+            count(*) filter (where p.event_type = 'approval_granted') as granted,
+            count(*) filter (where p.event_type = 'approval_rejected') as rejected,
+            count(*) filter (where p.event_type = 'approval_timeout') as timed_out,
+            count(*) filter (where p.is_unanswered) as unanswered,
+            count(p.delay_ms) as delays,
+            sum(p.delay_ms) as delay_ms,
+            count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
+            count(*) filter (where p.event_type = 'escalation_triggered') as escalations,
+            count(*) filter (where p.event_type = 'pressure_invoked') as pressure_invocations,
+            count(*) filter (where p.event_type = 'deployment_suspended') as suspensions
+        from placed as p
+        group by p.suffix, p.key
+    ),
+    -- The rows of alerts before thresholds are looked at.
+    rated as (
+        select r.suffix, r.key, r.ends_at, v.metric, v.numerator, v.denominator
+        from (
+            select
+                p.suffix,
+                p.key - 'skill_id' - 'skill_version' as key,
+                p.ends_at,
+                count(*) filter (where p.event_type = 'execution_failed') as failed,
+                count(*) filter (where p.event_type = 'execution_triggered') as triggered,
+                count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
+                count(*) filter (where p.event_type = 'execution_completed') as completed
+            from placed as p
+            group by 1, 2, 3
+        ) as r
+        cross join lateral (
+            values ('error_rate', r.failed, r.triggered), ('sla_breach_rate', r.sla_breaches, r.completed)
+        ) as v (metric, numerator, denominator)
+        where v.denominator > 0
+    ),
+    -- The latest of a scope that had taken effect, of the narrowest scope that has a value.
+    judged as (
+        select r.suffix, r.key, r.metric, r.numerator, r.denominator, w.level, w.value as threshold
+        from rated as r
+        cross join lateral (
+            select t.level, t.value
+            from (
+                select distinct on (t.level, t.scope) t.level, t.scope, t.value
+                from aximo_metrics.thresholds as t
+                where t.metric = r.metric and coalesce(t.effective_from, '-infinity') < r.ends_at
+                    and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
+                order by t.level, t.scope, t.effective_from desc nulls last, t.set_at desc
+            ) as t
+            where t.value is not null
+            order by t.level, array_position(array['deployment', 'customer', 'all customers'], t.scope)
+        ) as w
+        where r.numerator::double precision / r.denominator > (
+            select v.value
+            from (
+                select distinct on (t.scope) t.scope, t.value
+                from aximo_metrics.thresholds as t
+                where t.metric = r.metric and t.level = w.level and coalesce(t.effective_from, '-infinity') < r.ends_at
+                    and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
+                order by t.scope, t.effective_from desc nulls last, t.set_at desc
+            ) as v
+            where v.value is not null
+            order by array_position(array['deployment', 'customer', 'all customers'], v.scope)
+            limit 1
+        )
+    ),
+    stated as (
+        select distinct on (e.deployment_id) e.deployment_id, e.event_type, e."timestamp"
+        from entry as e
+        where e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_terminated'
+        )
+        order by e.deployment_id, e."timestamp" desc, e.number desc
+    ),
+    declared as (
+        select distinct on (e.deployment_id) e.deployment_id, e.skill_id, e.skill_version
+        from entry as e
+        where e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated', 'deployment_terminated',
+            'version_upgraded', 'version_rolled_back'
+        )
+        order by e.deployment_id, e."timestamp" desc, e.number desc
+    ),
+    executed as (
+        select distinct on (e.deployment_id) e.deployment_id, e.skill_id, e.skill_version, e."timestamp"
+        from entry as e
+        where e.event_type = 'execution_triggered'
+        order by e.deployment_id, e."timestamp" desc, e.number desc
+    ),
+    deployed as materialized (
+        select
+            k.deployment_id,
+            count(*) as events,
+            count(*) filter (where k.event_type = 'execution_triggered') as triggered,
+            count(*) filter (where k.event_type = 'execution_completed') as completed,
+            count(*) filter (where k.event_type = 'execution_failed') as failed,
+            count(*) filter (where k.is_open) as open,
+            count(*) filter (where k.event_type = 'version_upgraded') as upgrades,
+            count(*) filter (where k.event_type = 'version_rolled_back') as rollbacks,
+            count(*) filter (where k.event_type = 'sla_breached') as sla_breaches,
+            max(k."timestamp") as last_event_at
+        from known as k
+        group by k.deployment_id
+    )
+    select
+        'execution_health' || g.suffix,
+        g.key,
+        jsonb_build_object(
+            'triggered', g.triggered, 'completed', g.completed, 'failed', g.failed, 'open', g.open,
+            'error_rate', g.failed::double precision / nullif(g.triggered, 0), 'execution_time_count', g.times,
+            'execution_time_sum_ms', coalesce(g.time_ms, 0), 'execution_time_avg_ms', g.time_ms / nullif(g.times, 0),
+            'execution_time_p50_ms', g.time_percentiles[1], 'execution_time_p95_ms', g.time_percentiles[2],
+            'execution_time_p99_ms', g.time_percentiles[3], 'latency_count', g.latencies, 'latency_sum_ms', coalesce(g.latency_ms, 0),
+            'latency_avg_ms', g.latency_ms / nullif(g.latencies, 0), 'latency_p50_ms', g.latency_percentiles[1],
+            'latency_p95_ms', g.latency_percentiles[2], 'latency_p99_ms', g.latency_percentiles[3]
+        )
+    from grouped as g
+    union all
+    select
+        'business_value' || g.suffix,
+        g.key,
+        jsonb_build_object(
+            'conversations', g.triggered, 'actions_dispatched', g.dispatched, 'leads', g.leads,
+            'lead_conversion_rate', g.leads::double precision / nullif(g.triggered, 0), 'emergency_leads', g.emergency_leads,
+            'response_latency_count', g.latencies, 'response_latency_sum_ms', coalesce(g.latency_ms, 0),
+            'response_latency_avg_ms', g.latency_ms / nullif(g.latencies, 0)
+        )
+    from grouped as g
+    union all
+    select
+        'sla_governance' || g.suffix,
+        g.key,
+        jsonb_build_object(
+            'approvals_requested', g.requested, 'approvals_granted', g.granted, 'approvals_rejected', g.rejected,
+            'approvals_timed_out', g.timed_out, 'approvals_open', g.unanswered, 'approval_delay_count', g.delays,
+            'approval_delay_sum_ms', coalesce(g.delay_ms, 0), 'approval_delay_avg_ms', g.delay_ms / nullif(g.delays, 0),
+            'completed', g.completed, 'sla_breaches', g.sla_breaches,
+            'sla_breach_rate', g.sla_breaches::double precision / nullif(g.completed, 0), 'escalations', g.escalations,
+            'pressure_invocations', g.pressure_invocations, 'suspensions', g.suspensions
+        )
+    from grouped as g
+    union all
+    select
+        'actions' || p.suffix,
+        p.key || jsonb_build_object('action_type', p.action_type, 'risk_level', p.risk_level),
+        jsonb_build_object(
+            'prepared', count(*) filter (where p.event_type = 'action_prepared'),
+            'dispatched', count(*) filter (where p.event_type = 'action_dispatched'),
+            'failed', count(*) filter (where p.event_type = 'action_failed')
+        )
+    from placed as p
+    where p.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
+    group by p.suffix, p.key, p.action_type, p.risk_level
+    union all
+    select
+        'alerts' || j.suffix,
+        j.key || jsonb_build_object('metric', j.metric),
+        jsonb_build_object(
+            'level', min(j.level), 'value', max(j.numerator)::double precision / max(j.denominator),
+            'threshold', (array_agg(j.threshold order by j.level))[1], 'numerator', max(j.numerator), 'denominator', max(j.denominator)
+        )
+    from judged as j
+    group by j.suffix, j.key, j.metric
+    union all
+    select
+        'attribution_monthly',
+        jsonb_build_object('month', p.key -> 'month'),
+        jsonb_build_object(
+            'executions', count(*) filter (where p.event_type = 'execution_triggered'),
+            'actions', count(*) filter (where p.event_type = 'action_dispatched'),
+            'high_risk_actions', count(*) filter (
+                where p.event_type = 'action_dispatched' and p.risk_level in (
+                    select h.risk_level
+                    from aximo_metrics.high_risk_levels as h
+                    where (h.scope, coalesce(h.effective_from, '-infinity'), h.set_at) in (
+                        select f.scope, coalesce(f.effective_from, '-infinity'), f.set_at
+                        from (
+                            select distinct on (s.scope) s.*
+                            from aximo_metrics.high_risk_levels as s
+                            where coalesce(s.effective_from, '-infinity') < p.ends_at
+                            order by s.scope, s.effective_from desc nulls last, s.set_at desc
+                        ) as f
+                        where not f.is_withdrawal
+                        order by f.scope = 'all customers'
+                        limit 1
+                    )
+                )
+            ),
+            'events', count(*)
+        )
+    from placed as p
+    where p.suffix = '_monthly'
+    group by p.key -> 'month'
+    union all
+    select
+        'deployment_status',
+        jsonb_build_object('deployment_id', d.deployment_id),
+        jsonb_build_object(
+            'skill_id', coalesce(v.skill_id, x.skill_id), 'skill_version', coalesce(v.skill_version, x.skill_version),
+            'status', coalesce(
+                (jsonb_build_object(
+                    'deployment_created', 'pending_configuration', 'deployment_configured', 'configured', 'deployment_activated', 'active',
+                    'deployment_suspended', 'suspended', 'deployment_terminated', 'terminated'
+                ) ->> s.event_type),
+                'undeclared'
+            ),
+            'status_since', s."timestamp", 'upgrades', d.upgrades, 'rollbacks', d.rollbacks, 'last_execution_at', x."timestamp",
+            'last_event_at', d.last_event_at, 'events', d.events, 'triggered', d.triggered, 'completed', d.completed, 'failed', d.failed,
+            'open', d.open, 'error_rate', d.failed::double precision / nullif(d.triggered, 0), 'sla_breaches', d.sla_breaches,
+            'sla_breach_rate', d.sla_breaches::double precision / nullif(d.completed, 0)
+        )
+    from deployed as d
+    left join stated as s on s.deployment_id = d.deployment_id
+    left join declared as v on v.deployment_id = d.deployment_id
+    left join executed as x on x.deployment_id = d.deployment_id
+    union all
+    select
+        'customer_overview',
+        '{}',
+        jsonb_build_object(
+            'deployments', (select count(*) from deployed), 'active_deployments', (
+                select count(*) from stated as s where s.event_type = 'deployment_activated'
+            ),
+            'undeclared_deployments', (
+                select count(*) from deployed as d where d.deployment_id not in (select s.deployment_id from stated as s)
+            ),
+            'events', count(*), 'executions', count(*) filter (where k.event_type = 'execution_triggered'),
+            'completed', count(*) filter (where k.event_type = 'execution_completed'),
+            'failed', count(*) filter (where k.event_type = 'execution_failed'), 'open', count(*) filter (where k.is_open),
+            'error_rate', count(*) filter (where k.event_type = 'execution_failed')::double precision
+            / nullif(count(*) filter (where k.event_type = 'execution_triggered'), 0),
+            'execution_time_avg_ms', avg(k.took_ms),
+            'execution_time_p50_ms', percentile_disc(0.5) within group (order by k.took_ms),
+            'execution_time_p95_ms', percentile_disc(0.95) within group (order by k.took_ms),
+            'execution_time_p99_ms', percentile_disc(0.99) within group (order by k.took_ms),
+            'actions_dispatched', count(*) filter (where k.event_type = 'action_dispatched'), 'leads', count(*) filter (where k.is_lead),
+            'lead_conversion_rate', count(*) filter (where k.is_lead)::double precision
+            / nullif(count(*) filter (where k.event_type = 'execution_triggered'), 0),
+            'approvals_open', count(*) filter (where k.is_unanswered),
+            'sla_breaches', count(*) filter (where k.event_type = 'sla_breached'),
+            'sla_breach_rate', count(*) filter (where k.event_type = 'sla_breached')::double precision
+            / nullif(count(*) filter (where k.event_type = 'execution_completed'), 0),
+            'first_event_at', min(k."timestamp"), 'last_event_at', max(k."timestamp")
+        )
+    from known as k
+    having count(*) > 0;
+end;
+$$;
+alter function aximo.recompute_metrics(bigint) owner to aximo_owner;
+comment on function aximo.recompute_metrics(bigint) is
+'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
+
+-- Compares each row of each view with what the events say.
+create function aximo.verify_metrics()
+returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    customer constant text := aximo.current_customer();
+    up_to bigint;
+begin
+    if customer is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'no such customer for this session',
+            detail = format('login %L, aximo.customer_id %L', session_user, current_setting('aximo.customer_id', true)),
+            hint = 'Name one of the login''s customers: set local aximo.customer_id.',
+            constraint = 'customer_granted';
+    end if;
+    select o.counts_up_to into up_to
+    from aximo_metrics.customer_overview as o;
+    return query
+    with
+    shown as (
+        select
+            'execution_health' as view_name,
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day) as key,
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day}'::text[] as measures
+        from aximo_metrics.execution_health as v
+        union all
+        select
+            'execution_health_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour}'::text[]
+        from aximo_metrics.execution_health_hourly as v
+        union all
+        select
+            'execution_health_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month}'::text[]
+        from aximo_metrics.execution_health_monthly as v
+        union all
+        select
+            'business_value',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day}'::text[]
+        from aximo_metrics.business_value as v
+        union all
+        select
+            'business_value_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour}'::text[]
+        from aximo_metrics.business_value_hourly as v
+        union all
+        select
+            'business_value_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month}'::text[]
+        from aximo_metrics.business_value_monthly as v
+        union all
+        select
+            'sla_governance',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day}'::text[]
+        from aximo_metrics.sla_governance as v
+        union all
+        select
+            'sla_governance_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour}'::text[]
+        from aximo_metrics.sla_governance_hourly as v
+        union all
+        select
+            'sla_governance_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month}'::text[]
+        from aximo_metrics.sla_governance_monthly as v
+        union all
+        select
+            'actions',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day, 'action_type', v.action_type, 'risk_level', v.risk_level),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day, action_type, risk_level}'::text[]
+        from aximo_metrics.actions as v
+        union all
+        select
+            'alerts',
+            jsonb_build_object('deployment_id', v.deployment_id, 'day', v.day, 'metric', v.metric),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, day, metric}'::text[]
+        from aximo_metrics.alerts as v
+        union all
+        select
+            'actions_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour, 'action_type', v.action_type, 'risk_level', v.risk_level),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour, action_type, risk_level}'::text[]
+        from aximo_metrics.actions_hourly as v
+        union all
+        select
+            'alerts_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'hour', v.hour, 'metric', v.metric),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, hour, metric}'::text[]
+        from aximo_metrics.alerts_hourly as v
+        union all
+        select
+            'actions_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month, 'action_type', v.action_type, 'risk_level', v.risk_level),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month, action_type, risk_level}'::text[]
+        from aximo_metrics.actions_monthly as v
+        union all
+        select
+            'alerts_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'month', v.month, 'metric', v.metric),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, month, metric}'::text[]
+        from aximo_metrics.alerts_monthly as v
+        union all
+        select
+            'attribution_monthly',
+            jsonb_build_object('month', v.month),
+            to_jsonb(v) - '{customer_id, counts_up_to, month}'::text[]
+        from aximo_metrics.attribution_monthly as v
+        union all
+        select
+            'deployment_status',
+            jsonb_build_object('deployment_id', v.deployment_id),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, error_level, sla_level}'::text[]
+        from aximo_metrics.deployment_status as v
+        union all
+        select
+            'customer_overview',
+            '{}'::jsonb,
+            to_jsonb(v) - '{customer_id, counts_up_to}'::text[]
+        from aximo_metrics.customer_overview as v
+    ),
+    in_view as (
+        select s.view_name, s.key, m.key as column_name, m.value
+        from (
+            -- Several types that are no short text are one to the other side.
+            select
+                s.view_name,
+                case
+                    when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
+                    else s.key
+                end as key,
+                s.measures
+            from shown as s
+        ) as s
+        cross join lateral jsonb_each(s.measures) as m
+        where s.view_name !~ '^actions'
+        union all
+        select
+            s.view_name,
+            case
+                when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
+                else s.key
+            end as key,
+            m.key,
+            to_jsonb(sum(m.value::numeric))
+        from shown as s
+        cross join lateral jsonb_each(s.measures) as m
+        where s.view_name ~ '^actions'
+        group by 1, 2, 3
+    ),
+    in_events as (
+        select r.view_name, r.key, m.key as column_name, m.value
+        from aximo.recompute_metrics(coalesce(up_to, 0)) as r
+        cross join lateral jsonb_each(r.measures) as m
+    )
+    select
+        coalesce(v.view_name, e.view_name),
+        coalesce(v.key, e.key),
+        coalesce(v.column_name, e.column_name),
+        v.value,
+        e.value
+    from in_view as v
+    full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
+    where v.value is null or e.value is null
+        or case
+            when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
+                -- Percentiles are rounded to 2 percent, other fractions to what a float holds.
+                abs(v.value::numeric - e.value::numeric) > abs(e.value::numeric) * case
+                    when v.column_name ~ '_p[0-9]+_ms$' then 0.02
+                    else 1e-12
+                end
+            else v.value <> e.value
+        end
+    order by 1, 2, 3;
+end;
+$$;
+alter function aximo.verify_metrics() owner to aximo_owner;
+comment on function aximo.verify_metrics() is
+'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off. ZXCUS: no customer.';
+
 create function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -3760,8 +7765,8 @@ comment on table aximo_private.alembic_version is 'The newest migration applied.
 comment on column aximo_private.alembic_version.version_num is 'The revision.';
 
 -- Every privilege there is, in one place. Deny first, then grant by name.
-revoke all on schema aximo, aximo_private from public;
-revoke all on all tables in schema aximo, aximo_private from public;
+revoke all on schema aximo, aximo_metrics, aximo_private from public;
+revoke all on all tables in schema aximo, aximo_metrics, aximo_private from public;
 revoke all on all sequences in schema aximo, aximo_private from public;
 revoke all on all functions in schema aximo, aximo_private from public;
 revoke all on type
@@ -3778,7 +7783,7 @@ revoke all on type
 from public;
 
 -- The owners of functions: what their functions do, column by column.
-revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer;
+revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
 grant select on aximo_private.events to aximo_recorder;
 grant insert (
@@ -3789,9 +7794,10 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints from aximo_owner;
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
-aximo_private.log_cursors from aximo_owner;
+aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
+aximo_private.rollup_heads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type
@@ -3815,7 +7821,7 @@ grant select on aximo_private.events, aximo_private.log_entries, aximo_private.l
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
 grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (high_position, advanced_at) on aximo_private.log_state to aximo_sequencer;
+grant select, update (high_position, advanced_at, advances) on aximo_private.log_state to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -3828,19 +7834,107 @@ grant execute on function
     aximo_private.step_key(jsonb, text),
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
+    aximo_private.series_key(text[]),
+    aximo_private.histogram_bin(bigint),
     aximo.tree_hash(bytea[]),
     aximo.log_size(),
     aximo.log_root(bigint),
     aximo.checkpoint_text(bigint)
 to aximo_sequencer;
 
+grant select, insert, update, delete on
+    aximo_private.rollups,
+    aximo_private.action_rollups,
+    aximo_private.histograms,
+    aximo_private.deployment_rollups,
+    aximo_private.rollup_heads
+to aximo_sequencer;
+
+-- Thresholds are written for the customer that the access map gives, as events are.
+grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
+grant insert (customer_id, levels, effective_from) on aximo_private.high_risk_levels to aximo_recorder;
+grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
+
+-- The meter makes metrics of the rollups, and sees no event. REFRESH ... CONCURRENTLY makes a temporary table.
+grant select on
+    aximo_private.rollups,
+    aximo_private.action_rollups,
+    aximo_private.histograms,
+    aximo_private.deployment_rollups,
+    aximo_private.rollup_heads,
+    aximo_private.thresholds,
+    aximo_private.high_risk_levels
+to aximo_meter;
+grant select (advances) on aximo_private.log_state to aximo_meter;
+grant select, update (cold_advance, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
+grant execute on function
+    aximo.current_customer(),
+    aximo_private.numbers_for_all(),
+    aximo_private.hold_log(),
+    aximo_private.histogram_value(integer),
+    aximo.advance_log(integer)
+to aximo_meter;
+do $$
+begin
+    execute format('grant temporary on database %I to aximo_meter', current_database());
+end;
+$$;
+-- Only the refresh changes them, and only the views on top read them.
+revoke all on
+    aximo_private.measures_cold,
+    aximo_private.measures_hot,
+    aximo_private.actions_cold,
+    aximo_private.actions_hot,
+    aximo_private.deployment_measures,
+    aximo_private.customer_measures
+from public;
+grant select on
+    aximo_private.measures_cold,
+    aximo_private.measures_hot,
+    aximo_private.actions_cold,
+    aximo_private.actions_hot,
+    aximo_private.deployment_measures,
+    aximo_private.customer_measures
+to aximo_owner;
+
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
+grant usage on schema aximo_metrics to aximo_bi;
 grant execute on function
     aximo.current_customer(),
     aximo.schema_version(),
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
+
+grant select on
+    aximo_metrics.execution_health,
+    aximo_metrics.execution_health_hourly,
+    aximo_metrics.execution_health_monthly,
+    aximo_metrics.business_value,
+    aximo_metrics.business_value_hourly,
+    aximo_metrics.business_value_monthly,
+    aximo_metrics.actions,
+    aximo_metrics.actions_hourly,
+    aximo_metrics.actions_monthly,
+    aximo_metrics.sla_governance,
+    aximo_metrics.sla_governance_hourly,
+    aximo_metrics.sla_governance_monthly,
+    aximo_metrics.deployment_status,
+    aximo_metrics.customer_overview,
+    aximo_metrics.attribution_monthly,
+    aximo_metrics.alerts,
+    aximo_metrics.alerts_hourly,
+    aximo_metrics.alerts_monthly,
+    aximo_metrics.thresholds,
+    aximo_metrics.high_risk_levels,
+    aximo_metrics.freshness
+to aximo_bi;
+grant execute on function
+    -- Called from the views, and as the reader; the schema they are in stays closed.
+    aximo_private.threshold_at(text, text, text, timestamptz),
+    aximo_private.level_of(bigint, bigint, text, text),
+    aximo_private.high_risk_at(timestamptz)
+to aximo_bi;
 
 grant select on
     aximo.event_types,
@@ -3877,6 +7971,8 @@ grant execute on function
     aximo.checkpoint_text(bigint),
     aximo.unlogged_events(),
     aximo.verify_log(),
+    aximo.recompute_metrics(bigint),
+    aximo.verify_metrics(),
     -- Called from the views, and as the reader; the schema it is in stays closed.
     aximo_private.as_of(boolean),
     aximo_private.event_line(aximo_private.events)
@@ -3892,7 +7988,11 @@ grant execute on function
     aximo.close_stale_executions(interval),
     aximo.import_events(jsonb, text),
     aximo.advance_log(integer),
-    aximo.mend_log()
+    aximo.mend_log(),
+    aximo.refresh_metrics(boolean),
+    aximo.recount_metrics(boolean, integer),
+    aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
+    aximo.set_high_risk_levels(text[], timestamptz, boolean)
 to aximo_operator;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
@@ -3911,3 +8011,11 @@ begin
     end if;
 end;
 $$;
+
+-- A materialized view can be read, and refreshed while it is read, once it has been made; its owner needed the grants for that.
+refresh materialized view aximo_private.measures_cold;
+refresh materialized view aximo_private.measures_hot;
+refresh materialized view aximo_private.actions_cold;
+refresh materialized view aximo_private.actions_hot;
+refresh materialized view aximo_private.deployment_measures;
+refresh materialized view aximo_private.customer_measures;

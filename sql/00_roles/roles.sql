@@ -9,7 +9,8 @@ begin
         'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
         'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
         'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
-        'aximo_sequencer',  -- owns only the functions that number events and keep the log
+        'aximo_sequencer',  -- owns only the functions that number events and keep the log and the rollups
+        'aximo_meter',      -- owns only the materialized views of the metrics and what refreshes them
         'aximo_reader',     -- may read its customer's events and everything derived from them
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
@@ -41,7 +42,7 @@ begin
                 constraint = 'group_roles_are_harmless';
         end if;
         -- The installing role acts as the owners now and at every upgrade.
-        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer')
+        if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer', 'aximo_meter')
             and not pg_has_role(current_user, role_name, 'usage') then
             begin
                 execute format('grant %I to %I', role_name, current_user);
@@ -59,7 +60,7 @@ begin
 end;
 $$;
 
--- A writer reads what it wrote; operators and auditors read too. A login that must only write gets EXECUTE on the emit functions
+-- A reader sees what is derived from events too. A writer reads what it wrote; operators and auditors read as well. A login that must only write gets EXECUTE on the emit functions
 -- and none of these. The owner may call what the ledger offers, so that the installing login can try everything.
 do $$
 declare
@@ -69,13 +70,13 @@ begin
         select *
         from (
             values
+            ('aximo_bi', 'aximo_reader'),
             ('aximo_reader', 'aximo_writer'),
             ('aximo_reader', 'aximo_operator'),
             ('aximo_reader', 'aximo_auditor'),
             ('aximo_writer', 'aximo_owner'),
             ('aximo_operator', 'aximo_owner'),
-            ('aximo_auditor', 'aximo_owner'),
-            ('aximo_bi', 'aximo_owner')
+            ('aximo_auditor', 'aximo_owner')
         ) as wanted (granted, member)
         where not pg_has_role(wanted.member, wanted.granted, 'usage')
     loop

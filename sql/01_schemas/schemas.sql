@@ -5,12 +5,17 @@ create schema aximo;
 alter schema aximo owner to aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
+create schema aximo_metrics;
+alter schema aximo_metrics owner to aximo_owner;
+comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
+
 -- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)
 alter default privileges for role aximo_owner revoke execute on functions from public;
 alter default privileges for role aximo_owner revoke usage on types from public;
 alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
 alter default privileges for role aximo_recorder revoke execute on functions from public;
 alter default privileges for role aximo_sequencer revoke execute on functions from public;
+alter default privileges for role aximo_meter revoke execute on functions from public;
 
 -- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
-grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer;
+grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;

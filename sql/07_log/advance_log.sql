@@ -10,6 +10,7 @@ as $$
 declare
     wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
     high bigint;
+    advance bigint;
     scan_xmin xid8;
     positions bigint[];
     fresh bigint[];
@@ -26,7 +27,7 @@ begin
     end if;
     perform aximo_private.numbers_for_all();
     -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
-    select s.high_position into high
+    select s.high_position, s.advances + 1 into high, advance
     from aximo_private.log_state as s
     for update skip locked;
     if not found and exists (select from aximo_private.log_state) then
@@ -191,7 +192,10 @@ begin
         );
 
     update aximo_private.log_state as s
-    set high_position = coalesce(fresh[cardinality(fresh)], high), advanced_at = clock_timestamp()
+    set
+        high_position = coalesce(fresh[cardinality(fresh)], high),
+        advanced_at = clock_timestamp(),
+        advances = case when positions is null then s.advances else advance end
     where s.is_the_row;
     if positions is null then
         return query select 0::bigint, false;
@@ -218,6 +222,13 @@ begin
             select l.customer_id, l.number, l.event_id, '', 'not_judged'
             from unnest(touched) as t
             inner join only aximo_private.log_entries as l on l.customer_id = t.customer_id and l.number = t.new_size;
+    end;
+    begin
+        perform aximo_private.roll_up(touched, advance);
+    exception
+        -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
+        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+            null;
     end;
     -- Further state that is derived from the log belongs here.
 

@@ -1,6 +1,6 @@
 -- Every privilege there is, in one place. Deny first, then grant by name.
-revoke all on schema aximo, aximo_private from public;
-revoke all on all tables in schema aximo, aximo_private from public;
+revoke all on schema aximo, aximo_metrics, aximo_private from public;
+revoke all on all tables in schema aximo, aximo_metrics, aximo_private from public;
 revoke all on all sequences in schema aximo, aximo_private from public;
 revoke all on all functions in schema aximo, aximo_private from public;
 revoke all on type
@@ -17,7 +17,7 @@ revoke all on type
 from public;
 
 -- The owners of functions: what their functions do, column by column.
-revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer;
+revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
 grant select on aximo_private.events to aximo_recorder;
 grant insert (
@@ -28,9 +28,10 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints from aximo_owner;
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
-aximo_private.log_cursors from aximo_owner;
+aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
+aximo_private.rollup_heads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position from aximo_owner;
 grant usage on type
@@ -54,7 +55,7 @@ grant select on aximo_private.events, aximo_private.log_entries, aximo_private.l
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
 grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (high_position, advanced_at) on aximo_private.log_state to aximo_sequencer;
+grant select, update (high_position, advanced_at, advances) on aximo_private.log_state to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -67,19 +68,107 @@ grant execute on function
     aximo_private.step_key(jsonb, text),
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
+    aximo_private.series_key(text[]),
+    aximo_private.histogram_bin(bigint),
     aximo.tree_hash(bytea[]),
     aximo.log_size(),
     aximo.log_root(bigint),
     aximo.checkpoint_text(bigint)
 to aximo_sequencer;
 
+grant select, insert, update, delete on
+    aximo_private.rollups,
+    aximo_private.action_rollups,
+    aximo_private.histograms,
+    aximo_private.deployment_rollups,
+    aximo_private.rollup_heads
+to aximo_sequencer;
+
+-- Thresholds are written for the customer that the access map gives, as events are.
+grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
+grant insert (customer_id, levels, effective_from) on aximo_private.high_risk_levels to aximo_recorder;
+grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
+
+-- The meter makes metrics of the rollups, and sees no event. REFRESH ... CONCURRENTLY makes a temporary table.
+grant select on
+    aximo_private.rollups,
+    aximo_private.action_rollups,
+    aximo_private.histograms,
+    aximo_private.deployment_rollups,
+    aximo_private.rollup_heads,
+    aximo_private.thresholds,
+    aximo_private.high_risk_levels
+to aximo_meter;
+grant select (advances) on aximo_private.log_state to aximo_meter;
+grant select, update (cold_advance, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
+grant execute on function
+    aximo.current_customer(),
+    aximo_private.numbers_for_all(),
+    aximo_private.hold_log(),
+    aximo_private.histogram_value(integer),
+    aximo.advance_log(integer)
+to aximo_meter;
+do $$
+begin
+    execute format('grant temporary on database %I to aximo_meter', current_database());
+end;
+$$;
+-- Only the refresh changes them, and only the views on top read them.
+revoke all on
+    aximo_private.measures_cold,
+    aximo_private.measures_hot,
+    aximo_private.actions_cold,
+    aximo_private.actions_hot,
+    aximo_private.deployment_measures,
+    aximo_private.customer_measures
+from public;
+grant select on
+    aximo_private.measures_cold,
+    aximo_private.measures_hot,
+    aximo_private.actions_cold,
+    aximo_private.actions_hot,
+    aximo_private.deployment_measures,
+    aximo_private.customer_measures
+to aximo_owner;
+
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
+grant usage on schema aximo_metrics to aximo_bi;
 grant execute on function
     aximo.current_customer(),
     aximo.schema_version(),
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
+
+grant select on
+    aximo_metrics.execution_health,
+    aximo_metrics.execution_health_hourly,
+    aximo_metrics.execution_health_monthly,
+    aximo_metrics.business_value,
+    aximo_metrics.business_value_hourly,
+    aximo_metrics.business_value_monthly,
+    aximo_metrics.actions,
+    aximo_metrics.actions_hourly,
+    aximo_metrics.actions_monthly,
+    aximo_metrics.sla_governance,
+    aximo_metrics.sla_governance_hourly,
+    aximo_metrics.sla_governance_monthly,
+    aximo_metrics.deployment_status,
+    aximo_metrics.customer_overview,
+    aximo_metrics.attribution_monthly,
+    aximo_metrics.alerts,
+    aximo_metrics.alerts_hourly,
+    aximo_metrics.alerts_monthly,
+    aximo_metrics.thresholds,
+    aximo_metrics.high_risk_levels,
+    aximo_metrics.freshness
+to aximo_bi;
+grant execute on function
+    -- Called from the views, and as the reader; the schema they are in stays closed.
+    aximo_private.threshold_at(text, text, text, timestamptz),
+    aximo_private.level_of(bigint, bigint, text, text),
+    aximo_private.high_risk_at(timestamptz)
+to aximo_bi;
 
 grant select on
     aximo.event_types,
@@ -116,6 +205,8 @@ grant execute on function
     aximo.checkpoint_text(bigint),
     aximo.unlogged_events(),
     aximo.verify_log(),
+    aximo.recompute_metrics(bigint),
+    aximo.verify_metrics(),
     -- Called from the views, and as the reader; the schema it is in stays closed.
     aximo_private.as_of(boolean),
     aximo_private.event_line(aximo_private.events)
@@ -131,7 +222,11 @@ grant execute on function
     aximo.close_stale_executions(interval),
     aximo.import_events(jsonb, text),
     aximo.advance_log(integer),
-    aximo.mend_log()
+    aximo.mend_log(),
+    aximo.refresh_metrics(boolean),
+    aximo.recount_metrics(boolean, integer),
+    aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
+    aximo.set_high_risk_levels(text[], timestamptz, boolean)
 to aximo_operator;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;

@@ -1,0 +1,35 @@
+create view aximo_metrics.actions with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as day,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.action_measures as m
+where m.grain = 'day'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.actions owner to aximo_owner;
+
+comment on view aximo_metrics.actions is 'Actions by type and risk, by day. Key: deployment_id, skill_id, skill_version, day, action_type, risk_level.';
+comment on column aximo_metrics.actions.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.actions.deployment_id is 'The deployment.';
+comment on column aximo_metrics.actions.skill_id is 'The skill.';
+comment on column aximo_metrics.actions.skill_version is 'Its version.';
+comment on column aximo_metrics.actions.day is 'The day, UTC.';
+comment on column aximo_metrics.actions.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions.risk_level is 'The risk the events state; null if they state none.';
+comment on column aximo_metrics.actions.prepared is 'How many were prepared on this day.';
+comment on column aximo_metrics.actions.dispatched is 'How many were dispatched on this day.';
+comment on column aximo_metrics.actions.failed is 'How many failed on this day.';
+comment on column aximo_metrics.actions.counts_up_to is 'The log number up to which it counts.';

@@ -1,0 +1,35 @@
+create view aximo_metrics.actions_hourly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.bucket as hour,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.action_measures as m
+where m.grain = 'hour'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.actions_hourly owner to aximo_owner;
+
+comment on view aximo_metrics.actions_hourly is 'Actions by type and risk, by hour. Key: deployment_id, skill_id, skill_version, hour, action_type, risk_level.';
+comment on column aximo_metrics.actions_hourly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.actions_hourly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.actions_hourly.skill_id is 'The skill.';
+comment on column aximo_metrics.actions_hourly.skill_version is 'Its version.';
+comment on column aximo_metrics.actions_hourly.hour is 'When the hour begins.';
+comment on column aximo_metrics.actions_hourly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_hourly.risk_level is 'The risk the events state; null if they state none.';
+comment on column aximo_metrics.actions_hourly.prepared is 'How many were prepared in this hour.';
+comment on column aximo_metrics.actions_hourly.dispatched is 'How many were dispatched in this hour.';
+comment on column aximo_metrics.actions_hourly.failed is 'How many failed in this hour.';
+comment on column aximo_metrics.actions_hourly.counts_up_to is 'The log number up to which it counts.';

@@ -1,0 +1,35 @@
+create view aximo_metrics.actions_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.action_type,
+    m.risk_level,
+    m.prepared,
+    m.dispatched,
+    m.failed,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.action_measures as m
+where m.grain = 'month'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.actions_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.actions_monthly is 'Actions by type and risk, by month. Key: deployment_id, skill_id, skill_version, month, action_type, risk_level.';
+comment on column aximo_metrics.actions_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.actions_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.actions_monthly.skill_id is 'The skill.';
+comment on column aximo_metrics.actions_monthly.skill_version is 'Its version.';
+comment on column aximo_metrics.actions_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.actions_monthly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_monthly.risk_level is 'The risk the events state; null if they state none.';
+comment on column aximo_metrics.actions_monthly.prepared is 'How many were prepared in this month.';
+comment on column aximo_metrics.actions_monthly.dispatched is 'How many were dispatched in this month.';
+comment on column aximo_metrics.actions_monthly.failed is 'How many failed in this month.';
+comment on column aximo_metrics.actions_monthly.counts_up_to is 'The log number up to which it counts.';

@@ -1,0 +1,68 @@
+create view aximo_metrics.alerts_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.metric,
+    case when m.value > t.escalation then 'escalation' else 'warning' end as level,
+    m.value,
+    case when m.value > t.escalation then t.escalation else t.warning end as threshold,
+    m.numerator,
+    m.denominator,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from (
+    select
+        r.customer_id,
+        r.deployment_id,
+        r.bucket,
+        v.metric,
+        v.numerator,
+        v.denominator,
+        v.numerator::double precision / v.denominator as value
+    from (
+        select
+            s.customer_id,
+            s.deployment_id,
+            s.bucket,
+            sum(s.execution_failed)::bigint as failed,
+            sum(s.execution_triggered)::bigint as triggered,
+            sum(s.sla_breached)::bigint as sla_breaches,
+            sum(s.execution_completed)::bigint as completed
+        from aximo_private.measures as s
+        where s.grain = 'month'
+        group by s.customer_id, s.deployment_id, s.bucket
+    ) as r
+    cross join lateral (
+        values
+        ('error_rate', r.failed, r.triggered),
+        ('sla_breach_rate', r.sla_breaches, r.completed)
+    ) as v (metric, numerator, denominator)
+    where v.numerator > 0 and v.denominator > 0
+    offset 0
+) as m
+cross join lateral (
+    select
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+    from (select ((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC' as bucket_end) as e
+) as t
+where m.value > t.escalation or m.value > t.warning
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.alerts_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.alerts_monthly is 'Rates above their threshold, by month, one row a deployment and rate. Key: deployment_id, month, metric.';
+comment on column aximo_metrics.alerts_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.alerts_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.alerts_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.alerts_monthly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_monthly.level is 'warning or escalation: the highest threshold it is above.';
+comment on column aximo_metrics.alerts_monthly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above, as it was when the month ended, or is now.';
+comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
+comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number up to which it counts.';

@@ -1,0 +1,38 @@
+create view aximo_metrics.attribution_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    (m.bucket at time zone 'UTC')::date as month,
+    sum(m.execution_triggered)::bigint as executions,
+    sum(m.action_dispatched)::bigint as actions,
+    coalesce(
+        (
+            select sum(a.dispatched)
+            from aximo_private.action_measures as a
+            where a.customer_id = m.customer_id and a.grain = 'month' and a.bucket = m.bucket
+                and a.risk_level = any((
+                    select aximo_private.high_risk_at(((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC')
+                )::text[])
+        ),
+        0
+    )::bigint as high_risk_actions,
+    sum(m.events)::bigint as events,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'month'
+group by m.customer_id, m.bucket
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.attribution_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';
+comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.attribution_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.attribution_monthly.executions is 'How many executions were triggered in this month.';
+comment on column aximo_metrics.attribution_monthly.actions is 'How many actions were dispatched in this month.';
+comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How many of them state a risk level that was high when the month ended, or is now.';
+comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
+comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';

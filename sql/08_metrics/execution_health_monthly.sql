@@ -1,0 +1,59 @@
+create view aximo_metrics.execution_health_monthly with (security_barrier = true) as
+select
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    (m.bucket at time zone 'UTC')::date as month,
+    m.execution_triggered as triggered,
+    m.execution_completed as completed,
+    m.execution_failed as failed,
+    m.opened - m.closed as open,
+    m.execution_failed::double precision / nullif(m.execution_triggered, 0) as error_rate,
+    m.executions as execution_time_count,
+    (m.execution_us / 1000)::numeric(38, 3) as execution_time_sum_ms,
+    (m.execution_us / nullif(m.executions, 0))::double precision / 1000 as execution_time_avg_ms,
+    m.execution_p50 as execution_time_p50_ms,
+    m.execution_p95 as execution_time_p95_ms,
+    m.execution_p99 as execution_time_p99_ms,
+    m.latencies as latency_count,
+    m.latency_ms::numeric(38, 3) as latency_sum_ms,
+    (m.latency_ms / nullif(m.latencies, 0))::double precision as latency_avg_ms,
+    m.latency_p50 as latency_p50_ms,
+    m.latency_p95 as latency_p95_ms,
+    m.latency_p99 as latency_p99_ms,
+    (
+        select c.counts_up_to
+        from aximo_private.customer_measures as c
+        where c.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.measures as m
+where m.grain = 'month'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.execution_health_monthly owner to aximo_owner;
+
+comment on view aximo_metrics.execution_health_monthly is 'How executions go, by month. Key: deployment_id, skill_id, skill_version, month.';
+comment on column aximo_metrics.execution_health_monthly.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.execution_health_monthly.deployment_id is 'The deployment.';
+comment on column aximo_metrics.execution_health_monthly.skill_id is 'The skill.';
+comment on column aximo_metrics.execution_health_monthly.skill_version is 'Its version.';
+comment on column aximo_metrics.execution_health_monthly.month is 'The month, UTC, by its first day.';
+comment on column aximo_metrics.execution_health_monthly.triggered is 'How many executions were triggered in this month.';
+comment on column aximo_metrics.execution_health_monthly.completed is 'How many completed in this month.';
+comment on column aximo_metrics.execution_health_monthly.failed is 'How many failed in this month.';
+comment on column aximo_metrics.execution_health_monthly.open is 'How many of those triggered in this month have not ended yet.';
+comment on column aximo_metrics.execution_health_monthly.error_rate is 'failed / triggered; null if none was triggered.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_count is 'How many executions that ended in this month have a known start.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_sum_ms is 'Their time from trigger to end, by the events'' timestamps, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_avg_ms is 'execution_time_sum_ms / execution_time_count.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_p50_ms is 'Half of them took at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_p95_ms is '95 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.execution_time_p99_ms is '99 % of them took at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.latency_count is 'How many events in this month, of any type, state latency_ms.';
+comment on column aximo_metrics.execution_health_monthly.latency_sum_ms is 'Those latencies, summed up, in milliseconds.';
+comment on column aximo_metrics.execution_health_monthly.latency_avg_ms is 'latency_sum_ms / latency_count.';
+comment on column aximo_metrics.execution_health_monthly.latency_p50_ms is 'Half of them are at most so many milliseconds: the value of rank ceil(0.50 n), at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
+comment on column aximo_metrics.execution_health_monthly.counts_up_to is 'The log number up to which it counts.';

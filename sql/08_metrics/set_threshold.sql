@@ -1,0 +1,64 @@
+create function aximo.set_threshold(
+    metric text,
+    level text,
+    value double precision,
+    deployment_id text default null,
+    effective_from timestamptz default clock_timestamp(),
+    for_all_customers boolean default false
+) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer text := '*';
+begin
+    if set_threshold.for_all_customers then
+        perform aximo_private.numbers_for_all();
+    else
+        customer := aximo_private.writing_customer(null);
+    end if;
+    if (set_threshold.metric in ('error_rate', 'sla_breach_rate') and set_threshold.level in ('warning', 'escalation')) is not true then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no such threshold',
+            detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
+            hint = 'metric is error_rate or sla_breach_rate, level is warning or escalation.',
+            constraint = 'threshold_known';
+    end if;
+    if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a threshold is a rate',
+            detail = format('value %s', set_threshold.value),
+            hint = 'Give 0.05 for 5 percent, or null to take back what was set before.',
+            constraint = 'threshold_is_a_rate';
+    end if;
+    if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a deployment belongs to one customer',
+            detail = format('deployment_id %L for all customers', set_threshold.deployment_id),
+            hint = 'Name the customer, or no deployment.',
+            constraint = 'deployment_of_a_customer';
+    end if;
+    perform aximo_private.check_effective_from(set_threshold.effective_from);
+    begin
+        insert into aximo_private.thresholds (customer_id, deployment_id, metric, level, value, effective_from)
+        values (
+            customer, set_threshold.deployment_id, set_threshold.metric, set_threshold.level, set_threshold.value,
+            coalesce(set_threshold.effective_from, clock_timestamp())
+        );
+    exception
+        when check_violation then
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'no deployment can have that name',
+                detail = format('deployment_id of %s characters', char_length(set_threshold.deployment_id)),
+                hint = 'A deployment_id has 1 to 255 characters and is not blank.',
+                constraint = 'identifier_length';
+    end;
+end;
+$$;
+alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
+'Sets above which rate aximo_metrics.alerts lists a deployment, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no rate; ZXCUS: no customer, or a login of certain customers only sets it for all.';

@@ -1,0 +1,62 @@
+-- When a rate is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+create table aximo_private.thresholds (
+    customer_id text collate "C" not null,
+    deployment_id aximo_private.identifier,
+    metric text collate "C" not null,
+    level text collate "C" not null,
+    value double precision,
+    effective_from timestamptz not null,
+    set_at timestamptz not null default clock_timestamp(),
+    set_by text collate "C" not null default session_user,
+    setting_id uuid not null default gen_random_uuid(),
+    constraint thresholds_pkey primary key (customer_id, setting_id),
+    constraint threshold_known check (
+        metric in ('error_rate', 'sla_breach_rate') and level in ('warning', 'escalation')
+    ),
+    constraint threshold_is_a_rate check (value >= 0 and value < 'infinity'),
+    constraint effective_from_is_a_moment check (
+        effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
+    )
+);
+alter table aximo_private.thresholds owner to aximo_owner;
+insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from)
+values
+('*', 'error_rate', 'warning', 0.05, '-infinity'),
+('*', 'error_rate', 'escalation', 0.10, '-infinity'),
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity');
+create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
+alter table aximo_private.thresholds enable row level security;
+alter table aximo_private.thresholds force row level security;
+create policy owner_reads_own_thresholds on aximo_private.thresholds
+for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
+create policy recorder_adds_thresholds on aximo_private.thresholds
+for insert to aximo_recorder with check (true);
+create policy meter_reads_thresholds on aximo_private.thresholds
+for select to aximo_meter using (true);
+select aximo_private.make_append_only('aximo_private.thresholds');
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.thresholds
+    alter customer_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter metric set statistics 0,
+    alter level set statistics 0,
+    alter value set statistics 0,
+    alter effective_from set statistics 0,
+    alter set_at set statistics 0,
+    alter set_by set statistics 0,
+    alter setting_id set statistics 0;
+
+comment on table aximo_private.thresholds is 'Above which rate an alert is raised. Written by aximo.set_threshold; a row holds until a later one overrides it.';
+comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
+comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
+comment on column aximo_private.thresholds.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_private.thresholds.level is 'warning or escalation.';
+comment on column aximo_private.thresholds.value is 'The rate above which. Null takes back what was set before.';
+comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
+comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.thresholds.set_by is 'The login that set it.';
+comment on column aximo_private.thresholds.setting_id is 'Tells two settings of one moment apart.';
+comment on policy owner_reads_own_thresholds on aximo_private.thresholds is 'Views run as the owner and show what concerns the session''s customer.';
+comment on policy recorder_adds_thresholds on aximo_private.thresholds is 'aximo.set_threshold, which writes for a customer that the access map gave it.';
+comment on policy meter_reads_thresholds on aximo_private.thresholds is 'aximo_private.threshold_at, which names the customer.';
+comment on index aximo_private.thresholds_by_metric is 'The one in force.';

@@ -1,0 +1,667 @@
+"""Metrics are what the events say: whatever happened, in whatever order it came, however it was numbered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
+
+from aximo_db.embedded import EmbeddedServer
+from tests.conftest import VERSIONS, Ledger, _cloned
+from tests.events import event
+from tests.log_support import advance_all, emit_one, keeper, of_customer
+from tests.metrics_support import (
+    assert_recomputed,
+    differences,
+    disorder,
+    history,
+    load,
+    metric_rows,
+    recomputed,
+    refresh,
+)
+
+Connection = psycopg.Connection[Any]
+ONE_BY_ONE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+_customers = itertools.count()
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def shared(request: pytest.FixtureRequest, servers: Callable[[str], EmbeddedServer]) -> Iterator[Connection]:
+    """A connection that emits, numbers and refreshes for every customer; each test takes customers of its own."""
+    with closing(_cloned(servers(request.param), "fresh", "metrics_test")) as clone:
+        ledger = next(clone)
+        login = ledger.login("metrics_keeper", "aximo_writer", "aximo_operator", customers=("*",))
+        yield ledger.connect(login)
+        ledger.close()
+
+
+@pytest.fixture
+def operator(each_ledger: Ledger) -> Connection:
+    return each_ledger.connect(keeper(each_ledger))
+
+
+def a_customer() -> str:
+    return f"customer-{next(_customers)}"
+
+
+def story(connection: Connection, customer: str, *told: tuple[Any, ...]) -> None:
+    """Emits events given as (type, execution, timestamp, fields)."""
+    batch = [
+        event(kind, execution, timestamp=f"2026-03-{moment}Z", **(fields[0] if fields else {}))
+        for kind, execution, moment, *fields in told
+    ]
+    connection.execute("select from aximo.import_events(%s, %s)", (Jsonb(batch), customer))
+
+
+def one(connection: Connection, customer: str, view: str, **key: Any) -> dict[str, Any]:
+    """The row of a key."""
+    rows = [row for row in metric_rows(connection, customer, view) if all(row[k] == v for k, v in key.items())]
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+# Truth ---------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=ONE_BY_ONE)
+@given(seed=st.integers(0, 2**32))
+def test_any_history_is_counted_as_the_events_say(shared: Connection, seed: int) -> None:
+    random, customer = Random(seed), a_customer()
+    load(shared, customer, history(random, random.randrange(1, 12)), random)
+    refresh(shared)
+    assert differences(shared, customer) == []
+    assert_recomputed(shared, customer)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=ONE_BY_ONE)
+@given(seed=st.integers(0, 2**32))
+def test_a_disorderly_history_too(shared: Connection, seed: int) -> None:
+    random, customer = Random(seed), a_customer()
+    load(shared, customer, disorder(random, history(random, random.randrange(1, 10))), random)
+    refresh(shared)
+    assert differences(shared, customer) == []
+    assert_recomputed(shared, customer)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=ONE_BY_ONE)
+@given(seed=st.integers(0, 2**32))
+def test_neither_the_order_of_arrival_nor_the_splits_matter(shared: Connection, seed: int) -> None:
+    random = Random(seed)
+    told = history(random, 6)
+    # What answers what is found when an answer is written, so of approvals the order is kept.
+    fixed = {e["execution_id"] for e in told if e["event_type"].startswith("approval")}
+    first, second = a_customer(), a_customer()
+    load(shared, first, told, random)
+    loose = [e for e in told if e["execution_id"] not in fixed]
+    random.shuffle(loose)
+    mixed: list[dict[str, Any]] = []
+    for e in told:
+        mixed.append(e if e["execution_id"] in fixed else loose.pop())
+    load(shared, second, mixed, random)
+    refresh(shared)
+    for view in recomputed(shared, first):
+        rows = [
+            sorted(
+                str({k: v for k, v in row.items() if k != "customer_id"}) for row in metric_rows(shared, customer, view)
+            )
+            for customer in (first, second)
+        ]
+        assert rows[0] == rows[1], view
+
+
+@pytest.mark.heavy
+@settings(max_examples=400, deadline=None, suppress_health_check=ONE_BY_ONE)
+@given(seed=st.integers(0, 2**64))
+def test_many_histories(shared: Connection, seed: int) -> None:
+    random, customer = Random(seed), a_customer()
+    told = history(random, random.randrange(1, 60))
+    load(shared, customer, disorder(random, told) if random.random() < 0.5 else told, random)
+    refresh(shared, random.choice((None, True)))
+    assert differences(shared, customer) == []
+    assert_recomputed(shared, customer)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "update aximo_private.rollups set execution_failed = execution_failed + 1 where grain = 'day'",
+        "update aximo_private.rollups set opened = opened + 1 where grain = 'total'",
+        "update aximo_private.rollups set execution_us = execution_us + 1 where grain = 'month'",
+        "delete from aximo_private.rollups where grain = 'hour'",
+        "update aximo_private.action_rollups set dispatched = dispatched + 1 where grain = 'month'",
+        "update aximo_private.histograms set bin = bin + 2",
+        "update aximo_private.deployment_rollups set executed_version = 'other'",
+        "update aximo_private.rollups set grain = 'day', bucket = bucket + interval '7 days' where grain = 'day'",
+    ],
+)
+def test_a_number_that_was_changed_is_found(operator: Connection, each_ledger: Ledger, tampering: str) -> None:
+    story(
+        operator, "c1",
+        ("execution_triggered", "x", "01T10:00:00"), ("execution_processing", "x", "01T10:00:01"),
+        ("action_prepared", "x", "01T10:00:02", {"payload": {"action_type": "a"}}),
+        ("action_dispatched", "x", "01T10:00:03", {"payload": {"action_type": "a"}}),
+        ("execution_completed", "x", "01T10:00:05"),
+    )  # fmt: skip
+    refresh(operator)
+    assert differences(operator, "c1") == []
+    root = each_ledger.superuser()
+    root.execute(tampering)
+    refresh(operator, everything=True)
+    assert differences(operator, "c1") != []
+
+
+# What the numbers mean ------------------------------------------------------------------------------------------------
+
+
+def test_a_late_event_lands_in_the_hour_it_happened(shared: Connection) -> None:
+    customer = a_customer()
+    story(shared, customer, ("sla_breached", None, "02T10:59:59.999999"))
+    refresh(shared)
+    story(shared, customer, ("sla_breached", None, "01T23:59:59.999999"), ("sla_breached", None, "02T11:00:00"))
+    refresh(shared)
+    rows = metric_rows(shared, customer, "sla_governance_hourly")
+    hours = sorted(
+        (row["hour"].astimezone(UTC).day, row["hour"].astimezone(UTC).hour, row["sla_breaches"]) for row in rows
+    )
+    assert hours == [(1, 23, 1), (2, 10, 1), (2, 11, 1)]
+    assert one(shared, customer, "sla_governance", day=date(2026, 3, 2))["sla_breaches"] == 2
+    assert one(shared, customer, "sla_governance_monthly")["sla_breaches"] == 3
+
+
+def test_an_open_execution_counts_where_it_began_until_it_ends(shared: Connection) -> None:
+    customer = a_customer()
+    story(shared, customer, ("execution_triggered", "x", "01T23:00:00"), ("execution_processing", "x", "01T23:00:01"))
+    refresh(shared)
+    assert one(shared, customer, "execution_health", day=date(2026, 3, 1))["open"] == 1
+    assert one(shared, customer, "customer_overview")["open"] == 1
+    story(shared, customer, ("execution_completed", "x", "02T01:00:00"))
+    refresh(shared)
+    first, second = (one(shared, customer, "execution_health", day=date(2026, 3, day)) for day in (1, 2))
+    assert (first["triggered"], first["completed"], first["open"], first["error_rate"]) == (1, 0, 0, 0)
+    assert (second["triggered"], second["completed"], second["open"], second["error_rate"]) == (0, 1, 0, None)
+    assert (first["execution_time_count"], second["execution_time_count"]) == (0, 1)
+    assert second["execution_time_sum_ms"] == 2 * 3600 * 1000
+    assert second["execution_time_p50_ms"] == pytest.approx(7_200_000, rel=0.02)
+
+
+def test_a_start_that_comes_after_its_end_is_paired_with_it(shared: Connection) -> None:
+    customer = a_customer()
+    story(shared, customer, ("execution_failed", "x", "01T10:00:10"))
+    refresh(shared)
+    assert one(shared, customer, "execution_health")["execution_time_count"] == 0
+    story(shared, customer, ("execution_triggered", "x", "01T10:00:00"))
+    refresh(shared)
+    row = one(shared, customer, "execution_health")
+    assert (row["open"], row["execution_time_count"], row["execution_time_avg_ms"]) == (0, 1, 10_000)
+    assert differences(shared, customer) == []
+
+
+def test_leads_and_emergencies(shared: Connection) -> None:
+    customer = a_customer()
+    payloads: list[dict[str, Any]] = [
+        {"action_type": "lead_capture"},
+        {"action_type": "lead_capture", "priority": "high"},
+        {"action_type": "lead_capture", "emergency": True},
+        {"action_type": "lead_capture", "emergency": "true"},
+        {"action_type": "lead_capture", "priority": ["high"]},
+        {"action_type": ["lead_capture"], "priority": "high"},
+        {"action_type": "other", "priority": "high"},
+    ]
+    story(shared, customer, *[("action_dispatched", "x", "01T10:00:00", {"payload": p}) for p in payloads])
+    story(shared, customer, ("action_prepared", "x", "01T10:00:00", {"payload": payloads[1]}))
+    story(shared, customer, *[("execution_triggered", f"x{n}", "01T10:00:00") for n in range(10)])
+    refresh(shared)
+    row = one(shared, customer, "business_value")
+    assert (row["conversations"], row["actions_dispatched"], row["leads"], row["emergency_leads"]) == (10, 7, 5, 2)
+    assert row["lead_conversion_rate"] == 0.5
+    assert one(shared, customer, "customer_overview")["lead_conversion_rate"] == 0.5
+
+
+def test_percentiles_are_within_two_percent(shared: Connection) -> None:
+    customer, random = a_customer(), Random(7)
+    values = [int(10 ** random.uniform(0, 9)) for _ in range(2000)]
+    batch = [event("sla_breached", None, timestamp="2026-03-01T10:00:00Z", latency_ms=value) for value in values]
+    shared.execute("select from aximo.emit_events(%s, %s)", (Jsonb(batch), customer))
+    refresh(shared)
+    for view in ("execution_health", "execution_health_hourly", "execution_health_monthly"):
+        row = one(shared, customer, view)
+        exact = sorted(values)
+        assert row["latency_p50_ms"] == pytest.approx(exact[999], rel=0.02)
+        assert row["latency_p95_ms"] == pytest.approx(exact[1899], rel=0.02)
+        assert row["latency_p99_ms"] == pytest.approx(exact[1979], rel=0.02)
+        assert row["latency_avg_ms"] == pytest.approx(sum(values) / 2000)
+
+
+def test_the_bins_of_a_histogram(ledger: Ledger) -> None:
+    root = ledger.superuser()
+    edges = [1, 2, 3, 24, 25, 26, 27, 999, 1000, 10**6, 10**12, 2**62, 2**63 - 1]
+    for value in [*edges, *(-v for v in edges), 0]:
+        row = root.execute(
+            "select aximo_private.histogram_value(aximo_private.histogram_bin(%s::bigint))", (value,)
+        ).fetchone()
+        assert row is not None
+        assert row[0] == pytest.approx(value, rel=0.02)
+
+
+def test_the_state_of_a_deployment_goes_by_timestamp(shared: Connection) -> None:
+    customer = a_customer()
+    version = {"skill_version": "2.0"}
+    story(
+        shared, customer,
+        ("version_upgraded", None, "03T00:00:00", version), ("deployment_suspended", None, "04T00:00:00", version),
+        ("deployment_created", None, "01T00:00:00"), ("deployment_activated", None, "02T00:00:00"),
+    )  # fmt: skip
+    story(shared, customer, ("execution_triggered", "x", "05T00:00:00", {"deployment_id": "undeclared"}))
+    refresh(shared)
+    row = one(shared, customer, "deployment_status", deployment_id="dep-1")
+    assert (row["status"], row["skill_version"], row["upgrades"], row["rollbacks"]) == ("suspended", "2.0", 1, 0)
+    assert row["status_since"] == datetime(2026, 3, 4, tzinfo=UTC)
+    other = one(shared, customer, "deployment_status", deployment_id="undeclared")
+    assert (other["status"], other["skill_version"], other["open"]) == ("undeclared", "1.0", 1)
+    overview = one(shared, customer, "customer_overview")
+    assert (overview["deployments"], overview["active_deployments"], overview["undeclared_deployments"]) == (2, 0, 1)
+    stored = of_customer(shared, customer, "select deployment_id, status, skill_version from aximo.deployments")
+    assert sorted(stored) == [("dep-1", "suspended", "2.0"), ("undeclared", "undeclared", "1.0")]
+
+
+def test_high_risk_actions_by_the_setting_of_the_month(shared: Connection) -> None:
+    customer = a_customer()
+    for month in ("03", "04"):
+        batch = [
+            event("action_dispatched", "x", timestamp=f"2026-{month}-10T00:00:00Z", risk_level=risk)
+            for risk in ("R1", "R2", "R3", "critical", None)
+        ]
+        shared.execute("select from aximo.import_events(%s, %s)", (Jsonb(batch), customer))
+    refresh(shared)
+
+    def high() -> list[int]:
+        rows = metric_rows(shared, customer, "attribution_monthly")
+        return [row["high_risk_actions"] for row in sorted(rows, key=lambda row: row["month"])]
+
+    def declare(levels: list[str] | None, since: str) -> None:
+        of_customer(shared, customer, "select from aximo.set_high_risk_levels(%s, %s)", levels, since)
+
+    assert high() == [2, 2]
+    declare(["R1", "R2", "R3"], "2026-04-15T00:00:00Z")
+    assert high() == [2, 3]
+    declare([], "2026-04-20T00:00:00Z")
+    assert high() == [2, 0]
+    declare(None, "2026-04-21T00:00:00Z")
+    assert high() == [2, 2]
+    assert differences(shared, customer) == []
+    history_of = metric_rows(shared, customer, "high_risk_levels")
+    assert sum(row["scope"] == "customer" for row in history_of) == 5
+    assert [row["is_withdrawal"] for row in history_of if row["scope"] == "customer" and row["is_current"]] == [True]
+
+
+# Thresholds -----------------------------------------------------------------------------------------------------------
+
+
+def failing(connection: Connection, customer: str, failed: int, triggered: int, day: str = "01", **fields: Any) -> None:
+    story(
+        connection, customer,
+        *[("execution_triggered", f"{day}-{n}", f"{day}T10:00:00", fields) for n in range(triggered)],
+        *[("execution_failed", f"{day}-{n}", f"{day}T10:00:01", fields) for n in range(failed)],
+    )  # fmt: skip
+
+
+def alerts(connection: Connection, customer: str) -> list[tuple[int, str, str, float]]:
+    rows = metric_rows(connection, customer, "alerts")
+    return sorted((row["day"].day, row["metric"], row["level"], row["threshold"]) for row in rows)
+
+
+def test_alerts_begin_above_the_threshold_not_at_it(shared: Connection) -> None:
+    customer = a_customer()
+    for day, failed in (("01", 5), ("02", 6), ("03", 10), ("04", 11)):
+        failing(shared, customer, failed, 100, day)
+    for day, breaches in (("05", 3), ("06", 4)):
+        story(shared, customer, *[("execution_completed", f"{day}-{n}", f"{day}T10:00:00") for n in range(100)])
+        story(shared, customer, *[("sla_breached", None, f"{day}T10:00:00")] * breaches)
+    refresh(shared)
+    assert alerts(shared, customer) == [
+        (2, "error_rate", "warning", 0.05),
+        (3, "error_rate", "warning", 0.05),
+        (4, "error_rate", "escalation", 0.1),
+        (6, "sla_breach_rate", "escalation", 0.03),
+    ]
+    assert sorted(row["numerator"] for row in metric_rows(shared, customer, "alerts_monthly")) == [7, 32]
+    assert len(metric_rows(shared, customer, "alerts_hourly")) == 4
+    assert one(shared, customer, "deployment_status")["error_level"] == "warning"
+    assert differences(shared, customer) == []
+
+
+def test_a_threshold_of_ones_own_and_its_history(shared: Connection) -> None:
+    customer = a_customer()
+    for day in ("01", "02", "03"):
+        failing(shared, customer, 20, 100, day)
+
+    def set_threshold(level: str, value: float | None, deployment: str | None, since: str) -> None:
+        of_customer(
+            shared,
+            customer,
+            "select from aximo.set_threshold('error_rate', %s, %s, %s, %s)",
+            level,
+            value,
+            deployment,
+            since,
+        )
+
+    refresh(shared)
+    assert [level for _, _, level, _ in alerts(shared, customer)] == ["escalation"] * 3
+    # From the second day on for all of the customer's; from the third for the deployment.
+    set_threshold("escalation", 0.5, None, "2026-03-02T12:00:00Z")
+    assert alerts(shared, customer) == [
+        (1, "error_rate", "escalation", 0.1), (2, "error_rate", "warning", 0.05), (3, "error_rate", "warning", 0.05)
+    ]  # fmt: skip
+    set_threshold("warning", 0.3, "dep-1", "2026-03-03T00:00:00Z")
+    assert [day for day, *_ in alerts(shared, customer)] == [1, 2]
+    assert differences(shared, customer) == []
+    # Taken back, also for a time in the past; what was set stays on record.
+    set_threshold("warning", None, "dep-1", "2026-03-03T00:00:01Z")
+    set_threshold("escalation", None, None, "2026-03-02T12:00:01Z")
+    assert [level for _, _, level, _ in alerts(shared, customer)] == ["escalation"] * 3
+    own = [row for row in metric_rows(shared, customer, "thresholds") if row["scope"] != "all customers"]
+    assert len(own) == 4
+    assert [row["value"] for row in own if row["is_current"]] == [None, None]
+    assert {row["scope"] for row in metric_rows(shared, customer, "thresholds")} == {
+        "all customers",
+        "customer",
+        "deployment",
+    }
+    assert differences(shared, customer) == []
+    other = a_customer()
+    assert metric_rows(shared, other, "thresholds") == []
+    emit_one(shared, other)
+    assert {row["scope"] for row in metric_rows(shared, other, "thresholds")} == {"all customers"}
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        ("set_threshold('errors', 'warning', 0.1)", "threshold_known"),
+        ("set_threshold('error_rate', null, 0.1)", "threshold_known"),
+        ("set_threshold('error_rate', 'warning', -0.1)", "threshold_is_a_rate"),
+        ("set_threshold('error_rate', 'warning', 'nan')", "threshold_is_a_rate"),
+        ("set_threshold('error_rate', 'warning', 'infinity')", "threshold_is_a_rate"),
+        ("set_threshold('error_rate', 'warning', 0.1, '  ')", "identifier_length"),
+        ("set_threshold('error_rate', 'warning', 0.1, repeat('x', 256))", "identifier_length"),
+        ("set_threshold('error_rate', 'warning', 0.1, 'd', now(), true)", "deployment_of_a_customer"),
+        ("set_threshold('error_rate', 'warning', 0.1, 'd', 'infinity')", "effective_from_is_a_moment"),
+        ("set_threshold('error_rate', 'warning', 0.1, 'd', '1066-10-14')", "effective_from_is_a_moment"),
+        ("set_high_risk_levels(array['a', null])", "levels_are_named"),
+        ("set_high_risk_levels(array[array['a'], array['b']])", "levels_are_named"),
+        ("set_high_risk_levels(array_fill('a'::text, array[101]))", "levels_are_named"),
+        ("set_high_risk_levels(array['a'], 'infinity')", "effective_from_is_a_moment"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(shared: Connection, call: str, rule: str) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        of_customer(shared, "c1", f"select from aximo.{call}")
+    assert (refused.value.sqlstate, refused.value.diag.constraint_name) == ("ZXARG", rule)
+
+
+def test_settings_are_an_operators_and_each_customers_own(ledger: Ledger) -> None:
+    reader = ledger.as_customer("c1", "aximo_reader")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        reader.execute("select aximo.set_threshold('error_rate', 'warning', 0.5)")
+    bound = ledger.as_customer("c1", "aximo_operator")
+    bound.execute("select aximo.set_threshold('error_rate', 'warning', 0.5)")
+    for call in (
+        "set_threshold('error_rate', 'warning', 0.5, for_all_customers => true)",
+        "set_high_risk_levels('{}', now(), true)",
+    ):
+        with pytest.raises(psycopg.Error) as refused:
+            bound.execute(f"select aximo.{call}")
+        assert refused.value.sqlstate == "ZXCUS"
+    nobody = ledger.connect(ledger.login("no_customer", "aximo_operator"))
+    with pytest.raises(psycopg.Error) as refused:
+        nobody.execute("select aximo.set_threshold('error_rate', 'warning', 0.5)")
+    assert refused.value.sqlstate == "ZXCUS"
+    nobody.execute("select aximo.set_threshold('error_rate', 'warning', 0.2, for_all_customers => true)")
+    rows = ledger.superuser().execute(
+        "select customer_id, value, set_by from aximo_private.thresholds where effective_from > '-infinity' order by set_at"
+    )
+    assert rows.fetchall() == [("c1", 0.5, bound.info.user), ("*", 0.2, "no_customer")]
+
+
+# Refreshing -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_new_is_numbered_and_shown_at_once(operator: Connection) -> None:
+    emit_one(operator)
+    made = refresh(operator)
+    assert set(made) == {"measures_hot", "actions_hot", "deployment_measures", "customer_measures"}
+    row = metric_rows(operator, "c1", "freshness")[0]
+    assert (row["counts_up_to"], row["log_size"], row["behind"]) == (1, 1, 0)
+    assert datetime.now(UTC) - row["refreshed_at"] < timedelta(minutes=1)
+    emit_one(operator)
+    advance_all(operator)
+    row = metric_rows(operator, "c1", "freshness")[0]
+    assert (row["counts_up_to"], row["log_size"], row["behind"]) == (1, 2, 1)
+    assert metric_rows(operator, "c1", "sla_governance")[0]["counts_up_to"] == 1
+
+
+def test_freshness_names_every_view_of_metrics(operator: Connection, each_ledger: Ledger) -> None:
+    views = {
+        name
+        for (name,) in each_ledger.superuser().execute(
+            "select table_name from information_schema.columns where table_schema = 'aximo_metrics' and column_name = 'counts_up_to'"
+        )
+    }
+    emit_one(operator)
+    assert {row["view_name"] for row in metric_rows(operator, "c1", "freshness")} == views - {"freshness"}
+
+
+def test_cold_and_hot_are_one(operator: Connection) -> None:
+    random = Random(3)
+    for _ in range(4):
+        load(operator, "c1", history(random, 5), random)
+        assert "measures_cold" in refresh(operator, everything=True)
+        load(operator, "c1", history(random, 2), random)
+        assert "measures_cold" not in refresh(operator)
+        assert differences(operator, "c1") == []
+        assert_recomputed(operator, "c1")
+
+
+def test_much_that_is_new_makes_the_cold_ones_too(operator: Connection) -> None:
+    start = datetime(1980, 1, 1, tzinfo=UTC)
+    batch = [
+        event("sla_breached", None, timestamp=(start + timedelta(hours=25 * n)).isoformat()) for n in range(10_500)
+    ]
+    operator.execute("select from aximo.emit_events(%s, 'c1')", (Jsonb(batch),))
+    assert "measures_cold" in refresh(operator)  # as many hours and days, and some months
+    assert "measures_cold" not in refresh(operator)
+    emit_one(operator)
+    assert "measures_cold" not in refresh(operator)
+    assert differences(operator, "c1") == []
+
+
+def test_a_refresh_looks_at_what_changed_only(operator: Connection, each_ledger: Ledger) -> None:
+    start = datetime(2010, 1, 1, tzinfo=UTC)
+    batch = [event("sla_breached", None, timestamp=(start + timedelta(hours=25 * n)).isoformat()) for n in range(3000)]
+    operator.execute("select from aximo.emit_events(%s, 'c1')", (Jsonb(batch),))
+    refresh(operator, everything=True)
+    root = each_ledger.superuser()
+
+    def rows_read() -> int:
+        operator.execute("select pg_stat_force_next_flush()")
+        row = root.execute(
+            "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_all_tables"
+            " where schemaname = 'aximo_private' and relname ~ 'rollups$|histograms|measures|actions_'"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    emit_one(operator)
+    advance_all(operator)
+    before = rows_read()
+    refresh(operator)
+    assert rows_read() - before < 300
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_a_refresh_is_of_one_moment(each_ledger: Ledger, operator: Connection, isolation: str) -> None:
+    """While views are made, nothing is numbered in between: or it is, and none of the views sees it."""
+    emit_one(operator)
+    advance_all(operator)
+    other = each_ledger.connect("log_keeper")
+    with operator.transaction():
+        operator.execute(f"set transaction isolation level {isolation}")
+        assert refresh(operator)
+        emit_one(other)
+        row = other.execute("select numbered, is_behind from aximo.advance_log()").fetchone()
+        assert row == ((0, None) if isolation == "read committed" else (1, False))
+    assert metric_rows(operator, "c1", "freshness")[0]["counts_up_to"] == 1
+    assert differences(operator, "c1") == []
+    refresh(operator)
+    assert metric_rows(operator, "c1", "freshness")[0]["counts_up_to"] == 2
+
+
+def test_one_refreshes_and_the_other_leaves_it_to_him(each_ledger: Ledger, operator: Connection) -> None:
+    other = each_ledger.connect("log_keeper")
+    with operator.transaction():
+        assert refresh(operator)
+        other.execute("set statement_timeout = '4s'")
+        assert refresh(other) == []
+    assert refresh(other)
+
+
+def test_readers_read_while_it_is_refreshed(each_ledger: Ledger, operator: Connection) -> None:
+    emit_one(operator)
+    refresh(operator)
+    reader = each_ledger.as_customer("c1", "aximo_bi")
+    reader.execute("set statement_timeout = '4s'")
+    with operator.transaction():
+        emit_one(operator)
+        refresh(operator, everything=True)
+        seen = reader.execute("select sla_breaches from aximo_metrics.sla_governance").fetchall()
+        assert seen == [(1,)]
+
+
+def test_who_may_refresh(each_ledger: Ledger) -> None:
+    for roles, customers, wanted in (
+        (("aximo_operator",), (), None),
+        (("aximo_operator",), ("*",), None),
+        (("aximo_operator",), ("c1",), "ZXCUS"),
+        (("aximo_bi",), ("c1",), "42501"),
+        (("aximo_reader", "aximo_writer", "aximo_auditor"), ("*",), "42501"),
+    ):
+        login = each_ledger.login(f"refresher_{next(_customers)}", *roles, customers=customers)
+        connection = each_ledger.connect(login)
+        for call in ("refresh_metrics()", "recount_metrics()"):
+            if wanted is None:
+                connection.execute(f"select aximo.{call}")
+                continue
+            with pytest.raises(psycopg.Error) as refused:
+                connection.execute(f"select aximo.{call}")
+            assert refused.value.sqlstate == wanted
+
+
+def test_a_refresh_without_the_publics_temporary_tables(each_ledger: Ledger) -> None:
+    """As the hardening script leaves it; the installation grants what is needed to the role that refreshes."""
+    root = each_ledger.superuser()
+    root.execute(f"revoke temporary on database {each_ledger.name} from public")
+    root.execute(f"grant temporary on database {each_ledger.name} to aximo_meter")
+    operator = each_ledger.connect(keeper(each_ledger))
+    emit_one(operator)
+    assert refresh(operator)
+
+
+def test_a_fresh_ledger_has_metrics_without_rows(operator: Connection, each_ledger: Ledger) -> None:
+    assert refresh(operator)
+    rows = (
+        each_ledger.superuser().execute("select viewname from pg_views where schemaname = 'aximo_metrics'").fetchall()
+    )
+    for (view,) in rows:
+        found = metric_rows(operator, "c1", view)
+        assert view in ("thresholds", "high_risk_levels", "freshness") or found == []
+    assert differences(operator, "c1") == []
+
+
+# Counting again -------------------------------------------------------------------------------------------------------
+
+
+def recount(connection: Connection, from_the_start: bool, max_events: int = 100_000) -> tuple[int, int]:
+    row = connection.execute(
+        "select counted, remaining from aximo.recount_metrics(%s, %s)", (from_the_start, max_events)
+    )
+    return row.fetchone()  # type: ignore[return-value]
+
+
+def test_metrics_can_be_counted_again_bit_by_bit_while_events_come(operator: Connection, each_ledger: Ledger) -> None:
+    random = Random(11)
+    for customer in ("c1", "c2"):
+        load(operator, customer, history(random, 8), random)
+    refresh(operator)
+    root = each_ledger.superuser()
+    root.execute("update aximo_private.rollups set events = 0")
+    total = root.execute("select count(*) from aximo_private.log_entries").fetchone()
+    assert total is not None
+    counted, remaining = recount(operator, True, 10)
+    assert (counted, remaining) == (10, total[0] - 10)
+    # Numbering goes on; who is behind is left to the recount.
+    emit_one(operator, "c2")
+    emit_one(operator, "c3")
+    advance_all(operator)
+    while remaining:
+        step, remaining = recount(operator, False, 7)
+        counted += step
+        assert step <= 7
+    assert counted == total[0] + 1  # c3's was counted when it was numbered
+    assert recount(operator, False) == (0, 0)
+    refresh(operator, everything=True)
+    for customer in ("c1", "c2", "c3"):
+        assert differences(operator, customer) == []
+        assert_recomputed(operator, customer)
+
+
+def test_a_step_of_nothing_is_refused(operator: Connection) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        recount(operator, False, 0)
+    assert (refused.value.sqlstate, refused.value.diag.constraint_name) == ("ZXARG", "max_events_positive")
+
+
+def test_what_can_not_be_counted_keeps_nobody_from_being_numbered(operator: Connection, each_ledger: Ledger) -> None:
+    root = each_ledger.superuser()
+    root.execute(
+        "create or replace function aximo_private.series_key(parts text[]) returns uuid language plpgsql stable as"
+        " $$begin perform 1 / 0; return null; end$$"
+    )
+    emit_one(operator)
+    assert advance_all(operator) == 1
+    assert refresh(operator)
+    assert metric_rows(operator, "c1", "customer_overview") == []
+    root.execute(
+        "create or replace function aximo_private.series_key(parts text[]) returns uuid language sql stable"
+        " return encode(substring(sha256(convert_to(array_to_json(parts)::text, 'UTF8')) from 1 for 16), 'hex')::uuid"
+    )
+    emit_one(operator)
+    assert advance_all(operator) == 1
+    assert recount(operator, False) == (2, 0)
+    refresh(operator)
+    assert differences(operator, "c1") == []
+    assert metric_rows(operator, "c1", "sla_governance")[0]["sla_breaches"] == 2
+
+
+def test_names_of_any_length_can_be_counted(shared: Connection) -> None:
+    customer = "\U0001f680" * 250 + str(next(_customers))
+    long = "\U0001f680" * 255
+    names = {"deployment_id": long, "skill_id": long, "skill_version": long}
+    story(
+        shared, customer,
+        ("action_dispatched", "x", "01T00:00:00", {**names, "risk_level": long, "payload": {"action_type": "\U0001f680" * 1000}}),
+        ("execution_triggered", long, "01T00:00:00", names),
+    )  # fmt: skip
+    refresh(shared)
+    assert len(metric_rows(shared, customer, "actions")) == 1
+    assert differences(shared, customer) == []
