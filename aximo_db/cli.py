@@ -65,11 +65,11 @@ Data = Annotated[Path, typer.Option("--data", "-D", help="The data directory; ma
 def _out() -> Console:
     # Into a file or a pipe, tables are as wide as they need.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
-    return Console(highlight=False, soft_wrap=True, width=width)
+    return render.SafeConsole(highlight=False, soft_wrap=True, width=width)
 
 
 def _err() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return render.SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _print_json(value: Any) -> None:

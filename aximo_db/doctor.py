@@ -272,7 +272,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found
-        for check in (_drift, _roles, _access_map, _database, _clock, _log):
+        for check in (_drift, _roles, _access_map, _database, _clock, _log, _metrics):
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
@@ -494,6 +494,50 @@ def _clock(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("ok", "clock", "The database's clock and this machine's agree.")
+
+
+def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    try:
+        row = connection.execute(
+            "select s.refreshed_at is null, s.refreshed_at < now() - interval '1 day' and s.refreshed_at < l.advanced_at,"
+            " l.advances > 0, has_database_privilege('aximo_meter', current_database(), 'temporary'), ("
+            " select coalesce(sum(c.size - coalesce(h.number, 0)), 0)"
+            " from (select e.customer_id, max(e.number) as size from aximo_private.log_entries as e group by e.customer_id) as c"
+            " left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id)"
+            " from aximo_private.metric_state as s, aximo_private.log_state as l"
+        ).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        yield Finding(
+            "note",
+            "metrics",
+            "This login can't see how far metrics are counted.",
+            "Run doctor as the installing login.",
+        )
+        return
+    if row is None:
+        yield Finding(
+            "error", "metrics", "The state of the metrics is missing: they can't be refreshed.",
+            "Restore the row of aximo_private.metric_state from the backup.",
+        )  # fmt: skip
+        return
+    never, is_old, numbered, may_make_tables, uncounted = row
+    if not may_make_tables:
+        yield Finding(
+            "error", "metrics", "aximo_meter may not make temporary tables in this database, so metrics can't be refreshed.",
+            "grant temporary on database … to aximo_meter",
+        )  # fmt: skip
+    if uncounted:
+        yield Finding(
+            "warning", "metrics", f"{uncounted:,} numbered events are not counted in the metrics.",
+            "aximo-db refresh --recount",
+        )  # fmt: skip
+    elif numbered and (never or is_old):
+        yield Finding(
+            "note", "metrics", "Metrics were " + ("never refreshed." if never else "last refreshed more than a day ago."),
+            "Run aximo-db refresh from cron, if anybody looks at them.",
+        )  # fmt: skip
+    elif may_make_tables:
+        yield Finding("ok", "metrics", "Every numbered event is counted in the metrics.")
 
 
 def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aximo_db.errors import CustomerError
+from aximo_db.render import visible
 
 __all__ = [
     "Grain",
@@ -27,7 +27,6 @@ __all__ = [
     "print_metrics",
     "rate_level",
     "read_metrics",
-    "visible",
     "worst_level",
 ]
 
@@ -60,8 +59,6 @@ _MONTHS_SHOWN: Final = 12
 _NARROW: Final = 100
 _WIDE: Final = 124
 # Zero width joiners are part of words and emoji; all else that shows nothing, or moves what is beside it, is named.
-_JOINERS: Final = frozenset("\u200c\u200d")
-_UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 _MOMENTS: Final = frozenset(
     (
         "read_at",
@@ -163,18 +160,6 @@ select json_build_object(
     )
 )::text
 """
-
-
-def visible(text: str) -> str:
-    r"""Text that others wrote, fit to be shown: control characters, and what hides or turns text, become ``\u202e``."""
-    return "".join(
-        char if char in _JOINERS or unicodedata.category(char) not in _UNSEEN else _named(char) for char in text
-    )
-
-
-def _named(char: str) -> str:
-    code = ord(char)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def human_ms(value: float | None) -> str:

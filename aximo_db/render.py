@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -17,6 +20,7 @@ from aximo_db.metrics import MetricsVerdict
 from aximo_db.verifier import LogVerdict
 
 __all__ = [
+    "SafeConsole",
     "approvals_table",
     "duration",
     "executions_table",
@@ -26,6 +30,7 @@ __all__ = [
     "metrics_verdict",
     "moment",
     "trace_tree",
+    "visible",
 ]
 
 _STYLES = {
@@ -50,6 +55,33 @@ _STYLES = {
     "error": "bold red",
 }
 _MOST_DIFFERENCES = 50
+_JOINERS: Final = frozenset("\u200c\u200d")
+_UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+
+class SafeConsole(Console):
+    """A console on which what others wrote is text only: it moves no cursor, and colours, hides or turns nothing."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Renders, with everything that a terminal would act upon made visible."""
+        for segment in super().render(renderable, options):
+            if segment.control or (segment.text.isascii() and segment.text.isprintable()):
+                yield segment
+            else:
+                shown = "\n".join(visible(line) for line in segment.text.split("\n"))
+                yield Segment(shown, segment.style)
+
+
+def visible(text: str) -> str:
+    r"""Text that others wrote, fit to be shown: control characters, and what hides or turns text, become ``\u202e``."""
+    return "".join(
+        char if char in _JOINERS or unicodedata.category(char) not in _UNSEEN else _named(char) for char in text
+    )
+
+
+def _named(char: str) -> str:
+    code = ord(char)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def moment(value: datetime | None) -> str:

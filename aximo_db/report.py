@@ -26,7 +26,8 @@ from psycopg.rows import tuple_row
 from aximo_db import __version__
 from aximo_db import _statements as statements
 from aximo_db.errors import InstallationError
-from aximo_db.metrics_tables import ask, customer_thresholds, human_ms, human_rate, rate_level, visible, worst_level
+from aximo_db.metrics_tables import ask, customer_thresholds, human_ms, human_rate, rate_level, worst_level
+from aximo_db.render import visible
 
 __all__ = ["write_report"]
 

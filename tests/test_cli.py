@@ -428,3 +428,22 @@ def test_the_demo_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
     for word in ("2,438 events read, 2,438 inserted", "0 inserted, 2,438 duplicates", "ZXIMM", "ZXSEQ", "ok"):
         assert word in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_what_others_wrote_does_nothing_to_the_terminal(dsn: str, customer: str) -> None:
+    hostile = "\x1b[2J\x9b31m\u202eexe"
+    with EventStore(dsn, customer_id=customer) as store:
+        try:
+            with store.execution(
+                deployment_id=hostile, skill_id=hostile, skill_version="1", execution_id=hostile
+            ) as execution:
+                execution.action_prepared(hostile)
+                raise ValueError(hostile)
+        except ValueError:
+            pass
+    for command in (["trace", hostile], ["executions"], ["tail"], ["doctor"], ["emit", "--help"]):
+        shown = run(*command, *(["--db", dsn, "-c", customer] if command[0] != "emit" else [])).stdout
+        assert not any(char in shown for char in "\x1b\x9b\u202e"), command
+    assert r"\u001b[2J\u009b31m\u202eexe" in run("trace", hostile, "--db", dsn, "-c", customer).stdout
+    refused = run("trace", hostile + "?", "--db", dsn, "-c", customer, code=1).stderr
+    assert not any(char in refused for char in "\x1b\x9b\u202e")

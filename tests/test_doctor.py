@@ -17,7 +17,7 @@ from psycopg import sql
 from aximo_db import EventStore, doctor
 from aximo_db.doctor import Finding, examine, expected_facts, facts, fingerprint
 from tests.conftest import DBA, Ledger, make_database
-from tests.events import event
+from tests.events import emit_life, event
 
 FACTS = Path(doctor.__file__).parent / "data" / "facts.txt"
 
@@ -390,3 +390,26 @@ def test_what_the_database_prefers_does_not_look_like_drift(one_ledger: Ledger, 
     statement = sql.SQL(f"alter database {{}} set {setting}").format(sql.Identifier(one_ledger.name))
     one_ledger.superuser().execute(statement)
     assert errors(one_ledger) == []
+
+
+def metrics_findings(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(f.level, f.message) for f in examine(ledger.dsn()) if f.check == "metrics"]
+
+
+def test_metrics_that_do_not_count_everything_or_can_not_be_refreshed_are_named(each_ledger: Ledger) -> None:
+    root = each_ledger.superuser()
+    assert [level for level, _ in metrics_findings(each_ledger)] == ["ok"]
+    emit_life(each_ledger.connect(), "c1")
+    root.execute("select aximo.advance_log()")
+    assert metrics_findings(each_ledger) == [("note", "Metrics were never refreshed.")]
+    root.execute("select aximo.refresh_metrics()")
+    assert [level for level, _ in metrics_findings(each_ledger)] == ["ok"]
+    root.execute("update aximo_private.metric_state set refreshed_at = now() - interval '2 days'")
+    assert metrics_findings(each_ledger) == [("note", "Metrics were last refreshed more than a day ago.")]
+    root.execute("update aximo_private.rollup_heads set number = 2")
+    assert metrics_findings(each_ledger) == [("warning", "3 numbered events are not counted in the metrics.")]
+    root.execute(f"revoke temporary on database {each_ledger.name} from public")
+    assert [level for level, _ in metrics_findings(each_ledger)] == ["error", "warning"]
+    root.execute(f"grant temporary on database {each_ledger.name} to aximo_meter")
+    root.execute("delete from aximo_private.metric_state")
+    assert [level for level, _ in metrics_findings(each_ledger)] == ["error"]

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.errors import CustomerError
-from aximo_db.metrics_tables import Grain, human_ms, human_rate, print_metrics, read_metrics, visible
+from aximo_db.metrics_tables import Grain, human_ms, human_rate, print_metrics, read_metrics
+from aximo_db.render import visible
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.metrics_story import HOSTILE, counted, history, load
 

@@ -33,14 +33,29 @@ begin
         delete from aximo_private.rollup_heads;
     end if;
     -- Who is behind, and how far to go with each.
-    with
+    with recursive
+    -- One look-up a customer, not a pass over the log.
+    customer as (
+        (
+            select l.customer_id, l.number as size
+            from only aximo_private.log_entries as l
+            order by l.customer_id desc, l.number desc
+            limit 1
+        )
+        union all
+        select n.customer_id, n.number
+        from customer as c
+        cross join lateral (
+            select l.customer_id, l.number
+            from only aximo_private.log_entries as l
+            where l.customer_id < c.customer_id
+            order by l.customer_id desc, l.number desc
+            limit 1
+        ) as n
+    ),
     behind as (
         select c.customer_id, coalesce(h.number, 0) as old_size, c.size
-        from (
-            select l.customer_id, max(l.number) as size
-            from only aximo_private.log_entries as l
-            group by l.customer_id
-        ) as c
+        from customer as c
         left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id
         where c.size > coalesce(h.number, 0)
     ),
