@@ -40,6 +40,7 @@ lint: $(VENV)/.linted
 bench: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.run
 	@$(BIN)/python -m benchmarks.log
+	@$(BIN)/python -m benchmarks.metrics
 
 docs: $(VENV)/.installed
 	@$(BIN)/python tools/reference.py

@@ -247,7 +247,7 @@ def test_the_bins_of_a_histogram(ledger: Ledger) -> None:
     edges = [1, 2, 3, 24, 25, 26, 27, 999, 1000, 10**6, 10**12, 2**62, 2**63 - 1]
     for value in [*edges, *(-v for v in edges), 0]:
         row = root.execute(
-            "select aximo_private.histogram_value(aximo_private.histogram_bin(%s::bigint))", (value,)
+            "select aximo_private.histogram_value(aximo_private.histogram_bin(%s::double precision))", (value,)
         ).fetchone()
         assert row is not None
         assert row[0] == pytest.approx(value, rel=0.02)

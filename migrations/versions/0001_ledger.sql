@@ -3767,16 +3767,16 @@ comment on function aximo_private.series_key(text[]) is 'The first half of the S
 
 -- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. Negative values, of clocks that disagree, mirror them.
 -- Bound when it is created, and inlined.
-create function aximo_private.histogram_bin(value bigint) returns integer
+create function aximo_private.histogram_bin(value double precision) returns integer
 language sql immutable security invoker parallel safe
 return case
-    when value > 0 then 1 + ceil(ln(value::double precision) / ln(1.04::double precision))
-    when value < 0 then -1 - ceil(ln(-value::double precision) / ln(1.04::double precision))
+    when value > 0 then 1 + ceil(ln(value) / ln(1.04::double precision))
+    when value < 0 then -1 - ceil(ln(-value) / ln(1.04::double precision))
     else 0
 end::integer;
-alter function aximo_private.histogram_bin(bigint) owner to aximo_owner;
-comment on function aximo_private.histogram_bin(bigint) is
-'The bin of a value: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
+alter function aximo_private.histogram_bin(double precision) owner to aximo_owner;
+comment on function aximo_private.histogram_bin(double precision) is
+'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
 
 create function aximo_private.histogram_value(bin integer) returns double precision
 language sql immutable security invoker parallel safe
@@ -4003,17 +4003,17 @@ comment on policy sequencer_keeps_action_rollups on aximo_private.action_rollups
 comment on policy meter_reads_action_rollups on aximo_private.action_rollups is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
 comment on index aximo_private.action_rollups_changed is 'What a refresh has to look at.';
 
--- How the durations of a row of rollups are distributed, in bins whose width grows with the value. Bins of hours add up to those of the day.
+-- How the durations of a row of rollups are distributed, in bins whose width grows with the value. An execution and the latency it
+-- states are often about the same, and one bin counts both.
 create table aximo_private.histograms (
     customer_id text collate "C" not null,
     series uuid not null,
     grain text collate "C" not null,
     bucket timestamptz not null,
-    measure text collate "C" not null,
     bin integer not null,
-    count bigint not null,
-    constraint histograms_pkey primary key (customer_id, series, grain, bucket, measure, bin),
-    constraint measure_known check (measure in ('execution', 'latency'))
+    executions bigint not null,
+    latencies bigint not null,
+    constraint histograms_pkey primary key (customer_id, series, grain, bucket, bin)
 ) with (fillfactor = 70);
 alter table aximo_private.histograms owner to aximo_owner;
 alter table aximo_private.histograms enable row level security;
@@ -4028,18 +4028,18 @@ alter table aximo_private.histograms
     alter series set statistics 0,
     alter grain set statistics 0,
     alter bucket set statistics 0,
-    alter measure set statistics 0,
     alter bin set statistics 0,
-    alter count set statistics 0;
+    alter executions set statistics 0,
+    alter latencies set statistics 0;
 
 comment on table aximo_private.histograms is 'Distribution of durations, per row of rollups. Kept by aximo.advance_log.';
 comment on column aximo_private.histograms.customer_id is 'Whose events.';
 comment on column aximo_private.histograms.series is 'As in rollups.';
 comment on column aximo_private.histograms.grain is 'As in rollups.';
 comment on column aximo_private.histograms.bucket is 'As in rollups.';
-comment on column aximo_private.histograms.measure is 'execution: from trigger to end, in microseconds. latency: latency_ms.';
-comment on column aximo_private.histograms.bin is 'The bin, see aximo_private.histogram_bin.';
-comment on column aximo_private.histograms.count is 'How many values are in it.';
+comment on column aximo_private.histograms.bin is 'The bin of a time in microseconds, see aximo_private.histogram_bin.';
+comment on column aximo_private.histograms.executions is 'How many executions took so long, from trigger to end.';
+comment on column aximo_private.histograms.latencies is 'How many latencies are so long.';
 comment on policy sequencer_keeps_histograms on aximo_private.histograms is 'aximo.advance_log runs as this role, for all customers at a time.';
 comment on policy meter_reads_histograms on aximo_private.histograms is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
 
@@ -4634,22 +4634,23 @@ begin
             changed_in = excluded.changed_in
     ),
     distributed as (
-        insert into aximo_private.histograms as r (customer_id, series, grain, bucket, measure, bin, count)
+        insert into aximo_private.histograms as r (customer_id, series, grain, bucket, bin, executions, latencies)
         select
-            h.customer_id, aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version]), b.grain, b.bucket,
-            h.measure, h.bin, sum(h.count)
+            h.customer_id, aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version]), b.grain, b.bucket, h.bin,
+            sum(h.executions), sum(h.latencies)
         from (
             select
-                f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.measure,
-                aximo_private.histogram_bin(m.value) as bin, count(*) as count
+                f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.bin, count(*) filter (where m.is_execution) as executions,
+                count(*) filter (where not m.is_execution) as latencies
             from fact as f
             cross join lateral (
-                values
-                ('execution', f.execution_us),
-                ('latency', f.latency_ms)
-            ) as m (measure, value)
-            where m.value is not null
-            group by 1, 2, 3, 4, 5, 6, 7
+                select aximo_private.histogram_bin(f.execution_us) as bin, true as is_execution
+                where f.execution_us is not null
+                union all
+                select aximo_private.histogram_bin(f.latency_ms * 1000::double precision), false
+                where f.latency_ms is not null
+            ) as m
+            group by f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.bin
         ) as h
         cross join lateral (
             values
@@ -4658,9 +4659,11 @@ begin
             ('month', date_trunc('month', h.hour, 'UTC')),
             ('total', '-infinity')
         ) as b (grain, bucket)
-        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, b.grain, b.bucket, h.measure, h.bin
-        on conflict (customer_id, series, grain, bucket, measure, bin) do update
-        set count = r.count + excluded.count
+        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, b.grain, b.bucket, h.bin
+        on conflict (customer_id, series, grain, bucket, bin) do update
+        set
+            executions = r.executions + excluded.executions,
+            latencies = r.latencies + excluded.latencies
     ),
     acted as (
         insert into aximo_private.action_rollups as r (
@@ -4926,25 +4929,27 @@ select
     aximo_private.histogram_value(p.execution_p50) / 1000 as execution_p50,
     aximo_private.histogram_value(p.execution_p95) / 1000 as execution_p95,
     aximo_private.histogram_value(p.execution_p99) / 1000 as execution_p99,
-    aximo_private.histogram_value(p.latency_p50) as latency_p50,
-    aximo_private.histogram_value(p.latency_p95) as latency_p95,
-    aximo_private.histogram_value(p.latency_p99) as latency_p99,
+    aximo_private.histogram_value(p.latency_p50) / 1000 as latency_p50,
+    aximo_private.histogram_value(p.latency_p95) / 1000 as latency_p95,
+    aximo_private.histogram_value(p.latency_p99) / 1000 as latency_p99,
     r.changed_in
 from aximo_private.rollups as r
 left join lateral (
     select
-        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.50 * c.total)) as execution_p50,
-        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.95 * c.total)) as execution_p95,
-        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.99 * c.total)) as execution_p99,
-        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.50 * c.total)) as latency_p50,
-        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.95 * c.total)) as latency_p95,
-        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.99 * c.total)) as latency_p99
+        min(c.bin) filter (where c.executions >= ceil(0.50 * c.all_executions)) as execution_p50,
+        min(c.bin) filter (where c.executions >= ceil(0.95 * c.all_executions)) as execution_p95,
+        min(c.bin) filter (where c.executions >= ceil(0.99 * c.all_executions)) as execution_p99,
+        min(c.bin) filter (where c.latencies >= ceil(0.50 * c.all_latencies)) as latency_p50,
+        min(c.bin) filter (where c.latencies >= ceil(0.95 * c.all_latencies)) as latency_p95,
+        min(c.bin) filter (where c.latencies >= ceil(0.99 * c.all_latencies)) as latency_p99
     from (
+        -- Up to each bin, and in all; null, and above no rank, if there are none.
         select
-            h.measure,
             h.bin,
-            sum(h.count) over (partition by h.measure order by h.bin) as rank,
-            sum(h.count) over (partition by h.measure) as total
+            sum(h.executions) over (order by h.bin) as executions,
+            nullif(sum(h.executions) over (), 0) as all_executions,
+            sum(h.latencies) over (order by h.bin) as latencies,
+            nullif(sum(h.latencies) over (), 0) as all_latencies
         from aximo_private.histograms as h
         where h.customer_id = r.customer_id and h.series = r.series and h.grain = r.grain and h.bucket = r.bucket
     ) as c
@@ -5552,12 +5557,12 @@ cross join lateral (
     from (
         select
             b.bin,
-            sum(sum(b.count)) over (order by b.bin) as rank,
-            sum(sum(b.count)) over () as total
+            sum(sum(b.executions)) over (order by b.bin) as rank,
+            nullif(sum(sum(b.executions)) over (), 0) as total
         from aximo_private.histograms as b
         inner join aximo_private.rollups as r
             on r.customer_id = b.customer_id and r.series = b.series and r.grain = b.grain and r.bucket = b.bucket
-        where r.customer_id = h.customer_id and r.grain = 'total' and b.measure = 'execution'
+        where r.customer_id = h.customer_id and r.grain = 'total'
         group by b.bin
     ) as c
 ) as p
@@ -7850,7 +7855,7 @@ grant execute on function
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
     aximo_private.series_key(text[]),
-    aximo_private.histogram_bin(bigint),
+    aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
     aximo.log_size(),
     aximo.log_root(bigint),

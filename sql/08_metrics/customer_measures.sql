@@ -57,12 +57,12 @@ cross join lateral (
     from (
         select
             b.bin,
-            sum(sum(b.count)) over (order by b.bin) as rank,
-            sum(sum(b.count)) over () as total
+            sum(sum(b.executions)) over (order by b.bin) as rank,
+            nullif(sum(sum(b.executions)) over (), 0) as total
         from aximo_private.histograms as b
         inner join aximo_private.rollups as r
             on r.customer_id = b.customer_id and r.series = b.series and r.grain = b.grain and r.bucket = b.bucket
-        where r.customer_id = h.customer_id and r.grain = 'total' and b.measure = 'execution'
+        where r.customer_id = h.customer_id and r.grain = 'total'
         group by b.bin
     ) as c
 ) as p

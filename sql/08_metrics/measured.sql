@@ -45,25 +45,27 @@ select
     aximo_private.histogram_value(p.execution_p50) / 1000 as execution_p50,
     aximo_private.histogram_value(p.execution_p95) / 1000 as execution_p95,
     aximo_private.histogram_value(p.execution_p99) / 1000 as execution_p99,
-    aximo_private.histogram_value(p.latency_p50) as latency_p50,
-    aximo_private.histogram_value(p.latency_p95) as latency_p95,
-    aximo_private.histogram_value(p.latency_p99) as latency_p99,
+    aximo_private.histogram_value(p.latency_p50) / 1000 as latency_p50,
+    aximo_private.histogram_value(p.latency_p95) / 1000 as latency_p95,
+    aximo_private.histogram_value(p.latency_p99) / 1000 as latency_p99,
     r.changed_in
 from aximo_private.rollups as r
 left join lateral (
     select
-        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.50 * c.total)) as execution_p50,
-        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.95 * c.total)) as execution_p95,
-        min(c.bin) filter (where c.measure = 'execution' and c.rank >= ceil(0.99 * c.total)) as execution_p99,
-        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.50 * c.total)) as latency_p50,
-        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.95 * c.total)) as latency_p95,
-        min(c.bin) filter (where c.measure = 'latency' and c.rank >= ceil(0.99 * c.total)) as latency_p99
+        min(c.bin) filter (where c.executions >= ceil(0.50 * c.all_executions)) as execution_p50,
+        min(c.bin) filter (where c.executions >= ceil(0.95 * c.all_executions)) as execution_p95,
+        min(c.bin) filter (where c.executions >= ceil(0.99 * c.all_executions)) as execution_p99,
+        min(c.bin) filter (where c.latencies >= ceil(0.50 * c.all_latencies)) as latency_p50,
+        min(c.bin) filter (where c.latencies >= ceil(0.95 * c.all_latencies)) as latency_p95,
+        min(c.bin) filter (where c.latencies >= ceil(0.99 * c.all_latencies)) as latency_p99
     from (
+        -- Up to each bin, and in all; null, and above no rank, if there are none.
         select
-            h.measure,
             h.bin,
-            sum(h.count) over (partition by h.measure order by h.bin) as rank,
-            sum(h.count) over (partition by h.measure) as total
+            sum(h.executions) over (order by h.bin) as executions,
+            nullif(sum(h.executions) over (), 0) as all_executions,
+            sum(h.latencies) over (order by h.bin) as latencies,
+            nullif(sum(h.latencies) over (), 0) as all_latencies
         from aximo_private.histograms as h
         where h.customer_id = r.customer_id and h.series = r.series and h.grain = r.grain and h.bucket = r.bucket
     ) as c

@@ -173,22 +173,23 @@ begin
             changed_in = excluded.changed_in
     ),
     distributed as (
-        insert into aximo_private.histograms as r (customer_id, series, grain, bucket, measure, bin, count)
+        insert into aximo_private.histograms as r (customer_id, series, grain, bucket, bin, executions, latencies)
         select
-            h.customer_id, aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version]), b.grain, b.bucket,
-            h.measure, h.bin, sum(h.count)
+            h.customer_id, aximo_private.series_key(array[h.deployment_id, h.skill_id, h.skill_version]), b.grain, b.bucket, h.bin,
+            sum(h.executions), sum(h.latencies)
         from (
             select
-                f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.measure,
-                aximo_private.histogram_bin(m.value) as bin, count(*) as count
+                f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.bin, count(*) filter (where m.is_execution) as executions,
+                count(*) filter (where not m.is_execution) as latencies
             from fact as f
             cross join lateral (
-                values
-                ('execution', f.execution_us),
-                ('latency', f.latency_ms)
-            ) as m (measure, value)
-            where m.value is not null
-            group by 1, 2, 3, 4, 5, 6, 7
+                select aximo_private.histogram_bin(f.execution_us) as bin, true as is_execution
+                where f.execution_us is not null
+                union all
+                select aximo_private.histogram_bin(f.latency_ms * 1000::double precision), false
+                where f.latency_ms is not null
+            ) as m
+            group by f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, m.bin
         ) as h
         cross join lateral (
             values
@@ -197,9 +198,11 @@ begin
             ('month', date_trunc('month', h.hour, 'UTC')),
             ('total', '-infinity')
         ) as b (grain, bucket)
-        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, b.grain, b.bucket, h.measure, h.bin
-        on conflict (customer_id, series, grain, bucket, measure, bin) do update
-        set count = r.count + excluded.count
+        group by h.customer_id, h.deployment_id, h.skill_id, h.skill_version, b.grain, b.bucket, h.bin
+        on conflict (customer_id, series, grain, bucket, bin) do update
+        set
+            executions = r.executions + excluded.executions,
+            latencies = r.latencies + excluded.latencies
     ),
     acted as (
         insert into aximo_private.action_rollups as r (

@@ -69,7 +69,7 @@ grant execute on function
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
     aximo_private.series_key(text[]),
-    aximo_private.histogram_bin(bigint),
+    aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
     aximo.log_size(),
     aximo.log_root(bigint),
