@@ -456,6 +456,58 @@ def test_what_postgres_itself_shows_every_login_holds_no_trace(filled: Ledger) -
                 assert EXECUTIONS[VICTIM] not in row, (view, row)
 
 
+# What EXPLAIN ANALYZE shows of a plan that reads everybody's rows.
+
+#: Conditions on a column's type that a row of the victim meets and none of one's own, and the same met by nobody's row.
+_PROBES = {
+    "text": [(">= 'victimmark'", ">= 'victimmarz'"), ("= '{value}'", "= '{value}z'")],
+    "uuid": [("<= 'aaaaaaaf-0000-4000-8000-000000000000'", "<= '00000000-0000-4000-8000-000000000000'")],
+    "timestamp with time zone": [("< '2012-01-01Z'", "< '1999-01-01Z'")],
+    "date": [("< '2012-01-01'", "< '1999-01-01'")],
+    "bigint": [("between 900000000 and 990000000", "between 990000001 and 990000002")],
+}
+
+
+@pytest.mark.parametrize("forced", ["enable_indexscan, enable_bitmapscan, enable_indexonlyscan", "enable_seqscan", ""])
+@pytest.mark.parametrize("role", GROUP_ROLES)
+def test_a_plan_does_not_tell_whether_it_met_another_customers_row(filled: Ledger, role: str, forced: str) -> None:
+    connection = stranger(filled, role)
+    for setting in filter(None, forced.split(", ")):
+        connection.execute(f"set {setting} = off")
+    root = filled.superuser()
+    tried = 0
+    for relation in readable_relations(connection):
+        names = readable_columns(connection, relation)
+        if "customer_id" not in names:
+            continue
+        types = dict(
+            root.execute(
+                "select attname::text, format_type(atttypid, null) from pg_attribute where attrelid = %s::regclass",
+                [relation],
+            ).fetchall()
+        )
+        for column in names:
+            if types[column] == "uuid" and "event_id" not in column:
+                continue  # made by the database
+            for met, unmet in _PROBES.get(types[column], []):
+                value = (
+                    VICTIM
+                    if column == "customer_id"
+                    else EXECUTIONS[VICTIM]
+                    if column == "execution_id"
+                    else "victimmark-type"
+                )
+                plans = []
+                for condition in (met.format(value=value), unmet.format(value=value)):
+                    query = f'explain (analyze, timing off, summary off, costs off) select * from {relation} where "{column}" {condition}'
+                    rows = connection.execute(query).fetchall()
+                    plan = "\n".join(row[0] for row in rows if "Buffers" not in row[0] and "Planning" not in row[0])
+                    plans.append(re.sub(r"'[^']*'", "'…'", re.sub(r"\d{8,}", "…", plan)))
+                assert plans[0] == plans[1], (relation, column, met)
+                tried += 1
+    assert tried > (100 if role != "aximo_bi" else 50)
+
+
 # A session that works for one customer after the other.
 
 

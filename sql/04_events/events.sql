@@ -55,7 +55,11 @@ alter table aximo_private.events enable row level security;
 alter table aximo_private.events force row level security;
 -- The view aximo.events and what is built on it read as the owner.
 create policy owner_reads_own_customer on aximo_private.events
-for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
 create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);

@@ -14,7 +14,11 @@ create index checkpoints_by_size on aximo_private.checkpoints (customer_id, size
 alter table aximo_private.checkpoints enable row level security;
 alter table aximo_private.checkpoints force row level security;
 create policy owner_reads_own_checkpoints on aximo_private.checkpoints
-for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.checkpoints');

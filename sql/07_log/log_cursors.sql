@@ -12,7 +12,11 @@ alter table aximo_private.log_cursors owner to aximo_owner;
 alter table aximo_private.log_cursors enable row level security;
 alter table aximo_private.log_cursors force row level security;
 create policy owner_reads_own_cursors on aximo_private.log_cursors
-for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
 create policy sequencer_keeps_own_cursors on aximo_private.log_cursors
 for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));

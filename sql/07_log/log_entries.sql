@@ -11,7 +11,11 @@ alter table aximo_private.log_entries owner to aximo_owner;
 alter table aximo_private.log_entries enable row level security;
 alter table aximo_private.log_entries force row level security;
 create policy owner_reads_own_log on aximo_private.log_entries
-for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
 create policy sequencer_reads_log on aximo_private.log_entries
 for select to aximo_sequencer using (true);
 create policy sequencer_adds_to_log on aximo_private.log_entries

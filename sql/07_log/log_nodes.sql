@@ -10,7 +10,11 @@ alter table aximo_private.log_nodes owner to aximo_owner;
 alter table aximo_private.log_nodes enable row level security;
 alter table aximo_private.log_nodes force row level security;
 create policy owner_reads_own_log_nodes on aximo_private.log_nodes
-for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
 create policy sequencer_reads_log_nodes on aximo_private.log_nodes
 for select to aximo_sequencer using (true);
 create policy sequencer_adds_log_nodes on aximo_private.log_nodes

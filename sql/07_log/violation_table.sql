@@ -13,7 +13,11 @@ alter table aximo_private.violations owner to aximo_owner;
 alter table aximo_private.violations enable row level security;
 alter table aximo_private.violations force row level security;
 create policy owner_reads_own_violations on aximo_private.violations
-for select to aximo_owner using (customer_id = (select aximo.current_customer()));
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
 create policy sequencer_adds_violations on aximo_private.violations
 for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
