@@ -97,6 +97,12 @@ begin;
 \ir 08_metrics/hold_log.sql
 \ir 08_metrics/recount_metrics.sql
 \ir 08_metrics/measured.sql
+\ir 08_metrics/measured_deployments.sql
+\ir 08_metrics/measured_customers.sql
+\ir 08_metrics/measured_rows.sql
+\ir 08_metrics/action_rows.sql
+\ir 08_metrics/deployment_rows.sql
+\ir 08_metrics/customer_rows.sql
 \ir 08_metrics/measures_cold.sql
 \ir 08_metrics/measures_hot.sql
 \ir 08_metrics/actions_cold.sql

@@ -37,6 +37,7 @@ from tests.log_support import (
     store_checkpoint,
     stored,
 )
+from tests.metrics_support import differences, metric_rows, refresh
 
 Connection = psycopg.Connection[Any]
 
@@ -55,6 +56,8 @@ TABLES = (
     "log_cursors",
     "checkpoints",
     "violations",
+    "thresholds",
+    "high_risk_levels",
 )
 
 
@@ -235,6 +238,12 @@ def assert_survived(server: EmbeddedServer, was: Facts) -> None:
         kept["c1"] |= {*new, late}
         assert_whole(root, operator, kept)
         of_customer(operator, "c1", "select from aximo.move_cursor('mailer', 123, 500)")
+        # Metrics came along, or are counted again.
+        operator.execute("select from aximo.recount_metrics()")
+        assert refresh(operator)
+        for customer in CUSTOMERS:
+            assert differences(operator, customer) == []
+            assert metric_rows(operator, customer, "customer_overview")[0]["events"] == len(entries(root, customer))
 
 
 # Dumps ---------------------------------------------------------------------------------------------------------------

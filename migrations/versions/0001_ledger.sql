@@ -3791,25 +3791,25 @@ comment on function aximo_private.series_key(text[]) is 'The first half of the S
 
 -- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. Negative values, of clocks that disagree, mirror them.
 -- Bound when it is created, and inlined.
-create function aximo_private.histogram_bin(value double precision) returns integer
+create function aximo_private.histogram_bin(value double precision) returns bigint
 language sql immutable security invoker parallel safe
 return case
     when value > 0 then 1 + ceil(ln(value) / ln(1.04::double precision))
     when value < 0 then -1 - ceil(ln(-value) / ln(1.04::double precision))
     else 0
-end::integer;
+end::bigint;
 alter function aximo_private.histogram_bin(double precision) owner to aximo_owner;
 comment on function aximo_private.histogram_bin(double precision) is
 'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
 
-create function aximo_private.histogram_value(bin integer) returns double precision
+create function aximo_private.histogram_value(bin bigint) returns double precision
 language sql immutable security invoker parallel safe
 return case
     when bin = 0 then 0
     else sign(bin) * 2 * 1.04::double precision ^ (abs(bin) - 1) / 2.04
 end;
-alter function aximo_private.histogram_value(integer) owner to aximo_owner;
-comment on function aximo_private.histogram_value(integer) is 'What stands for the values of a bin: at most 2 % off from each of them.';
+alter function aximo_private.histogram_value(bigint) owner to aximo_owner;
+comment on function aximo_private.histogram_value(bigint) is 'What stands for the values of a bin: at most 2 % off from each of them.';
 
 -- Kept by aximo.advance_log: what happened, per deployment, skill and version, and per hour, day and month, and in all. Every number is a
 -- sum, so it does not matter in which order events come; an event counts in the hour of its own timestamp, however late it comes.
@@ -4034,7 +4034,7 @@ create table aximo_private.histograms (
     series uuid not null,
     grain text collate "C" not null,
     bucket timestamptz not null,
-    bin integer not null,
+    bin bigint not null,
     executions bigint not null,
     latencies bigint not null,
     constraint histograms_pkey primary key (customer_id, series, grain, bucket, bin)
@@ -4201,11 +4201,12 @@ create table aximo_private.thresholds (
     )
 );
 alter table aximo_private.thresholds owner to aximo_owner;
-insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from)
+-- Set before anything else can be: what a restore brings along from another ledger is later.
+insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values
-('*', 'error_rate', 'warning', 0.05, '-infinity'),
-('*', 'error_rate', 'escalation', 0.10, '-infinity'),
-('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity');
+('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'error_rate', 'escalation', 0.10, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
 alter table aximo_private.thresholds enable row level security;
 alter table aximo_private.thresholds force row level security;
@@ -4260,8 +4261,9 @@ create table aximo_private.high_risk_levels (
     )
 );
 alter table aximo_private.high_risk_levels owner to aximo_owner;
-insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
-values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity');
+-- Set before anything else can be: what a restore brings along from another ledger is later.
+insert into aximo_private.high_risk_levels (customer_id, levels, effective_from, set_at)
+values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00');
 create index high_risk_levels_by_time on aximo_private.high_risk_levels (customer_id, effective_from, set_at);
 alter table aximo_private.high_risk_levels enable row level security;
 alter table aximo_private.high_risk_levels force row level security;
@@ -5030,6 +5032,237 @@ comment on column aximo_private.measured.latency_p95 is '95 percent of them took
 comment on column aximo_private.measured.latency_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off; null if there are none.';
 comment on column aximo_private.measured.changed_in is 'The advance that changed it last.';
 
+-- One row a deployment, from its totals. As many rows as there are deployments, however long they run.
+create view aximo_private.measured_deployments with (security_barrier = true) as
+select
+    d.customer_id,
+    d.deployment_id,
+    coalesce(d.declared_skill, d.executed_skill) as skill_id,
+    coalesce(d.declared_version, d.executed_version) as skill_version,
+    case d.status_type
+        when 'deployment_created' then 'pending_configuration'
+        when 'deployment_configured' then 'configured'
+        when 'deployment_activated' then 'active'
+        when 'deployment_suspended' then 'suspended'
+        when 'deployment_terminated' then 'terminated'
+        else 'undeclared'
+    end collate "C" as status,
+    d.status_at as status_since,
+    d.executed_at as last_execution_at,
+    d.first_event_at,
+    d.last_event_at,
+    t.events,
+    t.triggered,
+    t.completed,
+    t.failed,
+    t.open,
+    t.upgrades,
+    t.rollbacks,
+    t.sla_breaches
+from aximo_private.deployment_rollups as d
+cross join lateral (
+    select
+        sum(r.events)::bigint as events,
+        sum(r.execution_triggered)::bigint as triggered,
+        sum(r.execution_completed)::bigint as completed,
+        sum(r.execution_failed)::bigint as failed,
+        sum(r.opened - r.closed)::bigint as open,
+        sum(r.version_upgraded)::bigint as upgrades,
+        sum(r.version_rolled_back)::bigint as rollbacks,
+        sum(r.sla_breached)::bigint as sla_breaches
+    from aximo_private.rollups as r
+    where r.customer_id = d.customer_id and r.deployment_id = d.deployment_id and r.grain = 'total'
+) as t;
+alter view aximo_private.measured_deployments owner to aximo_meter;
+comment on view aximo_private.measured_deployments is 'Each deployment: what deployment_measures holds.';
+comment on column aximo_private.measured_deployments.customer_id is 'Whose deployment.';
+comment on column aximo_private.measured_deployments.deployment_id is 'The deployment.';
+comment on column aximo_private.measured_deployments.skill_id is 'The skill: as last declared, else as last executed.';
+comment on column aximo_private.measured_deployments.skill_version is 'Its version: as last declared, else as last executed.';
+comment on column aximo_private.measured_deployments.status is 'As in aximo.deployments.';
+comment on column aximo_private.measured_deployments.status_since is 'Since when.';
+comment on column aximo_private.measured_deployments.last_execution_at is 'When an execution was last triggered.';
+comment on column aximo_private.measured_deployments.first_event_at is 'The earliest timestamp of its events.';
+comment on column aximo_private.measured_deployments.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_private.measured_deployments.events is 'How many events.';
+comment on column aximo_private.measured_deployments.triggered is 'How many execution_triggered events.';
+comment on column aximo_private.measured_deployments.completed is 'How many execution_completed events.';
+comment on column aximo_private.measured_deployments.failed is 'How many execution_failed events.';
+comment on column aximo_private.measured_deployments.open is 'How many executions have begun and not ended.';
+comment on column aximo_private.measured_deployments.upgrades is 'How many version_upgraded events.';
+comment on column aximo_private.measured_deployments.rollbacks is 'How many version_rolled_back events.';
+comment on column aximo_private.measured_deployments.sla_breaches is 'How many sla_breached events.';
+
+-- One row a customer. The percentiles are of all its executions: bins of its deployments added up.
+create view aximo_private.measured_customers with (security_barrier = true) as
+select
+    h.customer_id,
+    h.number as counts_up_to,
+    d.deployments,
+    d.active_deployments,
+    d.undeclared_deployments,
+    d.first_event_at,
+    d.last_event_at,
+    t.events,
+    t.triggered,
+    t.completed,
+    t.failed,
+    t.open,
+    t.executions,
+    t.execution_us,
+    aximo_private.histogram_value(p.p50) / 1000 as execution_p50,
+    aximo_private.histogram_value(p.p95) / 1000 as execution_p95,
+    aximo_private.histogram_value(p.p99) / 1000 as execution_p99,
+    t.actions_dispatched,
+    t.leads,
+    t.approvals_open,
+    t.sla_breaches
+from aximo_private.rollup_heads as h
+cross join lateral (
+    select
+        count(*) as deployments,
+        count(*) filter (where s.status_type = 'deployment_activated') as active_deployments,
+        count(*) filter (where s.status_type is null) as undeclared_deployments,
+        min(s.first_event_at) as first_event_at,
+        max(s.last_event_at) as last_event_at
+    from aximo_private.deployment_rollups as s
+    where s.customer_id = h.customer_id
+) as d
+cross join lateral (
+    select
+        sum(r.events)::bigint as events,
+        sum(r.execution_triggered)::bigint as triggered,
+        sum(r.execution_completed)::bigint as completed,
+        sum(r.execution_failed)::bigint as failed,
+        sum(r.opened - r.closed)::bigint as open,
+        sum(r.executions)::bigint as executions,
+        sum(r.execution_us) as execution_us,
+        sum(r.action_dispatched)::bigint as actions_dispatched,
+        sum(r.leads)::bigint as leads,
+        sum(r.approval_requested - r.answered)::bigint as approvals_open,
+        sum(r.sla_breached)::bigint as sla_breaches
+    from aximo_private.rollups as r
+    where r.customer_id = h.customer_id and r.grain = 'total'
+) as t
+cross join lateral (
+    select
+        min(c.bin) filter (where c.rank >= ceil(0.50 * c.total)) as p50,
+        min(c.bin) filter (where c.rank >= ceil(0.95 * c.total)) as p95,
+        min(c.bin) filter (where c.rank >= ceil(0.99 * c.total)) as p99
+    from (
+        select
+            b.bin,
+            sum(sum(b.executions)) over (order by b.bin) as rank,
+            nullif(sum(sum(b.executions)) over (), 0) as total
+        from aximo_private.histograms as b
+        inner join aximo_private.rollups as r
+            on r.customer_id = b.customer_id and r.series = b.series and r.grain = b.grain and r.bucket = b.bucket
+        where r.customer_id = h.customer_id and r.grain = 'total'
+        group by b.bin
+    ) as c
+) as p;
+alter view aximo_private.measured_customers owner to aximo_meter;
+comment on view aximo_private.measured_customers is 'Each customer: what customer_measures holds.';
+comment on column aximo_private.measured_customers.customer_id is 'The customer.';
+comment on column aximo_private.measured_customers.counts_up_to is 'The log number up to which all metrics count.';
+comment on column aximo_private.measured_customers.deployments is 'How many deployments its events speak of.';
+comment on column aximo_private.measured_customers.active_deployments is 'How many of them are active.';
+comment on column aximo_private.measured_customers.undeclared_deployments is 'How many of them no event of their life speaks of.';
+comment on column aximo_private.measured_customers.first_event_at is 'The earliest timestamp.';
+comment on column aximo_private.measured_customers.last_event_at is 'The latest timestamp.';
+comment on column aximo_private.measured_customers.events is 'How many events.';
+comment on column aximo_private.measured_customers.triggered is 'How many execution_triggered events.';
+comment on column aximo_private.measured_customers.completed is 'How many execution_completed events.';
+comment on column aximo_private.measured_customers.failed is 'How many execution_failed events.';
+comment on column aximo_private.measured_customers.open is 'How many executions have begun and not ended.';
+comment on column aximo_private.measured_customers.executions is 'How many executions ended, of those whose start is known.';
+comment on column aximo_private.measured_customers.execution_us is 'Their time from trigger to end, summed up, in microseconds.';
+comment on column aximo_private.measured_customers.execution_p50 is 'Half of them took at most so many milliseconds, at most 2 percent off.';
+comment on column aximo_private.measured_customers.execution_p95 is '95 percent of them took at most so many milliseconds, at most 2 percent off.';
+comment on column aximo_private.measured_customers.execution_p99 is '99 percent of them took at most so many milliseconds, at most 2 percent off.';
+comment on column aximo_private.measured_customers.actions_dispatched is 'How many action_dispatched events.';
+comment on column aximo_private.measured_customers.leads is 'How many leads.';
+comment on column aximo_private.measured_customers.approvals_open is 'How many approvals were requested and not answered.';
+comment on column aximo_private.measured_customers.sla_breaches is 'How many sla_breached events.';
+
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.measured_rows(hot boolean) returns setof aximo_private.measured
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    if hot then
+        return query
+        select r.*
+        from aximo_private.measured as r
+        where r.changed_in > (select s.cold_advance from aximo_private.metric_state as s);
+    else
+        return query
+        select r.*
+        from aximo_private.measured as r;
+    end if;
+end;
+$$;
+alter function aximo_private.measured_rows(boolean) owner to aximo_meter;
+comment on function aximo_private.measured_rows(boolean) is 'All rows of aximo_private.measured, or those that changed since the cold materialized views were made.';
+
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.action_rows(hot boolean) returns setof aximo_private.action_rollups
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    if hot then
+        return query
+        select r.*
+        from aximo_private.action_rollups as r
+        where r.changed_in > (select s.cold_advance from aximo_private.metric_state as s);
+    else
+        return query
+        select r.*
+        from aximo_private.action_rollups as r;
+    end if;
+end;
+$$;
+alter function aximo_private.action_rows(boolean) owner to aximo_meter;
+comment on function aximo_private.action_rows(boolean) is 'All rows of aximo_private.action_rollups, or those that changed since the cold materialized views were made.';
+
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.deployment_rows() returns setof aximo_private.measured_deployments
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    return query
+    select r.*
+    from aximo_private.measured_deployments as r;
+end;
+$$;
+alter function aximo_private.deployment_rows() owner to aximo_meter;
+comment on function aximo_private.deployment_rows() is 'All rows of aximo_private.measured_deployments.';
+
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.customer_rows() returns setof aximo_private.measured_customers
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    return query
+    select r.*
+    from aximo_private.measured_customers as r;
+end;
+$$;
+alter function aximo_private.customer_rows() owner to aximo_meter;
+comment on function aximo_private.customer_rows() is 'All rows of aximo_private.measured_customers.';
+
 -- All there was when it was last refreshed; what changed since is in the hot one, which is what a refresh usually makes anew.
 create materialized view aximo_private.measures_cold as
 select
@@ -5080,7 +5313,7 @@ select
     m.latency_p50,
     m.latency_p95,
     m.latency_p99
-from aximo_private.measured as m
+from aximo_private.measured_rows(false) as m
 with no data;
 alter materialized view aximo_private.measures_cold owner to aximo_meter;
 create unique index measures_cold_key on aximo_private.measures_cold (customer_id, grain, bucket, series);
@@ -5234,8 +5467,7 @@ select
     m.latency_p50,
     m.latency_p95,
     m.latency_p99
-from aximo_private.measured as m
-where m.changed_in > (select t.cold_advance from aximo_private.metric_state as t)
+from aximo_private.measured_rows(true) as m
 with no data;
 alter materialized view aximo_private.measures_hot owner to aximo_meter;
 create unique index measures_hot_key on aximo_private.measures_hot (customer_id, grain, bucket, series);
@@ -5354,7 +5586,7 @@ select
     m.prepared,
     m.dispatched,
     m.failed
-from aximo_private.action_rollups as m
+from aximo_private.action_rows(false) as m
 with no data;
 alter materialized view aximo_private.actions_cold owner to aximo_meter;
 create unique index actions_cold_key on aximo_private.actions_cold (customer_id, grain, bucket, series);
@@ -5403,8 +5635,7 @@ select
     m.prepared,
     m.dispatched,
     m.failed
-from aximo_private.action_rollups as m
-where m.changed_in > (select t.cold_advance from aximo_private.metric_state as t)
+from aximo_private.action_rows(true) as m
 with no data;
 alter materialized view aximo_private.actions_hot owner to aximo_meter;
 create unique index actions_hot_key on aximo_private.actions_hot (customer_id, grain, bucket, series);
@@ -5438,47 +5669,26 @@ comment on column aximo_private.actions_hot.dispatched is 'How many were dispatc
 comment on column aximo_private.actions_hot.failed is 'How many failed.';
 comment on index aximo_private.actions_hot_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
 
--- One row a deployment, from its totals. As many rows as there are deployments, however long they run.
 create materialized view aximo_private.deployment_measures as
 select
-    d.customer_id,
-    d.deployment_id,
-    coalesce(d.declared_skill, d.executed_skill) as skill_id,
-    coalesce(d.declared_version, d.executed_version) as skill_version,
-    case d.status_type
-        when 'deployment_created' then 'pending_configuration'
-        when 'deployment_configured' then 'configured'
-        when 'deployment_activated' then 'active'
-        when 'deployment_suspended' then 'suspended'
-        when 'deployment_terminated' then 'terminated'
-        else 'undeclared'
-    end collate "C" as status,
-    d.status_at as status_since,
-    d.executed_at as last_execution_at,
-    d.first_event_at,
-    d.last_event_at,
-    t.events,
-    t.triggered,
-    t.completed,
-    t.failed,
-    t.open,
-    t.upgrades,
-    t.rollbacks,
-    t.sla_breaches
-from aximo_private.deployment_rollups as d
-cross join lateral (
-    select
-        sum(r.events)::bigint as events,
-        sum(r.execution_triggered)::bigint as triggered,
-        sum(r.execution_completed)::bigint as completed,
-        sum(r.execution_failed)::bigint as failed,
-        sum(r.opened - r.closed)::bigint as open,
-        sum(r.version_upgraded)::bigint as upgrades,
-        sum(r.version_rolled_back)::bigint as rollbacks,
-        sum(r.sla_breached)::bigint as sla_breaches
-    from aximo_private.rollups as r
-    where r.customer_id = d.customer_id and r.deployment_id = d.deployment_id and r.grain = 'total'
-) as t
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.status,
+    m.status_since,
+    m.last_execution_at,
+    m.first_event_at,
+    m.last_event_at,
+    m.events,
+    m.triggered,
+    m.completed,
+    m.failed,
+    m.open,
+    m.upgrades,
+    m.rollbacks,
+    m.sla_breaches
+from aximo_private.deployment_rows() as m
 with no data;
 alter materialized view aximo_private.deployment_measures owner to aximo_meter;
 create unique index deployment_measures_key on aximo_private.deployment_measures (customer_id, deployment_id);
@@ -5522,74 +5732,30 @@ comment on column aximo_private.deployment_measures.rollbacks is 'How many versi
 comment on column aximo_private.deployment_measures.sla_breaches is 'How many sla_breached events.';
 comment on index aximo_private.deployment_measures_key is 'For REFRESH CONCURRENTLY, and to read a customer''s deployments.';
 
--- One row a customer. The percentiles are of all its executions: bins of its deployments added up.
 create materialized view aximo_private.customer_measures as
 select
-    h.customer_id,
-    h.number as counts_up_to,
-    d.deployments,
-    d.active_deployments,
-    d.undeclared_deployments,
-    d.first_event_at,
-    d.last_event_at,
-    t.events,
-    t.triggered,
-    t.completed,
-    t.failed,
-    t.open,
-    t.executions,
-    t.execution_us,
-    aximo_private.histogram_value(p.p50) / 1000 as execution_p50,
-    aximo_private.histogram_value(p.p95) / 1000 as execution_p95,
-    aximo_private.histogram_value(p.p99) / 1000 as execution_p99,
-    t.actions_dispatched,
-    t.leads,
-    t.approvals_open,
-    t.sla_breaches
-from aximo_private.rollup_heads as h
-cross join lateral (
-    select
-        count(*) as deployments,
-        count(*) filter (where s.status_type = 'deployment_activated') as active_deployments,
-        count(*) filter (where s.status_type is null) as undeclared_deployments,
-        min(s.first_event_at) as first_event_at,
-        max(s.last_event_at) as last_event_at
-    from aximo_private.deployment_rollups as s
-    where s.customer_id = h.customer_id
-) as d
-cross join lateral (
-    select
-        sum(r.events)::bigint as events,
-        sum(r.execution_triggered)::bigint as triggered,
-        sum(r.execution_completed)::bigint as completed,
-        sum(r.execution_failed)::bigint as failed,
-        sum(r.opened - r.closed)::bigint as open,
-        sum(r.executions)::bigint as executions,
-        sum(r.execution_us) as execution_us,
-        sum(r.action_dispatched)::bigint as actions_dispatched,
-        sum(r.leads)::bigint as leads,
-        sum(r.approval_requested - r.answered)::bigint as approvals_open,
-        sum(r.sla_breached)::bigint as sla_breaches
-    from aximo_private.rollups as r
-    where r.customer_id = h.customer_id and r.grain = 'total'
-) as t
-cross join lateral (
-    select
-        min(c.bin) filter (where c.rank >= ceil(0.50 * c.total)) as p50,
-        min(c.bin) filter (where c.rank >= ceil(0.95 * c.total)) as p95,
-        min(c.bin) filter (where c.rank >= ceil(0.99 * c.total)) as p99
-    from (
-        select
-            b.bin,
-            sum(sum(b.executions)) over (order by b.bin) as rank,
-            nullif(sum(sum(b.executions)) over (), 0) as total
-        from aximo_private.histograms as b
-        inner join aximo_private.rollups as r
-            on r.customer_id = b.customer_id and r.series = b.series and r.grain = b.grain and r.bucket = b.bucket
-        where r.customer_id = h.customer_id and r.grain = 'total'
-        group by b.bin
-    ) as c
-) as p
+    m.customer_id,
+    m.counts_up_to,
+    m.deployments,
+    m.active_deployments,
+    m.undeclared_deployments,
+    m.first_event_at,
+    m.last_event_at,
+    m.events,
+    m.triggered,
+    m.completed,
+    m.failed,
+    m.open,
+    m.executions,
+    m.execution_us,
+    m.execution_p50,
+    m.execution_p95,
+    m.execution_p99,
+    m.actions_dispatched,
+    m.leads,
+    m.approvals_open,
+    m.sla_breaches
+from aximo_private.customer_rows() as m
 with no data;
 alter materialized view aximo_private.customer_measures owner to aximo_meter;
 create unique index customer_measures_key on aximo_private.customer_measures (customer_id);
@@ -6865,7 +7031,7 @@ comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: alway
 comment on column aximo_metrics.attribution_monthly.month is 'The month, UTC, by its first day.';
 comment on column aximo_metrics.attribution_monthly.executions is 'How many executions were triggered in this month.';
 comment on column aximo_metrics.attribution_monthly.actions is 'How many actions were dispatched in this month.';
-comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How many of them state a risk level that was high when the month ended, or is now.';
+comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How many of them state a high risk level, by the latest setting that takes effect before the month ends.';
 comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
 comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';
 
@@ -6933,7 +7099,7 @@ comment on column aximo_metrics.alerts.day is 'The day, UTC.';
 comment on column aximo_metrics.alerts.metric is 'error_rate or sla_breach_rate.';
 comment on column aximo_metrics.alerts.level is 'warning or escalation: the highest threshold it is above.';
 comment on column aximo_metrics.alerts.value is 'The rate: numerator / denominator.';
-comment on column aximo_metrics.alerts.threshold is 'The threshold it is above, as it was when the day ended, or is now.';
+comment on column aximo_metrics.alerts.threshold is 'The threshold it is above: the latest that takes effect before the day ends.';
 comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
 comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
 comment on column aximo_metrics.alerts.counts_up_to is 'The log number up to which it counts.';
@@ -7002,7 +7168,7 @@ comment on column aximo_metrics.alerts_hourly.hour is 'When the hour begins.';
 comment on column aximo_metrics.alerts_hourly.metric is 'error_rate or sla_breach_rate.';
 comment on column aximo_metrics.alerts_hourly.level is 'warning or escalation: the highest threshold it is above.';
 comment on column aximo_metrics.alerts_hourly.value is 'The rate: numerator / denominator.';
-comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above, as it was when the hour ended, or is now.';
+comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above: the latest that takes effect before the hour ends.';
 comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
 comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
 comment on column aximo_metrics.alerts_hourly.counts_up_to is 'The log number up to which it counts.';
@@ -7071,7 +7237,7 @@ comment on column aximo_metrics.alerts_monthly.month is 'The month, UTC, by its 
 comment on column aximo_metrics.alerts_monthly.metric is 'error_rate or sla_breach_rate.';
 comment on column aximo_metrics.alerts_monthly.level is 'warning or escalation: the highest threshold it is above.';
 comment on column aximo_metrics.alerts_monthly.value is 'The rate: numerator / denominator.';
-comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above, as it was when the month ended, or is now.';
+comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above: the latest that takes effect before the month ends.';
 comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
 comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
 comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number up to which it counts.';
@@ -7915,7 +8081,7 @@ grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
     aximo_private.hold_log(),
-    aximo_private.histogram_value(integer),
+    aximo_private.histogram_value(bigint),
     aximo.advance_log(integer)
 to aximo_meter;
 do $$

@@ -13,7 +13,7 @@ select
     m.prepared,
     m.dispatched,
     m.failed
-from aximo_private.action_rollups as m
+from aximo_private.action_rows(false) as m
 with no data;
 alter materialized view aximo_private.actions_cold owner to aximo_meter;
 create unique index actions_cold_key on aximo_private.actions_cold (customer_id, grain, bucket, series);

@@ -13,8 +13,7 @@ select
     m.prepared,
     m.dispatched,
     m.failed
-from aximo_private.action_rollups as m
-where m.changed_in > (select t.cold_advance from aximo_private.metric_state as t)
+from aximo_private.action_rows(true) as m
 with no data;
 alter materialized view aximo_private.actions_hot owner to aximo_meter;
 create unique index actions_hot_key on aximo_private.actions_hot (customer_id, grain, bucket, series);

@@ -62,7 +62,7 @@ comment on column aximo_metrics.alerts.day is 'The day, UTC.';
 comment on column aximo_metrics.alerts.metric is 'error_rate or sla_breach_rate.';
 comment on column aximo_metrics.alerts.level is 'warning or escalation: the highest threshold it is above.';
 comment on column aximo_metrics.alerts.value is 'The rate: numerator / denominator.';
-comment on column aximo_metrics.alerts.threshold is 'The threshold it is above, as it was when the day ended, or is now.';
+comment on column aximo_metrics.alerts.threshold is 'The threshold it is above: the latest that takes effect before the day ends.';
 comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
 comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
 comment on column aximo_metrics.alerts.counts_up_to is 'The log number up to which it counts.';

@@ -62,7 +62,7 @@ comment on column aximo_metrics.alerts_hourly.hour is 'When the hour begins.';
 comment on column aximo_metrics.alerts_hourly.metric is 'error_rate or sla_breach_rate.';
 comment on column aximo_metrics.alerts_hourly.level is 'warning or escalation: the highest threshold it is above.';
 comment on column aximo_metrics.alerts_hourly.value is 'The rate: numerator / denominator.';
-comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above, as it was when the hour ended, or is now.';
+comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above: the latest that takes effect before the hour ends.';
 comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
 comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
 comment on column aximo_metrics.alerts_hourly.counts_up_to is 'The log number up to which it counts.';

@@ -62,7 +62,7 @@ comment on column aximo_metrics.alerts_monthly.month is 'The month, UTC, by its 
 comment on column aximo_metrics.alerts_monthly.metric is 'error_rate or sla_breach_rate.';
 comment on column aximo_metrics.alerts_monthly.level is 'warning or escalation: the highest threshold it is above.';
 comment on column aximo_metrics.alerts_monthly.value is 'The rate: numerator / denominator.';
-comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above, as it was when the month ended, or is now.';
+comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above: the latest that takes effect before the month ends.';
 comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
 comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
 comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number up to which it counts.';

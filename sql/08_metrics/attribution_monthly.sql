@@ -33,6 +33,6 @@ comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: alway
 comment on column aximo_metrics.attribution_monthly.month is 'The month, UTC, by its first day.';
 comment on column aximo_metrics.attribution_monthly.executions is 'How many executions were triggered in this month.';
 comment on column aximo_metrics.attribution_monthly.actions is 'How many actions were dispatched in this month.';
-comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How many of them state a risk level that was high when the month ended, or is now.';
+comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How many of them state a high risk level, by the latest setting that takes effect before the month ends.';
 comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
 comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';

@@ -1,71 +1,27 @@
--- One row a customer. The percentiles are of all its executions: bins of its deployments added up.
 create materialized view aximo_private.customer_measures as
 select
-    h.customer_id,
-    h.number as counts_up_to,
-    d.deployments,
-    d.active_deployments,
-    d.undeclared_deployments,
-    d.first_event_at,
-    d.last_event_at,
-    t.events,
-    t.triggered,
-    t.completed,
-    t.failed,
-    t.open,
-    t.executions,
-    t.execution_us,
-    aximo_private.histogram_value(p.p50) / 1000 as execution_p50,
-    aximo_private.histogram_value(p.p95) / 1000 as execution_p95,
-    aximo_private.histogram_value(p.p99) / 1000 as execution_p99,
-    t.actions_dispatched,
-    t.leads,
-    t.approvals_open,
-    t.sla_breaches
-from aximo_private.rollup_heads as h
-cross join lateral (
-    select
-        count(*) as deployments,
-        count(*) filter (where s.status_type = 'deployment_activated') as active_deployments,
-        count(*) filter (where s.status_type is null) as undeclared_deployments,
-        min(s.first_event_at) as first_event_at,
-        max(s.last_event_at) as last_event_at
-    from aximo_private.deployment_rollups as s
-    where s.customer_id = h.customer_id
-) as d
-cross join lateral (
-    select
-        sum(r.events)::bigint as events,
-        sum(r.execution_triggered)::bigint as triggered,
-        sum(r.execution_completed)::bigint as completed,
-        sum(r.execution_failed)::bigint as failed,
-        sum(r.opened - r.closed)::bigint as open,
-        sum(r.executions)::bigint as executions,
-        sum(r.execution_us) as execution_us,
-        sum(r.action_dispatched)::bigint as actions_dispatched,
-        sum(r.leads)::bigint as leads,
-        sum(r.approval_requested - r.answered)::bigint as approvals_open,
-        sum(r.sla_breached)::bigint as sla_breaches
-    from aximo_private.rollups as r
-    where r.customer_id = h.customer_id and r.grain = 'total'
-) as t
-cross join lateral (
-    select
-        min(c.bin) filter (where c.rank >= ceil(0.50 * c.total)) as p50,
-        min(c.bin) filter (where c.rank >= ceil(0.95 * c.total)) as p95,
-        min(c.bin) filter (where c.rank >= ceil(0.99 * c.total)) as p99
-    from (
-        select
-            b.bin,
-            sum(sum(b.executions)) over (order by b.bin) as rank,
-            nullif(sum(sum(b.executions)) over (), 0) as total
-        from aximo_private.histograms as b
-        inner join aximo_private.rollups as r
-            on r.customer_id = b.customer_id and r.series = b.series and r.grain = b.grain and r.bucket = b.bucket
-        where r.customer_id = h.customer_id and r.grain = 'total'
-        group by b.bin
-    ) as c
-) as p
+    m.customer_id,
+    m.counts_up_to,
+    m.deployments,
+    m.active_deployments,
+    m.undeclared_deployments,
+    m.first_event_at,
+    m.last_event_at,
+    m.events,
+    m.triggered,
+    m.completed,
+    m.failed,
+    m.open,
+    m.executions,
+    m.execution_us,
+    m.execution_p50,
+    m.execution_p95,
+    m.execution_p99,
+    m.actions_dispatched,
+    m.leads,
+    m.approvals_open,
+    m.sla_breaches
+from aximo_private.customer_rows() as m
 with no data;
 alter materialized view aximo_private.customer_measures owner to aximo_meter;
 create unique index customer_measures_key on aximo_private.customer_measures (customer_id);

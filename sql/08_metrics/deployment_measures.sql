@@ -1,44 +1,23 @@
--- One row a deployment, from its totals. As many rows as there are deployments, however long they run.
 create materialized view aximo_private.deployment_measures as
 select
-    d.customer_id,
-    d.deployment_id,
-    coalesce(d.declared_skill, d.executed_skill) as skill_id,
-    coalesce(d.declared_version, d.executed_version) as skill_version,
-    case d.status_type
-        when 'deployment_created' then 'pending_configuration'
-        when 'deployment_configured' then 'configured'
-        when 'deployment_activated' then 'active'
-        when 'deployment_suspended' then 'suspended'
-        when 'deployment_terminated' then 'terminated'
-        else 'undeclared'
-    end collate "C" as status,
-    d.status_at as status_since,
-    d.executed_at as last_execution_at,
-    d.first_event_at,
-    d.last_event_at,
-    t.events,
-    t.triggered,
-    t.completed,
-    t.failed,
-    t.open,
-    t.upgrades,
-    t.rollbacks,
-    t.sla_breaches
-from aximo_private.deployment_rollups as d
-cross join lateral (
-    select
-        sum(r.events)::bigint as events,
-        sum(r.execution_triggered)::bigint as triggered,
-        sum(r.execution_completed)::bigint as completed,
-        sum(r.execution_failed)::bigint as failed,
-        sum(r.opened - r.closed)::bigint as open,
-        sum(r.version_upgraded)::bigint as upgrades,
-        sum(r.version_rolled_back)::bigint as rollbacks,
-        sum(r.sla_breached)::bigint as sla_breaches
-    from aximo_private.rollups as r
-    where r.customer_id = d.customer_id and r.deployment_id = d.deployment_id and r.grain = 'total'
-) as t
+    m.customer_id,
+    m.deployment_id,
+    m.skill_id,
+    m.skill_version,
+    m.status,
+    m.status_since,
+    m.last_execution_at,
+    m.first_event_at,
+    m.last_event_at,
+    m.events,
+    m.triggered,
+    m.completed,
+    m.failed,
+    m.open,
+    m.upgrades,
+    m.rollbacks,
+    m.sla_breaches
+from aximo_private.deployment_rows() as m
 with no data;
 alter materialized view aximo_private.deployment_measures owner to aximo_meter;
 create unique index deployment_measures_key on aximo_private.deployment_measures (customer_id, deployment_id);

@@ -15,8 +15,9 @@ create table aximo_private.high_risk_levels (
     )
 );
 alter table aximo_private.high_risk_levels owner to aximo_owner;
-insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
-values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity');
+-- Set before anything else can be: what a restore brings along from another ledger is later.
+insert into aximo_private.high_risk_levels (customer_id, levels, effective_from, set_at)
+values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00');
 create index high_risk_levels_by_time on aximo_private.high_risk_levels (customer_id, effective_from, set_at);
 alter table aximo_private.high_risk_levels enable row level security;
 alter table aximo_private.high_risk_levels force row level security;

@@ -1,8 +1,8 @@
-create function aximo_private.histogram_value(bin integer) returns double precision
+create function aximo_private.histogram_value(bin bigint) returns double precision
 language sql immutable security invoker parallel safe
 return case
     when bin = 0 then 0
     else sign(bin) * 2 * 1.04::double precision ^ (abs(bin) - 1) / 2.04
 end;
-alter function aximo_private.histogram_value(integer) owner to aximo_owner;
-comment on function aximo_private.histogram_value(integer) is 'What stands for the values of a bin: at most 2 % off from each of them.';
+alter function aximo_private.histogram_value(bigint) owner to aximo_owner;
+comment on function aximo_private.histogram_value(bigint) is 'What stands for the values of a bin: at most 2 % off from each of them.';

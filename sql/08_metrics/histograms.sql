@@ -5,7 +5,7 @@ create table aximo_private.histograms (
     series uuid not null,
     grain text collate "C" not null,
     bucket timestamptz not null,
-    bin integer not null,
+    bin bigint not null,
     executions bigint not null,
     latencies bigint not null,
     constraint histograms_pkey primary key (customer_id, series, grain, bucket, bin)

@@ -48,7 +48,7 @@ select
     m.latency_p50,
     m.latency_p95,
     m.latency_p99
-from aximo_private.measured as m
+from aximo_private.measured_rows(false) as m
 with no data;
 alter materialized view aximo_private.measures_cold owner to aximo_meter;
 create unique index measures_cold_key on aximo_private.measures_cold (customer_id, grain, bucket, series);

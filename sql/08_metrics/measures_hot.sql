@@ -48,8 +48,7 @@ select
     m.latency_p50,
     m.latency_p95,
     m.latency_p99
-from aximo_private.measured as m
-where m.changed_in > (select t.cold_advance from aximo_private.metric_state as t)
+from aximo_private.measured_rows(true) as m
 with no data;
 alter materialized view aximo_private.measures_hot owner to aximo_meter;
 create unique index measures_hot_key on aximo_private.measures_hot (customer_id, grain, bucket, series);

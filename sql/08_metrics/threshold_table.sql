@@ -19,11 +19,12 @@ create table aximo_private.thresholds (
     )
 );
 alter table aximo_private.thresholds owner to aximo_owner;
-insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from)
+-- Set before anything else can be: what a restore brings along from another ledger is later.
+insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values
-('*', 'error_rate', 'warning', 0.05, '-infinity'),
-('*', 'error_rate', 'escalation', 0.10, '-infinity'),
-('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity');
+('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'error_rate', 'escalation', 0.10, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
 alter table aximo_private.thresholds enable row level security;
 alter table aximo_private.thresholds force row level security;

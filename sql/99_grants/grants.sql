@@ -105,7 +105,7 @@ grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
     aximo_private.hold_log(),
-    aximo_private.histogram_value(integer),
+    aximo_private.histogram_value(bigint),
     aximo.advance_log(integer)
 to aximo_meter;
 do $$
