@@ -21,6 +21,8 @@ from aximo_db.errors import AximoError, SequenceError
 from aximo_db.exporter import number_new_events
 from aximo_db.importer import import_lines
 from aximo_db.local import DATABASE, LocalLedger
+from aximo_db.metrics import verify_metrics
+from aximo_db.metrics_tables import print_metrics
 from aximo_db.store import EventStore
 from aximo_db.verifier import verify_log
 
@@ -143,7 +145,18 @@ def run_demo(console: Console, data_dir: Path | None = None) -> None:
         _tamper(console, ledger, dsns["service"])
 
         console.print()
-        console.print(Rule("7. What a DBA should know", align="left"))
+        console.print(Rule("7. What the events amount to", align="left"))
+        store.refresh_metrics()
+        with psycopg.connect(dsns["service"]) as connection:
+            connection.execute(statements.SET_CUSTOMER, (VICTIM,))
+            print_metrics(connection, console)
+        differences = verify_metrics(dsns["service"], customer_id=VICTIM).differences
+        console.print(
+            f"Recomputed from the events: {'[red]other numbers[/]' if differences else '[green]the same numbers[/]'}."
+        )
+
+        console.print()
+        console.print(Rule("8. What a DBA should know", align="left"))
         console.print(render.findings_table(examine(dsns["owner"], customers=[VICTIM])))
     console.print(f"\nDone in {time.monotonic() - began:.1f} s.")
 
