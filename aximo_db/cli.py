@@ -684,7 +684,7 @@ def refresh(
             with _counting("counting", hidden=as_json) as show:
                 recounted = recount_metrics(db, from_the_start=from_the_start, progress=show)
             everything = True
-        with EventStore(db) as store:
+        with EventStore(db) as store, _at_work("refreshing", hidden=as_json):
             refreshed = store.refresh_metrics(everything)
     if as_json:
         _print_json(
@@ -738,6 +738,12 @@ def report(
     _err().print(f"{output} written")
 
 
+def _at_work(what: str, *, hidden: bool) -> contextlib.AbstractContextManager[object]:
+    """Says that something is being done, where it can't be told how far it is."""
+    console = _err()
+    return console.status(what) if console.is_terminal and not hidden else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def _metrics_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection[Any]]:
     """A connection in a transaction for a customer. What is new is for a refresh to count, which others may run."""
@@ -750,7 +756,7 @@ def _metrics_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connec
 @app.command(name="verify-metrics")
 def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = False) -> None:
     """Work out a customer's metrics from its events and compare. Exit code 1 if a number differs."""
-    with _refusals():
+    with _refusals(), _at_work("recomputing from every event", hidden=as_json):
         verdict = verify_metrics(db, customer_id=customer)
     if as_json:
         _print_json(
