@@ -761,14 +761,15 @@ def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = 
     if as_json:
         _print_json(
             {
-                "ok": not verdict.differences,
+                "ok": verdict.ok,
                 "counts_up_to": verdict.counts_up_to,
+                "log_size": verdict.log_size,
                 "differences": [d._asdict() for d in verdict.differences],
             }
         )
     else:
         _out().print(render.metrics_verdict(verdict))
-    if verdict.differences:
+    if not verdict.ok:
         raise typer.Exit(1)
 
 

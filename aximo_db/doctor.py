@@ -503,7 +503,9 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             " l.advances > 0, has_database_privilege('aximo_meter', current_database(), 'temporary'), ("
             " select coalesce(sum(c.size - coalesce(h.number, 0)), 0)"
             " from (select e.customer_id, max(e.number) as size from aximo_private.log_entries as e group by e.customer_id) as c"
-            " left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id)"
+            " left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id),"
+            " (select count(*) from pg_class as c where c.relnamespace = 'aximo_private'::regnamespace and c.relkind = 'm'"
+            " and not c.relispopulated)"
             " from aximo_private.metric_state as s, aximo_private.log_state as l"
         ).fetchone()
     except psycopg.errors.InsufficientPrivilege:
@@ -520,11 +522,16 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "Restore the row of aximo_private.metric_state from the backup.",
         )  # fmt: skip
         return
-    never, is_old, numbered, may_make_tables, uncounted = row
+    never, is_old, numbered, may_make_tables, uncounted, unpopulated = row
     if not may_make_tables:
         yield Finding(
             "error", "metrics", "aximo_meter may not make temporary tables in this database, so metrics can't be refreshed.",
             "grant temporary on database … to aximo_meter",
+        )  # fmt: skip
+    if unpopulated:
+        yield Finding(
+            "error", "metrics", f"{unpopulated} materialized views hold nothing, so no metrics can be read: a restore left them out.",
+            "aximo-db refresh",
         )  # fmt: skip
     if uncounted:
         yield Finding(
@@ -536,7 +543,7 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "note", "metrics", "Metrics were " + ("never refreshed." if never else "last refreshed more than a day ago."),
             "Run aximo-db refresh from cron, if anybody looks at them.",
         )  # fmt: skip
-    elif may_make_tables:
+    elif may_make_tables and not unpopulated:
         yield Finding("ok", "metrics", "Every numbered event is counted in the metrics.")
 
 

@@ -36,11 +36,18 @@ class MetricsVerdict(NamedTuple):
 
     Attributes:
         counts_up_to: the log number up to which the metrics count, and were compared.
+        log_size: how many events are numbered.
         differences: those that are not what the events say.
     """
 
     counts_up_to: int
+    log_size: int
     differences: list[MetricDifference]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every number is what the events say; not if no event of some is counted."""
+        return not self.differences and (self.counts_up_to > 0 or self.log_size == 0)
 
 
 def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) -> MetricsVerdict:
@@ -65,12 +72,12 @@ def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) ->
                     "select view_name, key, column_name, stored, recomputed from aximo.verify_metrics()"
                 ).fetchall()
                 counted = connection.execute(
-                    "select coalesce(max(counts_up_to), 0) from aximo_metrics.customer_overview"
+                    "select coalesce(max(counts_up_to), 0), coalesce(max(log_size), 0) from aximo_metrics.freshness"
                 ).fetchone()
         except psycopg.Error as error:
             raise translate(error) or error from error
     assert counted is not None  # noqa: S101
-    return MetricsVerdict(counted[0], [MetricDifference(*row) for row in rows])
+    return MetricsVerdict(counted[0], counted[1], [MetricDifference(*row) for row in rows])
 
 
 def recount_metrics(

@@ -246,8 +246,13 @@ def log_verdict(found: LogVerdict) -> RenderableType:
 
 def metrics_verdict(found: MetricsVerdict) -> RenderableType:
     """Where metrics differ from the events, or that they do nowhere."""
-    if found.counts_up_to == 0 and not found.differences:
+    if found.log_size == 0 and found.ok:
         return Text("There are no metrics of this customer yet.", style="yellow")
+    if not found.ok and not found.differences:
+        return Text(
+            f"None of the {found.log_size:,} numbered events is counted: aximo-db refresh, or --recount.",
+            style="bold red",
+        )
     if not found.differences:
         return Text(f"Every number is what the first {found.counts_up_to:,} events say.", style="green")
     table = Table("view", "row", "column", "stored", "from the events")

@@ -69,7 +69,9 @@ def test_a_report_is_written(ledger_: Ledger, tmp_path: Path) -> None:
 
 def test_metrics_are_verified_and_counted_again(ledger_: Ledger) -> None:
     dsn, reader = ledger_.dsn(OPERATOR), ledger_.dsn(BOUND)
-    assert "no metrics" in run("verify-metrics", "--db", reader).stdout
+    assert "None of the" not in run("verify-metrics", "--db", reader).stdout
+    run("advance", "--db", dsn)
+    assert "None of the" in run("verify-metrics", "--db", reader, code=1).stdout
     run("refresh", "--db", dsn)
     assert "Every number is what" in run("verify-metrics", "--db", reader).stdout
     assert json.loads(run("verify-metrics", "--db", reader, "--json").stdout)["ok"]

@@ -140,6 +140,9 @@ def test_many_histories(shared: Connection, seed: int) -> None:
         "delete from aximo_private.rollups where grain = 'hour'",
         "update aximo_private.action_rollups set dispatched = dispatched + 1 where grain = 'month'",
         "update aximo_private.histograms set bin = bin + 2",
+        "update aximo_private.rollups set latency_ms = latency_ms + 1",
+        "insert into aximo_private.action_rollups select customer_id, gen_random_uuid(), grain, bucket, deployment_id, skill_id,"
+        " skill_version, action_type, risk_level, 0, 0, 0, number, changed_in from aximo_private.action_rollups",
         "update aximo_private.deployment_rollups set executed_version = 'other'",
         "update aximo_private.rollups set grain = 'day', bucket = bucket + interval '7 days' where grain = 'day'",
     ],
@@ -150,7 +153,7 @@ def test_a_number_that_was_changed_is_found(operator: Connection, each_ledger: L
         ("execution_triggered", "x", "01T10:00:00"), ("execution_processing", "x", "01T10:00:01"),
         ("action_prepared", "x", "01T10:00:02", {"payload": {"action_type": "a"}}),
         ("action_dispatched", "x", "01T10:00:03", {"payload": {"action_type": "a"}}),
-        ("execution_completed", "x", "01T10:00:05"),
+        ("execution_completed", "x", "01T10:00:05", {"latency_ms": 9 * 10**15}),
     )  # fmt: skip
     refresh(operator)
     assert differences(operator, "c1") == []
@@ -399,6 +402,8 @@ def test_a_threshold_of_ones_own_and_its_history(shared: Connection) -> None:
         ("set_threshold('error_rate', 'warning', 0.1, 'd', 'infinity')", "effective_from_is_a_moment"),
         ("set_threshold('error_rate', 'warning', 0.1, 'd', '1066-10-14')", "effective_from_is_a_moment"),
         ("set_high_risk_levels(array['a', null])", "levels_are_named"),
+        ("set_high_risk_levels(array['a', 'b', 'a'])", "levels_are_named"),
+        ("set_high_risk_levels(array[repeat('a', 256)])", "levels_are_named"),
         ("set_high_risk_levels(array[array['a'], array['b']])", "levels_are_named"),
         ("set_high_risk_levels(array_fill('a'::text, array[101]))", "levels_are_named"),
         ("set_high_risk_levels(array['a'], 'infinity')", "effective_from_is_a_moment"),
@@ -588,6 +593,46 @@ def test_a_fresh_ledger_has_metrics_without_rows(operator: Connection, each_ledg
     assert differences(operator, "c1") == []
 
 
+def test_views_that_hold_nothing_are_made_by_the_next_refresh(operator: Connection, each_ledger: Ledger) -> None:
+    """As a restore leaves them that was cut off, or was of the schema and the data apart."""
+    load(operator, "c1", history(Random(1), 5), Random(1))
+    refresh(operator, everything=True)
+    before = metric_rows(operator, "c1", "execution_health")
+    root = each_ledger.superuser()
+    for (view,) in root.execute("select matviewname from pg_matviews where schemaname = 'aximo_private'").fetchall():
+        root.execute(f"refresh materialized view aximo_private.{view} with no data")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        metric_rows(operator, "c1", "execution_health")
+    assert "measures_cold" in refresh(operator, everything=False)
+    assert sorted(map(str, metric_rows(operator, "c1", "execution_health"))) == sorted(map(str, before))
+    assert differences(operator, "c1") == []
+
+
+def test_one_who_changes_much_does_not_make_every_refresh_a_full_one(operator: Connection, each_ledger: Ledger) -> None:
+    def change_much(round_: int) -> list[str]:
+        batch = [event("sla_breached", None, skill_version=f"{round_}-{n}") for n in range(5100)]
+        operator.execute("select from aximo.emit_events(%s, 'c1')", (Jsonb(batch),))
+        return refresh(operator)
+
+    assert "measures_cold" in change_much(1)
+    assert "measures_cold" not in change_much(2)
+    each_ledger.superuser().execute("update aximo_private.metric_state set cold_at = now() - interval '1 day'")
+    assert "measures_cold" in change_much(3)
+    assert differences(operator, "c1") == []
+
+
+def test_a_refresh_that_numbers_forgets_holes_as_numbering_does(operator: Connection, each_ledger: Ledger) -> None:
+    root = each_ledger.superuser()
+    for _ in range(4):
+        with operator.transaction(force_rollback=True):
+            emit_one(operator)
+        emit_one(operator)
+        refresh(operator)
+    for _ in range(2):
+        refresh(operator)
+    assert root.execute("select count(*) from aximo_private.log_holes").fetchone() == (0,)
+
+
 # Counting again -------------------------------------------------------------------------------------------------------
 
 
@@ -609,6 +654,13 @@ def test_metrics_can_be_counted_again_bit_by_bit_while_events_come(operator: Con
     assert total is not None
     counted, remaining = recount(operator, True, 10)
     assert (counted, remaining) == (10, total[0] - 10)
+    # A refresh in between shows what is counted so far, and nothing of before.
+    assert "measures_cold" in refresh(operator, everything=False)
+    assert "measures_cold" not in refresh(operator)
+    for customer in ("c1", "c2"):
+        assert differences(operator, customer) == []
+        up_to = sum(row["counts_up_to"] for row in metric_rows(operator, customer, "customer_overview"))
+        assert sum(row["events"] for row in metric_rows(operator, customer, "attribution_monthly")) == up_to
     # Numbering goes on; who is behind is left to the recount.
     emit_one(operator, "c2")
     emit_one(operator, "c3")
@@ -619,7 +671,7 @@ def test_metrics_can_be_counted_again_bit_by_bit_while_events_come(operator: Con
         assert step <= 7
     assert counted == total[0] + 1  # c3's was counted when it was numbered
     assert recount(operator, False) == (0, 0)
-    refresh(operator, everything=True)
+    refresh(operator)
     for customer in ("c1", "c2", "c3"):
         assert differences(operator, customer) == []
         assert_recomputed(operator, customer)

@@ -2403,6 +2403,7 @@ create table aximo_private.log_state (
     high_position bigint not null default 0,
     advanced_at timestamptz,
     advances bigint not null default 0,
+    recounted_in bigint not null default 0,
     constraint log_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
@@ -2424,6 +2425,7 @@ comment on column aximo_private.log_state.ledger is 'The name of this ledger in 
 comment on column aximo_private.log_state.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
 comment on column aximo_private.log_state.advanced_at is 'When events were last numbered, by the database''s clock.';
 comment on column aximo_private.log_state.advances is 'How often events were numbered; what a refresh of the metrics has to look at is what changed since one of them.';
+comment on column aximo_private.log_state.recounted_in is 'Which of them, so to say, last threw away what the metrics count; what was made before it is of no use.';
 comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor shows it.';
 comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
 comment on policy meter_reads_log_state on aximo_private.log_state is 'A refresh looks at what changed since an advance.';
@@ -3094,7 +3096,8 @@ begin
         perform aximo_private.roll_up(touched, advance);
     exception
         -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
-        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
+            or integrity_constraint_violation then
             null;
     end;
     -- Further state that is derived from the log belongs here.
@@ -4016,7 +4019,7 @@ comment on column aximo_private.action_rollups.bucket is 'When the hour, day or 
 comment on column aximo_private.action_rollups.deployment_id is 'The deployment.';
 comment on column aximo_private.action_rollups.skill_id is 'The skill.';
 comment on column aximo_private.action_rollups.skill_version is 'Its version.';
-comment on column aximo_private.action_rollups.action_type is 'payload.action_type; null if it says none. Its hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_private.action_rollups.action_type is 'payload.action_type; null if it says none. Its hash, if it is longer than 255 bytes, or has no short text.';
 comment on column aximo_private.action_rollups.risk_level is 'The risk the event states; null if it states none.';
 comment on column aximo_private.action_rollups.prepared is 'How many were prepared.';
 comment on column aximo_private.action_rollups.dispatched is 'How many were dispatched.';
@@ -4158,6 +4161,8 @@ comment on policy meter_reads_rollup_heads on aximo_private.rollup_heads is 'Mat
 create table aximo_private.metric_state (
     is_the_row boolean not null default true,
     cold_advance bigint not null default 0,
+    cold_at timestamptz,
+    cold_took interval,
     refreshed_at timestamptz,
     took interval,
     constraint metric_state_pkey primary key (is_the_row),
@@ -4175,6 +4180,8 @@ for all to aximo_meter using (true) with check (true);
 comment on table aximo_private.metric_state is 'What the materialized views contain. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
 comment on column aximo_private.metric_state.cold_advance is 'The advance that the cold materialized views contain; what changed later is in the hot ones.';
+comment on column aximo_private.metric_state.cold_at is 'When those were made.';
+comment on column aximo_private.metric_state.cold_took is 'How long that took.';
 comment on column aximo_private.metric_state.refreshed_at is 'When metrics were last refreshed, by the databases clock.';
 comment on column aximo_private.metric_state.took is 'How long that took.';
 comment on policy owner_reads_metric_state on aximo_private.metric_state is 'aximo_metrics.freshness and doctor show it.';
@@ -4852,6 +4859,7 @@ begin
     where s.is_the_row
     returning s.advances into strict advances;
     if recount_metrics.from_the_start then
+        update aximo_private.log_state as s set recounted_in = advances where s.is_the_row;
         delete from aximo_private.rollups;
         delete from aximo_private.action_rollups;
         delete from aximo_private.histograms;
@@ -6179,6 +6187,14 @@ begin
         customer := aximo_private.writing_customer(null);
     end if;
     perform aximo_private.check_effective_from(set_high_risk_levels.effective_from);
+    if (select count(*) > count(distinct l) or max(char_length(l)) > 255 from unnest(set_high_risk_levels.levels) as l) then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'these are not risk levels',
+            detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
+            hint = 'Name each once, with at most 255 characters.',
+            constraint = 'levels_are_named';
+    end if;
     begin
         insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
         values (customer, set_high_risk_levels.levels, coalesce(set_high_risk_levels.effective_from, clock_timestamp()));
@@ -6242,31 +6258,45 @@ declare
     cold constant text[] := array['measures_cold', 'actions_cold'];
     hot constant text[] := array['measures_hot', 'actions_hot', 'deployment_measures', 'customer_measures'];
     state record;
+    log record;
     view_names text[];
+    is_populated boolean;
     step timestamptz;
 begin
     perform aximo_private.numbers_for_all();
-    select s.cold_advance, l.advances into state
-    from aximo_private.metric_state as s
-    cross join aximo_private.log_state as l
-    for update of s skip locked;
-    if not found then
-        -- Another session is at it.
-        return;
-    end if;
-    -- All views of one snapshot. In an isolation level that has one, the caller numbers events before.
+    -- First of all: an advance by a transaction that has written before can't tell how old holes are. An isolation level with one
+    -- snapshot sees nothing of what it would number; there the caller numbers before.
     if current_setting('transaction_isolation') = 'read committed' then
         loop
             exit when (select a.is_behind from aximo.advance_log() as a) is not true;
         end loop;
+    end if;
+    select s.cold_advance, s.cold_at, s.cold_took into state
+    from aximo_private.metric_state as s
+    for update skip locked;
+    if not found then
+        -- Another session is at it.
+        return;
+    end if;
+    -- All views of one moment.
+    if current_setting('transaction_isolation') = 'read committed' then
         perform aximo_private.hold_log();
     end if;
-    select l.advances into strict state.advances from aximo_private.log_state as l;
+    select l.advances, l.recounted_in into strict log from aximo_private.log_state as l;
 
     view_names := hot;
-    if coalesce(
-        refresh_metrics.everything,
-        (
+    if
+        refresh_metrics.everything
+        or log.recounted_in > state.cold_advance
+        or exists (
+            select
+            from pg_catalog.pg_class as c
+            where c.relnamespace = 'aximo_private'::regnamespace and c.relname::text = any(cold) and not c.relispopulated
+        )
+        or refresh_metrics.everything is null
+        -- Who changes much, to make it all anew each time, has others wait for a twentieth of the time at most.
+        and coalesce(begun > state.cold_at + 20 * state.cold_took, true)
+        and (
             select count(*) > changes_at_most
             from (
                 select from only aximo_private.rollups as r where r.changed_in > state.cold_advance
@@ -6275,16 +6305,26 @@ begin
                 limit changes_at_most + 1
             ) as r
         )
-    ) then
+    then
         view_names := cold || hot;
-        update aximo_private.metric_state as s set cold_advance = state.advances where s.is_the_row;
+        update aximo_private.metric_state as s set cold_advance = log.advances where s.is_the_row;
     end if;
     foreach view_name in array view_names loop
         step := clock_timestamp();
-        execute format('refresh materialized view concurrently aximo_private.%I', view_name);
+        select c.relispopulated into strict is_populated
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'aximo_private'::regnamespace and c.relname = view_name;
+        execute format(
+            'refresh materialized view %s aximo_private.%I', case when is_populated then 'concurrently' else '' end, view_name
+        );
         refreshed_at := clock_timestamp();
         took := refreshed_at - step;
         return next;
+        if view_name = cold[cardinality(cold)] then
+            update aximo_private.metric_state as s
+            set cold_at = clock_timestamp(), cold_took = clock_timestamp() - begun
+            where s.is_the_row;
+        end if;
     end loop;
     update aximo_private.metric_state as s
     set refreshed_at = clock_timestamp(), took = clock_timestamp() - begun
@@ -6643,7 +6683,7 @@ comment on column aximo_metrics.actions.deployment_id is 'The deployment.';
 comment on column aximo_metrics.actions.skill_id is 'The skill.';
 comment on column aximo_metrics.actions.skill_version is 'Its version.';
 comment on column aximo_metrics.actions.day is 'The day, UTC.';
-comment on column aximo_metrics.actions.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions.action_type is 'payload.action_type, a number or true as the text it is written with; null if the events say none. A hash, if it is longer than 255 bytes, an object, an array or a number beyond 1e100.';
 comment on column aximo_metrics.actions.risk_level is 'The risk the events state; null if they state none.';
 comment on column aximo_metrics.actions.prepared is 'How many were prepared on this day.';
 comment on column aximo_metrics.actions.dispatched is 'How many were dispatched on this day.';
@@ -6679,7 +6719,7 @@ comment on column aximo_metrics.actions_hourly.deployment_id is 'The deployment.
 comment on column aximo_metrics.actions_hourly.skill_id is 'The skill.';
 comment on column aximo_metrics.actions_hourly.skill_version is 'Its version.';
 comment on column aximo_metrics.actions_hourly.hour is 'When the hour begins.';
-comment on column aximo_metrics.actions_hourly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_hourly.action_type is 'payload.action_type, a number or true as the text it is written with; null if the events say none. A hash, if it is longer than 255 bytes, an object, an array or a number beyond 1e100.';
 comment on column aximo_metrics.actions_hourly.risk_level is 'The risk the events state; null if they state none.';
 comment on column aximo_metrics.actions_hourly.prepared is 'How many were prepared in this hour.';
 comment on column aximo_metrics.actions_hourly.dispatched is 'How many were dispatched in this hour.';
@@ -6715,7 +6755,7 @@ comment on column aximo_metrics.actions_monthly.deployment_id is 'The deployment
 comment on column aximo_metrics.actions_monthly.skill_id is 'The skill.';
 comment on column aximo_metrics.actions_monthly.skill_version is 'Its version.';
 comment on column aximo_metrics.actions_monthly.month is 'The month, UTC, by its first day.';
-comment on column aximo_metrics.actions_monthly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_monthly.action_type is 'payload.action_type, a number or true as the text it is written with; null if the events say none. A hash, if it is longer than 255 bytes, an object, an array or a number beyond 1e100.';
 comment on column aximo_metrics.actions_monthly.risk_level is 'The risk the events state; null if they state none.';
 comment on column aximo_metrics.actions_monthly.prepared is 'How many were prepared in this month.';
 comment on column aximo_metrics.actions_monthly.dispatched is 'How many were dispatched in this month.';
@@ -7915,10 +7955,9 @@ begin
             end as key,
             m.key,
             to_jsonb(sum(m.value::numeric))
-        from shown as s
+        from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
-        where s.view_name ~ '^actions'
-        group by 1, 2, 3
+        group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
     ),
     in_events as (
         select r.view_name, r.key, m.key as column_name, m.value
@@ -7936,10 +7975,11 @@ begin
     where v.value is null or e.value is null
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
-                -- Percentiles are rounded to 2 percent, other fractions to what a float holds.
+                -- Percentiles are rounded to 2 percent, rates and averages to what a float holds. Counts and sums are exact.
                 abs(v.value::numeric - e.value::numeric) > abs(e.value::numeric) * case
                     when v.column_name ~ '_p[0-9]+_ms$' then 0.02
-                    else 1e-12
+                    when v.column_name ~ '(_rate|_avg_ms|^value|^threshold)$' then 1e-12
+                    else 0
                 end
             else v.value <> e.value
         end
@@ -7948,7 +7988,7 @@ end;
 $$;
 alter function aximo.verify_metrics() owner to aximo_owner;
 comment on function aximo.verify_metrics() is
-'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off. ZXCUS: no customer.';
+'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
 
 create function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
@@ -8031,7 +8071,7 @@ grant select on aximo_private.events, aximo_private.log_entries, aximo_private.l
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
 grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (high_position, advanced_at, advances) on aximo_private.log_state to aximo_sequencer;
+grant select, update (high_position, advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -8075,8 +8115,8 @@ grant select on
     aximo_private.thresholds,
     aximo_private.high_risk_levels
 to aximo_meter;
-grant select (advances) on aximo_private.log_state to aximo_meter;
-grant select, update (cold_advance, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
+grant select (advances, recounted_in) on aximo_private.log_state to aximo_meter;
+grant select, update (cold_advance, cold_at, cold_took, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
 grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),

@@ -227,7 +227,8 @@ begin
         perform aximo_private.roll_up(touched, advance);
     exception
         -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
-        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
+            or integrity_constraint_violation then
             null;
     end;
     -- Further state that is derived from the log belongs here.

@@ -5,6 +5,7 @@ create table aximo_private.log_state (
     high_position bigint not null default 0,
     advanced_at timestamptz,
     advances bigint not null default 0,
+    recounted_in bigint not null default 0,
     constraint log_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
@@ -26,6 +27,7 @@ comment on column aximo_private.log_state.ledger is 'The name of this ledger in 
 comment on column aximo_private.log_state.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
 comment on column aximo_private.log_state.advanced_at is 'When events were last numbered, by the database''s clock.';
 comment on column aximo_private.log_state.advances is 'How often events were numbered; what a refresh of the metrics has to look at is what changed since one of them.';
+comment on column aximo_private.log_state.recounted_in is 'Which of them, so to say, last threw away what the metrics count; what was made before it is of no use.';
 comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor shows it.';
 comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
 comment on policy meter_reads_log_state on aximo_private.log_state is 'A refresh looks at what changed since an advance.';

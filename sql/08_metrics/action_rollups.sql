@@ -50,7 +50,7 @@ comment on column aximo_private.action_rollups.bucket is 'When the hour, day or 
 comment on column aximo_private.action_rollups.deployment_id is 'The deployment.';
 comment on column aximo_private.action_rollups.skill_id is 'The skill.';
 comment on column aximo_private.action_rollups.skill_version is 'Its version.';
-comment on column aximo_private.action_rollups.action_type is 'payload.action_type; null if it says none. Its hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_private.action_rollups.action_type is 'payload.action_type; null if it says none. Its hash, if it is longer than 255 bytes, or has no short text.';
 comment on column aximo_private.action_rollups.risk_level is 'The risk the event states; null if it states none.';
 comment on column aximo_private.action_rollups.prepared is 'How many were prepared.';
 comment on column aximo_private.action_rollups.dispatched is 'How many were dispatched.';

@@ -27,7 +27,7 @@ comment on column aximo_metrics.actions.deployment_id is 'The deployment.';
 comment on column aximo_metrics.actions.skill_id is 'The skill.';
 comment on column aximo_metrics.actions.skill_version is 'Its version.';
 comment on column aximo_metrics.actions.day is 'The day, UTC.';
-comment on column aximo_metrics.actions.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions.action_type is 'payload.action_type, a number or true as the text it is written with; null if the events say none. A hash, if it is longer than 255 bytes, an object, an array or a number beyond 1e100.';
 comment on column aximo_metrics.actions.risk_level is 'The risk the events state; null if they state none.';
 comment on column aximo_metrics.actions.prepared is 'How many were prepared on this day.';
 comment on column aximo_metrics.actions.dispatched is 'How many were dispatched on this day.';

@@ -27,7 +27,7 @@ comment on column aximo_metrics.actions_hourly.deployment_id is 'The deployment.
 comment on column aximo_metrics.actions_hourly.skill_id is 'The skill.';
 comment on column aximo_metrics.actions_hourly.skill_version is 'Its version.';
 comment on column aximo_metrics.actions_hourly.hour is 'When the hour begins.';
-comment on column aximo_metrics.actions_hourly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_hourly.action_type is 'payload.action_type, a number or true as the text it is written with; null if the events say none. A hash, if it is longer than 255 bytes, an object, an array or a number beyond 1e100.';
 comment on column aximo_metrics.actions_hourly.risk_level is 'The risk the events state; null if they state none.';
 comment on column aximo_metrics.actions_hourly.prepared is 'How many were prepared in this hour.';
 comment on column aximo_metrics.actions_hourly.dispatched is 'How many were dispatched in this hour.';

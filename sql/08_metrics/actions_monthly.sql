@@ -27,7 +27,7 @@ comment on column aximo_metrics.actions_monthly.deployment_id is 'The deployment
 comment on column aximo_metrics.actions_monthly.skill_id is 'The skill.';
 comment on column aximo_metrics.actions_monthly.skill_version is 'Its version.';
 comment on column aximo_metrics.actions_monthly.month is 'The month, UTC, by its first day.';
-comment on column aximo_metrics.actions_monthly.action_type is 'payload.action_type; null if the events say none. A hash, if it is longer than 255 bytes or no text.';
+comment on column aximo_metrics.actions_monthly.action_type is 'payload.action_type, a number or true as the text it is written with; null if the events say none. A hash, if it is longer than 255 bytes, an object, an array or a number beyond 1e100.';
 comment on column aximo_metrics.actions_monthly.risk_level is 'The risk the events state; null if they state none.';
 comment on column aximo_metrics.actions_monthly.prepared is 'How many were prepared in this month.';
 comment on column aximo_metrics.actions_monthly.dispatched is 'How many were dispatched in this month.';

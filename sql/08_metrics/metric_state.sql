@@ -2,6 +2,8 @@
 create table aximo_private.metric_state (
     is_the_row boolean not null default true,
     cold_advance bigint not null default 0,
+    cold_at timestamptz,
+    cold_took interval,
     refreshed_at timestamptz,
     took interval,
     constraint metric_state_pkey primary key (is_the_row),
@@ -19,6 +21,8 @@ for all to aximo_meter using (true) with check (true);
 comment on table aximo_private.metric_state is 'What the materialized views contain. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
 comment on column aximo_private.metric_state.cold_advance is 'The advance that the cold materialized views contain; what changed later is in the hot ones.';
+comment on column aximo_private.metric_state.cold_at is 'When those were made.';
+comment on column aximo_private.metric_state.cold_took is 'How long that took.';
 comment on column aximo_private.metric_state.refreshed_at is 'When metrics were last refreshed, by the databases clock.';
 comment on column aximo_private.metric_state.took is 'How long that took.';
 comment on policy owner_reads_metric_state on aximo_private.metric_state is 'aximo_metrics.freshness and doctor show it.';

@@ -26,6 +26,7 @@ begin
     where s.is_the_row
     returning s.advances into strict advances;
     if recount_metrics.from_the_start then
+        update aximo_private.log_state as s set recounted_in = advances where s.is_the_row;
         delete from aximo_private.rollups;
         delete from aximo_private.action_rollups;
         delete from aximo_private.histograms;

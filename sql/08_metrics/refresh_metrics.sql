@@ -14,31 +14,45 @@ declare
     cold constant text[] := array['measures_cold', 'actions_cold'];
     hot constant text[] := array['measures_hot', 'actions_hot', 'deployment_measures', 'customer_measures'];
     state record;
+    log record;
     view_names text[];
+    is_populated boolean;
     step timestamptz;
 begin
     perform aximo_private.numbers_for_all();
-    select s.cold_advance, l.advances into state
-    from aximo_private.metric_state as s
-    cross join aximo_private.log_state as l
-    for update of s skip locked;
-    if not found then
-        -- Another session is at it.
-        return;
-    end if;
-    -- All views of one snapshot. In an isolation level that has one, the caller numbers events before.
+    -- First of all: an advance by a transaction that has written before can't tell how old holes are. An isolation level with one
+    -- snapshot sees nothing of what it would number; there the caller numbers before.
     if current_setting('transaction_isolation') = 'read committed' then
         loop
             exit when (select a.is_behind from aximo.advance_log() as a) is not true;
         end loop;
+    end if;
+    select s.cold_advance, s.cold_at, s.cold_took into state
+    from aximo_private.metric_state as s
+    for update skip locked;
+    if not found then
+        -- Another session is at it.
+        return;
+    end if;
+    -- All views of one moment.
+    if current_setting('transaction_isolation') = 'read committed' then
         perform aximo_private.hold_log();
     end if;
-    select l.advances into strict state.advances from aximo_private.log_state as l;
+    select l.advances, l.recounted_in into strict log from aximo_private.log_state as l;
 
     view_names := hot;
-    if coalesce(
-        refresh_metrics.everything,
-        (
+    if
+        refresh_metrics.everything
+        or log.recounted_in > state.cold_advance
+        or exists (
+            select
+            from pg_catalog.pg_class as c
+            where c.relnamespace = 'aximo_private'::regnamespace and c.relname::text = any(cold) and not c.relispopulated
+        )
+        or refresh_metrics.everything is null
+        -- Who changes much, to make it all anew each time, has others wait for a twentieth of the time at most.
+        and coalesce(begun > state.cold_at + 20 * state.cold_took, true)
+        and (
             select count(*) > changes_at_most
             from (
                 select from only aximo_private.rollups as r where r.changed_in > state.cold_advance
@@ -47,16 +61,26 @@ begin
                 limit changes_at_most + 1
             ) as r
         )
-    ) then
+    then
         view_names := cold || hot;
-        update aximo_private.metric_state as s set cold_advance = state.advances where s.is_the_row;
+        update aximo_private.metric_state as s set cold_advance = log.advances where s.is_the_row;
     end if;
     foreach view_name in array view_names loop
         step := clock_timestamp();
-        execute format('refresh materialized view concurrently aximo_private.%I', view_name);
+        select c.relispopulated into strict is_populated
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'aximo_private'::regnamespace and c.relname = view_name;
+        execute format(
+            'refresh materialized view %s aximo_private.%I', case when is_populated then 'concurrently' else '' end, view_name
+        );
         refreshed_at := clock_timestamp();
         took := refreshed_at - step;
         return next;
+        if view_name = cold[cardinality(cold)] then
+            update aximo_private.metric_state as s
+            set cold_at = clock_timestamp(), cold_took = clock_timestamp() - begun
+            where s.is_the_row;
+        end if;
     end loop;
     update aximo_private.metric_state as s
     set refreshed_at = clock_timestamp(), took = clock_timestamp() - begun

@@ -15,6 +15,14 @@ begin
         customer := aximo_private.writing_customer(null);
     end if;
     perform aximo_private.check_effective_from(set_high_risk_levels.effective_from);
+    if (select count(*) > count(distinct l) or max(char_length(l)) > 255 from unnest(set_high_risk_levels.levels) as l) then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'these are not risk levels',
+            detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
+            hint = 'Name each once, with at most 255 characters.',
+            constraint = 'levels_are_named';
+    end if;
     begin
         insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
         values (customer, set_high_risk_levels.levels, coalesce(set_high_risk_levels.effective_from, clock_timestamp()));

@@ -55,7 +55,7 @@ grant select on aximo_private.events, aximo_private.log_entries, aximo_private.l
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
 grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (high_position, advanced_at, advances) on aximo_private.log_state to aximo_sequencer;
+grant select, update (high_position, advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -99,8 +99,8 @@ grant select on
     aximo_private.thresholds,
     aximo_private.high_risk_levels
 to aximo_meter;
-grant select (advances) on aximo_private.log_state to aximo_meter;
-grant select, update (cold_advance, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
+grant select (advances, recounted_in) on aximo_private.log_state to aximo_meter;
+grant select, update (cold_advance, cold_at, cold_took, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
 grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
