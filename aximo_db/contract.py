@@ -327,6 +327,13 @@ left join pg_class as c on c.oid = t.typrelid
 where n.nspname = any(%(schemas)s::text[] || %(support)s::text[]) and (t.typtype in ('d', 'e') or c.relkind = 'c')
 order by n.nspname, t.typname
 """
+# Not to_regclass, which needs USAGE of the schema.
+_TABLE: Final = """
+select c.oid
+from pg_class as c
+inner join pg_namespace as n on n.oid = c.relnamespace
+where format('%%s.%%s', n.nspname, c.relname) = %(table)s
+"""
 _CODE: Final = """
 select format('%%s.%%s', n.nspname, p.proname), coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
 from pg_proc as p
@@ -485,7 +492,8 @@ class _Reader:
     def checks(self, oids: Sequence[int]) -> dict[int, dict[str, str]]:
         found: dict[int, dict[str, str]] = {}
         for oid, name, definition in self.rows(_CHECKS, oids=list(oids)):
-            found.setdefault(oid, {})[name] = definition
+            # Whether what was there before was looked at is nobody's business who comes now.
+            found.setdefault(oid, {})[name] = definition.removesuffix(" NOT VALID")
         return found
 
     def functions(self) -> Json:
@@ -546,34 +554,34 @@ class _Reader:
                 types[name] = {"meaning": meaning, "used_by": _used_by(roles, "usage"), **shape}
         return types, limits
 
+    def table(self, name: str) -> int | None:
+        found = self.rows(_TABLE, table=name)
+        return found[0][0] if found else None
+
     def inputs(self, functions: Json) -> Json:
         found: Json = {}
         for what, where in self.scope["inputs"].items():
-            row = self.rows("select to_regclass(%(table)s)::oid", table=where["table"])
-            oid = row[0][0]
+            oid = self.table(where["table"])
+            oids = [] if oid is None else [oid]
             taken = functions.get(where["function"]) or [{"arguments": []}]
             defaults = {each["name"]: "default" in each for each in taken[0]["arguments"]}
-            fields = []
-            for name, type_, _, not_null, default in self.columns([oid]).get(oid, []) if oid else []:
-                if where["function"] and name not in defaults:
-                    continue
-                is_required = not_null and default is None and not defaults.get(name, False)
-                fields.append({"name": name, "type": type_, "required": is_required})
-            found[what] = {
-                "fields": sorted(fields, key=lambda each: str(each["name"])),
-                "checks": self.checks([oid]).get(oid, {}) if oid else {},
-            }
+            fields: list[Json] = []
+            for _, columns in self.columns(oids).items():
+                for name, type_, _, not_null, default in columns:
+                    if not where["function"] or name in defaults:
+                        is_required = not_null and default is None and not defaults.get(name, False)
+                        fields.append({"name": name, "type": type_, "required": is_required})
+            checks = next(iter(self.checks(oids).values()), {})
+            found[what] = {"fields": sorted(fields, key=lambda each: str(each["name"])), "checks": checks}
         return found
 
     def rows_of(self, table: str, key: str) -> Json:
         schema, name = table.split(".")
-        row = self.rows("select to_regclass(%(table)s) is not null", table=table)
-        if not row[0][0]:
+        if self.table(table) is None:
             return {}
-        found = self.connection.execute(
-            f'select to_jsonb(t) - %s, t."{key}"::text from "{schema}"."{name}" as t order by 2 collate "C"', (key,)
-        ).fetchall()
-        return {each: dict(sorted(values.items())) for values, each in found}
+        query = f'select t."{key}"::text, to_jsonb(t) - %s from "{schema}"."{name}" as t'
+        found: dict[str, Json] = dict(self.connection.execute(query, (key,)).fetchall())
+        return {each: dict(sorted(found[each].items())) for each in sorted(found)}
 
     def errors(self, inputs: Json, limits: Json) -> Json:
         """The codes and where their rules are raised: what the code says, and what is registered and still found."""
@@ -600,8 +608,9 @@ class _Reader:
             for name, rule in _raised_in_python():
                 if name in codes:
                     add(rule, codes[name], "package")
-        for code, entry in self.base["errors"].items():
-            for rule in entry["rules"]:
+        registered = [code for code in self.base["errors"] if code in classes or not self.scope["package"]]
+        for code in registered:
+            for rule in self.base["errors"][code]["rules"]:
                 # What the database raises with another code is not what was registered.
                 elsewhere = {place for places in raised.get(rule, {}).values() for place in places}
                 if "database" not in elsewhere and any(_says(text, rule) for text in self.code.values()):
@@ -611,7 +620,7 @@ class _Reader:
                 if _says(installing, rule) and not raised.get(rule):
                     add(rule, code, "installation")
         found: Json = {}
-        for code in sorted({*classes, *self.base["errors"]} & ({*classes} or {*self.base["errors"]})):
+        for code in {*classes, *registered}:
             found[code] = {"class": classes.get(code), "rules": {}}
         for rule, by_code in sorted(raised.items()):
             for code, places in sorted(by_code.items()):
@@ -633,8 +642,8 @@ class _Reader:
 
     def line(self, function: str, table: str, limits: Json) -> list[Json]:
         """The keys of a line, in their order, by the text of the function that writes it."""
-        row = self.rows("select to_regclass(%(table)s)::oid", table=table)
-        columns = {each[0]: each for each in self.columns([row[0][0]]).get(row[0][0], [])} if row[0][0] else {}
+        oid = self.table(table)
+        columns = {each[0]: each for each in self.columns([oid])[oid]} if oid is not None else {}
         fields = []
         for key in re.findall(r"\"(\w+)\":", self.code.get(function, "")):
             column = columns.get(key)
@@ -699,8 +708,8 @@ def _raised_in_sql(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _says(text: str, rule: str) -> bool:
-    """Whether a function holds a rule's name, or the parts that it makes it of."""
-    if f"'{rule}'" in text or re.search(rf"^\s*constraint {rule} check", text, re.MULTILINE):
+    """Whether a function gives out a rule's name, or makes it of its parts; that it compares with it is not enough."""
+    if re.search(rf"(?:\bconstraint = |:= |\bthen |\belse |coalesce\([^\n]*, )'{rule}'", text, re.IGNORECASE):
         return True
     words = set(re.findall(r"'([\w%]+)'", text))
     for word in words:
@@ -1113,7 +1122,7 @@ class _Comparison:
         for name in added:
             yield _breaking("limit narrowed", f"{where} {name}", f"What was taken may be refused: {new[name]}.")
         for name in kept:
-            if old[name] != new[name]:
+            if old[name] != new[name] and not _is_same_check(old[name], new[name]):
                 kind, what, why = _check_change(old[name], new[name])
                 yield Change(kind, f"limit {what}", f"{where} {name}", why)
 
@@ -1438,6 +1447,12 @@ def _parsed_type(type_: str) -> tuple[str, tuple[int, ...], str]:
     return match[1], tuple(int(each) for each in (match[2] or "").split(",") if each), match[3]
 
 
+def _is_same_check(old: str, new: str) -> bool:
+    """Whether two texts say the same: a set in another order, for example."""
+    atoms = _atoms(old)
+    return atoms is not None and atoms == _atoms(new)
+
+
 def _check_change(old: str, new: str) -> tuple[Kind, str, str]:
     """Whether a check takes less (narrowed), more (widened), or can't be judged, and why."""
     one, other = _atoms(old), _atoms(new)
@@ -1470,7 +1485,7 @@ def _check_change(old: str, new: str) -> tuple[Kind, str, str]:
 
 def _atoms(definition: str) -> dict[tuple[str, str], Any] | None:
     """A check as a conjunction of bounds and closed sets, or ``None`` if it is something else."""
-    match = re.fullmatch(r"CHECK \((.*)\)(?: NO INHERIT)?(?: NOT VALID)?", definition, re.DOTALL)
+    match = re.fullmatch(r"CHECK \((.*)\)(?: NO INHERIT)?", definition, re.DOTALL)
     if match is None:
         return None
     found: dict[tuple[str, str], Any] = {}
