@@ -36,6 +36,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/python tools/unasync.py --check
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py
+	@$(BIN)/python tools/contract_since_release.py
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.run

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from aximo_db import __version__, audit, render, tlog
+from aximo_db import __version__, audit, cli_contract, render, tlog
 from aximo_db._statements import default_dsn
 from aximo_db.doctor import examine, expected_facts, fingerprint
 from aximo_db.errors import AximoError, CustomerError
@@ -50,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_contract.app)
 
 Db = Annotated[
     str | None,

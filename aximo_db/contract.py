@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -566,7 +566,7 @@ class _Reader:
             taken = functions.get(where["function"]) or [{"arguments": []}]
             defaults = {each["name"]: "default" in each for each in taken[0]["arguments"]}
             fields: list[Json] = []
-            for _, columns in self.columns(oids).items():
+            for columns in self.columns(oids).values():
                 for name, type_, _, not_null, default in columns:
                     if not where["function"] or name in defaults:
                         is_required = not_null and default is None and not defaults.get(name, False)
@@ -708,10 +708,11 @@ def _raised_in_sql(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _says(text: str, rule: str) -> bool:
-    """Whether a function gives out a rule's name, or makes it of its parts; that it compares with it is not enough."""
-    if re.search(rf"(?:\bconstraint = |:= |\bthen |\belse |coalesce\([^\n]*, )'{rule}'", text, re.IGNORECASE):
+    """Whether code gives out a rule's name, or makes it of its parts; that it compares with it is not enough."""
+    given = rf"(?:\bconstraint = |:= |\bthen |\belse |coalesce\([^\n]*, )'{rule}'"
+    if f"'{rule}'" in text and re.search(given, text, re.IGNORECASE):
         return True
-    words = set(re.findall(r"'([\w%]+)'", text))
+    words = _words(text)
     for word in words:
         if word.startswith("_") and rule.endswith(word) and rule.removesuffix(word) in words:
             return True
@@ -720,6 +721,11 @@ def _says(text: str, rule: str) -> bool:
             if match and words.issuperset(match.groups()):
                 return True
     return False
+
+
+@lru_cache(maxsize=1000)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"'([\w%]+)'", text))
 
 
 @cache

@@ -230,6 +230,7 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
     from aximo_db.cli import app
 
     commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    commands |= {group.typer_instance.info.name for group in app.registered_groups if group.typer_instance is not None}
     text = page.read_text(encoding="utf-8")
     for command in re.findall(r"\baximo-db ([a-z][a-z-]*)\b", text):
         assert command in commands, command

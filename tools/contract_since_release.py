@@ -36,6 +36,8 @@ def main(root: Path = ROOT) -> int:
     tag = last_release(root)
     if tag is None:
         print("There is no release yet: the contracts are those of the first one.")
+        if git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+            print("This clone is shallow, so there may be one that it does not know: git fetch --unshallow --tags")
         return 0
     found = 0
     released = [
@@ -52,9 +54,9 @@ def main(root: Path = ROOT) -> int:
             old.write_text(git(root, "show", f"{tag}:{path}"), encoding="utf-8")
             command = [sys.executable, "-m", "aximo_db", "contract", "check", str(old), str(root / path)]
             found = max(found, subprocess.run(command, cwd=ROOT, check=False).returncode)
-    for path in sorted((root / FOLDER).glob("*.json")):
-        if f"{FOLDER}/{path.name}" not in released:
-            print(f"{FOLDER}/{path.name} is new since {tag}.")
+    for file in sorted((root / FOLDER).glob("*.json")):
+        if f"{FOLDER}/{file.name}" not in released:
+            print(f"{FOLDER}/{file.name} is new since {tag}.")
     return found
 
 
