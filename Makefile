@@ -10,7 +10,7 @@ export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo up test test-heavy test-bi lint bench docs clean
+.PHONY: demo up test test-heavy test-bi test-gateway lint bench docs clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/aximo-db demo
@@ -19,7 +19,7 @@ up: $(VENV)/.installed
 	@$(BIN)/aximo-db up
 
 test: $(VENV)/.tested
-	@$(BIN)/python -m pytest -m "not heavy and not bi" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not heavy and not bi and not gateway" -n 2 --dist loadfile
 
 test-heavy: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m heavy
@@ -28,6 +28,11 @@ test-heavy: $(VENV)/.tested
 test-bi: $(BI_VENV)/.installed
 	@npm install --silent --no-save --prefix .tmp/node pg || echo "no npm: node-postgres is skipped"
 	@NODE_PATH=$(CURDIR)/.tmp/node/node_modules $(BI_VENV)/bin/python -m pytest -m bi tests/bi
+
+# A gateway's own test suite, of its checkout after "npm ci": make test-gateway AXIMO_GATEWAY=...
+test-gateway: $(VENV)/.tested
+	@npm install --silent --no-save --prefix .tmp/node kysely pg || echo "no npm: the part without a gateway is skipped"
+	@NODE_PATH=$(CURDIR)/.tmp/node/node_modules $(BIN)/python -m pytest -m gateway tests/test_gateway.py
 
 lint: $(VENV)/.linted
 	@$(BIN)/ruff check .

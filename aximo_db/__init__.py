@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InstallationError,
         MalformedEventError,
         ProofError,
+        RunError,
         SchemaVersionError,
         SequenceError,
     )
@@ -75,6 +76,7 @@ __all__ = [
     "ProofError",
     "Receipt",
     "RefreshedView",
+    "RunError",
     "SchemaVersionError",
     "SequenceError",
     "TraceStep",
@@ -96,6 +98,7 @@ _MODULES = {
         "InstallationError",
         "MalformedEventError",
         "ProofError",
+        "RunError",
         "SchemaVersionError",
         "SequenceError",
     ),

@@ -24,6 +24,7 @@ __all__ = [
     "InstallationError",
     "MalformedEventError",
     "ProofError",
+    "RunError",
     "SchemaVersionError",
     "SequenceError",
     "register",
@@ -117,6 +118,13 @@ class ProofError(AximoError):
     meaning = "this is not what the log says"
 
 
+class RunError(AximoError):
+    """The run does not exist for this customer, has ended, or is being observed in this transaction."""
+
+    sqlstate = "ZXRUN"
+    meaning = "this is against the life of the run"
+
+
 class InstallationError(AximoError):
     """The database or the installing role is not what the ledger needs to be installed."""
 
@@ -150,6 +158,7 @@ register: dict[str, type[AximoError]] = {
         MalformedEventError,
         CursorError,
         ProofError,
+        RunError,
         InstallationError,
         SchemaVersionError,
         ConnectionLostError,

@@ -376,7 +376,11 @@ class RefreshedView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """One event of an execution, in order of arrival: a row of ``aximo.execution_trace``."""
+    """One event of an execution, in order of arrival: a row of ``aximo.execution_trace``.
+
+    Of an event of a tool run that served the execution, ``run_id``, ``run_event_id`` and ``message`` are set,
+    ``event_type`` is its kind, ``payload`` its data, and what a run event does not have is ``None``.
+    """
 
     customer_id: str
     execution_id: str
@@ -386,20 +390,23 @@ class TraceStep:
     since_previous: timedelta | None
     event_type: str
     actor: str
-    deployment_id: str
-    skill_id: str
-    skill_version: str
+    deployment_id: str | None
+    skill_id: str | None
+    skill_version: str | None
     risk_level: str | None
     approval_mode: str | None
     correlation_id: str | None
     channel_type: str | None
     error_code: str | None
     latency_ms: int | None
-    payload: dict[str, Any]
-    event_id: UUID
+    payload: dict[str, Any] | None
+    event_id: UUID | None
     answers_event_id: UUID | None
     recorded_at: datetime
     recorded_by: str
+    run_id: str | None = None
+    run_event_id: int | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

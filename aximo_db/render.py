@@ -120,10 +120,12 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
         approvals: the approvals of the execution.
     """
     first, last = steps[0], steps[-1]
+    # A tool run may have begun before the first event arrived; it names no skill.
+    named = next((step for step in steps if step.run_id is None), first)
     title = Text.assemble(
         ("execution ", "bold"),
         (first.execution_id, "bold cyan"),
-        f"  {first.skill_id} {first.skill_version} on {first.deployment_id}, for {first.customer_id}",
+        f"  {named.skill_id} {named.skill_version} on {named.deployment_id}, for {first.customer_id}",
     )
     tree = Tree(title)
     tree.add(Text(f"{moment(first.timestamp)} UTC, {len(steps)} events in {duration(last.since_start)}", style="dim"))
@@ -135,12 +137,14 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
             ("" if step.actor == "system" else f"  by {step.actor}", "italic"),
             (f"  error_code {step.error_code}" if step.error_code else "", "red"),
             (f"  {step.latency_ms} ms" if step.latency_ms is not None else "", "dim"),
+            (f"  run {step.run_id}" if step.run_id is not None else "", "magenta"),
+            (f"  {step.message}" if step.message else "", "dim"),
         )
         if step.payload:
             text = json.dumps(step.payload, ensure_ascii=False)
             line.append("  " + (text if len(text) <= 160 else text[:157] + "…"), style="dim")
         branch = tree.add(line)
-        approval = answers.get(step.event_id)
+        approval = answers.get(step.event_id) if step.event_id is not None else None
         if approval is not None:
             branch.add(_approval_story(approval))
     return tree

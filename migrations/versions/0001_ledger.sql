@@ -33,7 +33,7 @@ begin
     -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
     from pg_catalog.pg_namespace as n
-    where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private') and (
+    where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix') and (
         not pg_has_role(current_user, n.nspowner, 'usage')
         or exists (select from pg_catalog.pg_proc as p where p.pronamespace = n.oid)
         or exists (
@@ -146,6 +146,10 @@ create schema aximo;
 alter schema aximo owner to aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
+create schema helix;
+alter schema helix owner to aximo_owner;
+comment on schema helix is 'Tool runs and their events: HelixMCP Events v1.';
+
 create schema aximo_metrics;
 alter schema aximo_metrics owner to aximo_owner;
 comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
@@ -159,7 +163,7 @@ alter default privileges for role aximo_sequencer revoke execute on functions fr
 alter default privileges for role aximo_meter revoke execute on functions from public;
 
 -- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
-grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
+grant usage, create on schema aximo, aximo_private, helix to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 
 -- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
 create table aximo_private.customer_grants (
@@ -1868,7 +1872,10 @@ select
     event_id,
     answers as answers_event_id,
     recorded_at,
-    recorded_by
+    recorded_by,
+    null::text as run_id,
+    null::bigint as run_event_id,
+    null::text as message
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id::text, execution_id::text order by position);
@@ -1897,24 +1904,9 @@ comment on column aximo.execution_steps.event_id is 'The event.';
 comment on column aximo.execution_steps.answers_event_id is 'For an answer to an approval: the event_id of the request.';
 comment on column aximo.execution_steps.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.execution_steps.recorded_by is 'The login that wrote it.';
-
--- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
-create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
-language plpgsql stable security invoker parallel safe rows 10
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    return query
-    select s.*
-    from aximo.execution_steps as s
-    where s.execution_id = execution_trace.execution_id
-    order by s.step;
-end;
-$$;
-alter function aximo.execution_trace(text) owner to aximo_owner;
-comment on function aximo.execution_trace(text) is
-'What happened in an execution: its events in order of arrival, with the time since its start and since the event before. No rows if the session''s customer has no such execution.';
+comment on column aximo.execution_steps.run_id is 'Null here; aximo.execution_trace also shows the events of tool runs, and of those the run.';
+comment on column aximo.execution_steps.run_event_id is 'The same: their event_id.';
+comment on column aximo.execution_steps.message is 'The same: their message.';
 
 create view aximo.executions with (security_barrier = true) as
 select
@@ -2396,11 +2388,1026 @@ alter function aximo.deployments_as_of(timestamptz, timestamptz) owner to aximo_
 comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
 'aximo.deployments as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- One row: how far the numbering is, and the lock of the one who does it. Only the sequencer can lock it; nobody waits for it.
+-- As HelixMCP's own schema has it, column by column, and what is ours after that. The gateway's tables are not here: without them there
+-- is nothing that project_id, params_hash and log_artifact_id could refer to.
+create table helix.runs (
+    run_id text not null,
+    project_id text not null,
+    tool_name text not null,
+    contract_version text not null,
+    tool_version text,
+    params_hash text not null,
+    policy_hash text not null,
+    status text not null,
+    requested_by text,
+    created_at timestamptz not null default now(),
+    started_at timestamptz,
+    finished_at timestamptz,
+    policy_snapshot jsonb,
+    environment jsonb,
+    -- squawk-ignore prefer-bigint-over-int
+    exit_code integer,
+    error text,
+    result_json jsonb,
+    log_artifact_id text,
+    customer_id text collate "C" not null default aximo.current_customer(),
+    execution_id text collate "C",
+    recorded_at timestamptz not null default clock_timestamp(),
+    recorded_by text collate "C" not null default session_user,
+    constraint runs_pkey primary key (run_id),
+    constraint run_of_customer unique (customer_id, run_id),
+    constraint runs_status_check check (status in ('queued', 'running', 'succeeded', 'failed', 'blocked')),
+    constraint run_id_length check (char_length(run_id) between 1 and 255),
+    constraint tool_name_length check (char_length(tool_name) between 1 and 255),
+    constraint execution_id_length check (char_length(execution_id) between 1 and 255)
+);
+alter table helix.runs owner to aximo_owner;
+-- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
+-- with the customer tells, in EXPLAIN ANALYZE, of others.
+create index runs_project_created_idx on helix.runs (customer_id, project_id, created_at desc);
+create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
+create index runs_by_time on helix.runs (customer_id, created_at, run_id);
+create index runs_by_execution on helix.runs (customer_id, execution_id) where execution_id is not null;
+
+alter table helix.runs enable row level security;
+alter table helix.runs force row level security;
+create policy readers_read_own_runs on helix.runs
+for select to aximo_reader using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
+create policy writers_add_own_runs on helix.runs
+for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
+create policy writers_move_own_runs on helix.runs
+for update to aximo_writer
+using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))
+with check (customer_id = (select aximo.current_customer()));
+create policy operators_delete_own_runs on helix.runs
+for delete to aximo_operator
+using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false));
+-- These tables are read by logins themselves, and the one that installed is a member of the roles that see every customer.
+create policy recorder_keeps_runs on helix.runs
+for all to aximo_recorder
+using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
+create policy sequencer_reads_runs on helix.runs
+for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
+
+alter table helix.runs
+    alter run_id set statistics 0,
+    alter project_id set statistics 0,
+    alter tool_name set statistics 0,
+    alter contract_version set statistics 0,
+    alter tool_version set statistics 0,
+    alter params_hash set statistics 0,
+    alter policy_hash set statistics 0,
+    alter status set statistics 0,
+    alter requested_by set statistics 0,
+    alter created_at set statistics 0,
+    alter started_at set statistics 0,
+    alter finished_at set statistics 0,
+    alter policy_snapshot set statistics 0,
+    alter environment set statistics 0,
+    alter exit_code set statistics 0,
+    alter error set statistics 0,
+    alter result_json set statistics 0,
+    alter log_artifact_id set statistics 0,
+    alter customer_id set statistics 0,
+    alter execution_id set statistics 0,
+    alter recorded_at set statistics 0,
+    alter recorded_by set statistics 0;
+
+comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
+comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
+comment on column helix.runs.project_id is 'The project, a name of the gateway''s.';
+comment on column helix.runs.tool_name is 'The tool; "unknown" if the run was made for imported events.';
+comment on column helix.runs.contract_version is 'The version of the tool''s contract.';
+comment on column helix.runs.tool_version is 'The version of the tool.';
+comment on column helix.runs.params_hash is 'The hash of the parameters.';
+comment on column helix.runs.policy_hash is 'The hash of the policy it ran under.';
+comment on column helix.runs.status is 'queued, running, succeeded, failed or blocked; the last three are final.';
+comment on column helix.runs.requested_by is 'Who asked for it, as the gateway claims.';
+comment on column helix.runs.created_at is 'When the row was made.';
+comment on column helix.runs.started_at is 'When it started, by the gateway''s clock.';
+comment on column helix.runs.finished_at is 'When it ended, by the gateway''s clock.';
+comment on column helix.runs.policy_snapshot is 'The policy.';
+comment on column helix.runs.environment is 'Where it ran.';
+comment on column helix.runs.exit_code is 'The exit code, if a process ran.';
+comment on column helix.runs.error is 'The error, if any.';
+comment on column helix.runs.result_json is 'The result, if any.';
+comment on column helix.runs.log_artifact_id is 'The gateway''s artifact with the run''s log.';
+comment on column helix.runs.customer_id is 'Whose run it is: always the session''s customer.';
+comment on column helix.runs.execution_id is 'The execution it served, if it is known: said once.';
+comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
+comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
+comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
+comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
+comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
+comment on policy operators_delete_own_runs on helix.runs is 'A run without events may be deleted.';
+comment on policy recorder_keeps_runs on helix.runs is 'The functions and guards, which name the customer in every look-up.';
+comment on policy sequencer_reads_runs on helix.runs is 'Metrics are counted for all customers at a time.';
+comment on index helix.runs_project_created_idx is 'A project''s runs.';
+comment on index helix.runs_tool_idx is 'A tool''s runs.';
+comment on index helix.runs_by_time is 'Newest first, and paging.';
+comment on index helix.runs_by_execution is 'The runs of an execution, for its trace.';
+
+create sequence helix.run_events_event_id_seq as bigint;
+alter sequence helix.run_events_event_id_seq owner to aximo_owner;
+comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
+
+-- As HelixMCP's Events v1 has it, column by column, and what is ours after that.
+create table helix.run_events (
+    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
+    event_id bigint not null
+        default case when pg_current_xact_id() is not null then nextval('helix.run_events_event_id_seq') end,
+    run_id text not null,
+    ts timestamptz not null default now(),
+    kind text not null,
+    message text,
+    data jsonb,
+    extra jsonb,
+    customer_id text collate "C" not null default aximo.current_customer(),
+    recorded_at timestamptz not null default clock_timestamp(),
+    recorded_by text collate "C" not null default session_user,
+    constraint run_events_pkey primary key (event_id),
+    -- With the customer: to another customer's run an event can't be added, and it looks the same as one that does not exist.
+    constraint run_events_run_id_fkey foreign key (customer_id, run_id) references helix.runs (customer_id, run_id)
+    on delete restrict on update restrict,
+    constraint kind_present check (kind <> ''),
+    constraint data_is_object check (jsonb_typeof(data) = 'object'),
+    constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
+    constraint run_event_size check (
+        octet_length(kind) + coalesce(octet_length(message), 0) + coalesce(octet_length(data::text), 0)
+        + coalesce(octet_length(extra::text), 0) <= 8388608
+    ),
+    constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
+);
+alter table helix.run_events owner to aximo_owner;
+alter sequence helix.run_events_event_id_seq owned by helix.run_events.event_id;
+create index run_events_by_run on helix.run_events (customer_id, run_id, event_id);
+-- By the name that the gateway's own schema gives it, so that its CREATE INDEX IF NOT EXISTS finds it: an index that does not lead with
+-- the customer tells, in EXPLAIN ANALYZE, of others.
+create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
+
+alter table helix.run_events enable row level security;
+alter table helix.run_events force row level security;
+create policy readers_read_own_run_events on helix.run_events
+for select to aximo_reader using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
+create policy writers_add_own_run_events on helix.run_events
+for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
+-- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
+create policy recorder_adds_run_events on helix.run_events
+for insert to aximo_recorder with check ((select current_user) = 'aximo_recorder');
+create policy recorder_reads_run_events on helix.run_events
+for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
+create policy sequencer_reads_run_events on helix.run_events
+for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
+
+select aximo_private.make_append_only('helix.run_events');
+
+alter table helix.run_events
+    alter event_id set statistics 0,
+    alter run_id set statistics 0,
+    alter ts set statistics 0,
+    alter kind set statistics 0,
+    alter message set statistics 0,
+    alter data set statistics 0,
+    alter extra set statistics 0,
+    alter customer_id set statistics 0,
+    alter recorded_at set statistics 0,
+    alter recorded_by set statistics 0;
+
+comment on table helix.run_events is 'The events of the tool runs of the session''s customer (HelixMCP Events v1): append-only. Read them in the order of event_id.';
+comment on column helix.run_events.event_id is 'Order of arrival, with gaps. One sequence for all customers, as the frozen contract has it.';
+comment on column helix.run_events.run_id is 'The run.';
+comment on column helix.run_events.ts is 'When it was written, by the database''s clock; of an imported event, what the line says.';
+comment on column helix.run_events.kind is 'What happened: one of helix.event_kinds, or any other.';
+comment on column helix.run_events.message is 'For people; not to be parsed.';
+comment on column helix.run_events.data is 'A JSON object, or null.';
+comment on column helix.run_events.extra is 'What an imported line had beside the contract''s fields.';
+comment on column helix.run_events.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column helix.run_events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
+comment on column helix.run_events.recorded_by is 'The login that wrote it; no client sets it.';
+comment on policy readers_read_own_run_events on helix.run_events is 'A login sees the events of the session''s customer; so do views.';
+comment on policy writers_add_own_run_events on helix.run_events is 'An event is of the session''s customer.';
+comment on policy recorder_adds_run_events on helix.run_events is 'Imports and observations, for a customer that the access map gave them.';
+comment on policy recorder_reads_run_events on helix.run_events is 'The guard of runs, and imports, which name the customer in every look-up.';
+comment on policy sequencer_reads_run_events on helix.run_events is 'Events are numbered for all customers at a time.';
+comment on index helix.run_events_by_run is 'A run''s events, in order.';
+comment on index helix.run_events_run_ts_idx is 'An event''s copy, when it is imported.';
+
+-- The canonical line of a run event, as aximo_private.event_line is of an event: the contract's fields in its order, then ours. It never
+-- changes. The body is bound when it is created, so it needs no search_path, and without one it is inlined.
+create function aximo_private.run_event_line(event helix.run_events) returns text
+language sql stable security invoker parallel safe
+return concat(
+    '{',
+    concat_ws(
+        ',',
+        '"run_id":' || to_json((event).run_id),
+        '"event_id":' || (event).event_id,
+        '"created_at":"' || to_char((event).ts at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+        '"kind":' || to_json((event).kind),
+        '"message":' || coalesce(to_json((event).message)::text, 'null'),
+        '"data":' || coalesce((event).data::text, 'null'),
+        '"extra":' || (event).extra::text,
+        '"customer_id":' || to_json((event).customer_id),
+        '"recorded_at":"' || to_char((event).recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+        '"recorded_by":' || to_json((event).recorded_by)
+    ),
+    '}'
+);
+alter function aximo_private.run_event_line(helix.run_events) owner to aximo_owner;
+comment on function aximo_private.run_event_line(helix.run_events) is
+'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
+
+-- Who looked at which run. Also what keeps the transaction that looks from writing to what it looks at.
+create table aximo_private.observations (
+    observed_in xid8 not null default pg_current_xact_id(),
+    observed_at timestamptz not null default now(),
+    customer_id text collate "C" not null,
+    run_id text not null,
+    target_run_id text not null,
+    observed_by text collate "C" not null default session_user,
+    constraint observations_pkey primary key (customer_id, run_id)
+);
+alter table aximo_private.observations owner to aximo_owner;
+create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
+alter table aximo_private.observations enable row level security;
+alter table aximo_private.observations force row level security;
+create policy owner_reads_own_observations on aximo_private.observations
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
+create policy recorder_adds_observations on aximo_private.observations
+for insert to aximo_recorder with check (true);
+create policy recorder_reads_observations on aximo_private.observations
+for select to aximo_recorder using (true);
+select aximo_private.make_append_only('aximo_private.observations');
+alter table aximo_private.observations
+    alter observed_in set statistics 0,
+    alter observed_at set statistics 0,
+    alter customer_id set statistics 0,
+    alter run_id set statistics 0,
+    alter target_run_id set statistics 0,
+    alter observed_by set statistics 0;
+
+comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
+comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
+comment on column aximo_private.observations.observed_at is 'When that transaction began.';
+comment on column aximo_private.observations.customer_id is 'Whose runs they are.';
+comment on column aximo_private.observations.run_id is 'The observation, a run of its own.';
+comment on column aximo_private.observations.target_run_id is 'The run that was looked at.';
+comment on column aximo_private.observations.observed_by is 'The login that looked.';
+comment on policy owner_reads_own_observations on aximo_private.observations is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
+comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
+
+create view helix.observations with (security_barrier = true) as
+select
+    customer_id,
+    run_id,
+    target_run_id,
+    observed_at,
+    observed_by
+from only aximo_private.observations; -- noqa: PRS
+alter view helix.observations owner to aximo_owner;
+comment on view helix.observations is 'Which run of the session''s customer observed which (helix.observe_run). Key: run_id.';
+comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
+comment on column helix.observations.run_id is 'The observation, a run of its own.';
+comment on column helix.observations.target_run_id is 'The run that was looked at.';
+comment on column helix.observations.observed_at is 'When, by the database''s clock.';
+comment on column helix.observations.observed_by is 'The login that looked.';
+
+-- No hatch: what says that a run is being observed is a row that nobody can take back but by undoing the observation.
+create function aximo_private.refuse_if_observed(customer_id text, run_id text) returns void
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform
+    from only aximo_private.observations as o
+    where o.customer_id = refuse_if_observed.customer_id and o.target_run_id = refuse_if_observed.run_id
+        and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now();
+    if found then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'an observation does not write to what it observes',
+            detail = format('run %L, observed in this transaction', refuse_if_observed.run_id),
+            hint = 'Write to it in another transaction.',
+            constraint = 'observed_is_read_only';
+    end if;
+end;
+$$;
+alter function aximo_private.refuse_if_observed(text, text) owner to aximo_recorder;
+comment on function aximo_private.refuse_if_observed(text, text) is 'Raises ZXRUN if this transaction observed that run.';
+
+-- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+create function aximo_private.check_run() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rule text;
+begin
+    if new.customer_id is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format('login %L, no customer', session_user),
+            hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'customer_granted';
+    end if;
+    rule := case
+        when (char_length(new.run_id) between 1 and 255) is not true then 'run_id_length'
+        when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
+        when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
+        when (char_length(new.execution_id) between 1 and 255) is false then 'execution_id_length'
+    end;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run',
+            detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    return new;
+end;
+$$;
+alter function aximo_private.check_run() owner to aximo_recorder;
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS) or with a field that it can''t have (ZXARG).';
+
+create trigger check_run before insert on helix.runs
+for each row execute function aximo_private.check_run();
+comment on trigger check_run on helix.runs is 'Says what is wrong with a new run, by its code.';
+
+-- A run's state changes; what it is, does not, and while it has events it stays.
+create function aximo_private.keep_run() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rule text;
+begin
+    perform aximo_private.refuse_if_observed(old.customer_id, old.run_id);
+    if tg_op = 'DELETE' then
+        perform from only helix.run_events as e
+        where e.customer_id = old.customer_id and e.run_id = old.run_id
+        limit 1;
+        if not found then
+            return old;
+        end if;
+        rule := 'run_has_events';
+    elsif
+        (
+            new.run_id, new.customer_id, new.project_id, new.tool_name, new.contract_version, new.tool_version, new.params_hash,
+            new.policy_hash, new.requested_by, new.created_at, new.policy_snapshot, new.environment, new.recorded_at, new.recorded_by
+        ) is distinct from (
+            old.run_id, old.customer_id, old.project_id, old.tool_name, old.contract_version, old.tool_version, old.params_hash,
+            old.policy_hash, old.requested_by, old.created_at, old.policy_snapshot, old.environment, old.recorded_at, old.recorded_by
+        )
+    then
+        rule := 'run_stays_itself';
+    elsif new.execution_id is distinct from old.execution_id and old.execution_id is not null then
+        rule := 'run_serves_one_execution';
+    end if;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXIMM',
+            message = 'of a run only the state changes',
+            detail = format('%s of run %L', lower(tg_op), old.run_id),
+            hint = case rule
+                when 'run_has_events' then 'A run that has events can''t be deleted.'
+                when 'run_serves_one_execution' then 'Which execution a run served is said once.'
+                else 'status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change.'
+            end,
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    -- The gateway looks before it writes; of two at once only the database can tell.
+    if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'a run does not go back',
+            detail = format('run %L is %s and can''t become %s', old.run_id, old.status, new.status),
+            hint = 'From queued to running to succeeded, failed or blocked, which are final.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'run_goes_forward';
+    end if;
+    return new;
+end;
+$$;
+alter function aximo_private.keep_run() owner to aximo_recorder;
+comment on function aximo_private.keep_run() is
+'Refuses to change what a run is, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+
+create trigger keep_run before update or delete on helix.runs
+for each row execute function aximo_private.keep_run();
+alter table helix.runs enable always trigger keep_run;
+comment on trigger keep_run on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
+create trigger append_only_statement before truncate on helix.runs
+for each statement execute function aximo_private.refuse_change();
+alter table helix.runs enable always trigger append_only_statement;
+comment on trigger append_only_statement on helix.runs is 'Refuses TRUNCATE (ZXIMM).';
+
+-- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+create function aximo_private.check_run_event() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rule text;
+begin
+    if new.customer_id is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format('login %L, no customer', session_user),
+            hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'customer_granted';
+    end if;
+    rule := case
+        when new.kind is null or new.kind = '' then 'kind_present'
+        when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
+        when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
+        -- As they are, not as a table has them compressed.
+        when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
+            or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
+        when octet_length(new.kind) + coalesce(octet_length(new.message), 0)
+            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
+        when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
+    end;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
+            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as text; see the rule.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    perform from only helix.runs as r
+    where r.customer_id = new.customer_id and r.run_id = new.run_id;
+    if not found then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'no such run',
+            detail = format('run_id %L', left(new.run_id, 255)),
+            hint = 'Insert the run first. A run of another customer is none.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'run_known';
+    end if;
+    perform aximo_private.refuse_if_observed(new.customer_id, new.run_id);
+    return new;
+end;
+$$;
+alter function aximo_private.check_run_event() owner to aximo_recorder;
+comment on function aximo_private.check_run_event() is
+'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+
+create trigger check_run_event before insert on helix.run_events
+for each row execute function aximo_private.check_run_event();
+comment on trigger check_run_event on helix.run_events is 'Says what is wrong with a new event, by its code.';
+
+create table helix.event_kinds (
+    kind text collate "C" not null,
+    version bigint not null default 1,
+    family text collate "C" not null,
+    state text collate "C",
+    origin text not null,
+    meaning text not null,
+    constraint event_kinds_pkey primary key (kind, version),
+    constraint kind_version_positive check (version > 0),
+    constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate')),
+    constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
+);
+alter table helix.event_kinds owner to aximo_owner;
+
+insert into helix.event_kinds (kind, family, state, origin, meaning) values
+('run.started', 'run', 'started', 'HelixMCP Events v1 (v0.9.0)', 'The run began. data: now, params_hash, policy_hash.'),
+('run.queued', 'run', 'queued', 'HelixMCP Events v1 (v0.9.0)', 'It waits to be run.'),
+('run.running', 'run', 'running', 'HelixMCP Events v1 (v0.9.0)', 'It runs.'),
+('run.succeeded', 'run', 'succeeded', 'HelixMCP Events v1 (v0.9.0)', 'It ended well.'),
+('run.failed', 'run', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'It ended with an error. data: error.'),
+('run.blocked', 'run', 'blocked', 'HelixMCP Events v1 (v0.9.0)', 'A policy forbade it. data: error.'),
+('exec.plan', 'exec', null, 'HelixMCP Events v1 (v0.9.0)', 'What is going to be executed, and where.'),
+('exec.result', 'exec', null, 'HelixMCP Events v1 (v0.9.0)', 'What came of it.'),
+('slurm.submit.plan', 'slurm', null, 'HelixMCP Events v1 (v0.9.0)', 'What is going to be submitted to Slurm.'),
+('slurm.submit.script_artifact', 'slurm', null, 'HelixMCP Events v1 (v0.9.0)', 'The batch script was kept as an artifact.'),
+('slurm.submit.ok', 'slurm', null, 'HelixMCP Events v1 (v0.9.0)', 'Slurm took the job.'),
+('slurm.collect.start', 'slurm', null, 'HelixMCP Events v1 (v0.9.0)', 'Another run began to collect the job''s outputs.'),
+('slurm.collect.outputs_registered', 'slurm', null, 'HelixMCP Events v1 (v0.9.0)', 'The outputs were kept as artifacts.'),
+('slurm.collect.done', 'slurm', 'succeeded', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had ended well.'),
+('slurm.collect.failed', 'slurm', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had failed.'),
+('simulate.qc', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'Quality control was simulated.'),
+('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.');
+
+select aximo_private.make_append_only('helix.event_kinds');
+
+comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
+comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
+comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';
+comment on column helix.event_kinds.family is 'What it is about: run, exec, slurm, collect or simulate. Also said by its prefix.';
+comment on column helix.event_kinds.state is 'What it says about the run, for metrics: started, queued, running, succeeded, failed or blocked; null for nothing.';
+comment on column helix.event_kinds.origin is 'The document that lists it.';
+comment on column helix.event_kinds.meaning is 'What has happened when such an event is written.';
+
+create view helix.kind_usage with (security_barrier = true) as
+select
+    coalesce(u.kind, k.kind) as kind,
+    k.kind is not null as is_listed,
+    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate)\.' then split_part(u.kind, '.', 1) end) as family,
+    coalesce(u.events, 0) as events,
+    coalesce(u.runs, 0) as runs,
+    u.first_at,
+    u.last_at
+from (
+    select
+        kind collate "C" as kind,
+        count(*) as events,
+        count(distinct run_id) as runs,
+        min(ts) as first_at,
+        max(ts) as last_at
+    from only helix.run_events -- noqa: PRS
+    group by kind collate "C"
+) as u
+full join (
+    select distinct on (v.kind)
+        v.kind,
+        v.family
+    from helix.event_kinds as v
+    order by v.kind asc, v.version desc
+) as k on k.kind = u.kind;
+alter view helix.kind_usage owner to aximo_owner;
+comment on view helix.kind_usage is 'The kinds of run events that the session''s customer uses, and those that are listed and not used. Reads all its run events. Key: kind.';
+comment on column helix.kind_usage.kind is 'The kind.';
+comment on column helix.kind_usage.is_listed is 'Whether helix.event_kinds has it.';
+comment on column helix.kind_usage.family is 'Its family: of a kind that is not listed by its prefix, null if that is none of the five.';
+comment on column helix.kind_usage.events is 'How many events.';
+comment on column helix.kind_usage.runs is 'Of how many runs.';
+comment on column helix.kind_usage.first_at is 'When it was first seen, by ts.';
+comment on column helix.kind_usage.last_at is 'When it was last seen, by ts.';
+
+-- An observation is a run of its own that names the target (HelixMCP Events v1, mutation rules: *_job_get).
+create function helix.observe_run(run_id text, tool_name text default 'run_get', requested_by text default null) returns text
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    observer constant text := 'run_' || upper(replace(gen_random_uuid()::text, '-', ''));
+    params constant jsonb := jsonb_build_object('target_run_id', observe_run.run_id);
+    params_hash constant text := 'sha256:' || encode(sha256(convert_to(params::text, 'UTF8')), 'hex');
+    target record;
+begin
+    select r.project_id, r.policy_hash into target
+    from only helix.runs as r
+    where r.customer_id = customer and r.run_id = observe_run.run_id;
+    if not found then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'no such run',
+            detail = format('run_id %L', left(observe_run.run_id, 255)),
+            hint = 'A run of another customer is none.',
+            constraint = 'run_known';
+    end if;
+    insert into aximo_private.observations (customer_id, run_id, target_run_id)
+    values (customer, observer, observe_run.run_id);
+    insert into helix.runs (
+        run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, requested_by, started_at, finished_at,
+        result_json, customer_id
+    )
+    values (
+        observer, target.project_id, observe_run.tool_name, 'v1', params_hash, target.policy_hash, 'succeeded', observe_run.requested_by,
+        now(), now(), params, customer
+    );
+    insert into helix.run_events (run_id, kind, message, data, customer_id)
+    values
+    (
+        observer, 'run.started', 'tool=' || observe_run.tool_name,
+        params || jsonb_build_object(
+            'now', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+            'params_hash', params_hash,
+            'policy_hash', target.policy_hash
+        ),
+        customer
+    ),
+    (observer, 'run.succeeded', 'observed', params, customer);
+    return observer;
+end;
+$$;
+alter function helix.observe_run(text, text, text) owner to aximo_recorder;
+comment on function helix.observe_run(text, text, text) is
+'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
+
+create function helix.import_runs(lines jsonb, customer_id text default null)
+returns table (line integer, run_id text, is_duplicate boolean)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    customer constant text := aximo_private.writing_customer(import_runs.customer_id);
+    fields constant text[] := array[
+        'run_id', 'project_id', 'tool_name', 'contract_version', 'tool_version', 'params_hash', 'policy_hash', 'status', 'requested_by',
+        'created_at', 'started_at', 'finished_at', 'policy_snapshot', 'environment', 'exit_code', 'error', 'result_json',
+        'log_artifact_id', 'execution_id'
+    ];
+    entry record;
+    stored record;
+    wanted record;
+    problem text;
+begin
+    for entry in
+        select l.value, l.place::integer as place
+        from jsonb_array_elements(lines) with ordinality as l (value, place)
+        order by l.place
+    loop
+        begin
+            if jsonb_typeof(entry.value) <> 'object' then
+                raise data_exception using message = 'it is no object', constraint = 'event_is_object';
+            end if;
+            select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
+            from jsonb_object_keys(entry.value) as k (key)
+            where k.key <> all(fields || array['customer_id', 'recorded_at', 'recorded_by']);
+            if problem is not null then
+                raise data_exception using message = 'fields that a run has not: ' || left(problem, 500), constraint = 'field_known';
+            end if;
+            select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
+            from jsonb_each(entry.value) as k (key, value)
+            where k.key = any(fields) and k.key not in ('policy_snapshot', 'environment', 'exit_code', 'result_json')
+                and jsonb_typeof(k.value) not in ('string', 'null');
+            if problem is not null then
+                raise data_exception using message = 'not a string: ' || problem, constraint = 'field_is_string';
+            end if;
+            if entry.value ->> 'customer_id' <> customer then
+                raise exception using
+                    errcode = 'ZXCUS',
+                    message = 'this session may not write for that customer',
+                    detail = format('customer of the run %L, customer of the import %L', entry.value ->> 'customer_id', customer),
+                    hint = 'An import is of one customer.',
+                    constraint = 'customer_granted';
+            end if;
+            select
+                r.*,
+                nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
+                nullif(entry.value -> 'environment', 'null') as surroundings,
+                nullif(entry.value -> 'result_json', 'null') as result
+            into wanted
+            from jsonb_to_record(entry.value) as r (
+                run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
+                policy_hash text, status text, requested_by text, created_at timestamptz, started_at timestamptz,
+                finished_at timestamptz, exit_code integer, error text, log_artifact_id text, execution_id text
+            );
+            insert into helix.runs (
+                run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at,
+                started_at, finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, execution_id,
+                customer_id
+            )
+            values (
+                wanted.run_id, wanted.project_id, wanted.tool_name, wanted.contract_version, wanted.tool_version, wanted.params_hash,
+                wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(wanted.created_at, now()), wanted.started_at,
+                wanted.finished_at, wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
+                wanted.log_artifact_id, wanted.execution_id, customer
+            )
+            on conflict do nothing;
+        exception
+            when data_exception or integrity_constraint_violation then
+                declare
+                    rule text;
+                begin
+                    get stacked diagnostics rule = constraint_name, problem = message_text;
+                    raise exception using
+                        errcode = 'ZXARG',
+                        message = 'malformed run',
+                        detail = format('run %s of the import: %s', entry.place, problem),
+                        hint = 'A line is a row of helix.runs; see the rule.',
+                        constraint = coalesce(nullif(rule, ''), 'run_well_formed');
+                end;
+        end;
+        is_duplicate := not found;
+        if is_duplicate then
+            select r.tool_name, r.project_id, r.params_hash into stored
+            from only helix.runs as r
+            where r.customer_id = customer and r.run_id = wanted.run_id;
+            -- Of another customer's it says the same.
+            if not found or (stored.tool_name, stored.project_id, stored.params_hash)
+                is distinct from (wanted.tool_name, wanted.project_id, wanted.params_hash) then
+                raise exception using
+                    errcode = 'ZXDUP',
+                    message = 'run_id was used before',
+                    detail = format('run %s of the import: run_id %L', entry.place, left(wanted.run_id, 255)),
+                    hint = 'A run_id names one run, among all customers.',
+                    constraint = 'run_id_names_one_run';
+            end if;
+        end if;
+        line := entry.place;
+        run_id := wanted.run_id;
+        return next;
+    end loop;
+end;
+$$;
+alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
+comment on function helix.import_runs(jsonb, text) is
+'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+
+-- Takes lines of both shapes: rows of an export (run_id, created_at) and of a log artifact (ts). An event is known by what it says and
+-- when; the same again in one file is told by its repetition. So an import can be repeated, and an export read back.
+create function helix.import_run_events(
+    lines jsonb,
+    run_id text default null,
+    create_runs boolean default true,
+    repetitions integer[] default null,
+    customer_id text default null
+)
+returns table (line integer, event_id bigint, is_duplicate boolean)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    customer constant text := aximo_private.writing_customer(import_run_events.customer_id);
+    abi constant text[] := array['run_id', 'event_id', 'kind', 'message', 'data', 'customer_id', 'recorded_at', 'recorded_by'];
+    entry record;
+    problem text;
+    rule text;
+    moment timestamptz;
+    further jsonb;
+    known bigint;
+begin
+    if jsonb_typeof(lines) is distinct from 'array' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = 'lines is no JSON array',
+            hint = 'Give an array of objects, one a line.',
+            constraint = 'batch_is_array';
+    end if;
+    -- Of two imports the second waits, and the gateway too: what one adds the other sees.
+    perform
+    from only helix.runs as r
+    where r.customer_id = customer
+        and r.run_id in (
+            select coalesce(l.value ->> 'run_id', import_run_events.run_id)
+            from jsonb_array_elements(lines) as l (value)
+            where jsonb_typeof(l.value) = 'object'
+        )
+    order by r.run_id
+    for update;
+
+    for entry in
+        select
+            l.value,
+            l.place::integer as place,
+            case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
+            coalesce(l.value ->> 'run_id', import_run_events.run_id) as run_id,
+            coalesce(
+                repetitions[l.place],
+                row_number() over (
+                    partition by
+                        l.value -> 'run_id', l.value -> 'created_at', l.value -> 'ts', l.value -> 'kind', l.value -> 'message',
+                        l.value -> 'data'
+                    order by l.place
+                )
+            ) as repetition
+        from jsonb_array_elements(lines) with ordinality as l (value, place)
+        order by l.place
+    loop
+        rule := case
+            when jsonb_typeof(entry.value) <> 'object' then 'event_is_object'
+            when entry.run_id is null then 'run_id_present'
+            when jsonb_typeof(entry.value -> 'run_id') not in ('string', 'null') then 'run_id_is_string'
+            when jsonb_typeof(entry.value -> 'kind') is distinct from 'string' then 'kind_present'
+            when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
+            when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
+            when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
+        end;
+        if rule is null then
+            begin
+                moment := (entry.value ->> entry.clock)::timestamptz;
+            exception
+                when data_exception then
+                    rule := 'run_event_moment';
+            end;
+        end if;
+        if rule is not null then
+            raise exception using
+                errcode = 'ZXARG',
+                message = 'malformed run event',
+                detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
+                hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
+                constraint = rule;
+        end if;
+        if entry.value ->> 'customer_id' <> customer then
+            raise exception using
+                errcode = 'ZXCUS',
+                message = 'this session may not write for that customer',
+                detail = format('customer of the event %L, customer of the import %L', entry.value ->> 'customer_id', customer),
+                hint = 'An import is of one customer.',
+                constraint = 'customer_granted';
+        end if;
+
+        if import_run_events.create_runs and not exists (
+            select from only helix.runs as r
+            where r.customer_id = customer and r.run_id = entry.run_id
+        ) then
+            insert into helix.runs (
+                run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id
+            )
+            values (
+                entry.run_id, 'imported', 'unknown', 'v1', coalesce(entry.value #>> '{data,params_hash}', 'unknown'),
+                coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', moment, moment, customer
+            )
+            on conflict do nothing;
+            if not found then
+                raise exception using
+                    errcode = 'ZXDUP',
+                    message = 'run_id was used before',
+                    detail = format('line %s of the import: run_id %L', entry.place, left(entry.run_id, 255)),
+                    hint = 'A run_id names one run, among all customers.',
+                    constraint = 'run_id_names_one_run';
+            end if;
+        end if;
+
+        select count(*), max(e.event_id) into known, event_id
+        from only helix.run_events as e
+        where e.customer_id = customer and e.run_id = entry.run_id and e.ts = moment and e.kind = entry.value ->> 'kind'
+            and e.message is not distinct from entry.value ->> 'message'
+            and e.data is not distinct from nullif(entry.value -> 'data', 'null');
+        is_duplicate := known >= entry.repetition;
+        if not is_duplicate then
+            -- What an export of ours calls extra is that; anything else that the contract does not name is kept beside it.
+            further := entry.value - (abi || entry.clock);
+            if jsonb_typeof(further -> 'extra') = 'object' then
+                further := (further -> 'extra') || (further - 'extra');
+            end if;
+            if entry.value ? 'event_id' then
+                further := jsonb_build_object(
+                    'imported_from',
+                    jsonb_strip_nulls(
+                        jsonb_build_object(
+                            'event_id', entry.value -> 'event_id',
+                            'recorded_at', entry.value -> 'recorded_at',
+                            'recorded_by', entry.value -> 'recorded_by'
+                        )
+                    )
+                ) || further;
+            end if;
+            insert into helix.run_events (run_id, ts, kind, message, data, extra, customer_id)
+            values (
+                entry.run_id, moment, entry.value ->> 'kind', entry.value ->> 'message', nullif(entry.value -> 'data', 'null'),
+                nullif(further, '{}'), customer
+            )
+            returning event_id into event_id;
+        end if;
+        line := entry.place;
+        return next;
+    end loop;
+
+    -- A run that was made here is in the state that its last word on it says.
+    update helix.runs as r
+    set status = s.status, finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end
+    from (
+        select distinct on (e.run_id)
+            e.run_id,
+            e.ts,
+            case when k.state = 'started' then 'running' else k.state end as status
+        from only helix.run_events as e
+        inner join helix.event_kinds as k on k.kind = e.kind and k.state is not null
+        where e.customer_id = customer
+            and e.run_id in (
+                select m.run_id
+                from only helix.runs as m
+                where m.customer_id = customer and m.project_id = 'imported' and m.tool_name = 'unknown'
+                    and m.status in ('queued', 'running')
+                    and m.run_id in (
+                        select coalesce(l.value ->> 'run_id', import_run_events.run_id)
+                        from jsonb_array_elements(lines) as l (value)
+                    )
+            )
+        order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
+    ) as s
+    where r.customer_id = customer and r.run_id = s.run_id and r.status <> s.status
+        and not (r.status = 'running' and s.status = 'queued');
+end;
+$$;
+alter function helix.import_run_events(jsonb, text, boolean, integer[], text) owner to aximo_recorder;
+comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is
+'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+
+-- By what is said and how often, not by when: a log artifact has the gateway's clock, the table the database's.
+create function helix.compare_run_log(run_id text, lines jsonb)
+returns table (line integer, event_id bigint, ts timestamptz, kind text, message text, data jsonb)
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select l.place::integer, e.event_id, e.ts, coalesce(e.kind, l.kind), coalesce(e.message, l.message), coalesce(e.data, l.data)
+    from (
+        select
+            i.place,
+            i.value ->> 'kind' as kind,
+            i.value ->> 'message' as message,
+            nullif(i.value -> 'data', 'null') as data,
+            row_number() over (
+                partition by i.value ->> 'kind', i.value ->> 'message', nullif(i.value -> 'data', 'null') order by i.place
+            ) as repetition
+        from jsonb_array_elements(lines) with ordinality as i (value, place)
+    ) as l
+    full join (
+        select
+            s.*,
+            row_number() over (partition by s.kind, s.message, s.data order by s.event_id) as repetition
+        from helix.run_events as s
+        where s.run_id = compare_run_log.run_id
+    ) as e
+        on e.kind = l.kind and (e.message is null) = (l.message is null) and coalesce(e.message, '') = coalesce(l.message, '')
+        and coalesce(e.data, 'null') = coalesce(l.data, 'null') and e.repetition = l.repetition
+    order by l.place nulls last, e.event_id;
+end;
+$$;
+alter function helix.compare_run_log(text, jsonb) owner to aximo_owner;
+comment on function helix.compare_run_log(text, jsonb) is
+'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
+
+-- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
+create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
+language plpgsql stable security invoker parallel safe rows 10
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform
+    from helix.runs as r
+    where r.customer_id = aximo.current_customer() and r.execution_id = execution_trace.execution_id
+    limit 1;
+    if not found then
+        return query
+        select s.*
+        from aximo.execution_steps as s
+        where s.execution_id = execution_trace.execution_id
+        order by s.step;
+        return;
+    end if;
+    -- Events and run events have an order of arrival each. Between the two the database's clock decides, without going back in either.
+    return query
+    select
+        s.customer_id,
+        execution_trace.execution_id,
+        row_number() over arrival,
+        s."timestamp",
+        s."timestamp" - first_value(s."timestamp") over arrival,
+        s."timestamp" - lag(s."timestamp") over arrival,
+        s.event_type, s.actor, s.deployment_id, s.skill_id, s.skill_version, s.risk_level, s.approval_mode, s.correlation_id,
+        s.channel_type, s.error_code, s.latency_ms, s.payload, s.event_id, s.answers_event_id, s.recorded_at, s.recorded_by, s.run_id,
+        s.run_event_id, s.message
+    from (
+        select
+            e.customer_id, e."timestamp", e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level,
+            e.approval_mode, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id,
+            e.recorded_at, e.recorded_by, e.run_id, e.run_event_id, e.message, 0 as source, e.step as place,
+            max(e.recorded_at) over (order by e.step) as arrived
+        from aximo.execution_steps as e
+        where e.execution_id = execution_trace.execution_id
+        union all
+        select
+            r.customer_id, r.ts, r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null,
+            r.recorded_at, r.recorded_by, r.run_id, r.event_id, r.message, 1, r.event_id,
+            max(r.recorded_at) over (order by r.event_id)
+        from helix.run_events as r
+        where r.run_id in (select u.run_id from helix.runs as u where u.execution_id = execution_trace.execution_id)
+    ) as s
+    window arrival as (order by s.arrived, s.source, s.place)
+    order by s.arrived, s.source, s.place;
+end;
+$$;
+alter function aximo.execution_trace(text) owner to aximo_owner;
+comment on function aximo.execution_trace(text) is
+'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
+
+-- One row: what all logs share, and the lock of the one who numbers. Only the sequencer can lock it; nobody waits for it.
 create table aximo_private.log_state (
     is_the_row boolean not null default true,
     ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),
-    high_position bigint not null default 0,
     advanced_at timestamptz,
     advances bigint not null default 0,
     recounted_in bigint not null default 0,
@@ -2419,10 +3426,9 @@ for select to aximo_meter using (true);
 create policy sequencer_keeps_log_state on aximo_private.log_state
 for all to aximo_sequencer using (true) with check (true);
 
-comment on table aximo_private.log_state is 'How far events are numbered. One row.';
+comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';
-comment on column aximo_private.log_state.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
 comment on column aximo_private.log_state.advanced_at is 'When events were last numbered, by the database''s clock.';
 comment on column aximo_private.log_state.advances is 'How often events were numbered; what a refresh of the metrics has to look at is what changed since one of them.';
 comment on column aximo_private.log_state.recounted_in is 'Which of them, so to say, last threw away what the metrics count; what was made before it is of no use.';
@@ -2430,13 +3436,36 @@ comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor sh
 comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
 comment on policy meter_reads_log_state on aximo_private.log_state is 'A refresh looks at what changed since an advance.';
 
+-- The logs a customer has, and how far each is numbered. A log is of what one table records in the order of its positions.
+create table aximo_private.logs (
+    log text collate "C" not null,
+    high_position bigint not null default 0,
+    constraint logs_pkey primary key (log),
+    constraint log_known check (log in ('events', 'run_events'))
+);
+alter table aximo_private.logs owner to aximo_owner;
+insert into aximo_private.logs (log) values ('events'), ('run_events');
+alter table aximo_private.logs enable row level security;
+alter table aximo_private.logs force row level security;
+create policy owner_reads_logs on aximo_private.logs
+for select to aximo_owner using (true);
+create policy sequencer_keeps_logs on aximo_private.logs
+for all to aximo_sequencer using (true) with check (true);
+
+comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
+comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
+comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
+comment on policy owner_reads_logs on aximo_private.logs is 'doctor shows them.';
+comment on policy sequencer_keeps_logs on aximo_private.logs is 'aximo.advance_log runs as this role.';
+
 -- Positions that were not visible when higher ones were: of transactions under way, or rolled back. Live state, not history.
 create table aximo_private.log_holes (
+    log text collate "C" not null,
     first_position bigint not null,
     last_position bigint not null,
     seen_by xid8 not null,
     older_than xid8,
-    constraint log_holes_pkey primary key (first_position),
+    constraint log_holes_pkey primary key (log, first_position),
     constraint hole_is_a_range check (first_position <= last_position)
 );
 alter table aximo_private.log_holes owner to aximo_owner;
@@ -2448,6 +3477,7 @@ create policy sequencer_keeps_log_holes on aximo_private.log_holes
 for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
+comment on column aximo_private.log_holes.log is 'The log whose positions they are.';
 comment on column aximo_private.log_holes.first_position is 'The first position of the range.';
 comment on column aximo_private.log_holes.last_position is 'Its last one.';
 comment on column aximo_private.log_holes.seen_by is 'The transaction that first saw it.';
@@ -2455,16 +3485,20 @@ comment on column aximo_private.log_holes.older_than is 'A transaction that bega
 comment on policy owner_reads_log_holes on aximo_private.log_holes is 'doctor shows them.';
 comment on policy sequencer_keeps_log_holes on aximo_private.log_holes is 'aximo.advance_log runs as this role.';
 
--- The log of each customer: which event has which number, and the hash of its canonical line.
+-- The logs of each customer: which event has which number, and the hash of its canonical line.
 create table aximo_private.log_entries (
     number bigint not null,
-    event_id uuid not null,
+    event_id uuid,
+    run_event_id bigint,
+    log text collate "C" not null,
     customer_id text collate "C" not null,
     leaf bytea not null,
-    constraint log_entries_pkey primary key (customer_id, number),
-    constraint event_is_numbered_once unique (customer_id, event_id)
+    constraint log_entries_pkey primary key (customer_id, log, number),
+    constraint entry_is_of_its_log check ((log = 'events') = (event_id is not null) and (log = 'run_events') = (run_event_id is not null))
 );
 alter table aximo_private.log_entries owner to aximo_owner;
+create unique index event_is_numbered_once on aximo_private.log_entries (customer_id, event_id) where event_id is not null;
+create unique index run_event_is_numbered_once on aximo_private.log_entries (customer_id, run_event_id) where run_event_id is not null;
 alter table aximo_private.log_entries enable row level security;
 alter table aximo_private.log_entries force row level security;
 create policy owner_reads_own_log on aximo_private.log_entries
@@ -2482,14 +3516,20 @@ select aximo_private.make_append_only('aximo_private.log_entries');
 alter table aximo_private.log_entries
     alter number set statistics 0,
     alter event_id set statistics 0,
+    alter run_event_id set statistics 0,
+    alter log set statistics 0,
     alter customer_id set statistics 0,
     alter leaf set statistics 0;
 
-comment on table aximo_private.log_entries is 'The numbered events: append-only, each customer''s 1, 2, 3 … without a gap.';
-comment on column aximo_private.log_entries.number is 'The number in the customer''s log.';
-comment on column aximo_private.log_entries.event_id is 'The event.';
+comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
+comment on column aximo_private.log_entries.number is 'The number in that log of the customer.';
+comment on column aximo_private.log_entries.event_id is 'The event, of log events.';
+comment on column aximo_private.log_entries.run_event_id is 'The event, of log run_events.';
+comment on column aximo_private.log_entries.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
+comment on index aximo_private.event_is_numbered_once is 'An event has one number.';
+comment on index aximo_private.run_event_is_numbered_once is 'A run event has one number.';
 comment on policy owner_reads_own_log on aximo_private.log_entries is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_reads_log on aximo_private.log_entries is 'Numbering goes on where it ended, for every customer.';
 comment on policy sequencer_adds_to_log on aximo_private.log_entries is 'aximo.advance_log runs as this role.';
@@ -2498,9 +3538,10 @@ comment on policy sequencer_adds_to_log on aximo_private.log_entries is 'aximo.a
 create table aximo_private.log_nodes (
     index bigint not null,
     level bigint not null,
+    log text collate "C" not null,
     customer_id text collate "C" not null,
     hash bytea not null,
-    constraint log_nodes_pkey primary key (customer_id, level, index)
+    constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
 alter table aximo_private.log_nodes owner to aximo_owner;
 alter table aximo_private.log_nodes enable row level security;
@@ -2519,12 +3560,14 @@ select aximo_private.make_append_only('aximo_private.log_nodes');
 alter table aximo_private.log_nodes
     alter index set statistics 0,
     alter level set statistics 0,
+    alter log set statistics 0,
     alter customer_id set statistics 0,
     alter hash set statistics 0;
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
 comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
 comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 65536, …: C2SP tlog-tiles'' level.';
+comment on column aximo_private.log_nodes.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
 comment on policy owner_reads_own_log_nodes on aximo_private.log_nodes is 'Views run as the owner and show the session''s customer, to whomever.';
@@ -2578,6 +3621,7 @@ create table aximo_private.checkpoints (
     size bigint not null,
     made_at timestamptz not null default clock_timestamp(),
     checkpoint_id uuid not null default gen_random_uuid(),
+    log text collate "C" not null,
     customer_id text collate "C" not null,
     root bytea not null,
     made_by text collate "C" not null default session_user,
@@ -2586,7 +3630,7 @@ create table aximo_private.checkpoints (
     constraint checkpoint_is_short check (octet_length(note) <= 16384)
 );
 alter table aximo_private.checkpoints owner to aximo_owner;
-create index checkpoints_by_size on aximo_private.checkpoints (customer_id, size);
+create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);
 alter table aximo_private.checkpoints enable row level security;
 alter table aximo_private.checkpoints force row level security;
 create policy owner_reads_own_checkpoints on aximo_private.checkpoints
@@ -2602,6 +3646,7 @@ alter table aximo_private.checkpoints
     alter size set statistics 0,
     alter made_at set statistics 0,
     alter checkpoint_id set statistics 0,
+    alter log set statistics 0,
     alter customer_id set statistics 0,
     alter root set statistics 0,
     alter made_by set statistics 0,
@@ -2611,6 +3656,7 @@ comment on table aximo_private.checkpoints is 'What was said about the logs: app
 comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
 comment on column aximo_private.checkpoints.made_at is 'When it was added, by the database''s clock.';
 comment on column aximo_private.checkpoints.checkpoint_id is 'Made here.';
+comment on column aximo_private.checkpoints.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
 comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
 comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
@@ -2622,11 +3668,12 @@ comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is
 -- How far a consumer of a customer's log has come.
 create table aximo_private.log_cursors (
     customer_id text collate "C" not null,
+    log text collate "C" not null,
     name aximo_private.identifier not null,
     number bigint not null default 0,
     moved_at timestamptz not null default clock_timestamp(),
     moved_by text collate "C" not null default session_user,
-    constraint log_cursors_pkey primary key (customer_id, name),
+    constraint log_cursors_pkey primary key (customer_id, log, name),
     constraint number_not_negative check (number >= 0)
 );
 alter table aximo_private.log_cursors owner to aximo_owner;
@@ -2643,6 +3690,7 @@ for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
 alter table aximo_private.log_cursors
     alter customer_id set statistics 0,
+    alter log set statistics 0,
     alter name set statistics 0,
     alter number set statistics 0,
     alter moved_at set statistics 0,
@@ -2650,6 +3698,7 @@ alter table aximo_private.log_cursors
 
 comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
 comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
+comment on column aximo_private.log_cursors.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_cursors.name is 'The consumer.';
 comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
 comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
@@ -2667,6 +3716,57 @@ comment on type aximo_private.log_growth is 'By what a customer''s log grew in o
 comment on column aximo_private.log_growth.customer_id is 'Whose log.';
 comment on column aximo_private.log_growth.old_size is 'Its size before.';
 comment on column aximo_private.log_growth.new_size is 'Its size now.';
+
+-- What is numbered: the one place that says which tables have a log. As the sequencer, who sees every customer.
+create view aximo_private.loggable as
+select
+    'events' as log,
+    position,
+    customer_id::text as customer_id,
+    event_id,
+    null::bigint as run_event_id,
+    recorded_at
+from only aximo_private.events -- noqa: PRS
+where position > 0
+union all
+select
+    'run_events' as log,
+    event_id as position,
+    customer_id,
+    null::uuid as event_id,
+    event_id as run_event_id,
+    recorded_at
+from only helix.run_events; -- noqa: PRS
+alter view aximo_private.loggable owner to aximo_sequencer;
+comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
+comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
+comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';
+comment on column aximo_private.loggable.customer_id is 'Whose it is.';
+comment on column aximo_private.loggable.event_id is 'The event, of log events.';
+comment on column aximo_private.loggable.run_event_id is 'The event, of log run_events.';
+comment on column aximo_private.loggable.recorded_at is 'When it was written, by the database''s clock.';
+
+-- A look-up by a key that one of two partial indexes has. Not EXISTS in the queries themselves, which may be planned as one pass over the
+-- log for each event.
+create function aximo_private.is_logged(customer_id text, event_id uuid, run_event_id bigint) returns boolean
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if is_logged.event_id is not null then
+        return exists (
+            select from only aximo_private.log_entries as l
+            where l.customer_id = is_logged.customer_id and l.event_id = is_logged.event_id
+        );
+    end if;
+    return exists (
+        select from only aximo_private.log_entries as l
+        where l.customer_id = is_logged.customer_id and l.run_event_id = is_logged.run_event_id
+    );
+end;
+$$;
+alter function aximo_private.is_logged(text, uuid, bigint) owner to aximo_sequencer;
+comment on function aximo_private.is_logged(text, uuid, bigint) is 'Whether an event has a number.';
 
 -- Level by level, a last hash without a partner moves up as it is: the same tree as RFC 9162's, which splits at powers of two.
 create function aximo.tree_hash(hashes bytea[]) returns bytea
@@ -2700,23 +3800,24 @@ comment on function aximo.tree_hash(bytea[]) is
 'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
 
 -- Hashes the subtrees that are complete now and were not before: one hash an entry, all levels together.
-create function aximo_private.grow_tree(touched aximo_private.log_growth[]) returns void
+create function aximo_private.grow_tree(log text, touched aximo_private.log_growth[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     width bigint := 256;
 begin
-    insert into aximo_private.log_nodes (customer_id, level, index, hash)
+    insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
     select
         t.customer_id,
+        grow_tree.log,
         1,
         b.index,
         aximo.tree_hash(
             array(
                 select l.leaf
                 from only aximo_private.log_entries as l
-                where l.customer_id = t.customer_id and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
+                where l.customer_id = t.customer_id and l.log = grow_tree.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
                 order by l.number
             )
         )
@@ -2726,16 +3827,17 @@ begin
     for height in 2 .. 7 loop
         width := width * 256;
         exit when not exists (select from unnest(touched) as t where t.new_size >= width);
-        insert into aximo_private.log_nodes (customer_id, level, index, hash)
+        insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
         select
             t.customer_id,
+            grow_tree.log,
             height,
             b.index,
             aximo.tree_hash(
                 array(
                     select n.hash
                     from only aximo_private.log_nodes as n
-                    where n.customer_id = t.customer_id and n.level = height - 1
+                    where n.customer_id = t.customer_id and n.log = grow_tree.log and n.level = height - 1
                         and n.index between 256 * b.index and 256 * b.index + 255
                     order by n.index
                 )
@@ -2745,8 +3847,8 @@ begin
     end loop;
 end;
 $$;
-alter function aximo_private.grow_tree(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.grow_tree(aximo_private.log_growth[]) is 'Adds the hashes of the subtrees that new entries completed.';
+alter function aximo_private.grow_tree(text, aximo_private.log_growth[]) owner to aximo_sequencer;
+comment on function aximo_private.grow_tree(text, aximo_private.log_growth[]) is 'Adds the hashes of the subtrees that new entries completed.';
 
 -- Judges each new entry by the rules of its execution's life, in the order of the log.
 create function aximo_private.list_violations(touched aximo_private.log_growth[]) returns void
@@ -2769,7 +3871,7 @@ begin
         cross join lateral (
             select l.number, l.event_id
             from only aximo_private.log_entries as l
-            where l.customer_id = t.customer_id and l.number > t.old_size and l.number <= t.new_size
+            where l.customer_id = t.customer_id and l.log = 'events' and l.number > t.old_size and l.number <= t.new_size
             offset 0
         ) as n
         cross join lateral (
@@ -2867,93 +3969,44 @@ alter function aximo_private.list_violations(aximo_private.log_growth[]) owner t
 comment on function aximo_private.list_violations(aximo_private.log_growth[]) is
 'Writes down which of the new entries break a rule of their execution''s life. Refuses nothing.';
 
--- Numbers what is committed and unnumbered. Whoever derives something from the log does it in here, in the same transaction.
-create function aximo.advance_log(max_events integer default 10000)
-returns table (numbered bigint, is_behind boolean)
-language plpgsql volatile security definer parallel unsafe
+-- Numbers what is new to one log; aximo.advance_log holds the lock.
+create function aximo_private.number_new(log text, max_events integer) returns aximo_private.log_growth[]
+language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
-set jit = off
 as $$
 #variable_conflict use_column
 declare
-    wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
-    high bigint;
-    advance bigint;
+    high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = number_new.log);
     scan_xmin xid8;
     positions bigint[];
     fresh bigint[];
     filled bigint[];
     touched aximo_private.log_growth[];
 begin
-    if advance_log.max_events is null or advance_log.max_events < 1 then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'at least one event at a time',
-            detail = format('max_events is %s', coalesce(advance_log.max_events::text, 'null')),
-            hint = 'Give a positive number; what is left over is numbered by the next call.',
-            constraint = 'max_events_positive';
-    end if;
-    perform aximo_private.numbers_for_all();
-    -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
-    select s.high_position, s.advances + 1 into high, advance
-    from aximo_private.log_state as s
-    for update skip locked;
-    if not found and exists (select from aximo_private.log_state) then
-        return query select 0::bigint, null::boolean;
-        return;
-    end if;
-    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
-    if not found or (high = 0 and exists (select from only aximo_private.log_entries)) then
-        raise exception using
-            errcode = 'ZXENV',
-            message = 'the log''s state does not belong to its entries',
-            detail = 'aximo_private.log_state is missing or new, and aximo_private.log_entries is not empty',
-            hint = 'Restore the row of aximo_private.log_state from the same backup as the entries.',
-            constraint = 'log_state_is_the_logs';
-    end if;
-
-    -- From a restored dump, where transactions have other numbers: begin again.
-    update aximo_private.log_holes as h
-    set seen_by = pg_current_xact_id(), older_than = null
-    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
-
-    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
-    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
-    if not wrote_before then
-        update aximo_private.log_holes as h
-        set older_than = pg_current_xact_id()
-        where h.older_than is null and h.seen_by <> pg_current_xact_id();
-    end if;
-
     -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
     with
     late as (
-        select e.position, e.customer_id, e.event_id
+        select e.*
         from aximo_private.log_holes as h
         cross join lateral (
-            select s.position, s.customer_id, s.event_id
-            from only aximo_private.events as s
-            where s.position between h.first_position and h.last_position and s.position > 0
+            select s.position, s.customer_id, s.event_id, s.run_event_id
+            from aximo_private.loggable as s
+            where s.log = number_new.log and s.position between h.first_position and h.last_position
                 -- After a restore that lost the sequence's value a position may have been given twice.
-                and (
-                    select true
-                    from only aximo_private.log_entries as l
-                    where l.customer_id = s.customer_id and l.event_id = s.event_id
-                    limit 1
-                ) is null
+                and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
-            limit advance_log.max_events
+            limit number_new.max_events
         ) as e
+        where h.log = number_new.log
         order by e.position
-        limit advance_log.max_events
+        limit number_new.max_events
     ),
     young as (
-        select s.position, s.customer_id, s.event_id
-        from only aximo_private.events as s
-        where s.position > high and s.position > 0
+        select s.position, s.customer_id, s.event_id, s.run_event_id
+        from aximo_private.loggable as s
+        where s.log = number_new.log and s.position > high
         order by s.position
-        limit advance_log.max_events
+        limit number_new.max_events
     ),
     found as materialized (
         select f.*
@@ -2965,7 +4018,7 @@ begin
             from young as y
         ) as f
         order by f.position
-        limit advance_log.max_events
+        limit number_new.max_events
     ),
     heads as materialized (
         select
@@ -2974,7 +4027,7 @@ begin
                 (
                     select l.number
                     from only aximo_private.log_entries as l
-                    where l.customer_id = c.customer_id
+                    where l.customer_id = c.customer_id and l.log = number_new.log
                     order by l.number desc
                     limit 1
                 ),
@@ -2983,15 +4036,24 @@ begin
         from (select distinct f.customer_id from found as f) as c
     ),
     added as (
-        insert into aximo_private.log_entries (customer_id, number, event_id, leaf)
+        insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
         select
             f.customer_id,
+            number_new.log,
             h.size + row_number() over (partition by f.customer_id order by f.position),
             f.event_id,
+            f.run_event_id,
             (
-                select sha256(decode('00', 'hex') || convert_to(aximo_private.event_line(s.*), 'UTF8'))
-                from only aximo_private.events as s
-                where s.customer_id = f.customer_id and s.event_id = f.event_id
+                select sha256(decode('00', 'hex') || convert_to(s.line, 'UTF8'))
+                from (
+                    select aximo_private.event_line(e.*) as line
+                    from only aximo_private.events as e
+                    where e.customer_id = f.customer_id and e.event_id = f.event_id
+                    union all
+                    select aximo_private.run_event_line(r.*) as line
+                    from only helix.run_events as r
+                    where r.customer_id = f.customer_id and r.event_id = f.run_event_id
+                ) as s
             )
         from found as f
         inner join heads as h on h.customer_id = f.customer_id
@@ -3021,7 +4083,7 @@ begin
                 (
                     select h.first_position
                     from aximo_private.log_holes as h
-                    where h.first_position <= p.position
+                    where h.log = number_new.log and h.first_position <= p.position
                     order by h.first_position desc
                     limit 1
                 ) as hole
@@ -3029,11 +4091,11 @@ begin
         ),
         gone as (
             delete from aximo_private.log_holes as h
-            where h.first_position in (select t.hole from hit as t)
+            where h.log = number_new.log and h.first_position in (select t.hole from hit as t)
             returning h.first_position, h.last_position, h.seen_by, h.older_than
         )
-        insert into aximo_private.log_holes (first_position, last_position, seen_by, older_than)
-        select r.first_position, r.last_position, r.seen_by, r.older_than
+        insert into aximo_private.log_holes (log, first_position, last_position, seen_by, older_than)
+        select number_new.log, r.first_position, r.last_position, r.seen_by, r.older_than
         from (
             select
                 coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
@@ -3054,25 +4116,20 @@ begin
 
     -- Every transaction that could own it was over before the scan that did not find it.
     delete from aximo_private.log_holes as h
-    where h.older_than < scan_xmin
+    where h.log = number_new.log and h.older_than < scan_xmin
         and (
-            coalesce(cardinality(positions), 0) < advance_log.max_events
+            coalesce(cardinality(positions), 0) < number_new.max_events
             or h.last_position <= positions[cardinality(positions)]
         );
 
-    update aximo_private.log_state as s
-    set
-        high_position = coalesce(fresh[cardinality(fresh)], high),
-        advanced_at = clock_timestamp(),
-        advances = case when positions is null then s.advances else advance end
-    where s.is_the_row;
-    if positions is null then
-        return query select 0::bigint, false;
-        return;
+    if fresh is not null then
+        update aximo_private.logs as s
+        set high_position = fresh[cardinality(fresh)]
+        where s.log = number_new.log;
     end if;
 
-    insert into aximo_private.log_holes (first_position, last_position, seen_by)
-    select g.first_position, g.last_position, pg_current_xact_id()
+    insert into aximo_private.log_holes (log, first_position, last_position, seen_by)
+    select number_new.log, g.first_position, g.last_position, pg_current_xact_id()
     from (
         select
             coalesce(lag(p.position) over (order by p.position), high) + 1 as first_position,
@@ -3080,34 +4137,120 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
+    return touched;
+end;
+$$;
+alter function aximo_private.number_new(text, integer) owner to aximo_sequencer;
+comment on function aximo_private.number_new(text, integer) is 'Gives numbers to at most so many events that one log has not yet, and says by what each customer''s log grew.';
 
-    perform aximo_private.grow_tree(touched);
-    begin
-        perform aximo_private.list_violations(touched);
-    exception
-        -- What a customer writes must not keep the others' events from being numbered.
-        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
-            insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
-            select l.customer_id, l.number, l.event_id, '', 'not_judged'
-            from unnest(touched) as t
-            inner join only aximo_private.log_entries as l on l.customer_id = t.customer_id and l.number = t.new_size;
-    end;
-    begin
-        perform aximo_private.roll_up(touched, advance);
-    exception
-        -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
-        when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
-            or integrity_constraint_violation then
-            null;
-    end;
-    -- Further state that is derived from the log belongs here.
+-- Numbers what is committed and unnumbered. Whoever derives something from the log does it in here, in the same transaction.
+create function aximo.advance_log(max_events integer default 10000)
+returns table (numbered bigint, is_behind boolean)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
+    advance bigint;
+    which text;
+    touched aximo_private.log_growth[];
+    found_new bigint;
+begin
+    if advance_log.max_events is null or advance_log.max_events < 1 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'at least one event at a time',
+            detail = format('max_events is %s', coalesce(advance_log.max_events::text, 'null')),
+            hint = 'Give a positive number; what is left over is numbered by the next call.',
+            constraint = 'max_events_positive';
+    end if;
+    perform aximo_private.numbers_for_all();
+    -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
+    select s.advances + 1 into advance
+    from aximo_private.log_state as s
+    for update skip locked;
+    if not found and exists (select from aximo_private.log_state) then
+        return query select 0::bigint, null::boolean;
+        return;
+    end if;
+    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
+    if not found
+        or (select count(*) from aximo_private.logs as h) <> 2
+        or (
+            (select max(h.high_position) from aximo_private.logs as h) = 0
+            and exists (select from only aximo_private.log_entries)
+        ) then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the log''s state does not belong to its entries',
+            detail = 'aximo_private.log_state or aximo_private.logs is missing or new, and aximo_private.log_entries is not empty',
+            hint = 'Restore the rows of aximo_private.log_state and aximo_private.logs from the same backup as the entries.',
+            constraint = 'log_state_is_the_logs';
+    end if;
 
-    return query select cardinality(positions)::bigint, cardinality(positions) = advance_log.max_events;
+    -- From a restored dump, where transactions have other numbers: begin again.
+    update aximo_private.log_holes as h
+    set seen_by = pg_current_xact_id(), older_than = null
+    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
+
+    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
+    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+    if not wrote_before then
+        update aximo_private.log_holes as h
+        set older_than = pg_current_xact_id()
+        where h.older_than is null and h.seen_by <> pg_current_xact_id();
+    end if;
+
+    numbered := 0;
+    is_behind := false;
+    for which in select s.log from aximo_private.logs as s order by s.log loop
+        touched := aximo_private.number_new(which, advance_log.max_events);
+        continue when touched is null;
+        select sum(t.new_size - t.old_size) into found_new
+        from unnest(touched) as t;
+        numbered := numbered + found_new;
+        is_behind := is_behind or found_new = advance_log.max_events;
+
+        perform aximo_private.grow_tree(which, touched);
+        if which = 'events' then
+            begin
+                perform aximo_private.list_violations(touched);
+            exception
+                -- What a customer writes must not keep the others' events from being numbered.
+                when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+                    insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
+                    select l.customer_id, l.number, l.event_id, '', 'not_judged'
+                    from unnest(touched) as t
+                    inner join only aximo_private.log_entries as l
+                        on l.customer_id = t.customer_id and l.log = which and l.number = t.new_size;
+            end;
+        end if;
+        begin
+            if which = 'events' then
+                perform aximo_private.roll_up(touched, advance);
+            else
+                perform aximo_private.roll_up_runs(touched, advance);
+            end if;
+        exception
+            -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
+            when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
+                or integrity_constraint_violation then
+                null;
+        end;
+        -- Further state that is derived from a log belongs here.
+    end loop;
+    update aximo_private.log_state as s
+    set advanced_at = clock_timestamp(), advances = case when numbered = 0 then s.advances else advance end
+    where s.is_the_row;
+    return next;
 end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
 comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many in one call, and adds them to the tree. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
+'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
 
 create view aximo.violations with (security_barrier = true) as
 select
@@ -3133,23 +4276,29 @@ comment on column aximo.violations.found_at is 'When the event was numbered and 
 create view aximo.log_leaves as
 select
     customer_id,
+    log,
     number,
     event_id,
+    run_event_id,
     leaf
 from only aximo_private.log_entries; -- noqa: PRS
 alter view aximo.log_leaves owner to aximo_owner;
-comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the tree. Key: number.';
+comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the trees, of both its logs. Key: log, number.';
 comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.log_leaves.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_leaves.number is 'The number in the log.';
-comment on column aximo.log_leaves.event_id is 'The event.';
+comment on column aximo.log_leaves.event_id is 'The event, of log events.';
+comment on column aximo.log_leaves.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_leaves.leaf is 'sha256 of a zero byte and the event''s canonical line in UTF-8, as it was when the event was numbered.';
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
 select
     l.customer_id,
+    l.log,
     l.number,
     l.event_id,
+    l.run_event_id,
     e.line,
     l.leaf
 from aximo.log_leaves as l
@@ -3158,13 +4307,19 @@ left join lateral (
     select aximo_private.event_line(s) as line
     from only aximo_private.events as s -- noqa: PRS
     where s.customer_id = l.customer_id and s.event_id = l.event_id
+    union all
+    select aximo_private.run_event_line(r) as line
+    from only helix.run_events as r -- noqa: PRS
+    where r.customer_id = l.customer_id and r.event_id = l.run_event_id
     offset 0
 ) as e on true;
 alter view aximo.log_lines owner to aximo_owner;
-comment on view aximo.log_lines is 'The log of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: number.';
+comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
 comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_lines.number is 'The number in the log, and the line''s in an export.';
-comment on column aximo.log_lines.event_id is 'The event.';
+comment on column aximo.log_lines.event_id is 'The event, of log events.';
+comment on column aximo.log_lines.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_lines.line is 'The event''s canonical line, without a line feed; null if somebody took the event away.';
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
 
@@ -3197,7 +4352,8 @@ cross join lateral (
     from aximo.events as s
     where s.customer_id = l.customer_id and s.event_id = l.event_id
     offset 0
-) as e;
+) as e
+where l.log = 'events';
 alter view aximo.log_entries owner to aximo_owner;
 comment on view aximo.log_entries is 'The log of the session''s customer: its numbered events. Read it in order with aximo.read_log. Key: number.';
 comment on column aximo.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
@@ -3221,16 +4377,55 @@ comment on column aximo.log_entries.recorded_at is 'When it was written, by the 
 comment on column aximo.log_entries.recorded_by is 'The login that wrote it.';
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
+create view helix.log_entries as
+select
+    l.customer_id,
+    l.number,
+    e.event_id,
+    e.run_id,
+    e.ts,
+    e.kind,
+    e.message,
+    e.data,
+    e.extra,
+    e.recorded_at,
+    e.recorded_by
+from aximo.log_leaves as l
+-- A look-up for each entry: without statistics a join may be planned as a pass over all events.
+cross join lateral (
+    select s.* -- noqa: RF01
+    from only helix.run_events as s -- noqa: PRS
+    where s.customer_id = l.customer_id and s.event_id = l.run_event_id
+    offset 0
+) as e
+where l.log = 'run_events';
+alter view helix.log_entries owner to aximo_owner;
+comment on view helix.log_entries is 'The log of the run events of the session''s customer. Read it in order with helix.read_log. Key: number.';
+comment on column helix.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column helix.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
+comment on column helix.log_entries.event_id is 'The event.';
+comment on column helix.log_entries.run_id is 'The run.';
+comment on column helix.log_entries.ts is 'When it was written, by the database''s clock; of an imported event, what the line says.';
+comment on column helix.log_entries.kind is 'What happened.';
+comment on column helix.log_entries.message is 'For people; not to be parsed.';
+comment on column helix.log_entries.data is 'A JSON object, or null.';
+comment on column helix.log_entries.extra is 'What an imported line had beside the contract''s fields.';
+comment on column helix.log_entries.recorded_at is 'When it was written, by the database''s clock.';
+comment on column helix.log_entries.recorded_by is 'The login that wrote it.';
+
+-- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_nodes as
 select
     customer_id,
+    log,
     level,
     index,
     hash
 from only aximo_private.log_nodes; -- noqa: PRS
 alter view aximo.log_nodes owner to aximo_owner;
-comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the log of the session''s customer. Read them as tiles with aximo.log_tile. Key: level, index.';
+comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the logs of the session''s customer. Read them as tiles with aximo.log_tile. Key: log, level, index.';
 comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';
+comment on column aximo.log_nodes.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_nodes.level is '1 for subtrees of 256 entries, 2 for 65536, and so on.';
 comment on column aximo.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
 comment on column aximo.log_nodes.hash is 'The Merkle tree hash of its entries (RFC 9162, section 2.1.1).';
@@ -3238,6 +4433,7 @@ comment on column aximo.log_nodes.hash is 'The Merkle tree hash of its entries (
 create view aximo.checkpoints with (security_barrier = true) as
 select
     customer_id,
+    log,
     checkpoint_id,
     size,
     root,
@@ -3246,8 +4442,9 @@ select
     made_by
 from only aximo_private.checkpoints; -- noqa: PRS
 alter view aximo.checkpoints owner to aximo_owner;
-comment on view aximo.checkpoints is 'The checkpoints of the log of the session''s customer. Key: checkpoint_id.';
+comment on view aximo.checkpoints is 'The checkpoints of the logs of the session''s customer. Key: checkpoint_id.';
 comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';
+comment on column aximo.checkpoints.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.checkpoints.checkpoint_id is 'Made by the database.';
 comment on column aximo.checkpoints.size is 'How many entries it speaks of.';
 comment on column aximo.checkpoints.root is 'Their Merkle tree hash (RFC 9162, section 2.1.1).';
@@ -3255,22 +4452,37 @@ comment on column aximo.checkpoints.note is 'The checkpoint as text (C2SP tlog-c
 comment on column aximo.checkpoints.made_at is 'When it was added, by the database''s clock.';
 comment on column aximo.checkpoints.made_by is 'The login that added it.';
 
-create function aximo.log_size() returns bigint
+create function aximo.log_size(log text default 'events') returns bigint
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo.current_customer();
 begin
+    if (log_size.log in ('events', 'run_events')) is not true then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'there is no such log',
+            detail = format('log %L', left(log_size.log, 255)),
+            hint = 'A customer has the logs events and run_events.',
+            constraint = 'log_known';
+    end if;
     return coalesce(
-        (select l.number from aximo.log_leaves as l where l.customer_id = customer order by l.number desc limit 1), 0
+        (
+            select l.number
+            from aximo.log_leaves as l
+            where l.customer_id = customer and l.log = log_size.log
+            order by l.number desc
+            limit 1
+        ),
+        0
     );
 end;
 $$;
-alter function aximo.log_size() owner to aximo_owner;
-comment on function aximo.log_size() is 'How many entries the log of the session''s customer has; 0 if the session has no customer.';
+alter function aximo.log_size(text) owner to aximo_owner;
+comment on function aximo.log_size(text) is 'How many entries that log of the session''s customer has; 0 if the session has no customer. ZXARG: no such log.';
 
-create function aximo.log_tile(level integer, index bigint, width integer default 256) returns bytea
+create function aximo.log_tile(level integer, index bigint, width integer default 256, log text default 'events') returns bytea
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3279,13 +4491,13 @@ declare
     first_one bigint;
 begin
     if (
-        log_tile.level between 0 and 7 and log_tile.width between 1 and 256 and log_tile.index between 0 and 36028797018963966
+        log_tile.log in ('events', 'run_events') and log_tile.level between 0 and 7 and log_tile.width between 1 and 256 and log_tile.index between 0 and 36028797018963966
     ) is not true then
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such tile',
-            detail = format('level %s, index %s, width %s', log_tile.level, log_tile.index, log_tile.width),
-            hint = 'level is 0 to 7, index not negative, width 1 to 256.',
+            detail = format('log %L, level %s, index %s, width %s', left(log_tile.log, 255), log_tile.level, log_tile.index, log_tile.width),
+            hint = 'log is events or run_events, level 0 to 7, index not negative, width 1 to 256.',
             constraint = 'tile_is_possible';
     end if;
     first_one := 256 * log_tile.index;
@@ -3293,28 +4505,28 @@ begin
         return (
             select string_agg(l.leaf, '' order by l.number)
             from aximo.log_leaves as l
-            where l.customer_id = customer and l.number between first_one + 1 and first_one + log_tile.width
+            where l.customer_id = customer and l.log = log_tile.log and l.number between first_one + 1 and first_one + log_tile.width
         );
     end if;
     return (
         select string_agg(n.hash, '' order by n.index)
         from aximo.log_nodes as n
-        where n.customer_id = customer and n.level = log_tile.level
+        where n.customer_id = customer and n.log = log_tile.log and n.level = log_tile.level
             and n.index between first_one and first_one + log_tile.width - 1
     );
 end;
 $$;
-alter function aximo.log_tile(integer, bigint, integer) owner to aximo_owner;
-comment on function aximo.log_tile(integer, bigint, integer) is
-'A tile of the log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
+alter function aximo.log_tile(integer, bigint, integer, text) owner to aximo_owner;
+comment on function aximo.log_tile(integer, bigint, integer, text) is
+'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
 
-create function aximo.log_root(size bigint default null) returns bytea
+create function aximo.log_root(size bigint default null, log text default 'events') returns bytea
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo.current_customer();
-    actual constant bigint := aximo.log_size();
+    actual constant bigint := aximo.log_size(log_root.log);
     remaining bigint := coalesce(log_root.size, actual);
     height integer := 1;
     above bytea;
@@ -3332,7 +4544,7 @@ begin
     hashes := array(
         select l.leaf
         from aximo.log_leaves as l
-        where l.customer_id = customer and l.number > remaining / 256 * 256 and l.number <= remaining
+        where l.customer_id = customer and l.log = log_root.log and l.number > remaining / 256 * 256 and l.number <= remaining
         order by l.number
     );
     remaining := remaining / 256;
@@ -3342,7 +4554,7 @@ begin
         hashes := array(
             select n.hash
             from aximo.log_nodes as n
-            where n.customer_id = customer and n.level = height
+            where n.customer_id = customer and n.log = log_root.log and n.level = height
                 and n.index >= remaining / 256 * 256 and n.index < remaining
             order by n.index
         );
@@ -3355,12 +4567,12 @@ begin
     return coalesce(above, sha256(''));
 end;
 $$;
-alter function aximo.log_root(bigint) owner to aximo_owner;
-comment on function aximo.log_root(bigint) is
-'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of the log of the session''s customer; of all, if left out. ZXARG: the log has not so many.';
+alter function aximo.log_root(bigint, text) owner to aximo_owner;
+comment on function aximo.log_root(bigint, text) is
+'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log.';
 
 -- As the sequencer, who may read the ledger's name; whose log it is, is the session's customer.
-create function aximo.log_origin() returns text
+create function aximo.log_origin(log text default 'events') returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3385,41 +4597,43 @@ begin
                         get_byte(convert_to(customer, 'UTF8'), p.place) as byte
                     from generate_series(0, octet_length(customer) - 1) as p (place)
                 ) as b
-            )
+            ) || case log_origin.log when 'events' then '' when 'run_events' then '/run_events' end
         from aximo_private.log_state as s
     );
 end;
 $$;
-alter function aximo.log_origin() owner to aximo_sequencer;
-comment on function aximo.log_origin() is
-'The origin of the checkpoints of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded. Null if the session has no customer.';
+alter function aximo.log_origin(text) owner to aximo_sequencer;
+comment on function aximo.log_origin(text) is
+'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
 
-create function aximo.checkpoint_text(size bigint default null) returns text
+create function aximo.checkpoint_text(size bigint default null, log text default 'events') returns text
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    actual constant bigint := coalesce(checkpoint_text.size, aximo.log_size());
+    actual constant bigint := coalesce(checkpoint_text.size, aximo.log_size(checkpoint_text.log));
 begin
-    return aximo.log_origin() || E'\n' || actual || E'\n' || encode(aximo.log_root(actual), 'base64') || E'\n';
+    return aximo.log_origin(checkpoint_text.log) || E'\n' || actual || E'\n' || encode(aximo.log_root(actual, checkpoint_text.log), 'base64') || E'\n';
 end;
 $$;
-alter function aximo.checkpoint_text(bigint) owner to aximo_owner;
-comment on function aximo.checkpoint_text(bigint) is
-'The checkpoint of the log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size.';
+alter function aximo.checkpoint_text(bigint, text) owner to aximo_owner;
+comment on function aximo.checkpoint_text(bigint, text) is
+'The checkpoint of that log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size, or there is no such log.';
 
 create view aximo.cursors with (security_barrier = true) as
 select
     customer_id,
+    log,
     name::text as name,
     number,
-    aximo.log_size() - number as behind,
+    aximo.log_size(log) - number as behind,
     moved_at,
     moved_by
 from only aximo_private.log_cursors; -- noqa: PRS
 alter view aximo.cursors owner to aximo_owner;
-comment on view aximo.cursors is 'The consumers of the log of the session''s customer, and how far they have come. Key: name.';
+comment on view aximo.cursors is 'The consumers of the logs of the session''s customer, and how far they have come. Key: log, name.';
 comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';
+comment on column aximo.cursors.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.cursors.name is 'The consumer.';
 comment on column aximo.cursors.number is 'The last number it is done with; 0 before the first.';
 comment on column aximo.cursors.behind is 'How many numbered events it has not read yet.';
@@ -3457,8 +4671,39 @@ alter function aximo.read_log(bigint, integer, boolean) owner to aximo_owner;
 comment on function aximo.read_log(bigint, integer, boolean) is
 'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
+create function helix.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
+returns setof helix.log_entries
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+begin
+    if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'a log is read from a number on, one event or more',
+            detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
+            hint = 'Begin after 0, and go on after the last number that you have.',
+            constraint = 'log_is_read_forward';
+    end if;
+    if read_log.advance then
+        perform aximo.advance_log(greatest(read_log.max_events, 10000));
+    end if;
+    return query
+    select l.*
+    from helix.log_entries as l
+    where l.customer_id = customer and l.number > read_log.after_seq
+        and l.number <= least(read_log.after_seq, 9223372036854775807 - read_log.max_events) + read_log.max_events
+    order by l.number;
+end;
+$$;
+alter function helix.read_log(bigint, integer, boolean) owner to aximo_owner;
+comment on function helix.read_log(bigint, integer, boolean) is
+'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+
 -- The lock lasts to the end of the transaction: of two consumers of one name the second waits, and goes on where the first ended.
-create function aximo.open_cursor(name text) returns bigint
+create function aximo.open_cursor(name text, log text default 'events') returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3481,33 +4726,42 @@ begin
                 hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
                 constraint = 'cursor_is_named';
     end;
+    -- Refuses a log that there is not.
+    perform aximo.log_size(open_cursor.log);
     loop
         select c.number into found_number
         from only aximo_private.log_cursors as c
-        where c.customer_id = customer and c.name = cursor_name
+        where c.customer_id = customer and c.log = open_cursor.log and c.name = cursor_name
         for update;
         if found then
             return found_number;
         end if;
-        insert into aximo_private.log_cursors (customer_id, name)
-        values (customer, cursor_name)
+        insert into aximo_private.log_cursors (customer_id, log, name)
+        values (customer, open_cursor.log, cursor_name)
         on conflict do nothing;
     end loop;
 end;
 $$;
-alter function aximo.open_cursor(text) owner to aximo_sequencer;
-comment on function aximo.open_cursor(text) is
-'How far the consumer of this name has come in the log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name.';
+alter function aximo.open_cursor(text, text) owner to aximo_sequencer;
+comment on function aximo.open_cursor(text, text) is
+'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
 
-create function aximo.move_cursor(name text, from_number bigint, to_number bigint) returns void
+create function aximo.move_cursor(name text, from_number bigint, to_number bigint, log text default 'events') returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
-    found_number constant bigint := aximo.open_cursor(move_cursor.name);
+    found_number constant bigint := aximo.open_cursor(move_cursor.name, move_cursor.log);
     size constant bigint := coalesce(
-        (select l.number from only aximo_private.log_entries as l where l.customer_id = customer order by l.number desc limit 1), 0
+        (
+            select l.number
+            from only aximo_private.log_entries as l
+            where l.customer_id = customer and l.log = move_cursor.log
+            order by l.number desc
+            limit 1
+        ),
+        0
     );
 begin
     if found_number is distinct from move_cursor.from_number then
@@ -3528,11 +4782,11 @@ begin
     end if;
     update aximo_private.log_cursors as c
     set number = move_cursor.to_number, moved_at = clock_timestamp(), moved_by = session_user
-    where c.customer_id = customer and c.name = move_cursor.name;
+    where c.customer_id = customer and c.log = move_cursor.log and c.name = move_cursor.name;
 end;
 $$;
-alter function aximo.move_cursor(text, bigint, bigint) owner to aximo_sequencer;
-comment on function aximo.move_cursor(text, bigint, bigint) is
+alter function aximo.move_cursor(text, bigint, bigint, text) owner to aximo_sequencer;
+comment on function aximo.move_cursor(text, bigint, bigint, text) is
 'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
 
 -- What is kept was true when it was added: the text is made again here and compared. Whose the signatures are is checked outside.
@@ -3543,12 +4797,15 @@ as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
     lines constant text[] := string_to_array(add_checkpoint.note, E'\n');
+    named_log text;
     stated_size bigint;
     expected text;
 begin
-    if lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
+    -- Its first line says which log it is of.
+    named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
+    if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
-        expected := aximo.checkpoint_text(stated_size);
+        expected := aximo.checkpoint_text(stated_size, named_log);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
         or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
@@ -3560,15 +4817,16 @@ begin
             hint = 'Make it with aximo.checkpoint_text, or "aximo-db checkpoint". If it was right once, the log was changed.',
             constraint = 'checkpoint_is_true';
     end if;
-    insert into aximo_private.checkpoints (customer_id, size, root, note)
-    values (customer, stated_size, aximo.log_root(stated_size), add_checkpoint.note);
+    insert into aximo_private.checkpoints (customer_id, log, size, root, note)
+    values (customer, named_log, stated_size, aximo.log_root(stated_size, named_log), add_checkpoint.note);
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
 comment on function aximo.add_checkpoint(text) is
-'Keeps a checkpoint of the log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size.';
+'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size.';
 
-create function aximo.unlogged_events() returns table (event_id uuid, recorded_at timestamptz, is_coming boolean)
+create function aximo.unlogged_events(log text default 'events')
+returns table (event_id uuid, recorded_at timestamptz, is_coming boolean, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
@@ -3577,36 +4835,32 @@ as $$
 #variable_conflict use_column
 declare
     customer constant text := aximo_private.writing_customer(null);
-    high constant bigint := (select s.high_position from aximo_private.log_state as s);
+    high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = unlogged_events.log);
 begin
+    -- Refuses a log that there is not.
+    perform aximo.log_size(unlogged_events.log);
     return query
     select
         e.event_id,
         e.recorded_at,
         e.position > high or exists (
             select from aximo_private.log_holes as h
-            where e.position between h.first_position and h.last_position
-        )
-    from only aximo_private.events as e
-    where e.customer_id = customer
-        -- Not NOT EXISTS, which may be planned as one pass over the log for each event.
-        and (
-            select true
-            from only aximo_private.log_entries as l
-            where l.customer_id = customer and l.event_id = e.event_id
-            limit 1
-        ) is null
+            where h.log = e.log and e.position between h.first_position and h.last_position
+        ),
+        e.run_event_id
+    from aximo_private.loggable as e
+    where e.log = unlogged_events.log and e.customer_id = customer and not aximo_private.is_logged(customer, e.event_id, e.run_event_id)
     order by e.position;
 end;
 $$;
-alter function aximo.unlogged_events() owner to aximo_sequencer;
-comment on function aximo.unlogged_events() is
-'The events of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer.';
+alter function aximo.unlogged_events(text) owner to aximo_sequencer;
+comment on function aximo.unlogged_events(text) is
+'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';
 
 -- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
 -- findings about events, and follow from them.
-create function aximo.verify_log()
-returns table (problem text, number bigint, event_id uuid, detail text)
+create function aximo.verify_log(log text default 'events')
+returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
@@ -3615,14 +4869,12 @@ as $$
 #variable_conflict use_column
 declare
     customer constant text := aximo_private.writing_customer(null);
-    size constant bigint := coalesce(
-        (select l.number from only aximo_private.log_entries as l where l.customer_id = customer order by l.number desc limit 1), 0
-    );
+    size constant bigint := aximo.log_size(verify_log.log);
     checkpoint record;
     roots bytea[];
 begin
     return query
-    select p.problem, p.number, p.event_id, p.detail
+    select p.problem, p.number, p.event_id, p.detail, p.run_event_id
     from (
         select
             case
@@ -3632,22 +4884,28 @@ begin
             end as problem,
             l.number,
             l.event_id,
+            l.run_event_id,
             case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
             l.number as place
         from (
             select
                 n.number,
                 n.event_id,
+                n.run_event_id,
                 n.leaf,
                 row_number() over (order by n.number) as expected,
                 lag(n.number) over (order by n.number) as before
             from only aximo_private.log_entries as n
-            where n.customer_id = customer
+            where n.customer_id = customer and n.log = verify_log.log
         ) as l
         left join lateral (
             select aximo_private.event_line(s.*) as line
             from only aximo_private.events as s
             where s.customer_id = customer and s.event_id = l.event_id
+            union all
+            select aximo_private.run_event_line(r.*) as line
+            from only helix.run_events as r
+            where r.customer_id = customer and r.event_id = l.run_event_id
             offset 0
         ) as e on true
         -- Of the numbers only the first that is off: all after it are too.
@@ -3655,13 +4913,14 @@ begin
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
         union all
-        select 'event_not_in_log', null, u.event_id, 'its position was numbered past', null
-        from aximo.unlogged_events() as u
+        select 'event_not_in_log', null, u.event_id, u.run_event_id, 'its position was numbered past', null
+        from aximo.unlogged_events(verify_log.log) as u
         where not u.is_coming
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
             256 * b.index + 1,
+            null,
             null,
             format('level 1, index %s', b.index),
             256 * (b.index + 1)
@@ -3669,14 +4928,14 @@ begin
         left join lateral (
             select k.hash
             from only aximo_private.log_nodes as k
-            where k.customer_id = customer and k.level = 1 and k.index = b.index
+            where k.customer_id = customer and k.log = verify_log.log and k.level = 1 and k.index = b.index
             offset 0
         ) as n on true
         where n.hash is distinct from aximo.tree_hash(
             array(
                 select l.leaf
                 from only aximo_private.log_entries as l
-                where l.customer_id = customer and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
+                where l.customer_id = customer and l.log = verify_log.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
                 order by l.number
             )
         )
@@ -3684,6 +4943,7 @@ begin
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
             b.index * g.width + 1,
+            null,
             null,
             format('level %s, index %s', g.level, b.index),
             g.width * (b.index + 1)
@@ -3697,46 +4957,47 @@ begin
         left join lateral (
             select k.hash
             from only aximo_private.log_nodes as k
-            where k.customer_id = customer and k.level = g.level and k.index = b.index
+            where k.customer_id = customer and k.log = verify_log.log and k.level = g.level and k.index = b.index
             offset 0
         ) as n on true
         where n.hash is distinct from aximo.tree_hash(
             array(
                 select k.hash
                 from only aximo_private.log_nodes as k
-                where k.customer_id = customer and k.level = g.level - 1 and k.index between 256 * b.index and 256 * b.index + 255
+                where k.customer_id = customer and k.log = verify_log.log and k.level = g.level - 1
+                    and k.index between 256 * b.index and 256 * b.index + 255
                 order by k.index
             )
         )
         union all
-        select 'node_ahead', null, null, format('level %s, index %s', n.level, n.index), null
+        select 'node_ahead', null, null, null, format('level %s, index %s', n.level, n.index), null
         from only aximo_private.log_nodes as n
-        where n.customer_id = customer
+        where n.customer_id = customer and n.log = verify_log.log
             and (n.level not between 1 and 7 or (n.index + 1) * 256::numeric ^ n.level > size)
     ) as p
     -- A subtree after its entries: the entry that is wrong is named first.
-    order by p.place nulls last, p.detail nulls first, p.event_id;
+    order by p.place nulls last, p.detail nulls first, p.event_id, p.run_event_id;
 
     for checkpoint in
         select c.size, c.root, c.note, c.made_at
         from aximo.checkpoints as c
-        where c.customer_id = customer
+        where c.customer_id = customer and c.log = verify_log.log
         order by c.size, c.made_at
     loop
         if checkpoint.size > size then
             return query
-            select 'checkpoint_ahead'::text, checkpoint.size, null::uuid, format('made at %s, of a log that has %s entries now', checkpoint.made_at, size);
-        elsif checkpoint.root <> aximo.log_root(checkpoint.size)
-            or not starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size)) then
+            select 'checkpoint_ahead'::text, checkpoint.size, null::uuid, format('made at %s, of a log that has %s entries now', checkpoint.made_at, size), null::bigint;
+        elsif checkpoint.root <> aximo.log_root(checkpoint.size, verify_log.log)
+            or not starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size, verify_log.log)) then
             return query
-            select 'checkpoint_differs'::text, checkpoint.size, null::uuid, format('made at %s', checkpoint.made_at);
+            select 'checkpoint_differs'::text, checkpoint.size, null::uuid, format('made at %s', checkpoint.made_at), null::bigint;
         end if;
     end loop;
 end;
 $$;
-alter function aximo.verify_log() owner to aximo_sequencer;
-comment on function aximo.verify_log() is
-'What is wrong with the log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log. ZXCUS: no customer.';
+alter function aximo.verify_log(text) owner to aximo_sequencer;
+comment on function aximo.verify_log(text) is
+'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log. ZXCUS: no customer; ZXARG: no such log.';
 
 -- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
 create function aximo.mend_log() returns bigint
@@ -3746,33 +5007,26 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 declare
-    high bigint;
     mended bigint;
 begin
     perform aximo_private.numbers_for_all();
-    select s.high_position into high
-    from aximo_private.log_state as s
-    for update;
+    perform aximo_private.hold_log();
     -- As holes they are found by the next advance, and get the numbers after the last one.
     with
     missed as (
-        select e.position
-        from only aximo_private.events as e
-        where e.position <= high
+        select e.log, e.position
+        from aximo_private.loggable as e
+        inner join aximo_private.logs as s on s.log = e.log
+        where e.position <= s.high_position
             and not exists (
                 select from aximo_private.log_holes as h
-                where e.position between h.first_position and h.last_position
+                where h.log = e.log and e.position between h.first_position and h.last_position
             )
-            and (
-                select true
-                from only aximo_private.log_entries as l
-                where l.customer_id = e.customer_id and l.event_id = e.event_id
-                limit 1
-            ) is null
+            and not aximo_private.is_logged(e.customer_id, e.event_id, e.run_event_id)
     ),
     remembered as (
-        insert into aximo_private.log_holes (first_position, last_position, seen_by)
-        select distinct m.position, m.position, pg_current_xact_id()
+        insert into aximo_private.log_holes (log, first_position, last_position, seen_by)
+        select distinct m.log, m.position, m.position, pg_current_xact_id()
         from missed as m
     )
     select count(*) into mended
@@ -4133,11 +5387,92 @@ comment on column aximo_private.deployment_rollups.executed_number is 'Its log n
 comment on policy sequencer_keeps_deployment_rollups on aximo_private.deployment_rollups is 'aximo.advance_log runs as this role, for all customers at a time.';
 comment on policy meter_reads_deployment_rollups on aximo_private.deployment_rollups is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
 
+-- What happened to runs, summed up per tool, state and day.
+create table aximo_private.run_rollups (
+    customer_id text collate "C" not null,
+    tool_name text collate "C" not null,
+    state text collate "C" not null,
+    day timestamptz not null,
+    events bigint not null,
+    waits bigint not null,
+    wait_us numeric not null,
+    runs bigint not null,
+    run_us numeric not null,
+    number bigint not null,
+    changed_in bigint not null,
+    constraint run_rollups_pkey primary key (customer_id, tool_name, state, day)
+) with (fillfactor = 70);
+alter table aximo_private.run_rollups owner to aximo_owner;
+alter table aximo_private.run_rollups enable row level security;
+alter table aximo_private.run_rollups force row level security;
+create policy sequencer_keeps_run_rollups on aximo_private.run_rollups
+for all to aximo_sequencer using (true) with check (true);
+create policy meter_reads_run_rollups on aximo_private.run_rollups
+for select to aximo_meter using (true);
+create index run_rollups_changed on aximo_private.run_rollups (changed_in);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.run_rollups
+    alter customer_id set statistics 0,
+    alter tool_name set statistics 0,
+    alter state set statistics 0,
+    alter day set statistics 0,
+    alter events set statistics 0,
+    alter waits set statistics 0,
+    alter wait_us set statistics 0,
+    alter runs set statistics 0,
+    alter run_us set statistics 0,
+    alter number set statistics 0,
+    alter changed_in set statistics 0;
+
+comment on table aximo_private.run_rollups is 'What happened to runs, per tool, state and day. Kept by aximo.advance_log.';
+comment on column aximo_private.run_rollups.customer_id is 'Whose runs.';
+comment on column aximo_private.run_rollups.tool_name is 'The tool.';
+comment on column aximo_private.run_rollups.state is 'What was said of the run: started, queued, running, succeeded, failed or blocked.';
+comment on column aximo_private.run_rollups.day is 'When the day of UTC begins, by the event''s ts.';
+comment on column aximo_private.run_rollups.events is 'How many events said so.';
+comment on column aximo_private.run_rollups.waits is 'Of state running: how many had been queued before.';
+comment on column aximo_private.run_rollups.wait_us is 'The time they had been, summed up, in microseconds.';
+comment on column aximo_private.run_rollups.runs is 'Of states succeeded, failed and blocked: of how many the beginning is known.';
+comment on column aximo_private.run_rollups.run_us is 'The time from there to the end, summed up, in microseconds.';
+comment on column aximo_private.run_rollups.number is 'The log number of the last event that changed this row.';
+comment on column aximo_private.run_rollups.changed_in is 'Which advance that was, as log_state.advances counts them.';
+comment on policy sequencer_keeps_run_rollups on aximo_private.run_rollups is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy meter_reads_run_rollups on aximo_private.run_rollups is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
+comment on index aximo_private.run_rollups_changed is 'What a refresh has to look at.';
+
+-- Where each run is, as far as it is counted, so that the next event of it is counted without looking back.
+create table aximo_private.run_states (
+    customer_id text collate "C" not null,
+    run_id text collate "C" not null,
+    begun_at timestamptz,
+    queued_at timestamptz,
+    constraint run_states_pkey primary key (customer_id, run_id)
+) with (fillfactor = 70);
+alter table aximo_private.run_states owner to aximo_owner;
+alter table aximo_private.run_states enable row level security;
+alter table aximo_private.run_states force row level security;
+create policy sequencer_keeps_run_states on aximo_private.run_states
+for all to aximo_sequencer using (true) with check (true);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.run_states
+    alter customer_id set statistics 0,
+    alter run_id set statistics 0,
+    alter begun_at set statistics 0,
+    alter queued_at set statistics 0;
+
+comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.advance_log.';
+comment on column aximo_private.run_states.customer_id is 'Whose run.';
+comment on column aximo_private.run_states.run_id is 'The run.';
+comment on column aximo_private.run_states.begun_at is 'The ts of its latest started or running; null after an end.';
+comment on column aximo_private.run_states.queued_at is 'The ts of its latest queued; null after a running or an end.';
+comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.advance_log runs as this role, for all customers at a time.';
+
 -- How much of each log is counted: all of it, in the transaction that numbers it, unless aximo.recount_metrics is at it.
 create table aximo_private.rollup_heads (
     customer_id text collate "C" not null,
+    log text collate "C" not null,
     number bigint not null,
-    constraint rollup_heads_pkey primary key (customer_id)
+    constraint rollup_heads_pkey primary key (customer_id, log)
 ) with (fillfactor = 70);
 alter table aximo_private.rollup_heads owner to aximo_owner;
 alter table aximo_private.rollup_heads enable row level security;
@@ -4149,10 +5484,12 @@ for select to aximo_meter using (true);
 -- Statistics would tell, through row estimates, how much other customers have.
 alter table aximo_private.rollup_heads
     alter customer_id set statistics 0,
+    alter log set statistics 0,
     alter number set statistics 0;
 
-comment on table aximo_private.rollup_heads is 'Up to which log number the rollups count, per customer.';
+comment on table aximo_private.rollup_heads is 'Up to which log number the rollups count, per log.';
 comment on column aximo_private.rollup_heads.customer_id is 'Whose log.';
+comment on column aximo_private.rollup_heads.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.rollup_heads.number is 'The log number up to which it is counted.';
 comment on policy sequencer_keeps_rollup_heads on aximo_private.rollup_heads is 'aximo.advance_log runs as this role, for all customers at a time.';
 comment on policy meter_reads_rollup_heads on aximo_private.rollup_heads is 'Materialized views have no policies: their owner reads all, and what is built on them names the customer.';
@@ -4343,7 +5680,7 @@ begin
         cross join lateral (
             select l.number, l.event_id
             from only aximo_private.log_entries as l
-            where l.customer_id = g.customer_id and l.number > g.old_size and l.number <= g.new_size
+            where l.customer_id = g.customer_id and l.log = 'events' and l.number > g.old_size and l.number <= g.new_size
             offset 0
         ) as n
         cross join lateral (
@@ -4492,7 +5829,7 @@ alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo
 comment on function aximo_private.facts_of(aximo_private.log_growth[]) is
 'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
 
--- Adds what there is to count to the rollups. One statement: entries are read once.
+-- Adds what there is to count of events to the rollups. One statement: entries are read once.
 create function aximo_private.roll_up(touched aximo_private.log_growth[], advance bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -4504,7 +5841,9 @@ begin
     growth as materialized (
         select t.customer_id, t.old_size, t.new_size
         from unnest(touched) as t
-        where t.old_size = coalesce((select h.number from aximo_private.rollup_heads as h where h.customer_id = t.customer_id), 0)
+        where t.old_size = coalesce(
+            (select h.number from aximo_private.rollup_heads as h where h.customer_id = t.customer_id and h.log = 'events'), 0
+        )
     ),
     fact as materialized (
         select f.*
@@ -4808,16 +6147,165 @@ begin
                 limit 1
             )
     )
-    insert into aximo_private.rollup_heads as r (customer_id, number)
-    select g.customer_id, g.new_size
+    insert into aximo_private.rollup_heads as r (customer_id, log, number)
+    select g.customer_id, 'events', g.new_size
     from growth as g
-    on conflict (customer_id) do update
+    on conflict (customer_id, log) do update
     set number = excluded.number;
 end;
 $$;
 alter function aximo_private.roll_up(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
 comment on function aximo_private.roll_up(aximo_private.log_growth[], bigint) is
-'Counts new entries. Which of them came first makes no difference.';
+'Counts new entries of the log of events. Which of them came first makes no difference.';
+
+-- Adds what there is to count of run events. In the order of the log: what an event ends is the latest that began before it.
+create function aximo_private.roll_up_runs(touched aximo_private.log_growth[], advance bigint) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    with
+    -- Who is being counted again is left to that.
+    growth as materialized (
+        select t.customer_id, t.old_size, t.new_size
+        from unnest(touched) as t
+        where t.old_size = coalesce(
+            (select h.number from aximo_private.rollup_heads as h where h.customer_id = t.customer_id and h.log = 'run_events'), 0
+        )
+    ),
+    entry as materialized (
+        select g.customer_id, n.number, e.run_id, e.ts, k.state
+        from growth as g
+        cross join lateral (
+            select l.number, l.run_event_id
+            from only aximo_private.log_entries as l
+            where l.customer_id = g.customer_id and l.log = 'run_events' and l.number > g.old_size and l.number <= g.new_size
+            offset 0
+        ) as n
+        cross join lateral (
+            select s.run_id collate "C" as run_id, s.ts, s.kind
+            from only helix.run_events as s
+            where s.customer_id = g.customer_id and s.event_id = n.run_event_id
+            offset 0
+        ) as e
+        cross join lateral (
+            select v.state
+            from only helix.event_kinds as v
+            where v.kind = e.kind
+            order by v.version desc
+            limit 1
+        ) as k
+        where k.state is not null
+    ),
+    -- What was before is entry 0.
+    before as materialized (
+        select p.customer_id, p.run_id, p.begun_at, p.queued_at
+        from aximo_private.run_states as p
+        inner join (select distinct e.customer_id, e.run_id from entry as e) as m
+            on m.customer_id = p.customer_id and m.run_id = p.run_id
+    ),
+    begun as materialized (
+        select
+            s.*,
+            lag(s.begun_at) over life as begun_before,
+            lead(s.number) over life is null as is_last
+        from (
+            select
+                e.customer_id, e.run_id, e.number, e.state, e.ts,
+                case when e.state in ('started', 'running') then e.ts end as begun_at
+            from entry as e
+            where e.state <> 'queued'
+            union all
+            select p.customer_id, p.run_id, 0, null, null, p.begun_at
+            from before as p
+        ) as s
+        window life as (partition by s.customer_id, s.run_id order by s.number)
+    ),
+    queued as materialized (
+        select
+            s.*,
+            lag(s.queued_at) over life as queued_before,
+            lead(s.number) over life is null as is_last
+        from (
+            select
+                e.customer_id, e.run_id, e.number, e.state, e.ts,
+                case when e.state = 'queued' then e.ts end as queued_at
+            from entry as e
+            where e.state <> 'started'
+            union all
+            select p.customer_id, p.run_id, 0, null, null, p.queued_at
+            from before as p
+        ) as s
+        window life as (partition by s.customer_id, s.run_id order by s.number)
+    ),
+    state_now as (
+        insert into aximo_private.run_states as r (customer_id, run_id, begun_at, queued_at)
+        select m.customer_id, m.run_id, b.begun_at, q.queued_at
+        from (select distinct e.customer_id, e.run_id from entry as e) as m
+        left join begun as b on b.customer_id = m.customer_id and b.run_id = m.run_id and b.is_last
+        left join queued as q on q.customer_id = m.customer_id and q.run_id = m.run_id and q.is_last
+        on conflict (customer_id, run_id) do update
+        set begun_at = excluded.begun_at, queued_at = excluded.queued_at
+    ),
+    timed as (
+        select
+            e.customer_id, e.run_id, e.number, e.state, e.ts,
+            case
+                when e.state = 'running' then (extract(epoch from e.ts) - extract(epoch from q.queued_before)) * 1000000
+            end as wait_us,
+            case
+                when e.state in ('succeeded', 'failed', 'blocked')
+                    then (extract(epoch from e.ts) - extract(epoch from b.begun_before)) * 1000000
+            end as run_us
+        from entry as e
+        left join begun as b on b.customer_id = e.customer_id and b.run_id = e.run_id and b.number = e.number
+        left join queued as q on q.customer_id = e.customer_id and q.run_id = e.run_id and q.number = e.number
+    ),
+    daily as (
+        insert into aximo_private.run_rollups as r (
+            customer_id, tool_name, state, day, events, waits, wait_us, runs, run_us, number, changed_in
+        )
+        select
+            t.customer_id,
+            m.tool_name collate "C",
+            t.state,
+            date_trunc('day', t.ts, 'UTC'),
+            count(*),
+            count(t.wait_us),
+            coalesce(sum(t.wait_us), 0),
+            count(t.run_us),
+            coalesce(sum(t.run_us), 0),
+            max(t.number),
+            advance
+        from timed as t
+        cross join lateral (
+            select n.tool_name
+            from only helix.runs as n
+            where n.customer_id = t.customer_id and n.run_id = t.run_id
+            offset 0
+        ) as m
+        group by t.customer_id, m.tool_name collate "C", t.state, date_trunc('day', t.ts, 'UTC')
+        on conflict (customer_id, tool_name, state, day) do update
+        set
+            events = r.events + excluded.events,
+            waits = r.waits + excluded.waits,
+            wait_us = r.wait_us + excluded.wait_us,
+            runs = r.runs + excluded.runs,
+            run_us = r.run_us + excluded.run_us,
+            number = greatest(r.number, excluded.number),
+            changed_in = excluded.changed_in
+    )
+    insert into aximo_private.rollup_heads as r (customer_id, log, number)
+    select g.customer_id, 'run_events', g.new_size
+    from growth as g
+    on conflict (customer_id, log) do update
+    set number = excluded.number;
+end;
+$$;
+alter function aximo_private.roll_up_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
+comment on function aximo_private.roll_up_runs(aximo_private.log_growth[], bigint) is
+'Counts new entries of the log of run events, in its order.';
 
 -- A refresh of several materialized views takes a snapshot each. While this lock is held nothing is numbered in between.
 create function aximo_private.hold_log() returns void
@@ -4843,6 +6331,7 @@ as $$
 declare
     advances bigint;
     touched aximo_private.log_growth[];
+    touched_runs aximo_private.log_growth[];
 begin
     if recount_metrics.max_events is null or recount_metrics.max_events < 1 then
         raise exception using
@@ -4864,51 +6353,63 @@ begin
         delete from aximo_private.action_rollups;
         delete from aximo_private.histograms;
         delete from aximo_private.deployment_rollups;
+        delete from aximo_private.run_rollups;
+        delete from aximo_private.run_states;
         delete from aximo_private.rollup_heads;
     end if;
     -- Who is behind, and how far to go with each.
     with recursive
-    -- One look-up a customer, not a pass over the log.
-    customer as (
+    -- One look-up a log, not a pass over the log.
+    head as (
         (
-            select l.customer_id, l.number as size
+            select l.customer_id, l.log, l.number as size
             from only aximo_private.log_entries as l
-            order by l.customer_id desc, l.number desc
+            order by l.customer_id desc, l.log desc, l.number desc
             limit 1
         )
         union all
-        select n.customer_id, n.number
-        from customer as c
+        select n.customer_id, n.log, n.number
+        from head as c
         cross join lateral (
-            select l.customer_id, l.number
+            select l.customer_id, l.log, l.number
             from only aximo_private.log_entries as l
-            where l.customer_id < c.customer_id
-            order by l.customer_id desc, l.number desc
+            where (l.customer_id, l.log) < (c.customer_id, c.log)
+            order by l.customer_id desc, l.log desc, l.number desc
             limit 1
         ) as n
     ),
     behind as (
-        select c.customer_id, coalesce(h.number, 0) as old_size, c.size
-        from customer as c
-        left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id
+        select c.customer_id, c.log, coalesce(h.number, 0) as old_size, c.size
+        from head as c
+        left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id and h.log = c.log
         where c.size > coalesce(h.number, 0)
     ),
     in_turn as (
-        select b.*, sum(b.size - b.old_size) over (order by b.customer_id) - (b.size - b.old_size) as before
+        select b.*, sum(b.size - b.old_size) over (order by b.customer_id, b.log) - (b.size - b.old_size) as before
         from behind as b
     ),
     share as (
-        select t.customer_id, t.old_size, least(t.size, t.old_size + recount_metrics.max_events - t.before::bigint) as new_size
+        select t.customer_id, t.log, t.old_size, least(t.size, t.old_size + recount_metrics.max_events - t.before::bigint) as new_size
         from in_turn as t
         where t.before < recount_metrics.max_events
     )
     select
-        (select array_agg(row(s.customer_id, s.old_size, s.new_size)::aximo_private.log_growth) from share as s),
+        (
+            select array_agg(row(s.customer_id, s.old_size, s.new_size)::aximo_private.log_growth)
+            from share as s
+            where s.log = 'events'
+        ),
+        (
+            select array_agg(row(s.customer_id, s.old_size, s.new_size)::aximo_private.log_growth)
+            from share as s
+            where s.log = 'run_events'
+        ),
         (select coalesce(sum(s.new_size - s.old_size), 0) from share as s),
         (select coalesce(sum(b.size - b.old_size), 0) from behind as b)
-    into touched, counted, remaining;
+    into touched, touched_runs, counted, remaining;
     remaining := remaining - counted;
     perform aximo_private.roll_up(touched, advances);
+    perform aximo_private.roll_up_runs(touched_runs, advances);
     return next;
 end;
 $$;
@@ -5168,7 +6669,8 @@ cross join lateral (
         where r.customer_id = h.customer_id and r.grain = 'total'
         group by b.bin
     ) as c
-) as p;
+) as p
+where h.log = 'events';
 alter view aximo_private.measured_customers owner to aximo_meter;
 comment on view aximo_private.measured_customers is 'Each customer: what customer_measures holds.';
 comment on column aximo_private.measured_customers.customer_id is 'The customer.';
@@ -5238,6 +6740,46 @@ end;
 $$;
 alter function aximo_private.action_rows(boolean) owner to aximo_meter;
 comment on function aximo_private.action_rows(boolean) is 'All rows of aximo_private.action_rollups, or those that changed since the cold materialized views were made.';
+
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.run_rows(hot boolean) returns setof aximo_private.run_rollups
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    if hot then
+        return query
+        select r.*
+        from aximo_private.run_rollups as r
+        where r.changed_in > (select s.cold_advance from aximo_private.metric_state as s);
+    else
+        return query
+        select r.*
+        from aximo_private.run_rollups as r;
+    end if;
+end;
+$$;
+alter function aximo_private.run_rows(boolean) owner to aximo_meter;
+comment on function aximo_private.run_rows(boolean) is 'All rows of aximo_private.run_rollups, or those that changed since the cold materialized views were made.';
+
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.run_head_rows() returns setof aximo_private.rollup_heads
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    return query
+    select r.*
+    from aximo_private.rollup_heads as r
+    where r.log = 'run_events';
+end;
+$$;
+alter function aximo_private.run_head_rows() owner to aximo_meter;
+comment on function aximo_private.run_head_rows() is 'How far the log of run events of each customer is counted.';
 
 -- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
 create function aximo_private.deployment_rows() returns setof aximo_private.measured_deployments
@@ -5677,6 +7219,104 @@ comment on column aximo_private.actions_hot.dispatched is 'How many were dispatc
 comment on column aximo_private.actions_hot.failed is 'How many failed.';
 comment on index aximo_private.actions_hot_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
 
+-- All there was when it was last refreshed; what changed since is in the hot one, which is what a refresh usually makes anew.
+create materialized view aximo_private.runs_cold as
+select
+    m.customer_id,
+    m.tool_name,
+    m.state,
+    m.day,
+    m.events,
+    m.waits,
+    m.wait_us,
+    m.runs,
+    m.run_us
+from aximo_private.run_rows(false) as m
+with no data;
+alter materialized view aximo_private.runs_cold owner to aximo_meter;
+create unique index runs_cold_key on aximo_private.runs_cold (customer_id, day, tool_name, state);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.runs_cold
+    alter customer_id set statistics 0,
+    alter tool_name set statistics 0,
+    alter state set statistics 0,
+    alter day set statistics 0,
+    alter events set statistics 0,
+    alter waits set statistics 0,
+    alter wait_us set statistics 0,
+    alter runs set statistics 0,
+    alter run_us set statistics 0;
+
+comment on materialized view aximo_private.runs_cold is 'Runs: all of it, as of an earlier refresh.';
+comment on column aximo_private.runs_cold.customer_id is 'Whose runs.';
+comment on column aximo_private.runs_cold.tool_name is 'The tool.';
+comment on column aximo_private.runs_cold.state is 'What was said of the run.';
+comment on column aximo_private.runs_cold.day is 'When the day begins.';
+comment on column aximo_private.runs_cold.events is 'How many events said so.';
+comment on column aximo_private.runs_cold.waits is 'How many had been queued before.';
+comment on column aximo_private.runs_cold.wait_us is 'The time they had been, summed up, in microseconds.';
+comment on column aximo_private.runs_cold.runs is 'Of how many the beginning is known.';
+comment on column aximo_private.runs_cold.run_us is 'The time from there to the end, summed up, in microseconds.';
+comment on index aximo_private.runs_cold_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
+
+-- What changed since the cold one was made.
+create materialized view aximo_private.runs_hot as
+select
+    m.customer_id,
+    m.tool_name,
+    m.state,
+    m.day,
+    m.events,
+    m.waits,
+    m.wait_us,
+    m.runs,
+    m.run_us
+from aximo_private.run_rows(true) as m
+with no data;
+alter materialized view aximo_private.runs_hot owner to aximo_meter;
+create unique index runs_hot_key on aximo_private.runs_hot (customer_id, day, tool_name, state);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.runs_hot
+    alter customer_id set statistics 0,
+    alter tool_name set statistics 0,
+    alter state set statistics 0,
+    alter day set statistics 0,
+    alter events set statistics 0,
+    alter waits set statistics 0,
+    alter wait_us set statistics 0,
+    alter runs set statistics 0,
+    alter run_us set statistics 0;
+
+comment on materialized view aximo_private.runs_hot is 'Runs: what changed since the cold one was made.';
+comment on column aximo_private.runs_hot.customer_id is 'Whose runs.';
+comment on column aximo_private.runs_hot.tool_name is 'The tool.';
+comment on column aximo_private.runs_hot.state is 'What was said of the run.';
+comment on column aximo_private.runs_hot.day is 'When the day begins.';
+comment on column aximo_private.runs_hot.events is 'How many events said so.';
+comment on column aximo_private.runs_hot.waits is 'How many had been queued before.';
+comment on column aximo_private.runs_hot.wait_us is 'The time they had been, summed up, in microseconds.';
+comment on column aximo_private.runs_hot.runs is 'Of how many the beginning is known.';
+comment on column aximo_private.runs_hot.run_us is 'The time from there to the end, summed up, in microseconds.';
+comment on index aximo_private.runs_hot_key is 'For REFRESH CONCURRENTLY, and to read a customer''s rows of some time.';
+
+create materialized view aximo_private.run_heads as
+select
+    m.customer_id,
+    m.number as counts_up_to
+from aximo_private.run_head_rows() as m
+with no data;
+alter materialized view aximo_private.run_heads owner to aximo_meter;
+create unique index run_heads_key on aximo_private.run_heads (customer_id);
+-- Statistics would tell, through row estimates, how much other customers have.
+alter materialized view aximo_private.run_heads
+    alter customer_id set statistics 0,
+    alter counts_up_to set statistics 0;
+
+comment on materialized view aximo_private.run_heads is 'Each customer with runs: how far the log of its run events is counted.';
+comment on column aximo_private.run_heads.customer_id is 'The customer.';
+comment on column aximo_private.run_heads.counts_up_to is 'The log number up to which all metrics of runs count.';
+comment on index aximo_private.run_heads_key is 'For REFRESH CONCURRENTLY, and to read a customer''s row.';
+
 create materialized view aximo_private.deployment_measures as
 select
     m.customer_id,
@@ -6026,6 +7666,50 @@ comment on column aximo_private.action_measures.prepared is 'How many were prepa
 comment on column aximo_private.action_measures.dispatched is 'How many were dispatched.';
 comment on column aximo_private.action_measures.failed is 'How many failed.';
 
+-- The customer's rows: the hot ones, and the cold ones that are not among them.
+create view aximo_private.run_measures with (security_barrier = true) as
+select
+    h.customer_id,
+    h.tool_name,
+    h.state,
+    h.day,
+    h.events,
+    h.waits,
+    h.wait_us,
+    h.runs,
+    h.run_us
+from aximo_private.runs_hot as h
+where h.customer_id = (select aximo.current_customer())
+union all
+select
+    c.customer_id,
+    c.tool_name,
+    c.state,
+    c.day,
+    c.events,
+    c.waits,
+    c.wait_us,
+    c.runs,
+    c.run_us
+from aximo_private.runs_cold as c
+where c.customer_id = (select aximo.current_customer())
+    and not exists (
+        select
+        from aximo_private.runs_hot as h
+        where h.customer_id = c.customer_id and h.day = c.day and h.tool_name = c.tool_name and h.state = c.state
+    );
+alter view aximo_private.run_measures owner to aximo_owner;
+comment on view aximo_private.run_measures is 'Runs of the session''s customer, per tool, state and day.';
+comment on column aximo_private.run_measures.customer_id is 'Whose runs.';
+comment on column aximo_private.run_measures.tool_name is 'The tool.';
+comment on column aximo_private.run_measures.state is 'What was said of the run.';
+comment on column aximo_private.run_measures.day is 'When the day begins.';
+comment on column aximo_private.run_measures.events is 'How many events said so.';
+comment on column aximo_private.run_measures.waits is 'How many had been queued before.';
+comment on column aximo_private.run_measures.wait_us is 'The time they had been, summed up, in microseconds.';
+comment on column aximo_private.run_measures.runs is 'Of how many the beginning is known.';
+comment on column aximo_private.run_measures.run_us is 'The time from there to the end, summed up, in microseconds.';
+
 create function aximo_private.check_effective_from(effective_from timestamptz) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -6255,8 +7939,10 @@ as $$
 declare
     changes_at_most constant integer := 20000;
     begun constant timestamptz := clock_timestamp();
-    cold constant text[] := array['measures_cold', 'actions_cold'];
-    hot constant text[] := array['measures_hot', 'actions_hot', 'deployment_measures', 'customer_measures'];
+    cold constant text[] := array['measures_cold', 'actions_cold', 'runs_cold'];
+    hot constant text[] := array[
+        'measures_hot', 'actions_hot', 'runs_hot', 'deployment_measures', 'customer_measures', 'run_heads'
+    ];
     state record;
     log record;
     view_names text[];
@@ -6302,6 +7988,8 @@ begin
                 select from only aximo_private.rollups as r where r.changed_in > state.cold_advance
                 union all
                 select from only aximo_private.action_rollups as r where r.changed_in > state.cold_advance
+                union all
+                select from only aximo_private.run_rollups as r where r.changed_in > state.cold_advance
                 limit changes_at_most + 1
             ) as r
         )
@@ -6341,6 +8029,7 @@ select s.customer_id
 from (select (select aximo.current_customer()) collate "C" as customer_id) as s
 where s.customer_id <> '*' and (
     exists (select from aximo_private.events as e where e.customer_id = s.customer_id)
+    or exists (select from helix.runs as r where r.customer_id = s.customer_id)
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
     or exists (select from aximo_private.high_risk_levels as r where r.customer_id = s.customer_id)
 );
@@ -7075,6 +8764,76 @@ comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How ma
 comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
 comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';
 
+create view aximo_metrics.tool_runs with (security_barrier = true) as
+select
+    m.customer_id,
+    m.tool_name,
+    (m.day at time zone 'UTC')::date as day,
+    coalesce(sum(m.events) filter (where m.state = 'started'), 0)::bigint as started,
+    coalesce(sum(m.events) filter (where m.state = 'queued'), 0)::bigint as queued,
+    coalesce(sum(m.events) filter (where m.state = 'succeeded'), 0)::bigint as succeeded,
+    coalesce(sum(m.events) filter (where m.state = 'failed'), 0)::bigint as failed,
+    coalesce(sum(m.events) filter (where m.state = 'blocked'), 0)::bigint as blocked,
+    (
+        coalesce(sum(m.events) filter (where m.state in ('failed', 'blocked')), 0)
+        / nullif(sum(m.events) filter (where m.state in ('succeeded', 'failed', 'blocked')), 0)
+    )::double precision as failure_rate,
+    (sum(m.wait_us) / nullif(sum(m.waits), 0) / 1000)::double precision as queue_avg_ms,
+    (sum(m.run_us) / nullif(sum(m.runs), 0) / 1000)::double precision as run_avg_ms,
+    (
+        select h.counts_up_to
+        from aximo_private.run_heads as h
+        where h.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.run_measures as m
+group by m.customer_id, m.tool_name, m.day
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.tool_runs owner to aximo_owner;
+
+comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
+comment on column aximo_metrics.tool_runs.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.tool_runs.tool_name is 'The tool.';
+comment on column aximo_metrics.tool_runs.day is 'The day, UTC.';
+comment on column aximo_metrics.tool_runs.started is 'How many were started on this day (run.started).';
+comment on column aximo_metrics.tool_runs.queued is 'How many were queued on this day (run.queued).';
+comment on column aximo_metrics.tool_runs.succeeded is 'How many ended well on this day (run.succeeded, slurm.collect.done).';
+comment on column aximo_metrics.tool_runs.failed is 'How many failed on this day (run.failed, slurm.collect.failed).';
+comment on column aximo_metrics.tool_runs.blocked is 'How many were blocked by a policy on this day (run.blocked).';
+comment on column aximo_metrics.tool_runs.failure_rate is '(failed + blocked) / (succeeded + failed + blocked); null if none ended.';
+comment on column aximo_metrics.tool_runs.queue_avg_ms is 'From run.queued to the next run.running of the run, on average, in milliseconds, of those that began to run on this day; null if no events tell.';
+comment on column aximo_metrics.tool_runs.run_avg_ms is 'From the latest run.running, else run.started, to the end, on average, in milliseconds, of those that ended on this day; null if none ended.';
+comment on column aximo_metrics.tool_runs.counts_up_to is 'The number in the log of run events up to which it counts.';
+
+create view aximo_metrics.tool_runs_by_status with (security_barrier = true) as
+select
+    m.customer_id,
+    m.tool_name,
+    m.state as status,
+    (m.day at time zone 'UTC')::date as day,
+    m.events as runs,
+    (m.wait_us / nullif(m.waits, 0) / 1000)::double precision as queue_avg_ms,
+    (m.run_us / nullif(m.runs, 0) / 1000)::double precision as run_avg_ms,
+    (
+        select h.counts_up_to
+        from aximo_private.run_heads as h
+        where h.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.run_measures as m
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.tool_runs_by_status owner to aximo_owner;
+
+comment on view aximo_metrics.tool_runs_by_status is 'Runs of tools, by what was said of them and day. Key: tool_name, status, day.';
+comment on column aximo_metrics.tool_runs_by_status.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.tool_runs_by_status.tool_name is 'The tool.';
+comment on column aximo_metrics.tool_runs_by_status.status is 'started, queued, running, succeeded, failed or blocked: what the event said of the run (helix.event_kinds.state).';
+comment on column aximo_metrics.tool_runs_by_status.day is 'The day, UTC, of that event.';
+comment on column aximo_metrics.tool_runs_by_status.runs is 'How many.';
+comment on column aximo_metrics.tool_runs_by_status.queue_avg_ms is 'Of status running: how long they had been queued, on average, in milliseconds; null if no events tell.';
+comment on column aximo_metrics.tool_runs_by_status.run_avg_ms is 'Of succeeded, failed and blocked: how long they had run, on average, in milliseconds; null if no events tell.';
+comment on column aximo_metrics.tool_runs_by_status.counts_up_to is 'The number in the log of run events up to which it counts.';
+
 create view aximo_metrics.alerts with (security_barrier = true) as
 select
     m.customer_id,
@@ -7354,30 +9113,32 @@ select
     m.customer_id,
     v.view_name,
     t.refreshed_at,
-    m.counts_up_to,
-    m.log_size,
-    m.log_size - m.counts_up_to as behind
+    case when v.of_runs then m.runs_up_to else m.counts_up_to end as counts_up_to,
+    case when v.of_runs then m.run_log_size else m.log_size end as log_size,
+    case when v.of_runs then m.run_log_size - m.runs_up_to else m.log_size - m.counts_up_to end as behind
 from (
     values
-    ('actions'),
-    ('actions_hourly'),
-    ('actions_monthly'),
-    ('alerts'),
-    ('alerts_hourly'),
-    ('alerts_monthly'),
-    ('attribution_monthly'),
-    ('business_value'),
-    ('business_value_hourly'),
-    ('business_value_monthly'),
-    ('customer_overview'),
-    ('deployment_status'),
-    ('execution_health'),
-    ('execution_health_hourly'),
-    ('execution_health_monthly'),
-    ('sla_governance'),
-    ('sla_governance_hourly'),
-    ('sla_governance_monthly')
-) as v (view_name)
+    ('actions', false),
+    ('actions_hourly', false),
+    ('actions_monthly', false),
+    ('alerts', false),
+    ('alerts_hourly', false),
+    ('alerts_monthly', false),
+    ('attribution_monthly', false),
+    ('business_value', false),
+    ('business_value_hourly', false),
+    ('business_value_monthly', false),
+    ('customer_overview', false),
+    ('deployment_status', false),
+    ('execution_health', false),
+    ('execution_health_hourly', false),
+    ('execution_health_monthly', false),
+    ('sla_governance', false),
+    ('sla_governance_hourly', false),
+    ('sla_governance_monthly', false),
+    ('tool_runs', true),
+    ('tool_runs_by_status', true)
+) as v (view_name, of_runs)
 cross join aximo_private.metric_state as t
 cross join (
     select
@@ -7386,12 +9147,30 @@ cross join (
             (
                 select l.number
                 from aximo_private.log_entries as l
-                where l.customer_id = (select aximo.current_customer())
+                where l.customer_id = (select aximo.current_customer()) and l.log = 'events'
                 order by l.number desc
                 limit 1
             ),
             0
         ) as log_size,
+        coalesce(
+            (
+                select l.number
+                from aximo_private.log_entries as l
+                where l.customer_id = (select aximo.current_customer()) and l.log = 'run_events'
+                order by l.number desc
+                limit 1
+            ),
+            0
+        ) as run_log_size,
+        coalesce(
+            (
+                select h.counts_up_to
+                from aximo_private.run_heads as h
+                where h.customer_id = (select aximo.current_customer())
+            ),
+            0
+        ) as runs_up_to,
         coalesce(
             (
                 select c.counts_up_to
@@ -7410,8 +9189,8 @@ comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_na
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';
 comment on column aximo_metrics.freshness.refreshed_at is 'When metrics were last refreshed; null if never.';
-comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to which the view counts.';
-comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now.';
+comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to which the view counts; of tool_runs and tool_runs_by_status, in the log of run events.';
+comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now, in that log.';
 comment on column aximo_metrics.freshness.behind is 'How many numbered events the view does not count yet.';
 
 -- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
@@ -7797,6 +9576,89 @@ alter function aximo.recompute_metrics(bigint) owner to aximo_owner;
 comment on function aximo.recompute_metrics(bigint) is
 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
 
+-- The metrics of runs once more, from the log alone and by other means than rollups. What verify_metrics compares with.
+create function aximo.recompute_run_metrics(up_to bigint)
+returns table (view_name text, key jsonb, measures jsonb)
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+-- Nor does it foresee how many rows there are to join.
+set enable_nestloop = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with
+    said as materialized (
+        select
+            l.number,
+            l.run_id,
+            l.ts,
+            r.tool_name,
+            (l.ts at time zone 'UTC')::date as day,
+            k.state,
+            k.state in ('succeeded', 'failed', 'blocked') as is_end
+        from helix.log_entries as l
+        inner join helix.event_kinds as k on k.kind = l.kind
+        inner join helix.runs as r on r.run_id = l.run_id
+        where l.number <= up_to and k.state is not null
+            and k.version = (select max(v.version) from helix.event_kinds as v where v.kind = k.kind)
+    ),
+    -- Which event is the last before this one that begins or ends a run, and which the last that queues, begins or ends one.
+    told as materialized (
+        select
+            s.*,
+            max(s.number) filter (where s.state in ('started', 'running') or s.is_end) over earlier as begun_number,
+            max(s.number) filter (where s.state in ('queued', 'running') or s.is_end) over earlier as queued_number
+        from said as s
+        window earlier as (partition by s.run_id order by s.number rows between unbounded preceding and 1 preceding)
+    ),
+    timed as materialized (
+        select
+            t.tool_name,
+            t.day,
+            t.state,
+            case when t.state = 'running' and q.state = 'queued' then extract(epoch from t.ts - q.ts) * 1000 end as wait_ms,
+            case when t.is_end and b.state in ('started', 'running') then extract(epoch from t.ts - b.ts) * 1000 end as run_ms
+        from told as t
+        left join said as b on b.number = t.begun_number
+        left join said as q on q.number = t.queued_number
+    )
+    select
+        'tool_runs',
+        jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
+        jsonb_build_object(
+            'started', count(*) filter (where t.state = 'started'),
+            'queued', count(*) filter (where t.state = 'queued'),
+            'succeeded', count(*) filter (where t.state = 'succeeded'),
+            'failed', count(*) filter (where t.state = 'failed'),
+            'blocked', count(*) filter (where t.state = 'blocked'),
+            'failure_rate',
+            count(*) filter (where t.state in ('failed', 'blocked'))::double precision
+            / nullif(count(*) filter (where t.state in ('succeeded', 'failed', 'blocked')), 0),
+            'queue_avg_ms', avg(t.wait_ms)::double precision,
+            'run_avg_ms', avg(t.run_ms)::double precision
+        )
+    from timed as t
+    group by t.tool_name, t.day
+    union all
+    select
+        'tool_runs_by_status',
+        jsonb_build_object('tool_name', t.tool_name, 'status', t.state, 'day', t.day),
+        jsonb_build_object(
+            'runs', count(*),
+            'queue_avg_ms', avg(t.wait_ms)::double precision,
+            'run_avg_ms', avg(t.run_ms)::double precision
+        )
+    from timed as t
+    group by t.tool_name, t.state, t.day;
+end;
+$$;
+alter function aximo.recompute_run_metrics(bigint) owner to aximo_owner;
+comment on function aximo.recompute_run_metrics(bigint) is
+'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
+
 -- Compares each row of each view with what the events say.
 create function aximo.verify_metrics()
 returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
@@ -7809,6 +9671,7 @@ as $$
 declare
     customer constant text := aximo.current_customer();
     up_to bigint;
+    runs_up_to bigint;
 begin
     if customer is null then
         raise exception using
@@ -7820,6 +9683,9 @@ begin
     end if;
     select o.counts_up_to into up_to
     from aximo_metrics.customer_overview as o;
+    select f.counts_up_to into runs_up_to
+    from aximo_metrics.freshness as f
+    where f.view_name = 'tool_runs';
     return query
     with
     shown as (
@@ -7926,6 +9792,18 @@ begin
         from aximo_metrics.deployment_status as v
         union all
         select
+            'tool_runs',
+            jsonb_build_object('tool_name', v.tool_name, 'day', v.day),
+            to_jsonb(v) - '{customer_id, counts_up_to, tool_name, day}'::text[]
+        from aximo_metrics.tool_runs as v
+        union all
+        select
+            'tool_runs_by_status',
+            jsonb_build_object('tool_name', v.tool_name, 'status', v.status, 'day', v.day),
+            to_jsonb(v) - '{customer_id, counts_up_to, tool_name, status, day}'::text[]
+        from aximo_metrics.tool_runs_by_status as v
+        union all
+        select
             'customer_overview',
             '{}'::jsonb,
             to_jsonb(v) - '{customer_id, counts_up_to}'::text[]
@@ -7962,6 +9840,10 @@ begin
     in_events as (
         select r.view_name, r.key, m.key as column_name, m.value
         from aximo.recompute_metrics(coalesce(up_to, 0)) as r
+        cross join lateral jsonb_each(r.measures) as m
+        union all
+        select r.view_name, r.key, m.key as column_name, m.value
+        from aximo.recompute_run_metrics(coalesce(runs_up_to, 0)) as r
         cross join lateral jsonb_each(r.measures) as m
     )
     select
@@ -8015,10 +9897,10 @@ comment on table aximo_private.alembic_version is 'The newest migration applied.
 comment on column aximo_private.alembic_version.version_num is 'The revision.';
 
 -- Every privilege there is, in one place. Deny first, then grant by name.
-revoke all on schema aximo, aximo_metrics, aximo_private from public;
-revoke all on all tables in schema aximo, aximo_metrics, aximo_private from public;
-revoke all on all sequences in schema aximo, aximo_private from public;
-revoke all on all functions in schema aximo, aximo_private from public;
+revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
+revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
+revoke all on all sequences in schema aximo, aximo_private, helix from public;
+revoke all on all functions in schema aximo, aximo_private, helix from public;
 revoke all on type
     aximo.receipt,
     aximo_private.event_type,
@@ -8033,7 +9915,8 @@ revoke all on type
 from public;
 
 -- The owners of functions: what their functions do, column by column.
-revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
+revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
+revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
 grant select on aximo_private.events to aximo_recorder;
 grant insert (
@@ -8044,12 +9927,14 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels from aximo_owner;
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations, helix.run_events,
+helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
-aximo_private.rollup_heads, aximo_private.metric_state from aximo_owner;
+aximo_private.rollup_heads, aximo_private.metric_state, aximo_private.logs, aximo_private.run_rollups,
+aximo_private.run_states from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
-revoke update on sequence aximo_private.events_position from aximo_owner;
+revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
     aximo.receipt,
     aximo_private.event_type,
@@ -8070,26 +9955,29 @@ to aximo_recorder;
 grant select on aximo_private.events, aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
-grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (high_position, advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
+grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
+grant select, update (advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
+grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
-grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
+grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds to aximo_sequencer;
 grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
     aximo_private.numbers_for_all(),
     aximo_private.event_line(aximo_private.events),
+    aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
     aximo_private.series_key(text[]),
     aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
-    aximo.log_size(),
-    aximo.log_root(bigint),
-    aximo.checkpoint_text(bigint)
+    aximo.log_size(text),
+    aximo.log_root(bigint, text),
+    aximo.checkpoint_text(bigint, text)
 to aximo_sequencer;
 
 grant select, insert, update, delete on
@@ -8097,6 +9985,8 @@ grant select, insert, update, delete on
     aximo_private.action_rollups,
     aximo_private.histograms,
     aximo_private.deployment_rollups,
+    aximo_private.run_rollups,
+    aximo_private.run_states,
     aximo_private.rollup_heads
 to aximo_sequencer;
 
@@ -8111,6 +10001,7 @@ grant select on
     aximo_private.action_rollups,
     aximo_private.histograms,
     aximo_private.deployment_rollups,
+    aximo_private.run_rollups,
     aximo_private.rollup_heads,
     aximo_private.thresholds,
     aximo_private.high_risk_levels
@@ -8135,6 +10026,9 @@ revoke all on
     aximo_private.measures_hot,
     aximo_private.actions_cold,
     aximo_private.actions_hot,
+    aximo_private.runs_cold,
+    aximo_private.runs_hot,
+    aximo_private.run_heads,
     aximo_private.deployment_measures,
     aximo_private.customer_measures
 from public;
@@ -8143,13 +10037,28 @@ grant select on
     aximo_private.measures_hot,
     aximo_private.actions_cold,
     aximo_private.actions_hot,
+    aximo_private.runs_cold,
+    aximo_private.runs_hot,
+    aximo_private.run_heads,
     aximo_private.deployment_measures,
     aximo_private.customer_measures
 to aximo_owner;
 
+-- The recorder takes what comes of runs from elsewhere, and guards them.
+grant select, update (status, finished_at) on helix.runs to aximo_recorder;
+grant insert (
+    run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
+    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id
+) on helix.runs to aximo_recorder;
+grant select, insert (run_id, ts, kind, message, data, extra, customer_id) on helix.run_events to aximo_recorder;
+grant usage on sequence helix.run_events_event_id_seq to aximo_recorder;
+grant select on helix.event_kinds to aximo_recorder;
+grant select, insert (customer_id, run_id, target_run_id) on aximo_private.observations to aximo_recorder;
+
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
 grant usage on schema aximo_metrics to aximo_bi;
+grant usage on schema helix to aximo_reader;
 grant execute on function
     aximo.current_customer(),
     aximo.schema_version(),
@@ -8172,6 +10081,8 @@ grant select on
     aximo_metrics.deployment_status,
     aximo_metrics.customer_overview,
     aximo_metrics.attribution_monthly,
+    aximo_metrics.tool_runs,
+    aximo_metrics.tool_runs_by_status,
     aximo_metrics.alerts,
     aximo_metrics.alerts_hourly,
     aximo_metrics.alerts_monthly,
@@ -8211,21 +10122,23 @@ grant execute on function
     aximo.deployments_as_of(timestamptz, timestamptz),
     aximo.deployment_versions_as_of(timestamptz, timestamptz),
     aximo.read_log(bigint, integer, boolean),
-    aximo.open_cursor(text),
-    aximo.move_cursor(text, bigint, bigint),
+    aximo.open_cursor(text, text),
+    aximo.move_cursor(text, bigint, bigint, text),
     aximo.tree_hash(bytea[]),
-    aximo.log_size(),
-    aximo.log_tile(integer, bigint, integer),
-    aximo.log_root(bigint),
-    aximo.log_origin(),
-    aximo.checkpoint_text(bigint),
-    aximo.unlogged_events(),
-    aximo.verify_log(),
+    aximo.log_size(text),
+    aximo.log_tile(integer, bigint, integer, text),
+    aximo.log_root(bigint, text),
+    aximo.log_origin(text),
+    aximo.checkpoint_text(bigint, text),
+    aximo.unlogged_events(text),
+    aximo.verify_log(text),
     aximo.recompute_metrics(bigint),
+    aximo.recompute_run_metrics(bigint),
     aximo.verify_metrics(),
     -- Called from the views, and as the reader; the schema it is in stays closed.
     aximo_private.as_of(boolean),
-    aximo_private.event_line(aximo_private.events)
+    aximo_private.event_line(aximo_private.events),
+    aximo_private.run_event_line(helix.run_events)
 to aximo_reader;
 
 grant execute on function
@@ -8233,6 +10146,34 @@ grant execute on function
     aximo.emit_events(jsonb, text)
 to aximo_writer;
 grant usage on type aximo.receipt to aximo_writer, aximo_operator;
+
+-- Runs are read and written as tables: the gateway knows nothing else. Column by column: the rest is the database's to say.
+grant select on
+    helix.runs,
+    helix.run_events,
+    helix.event_kinds,
+    helix.kind_usage,
+    helix.observations,
+    helix.log_entries
+to aximo_reader;
+grant execute on function
+    helix.compare_run_log(text, jsonb),
+    helix.read_log(bigint, integer, boolean)
+to aximo_reader;
+grant insert (
+    run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, started_at, finished_at,
+    policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, execution_id
+), update (
+    status, started_at, finished_at, exit_code, error, result_json, log_artifact_id, execution_id
+) on helix.runs to aximo_writer;
+grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
+grant usage on sequence helix.run_events_event_id_seq to aximo_writer;
+grant execute on function
+    helix.observe_run(text, text, text),
+    helix.import_runs(jsonb, text),
+    helix.import_run_events(jsonb, text, boolean, integer[], text)
+to aximo_writer;
+grant delete on helix.runs to aximo_operator;
 
 grant execute on function
     aximo.close_stale_executions(interval),
@@ -8269,3 +10210,6 @@ refresh materialized view aximo_private.actions_cold;
 refresh materialized view aximo_private.actions_hot;
 refresh materialized view aximo_private.deployment_measures;
 refresh materialized view aximo_private.customer_measures;
+refresh materialized view aximo_private.runs_cold;
+refresh materialized view aximo_private.runs_hot;
+refresh materialized view aximo_private.run_heads;

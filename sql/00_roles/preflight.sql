@@ -33,7 +33,7 @@ begin
     -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
     from pg_catalog.pg_namespace as n
-    where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private') and (
+    where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix') and (
         not pg_has_role(current_user, n.nspowner, 'usage')
         or exists (select from pg_catalog.pg_proc as p where p.pronamespace = n.oid)
         or exists (

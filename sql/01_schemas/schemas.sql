@@ -5,6 +5,10 @@ create schema aximo;
 alter schema aximo owner to aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
+create schema helix;
+alter schema helix owner to aximo_owner;
+comment on schema helix is 'Tool runs and their events: HelixMCP Events v1.';
+
 create schema aximo_metrics;
 alter schema aximo_metrics owner to aximo_owner;
 comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
@@ -18,4 +22,4 @@ alter default privileges for role aximo_sequencer revoke execute on functions fr
 alter default privileges for role aximo_meter revoke execute on functions from public;
 
 -- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
-grant usage, create on schema aximo, aximo_private to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
+grant usage, create on schema aximo, aximo_private, helix to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;

@@ -22,7 +22,10 @@ select
     event_id,
     answers as answers_event_id,
     recorded_at,
-    recorded_by
+    recorded_by,
+    null::text as run_id,
+    null::bigint as run_event_id,
+    null::text as message
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id::text, execution_id::text order by position);
@@ -51,3 +54,6 @@ comment on column aximo.execution_steps.event_id is 'The event.';
 comment on column aximo.execution_steps.answers_event_id is 'For an answer to an approval: the event_id of the request.';
 comment on column aximo.execution_steps.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.execution_steps.recorded_by is 'The login that wrote it.';
+comment on column aximo.execution_steps.run_id is 'Null here; aximo.execution_trace also shows the events of tool runs, and of those the run.';
+comment on column aximo.execution_steps.run_event_id is 'The same: their event_id.';
+comment on column aximo.execution_steps.message is 'The same: their message.';

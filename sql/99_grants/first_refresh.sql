@@ -5,3 +5,6 @@ refresh materialized view aximo_private.actions_cold;
 refresh materialized view aximo_private.actions_hot;
 refresh materialized view aximo_private.deployment_measures;
 refresh materialized view aximo_private.customer_measures;
+refresh materialized view aximo_private.runs_cold;
+refresh materialized view aximo_private.runs_hot;
+refresh materialized view aximo_private.run_heads;

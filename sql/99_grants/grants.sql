@@ -1,8 +1,8 @@
 -- Every privilege there is, in one place. Deny first, then grant by name.
-revoke all on schema aximo, aximo_metrics, aximo_private from public;
-revoke all on all tables in schema aximo, aximo_metrics, aximo_private from public;
-revoke all on all sequences in schema aximo, aximo_private from public;
-revoke all on all functions in schema aximo, aximo_private from public;
+revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
+revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
+revoke all on all sequences in schema aximo, aximo_private, helix from public;
+revoke all on all functions in schema aximo, aximo_private, helix from public;
 revoke all on type
     aximo.receipt,
     aximo_private.event_type,
@@ -17,7 +17,8 @@ revoke all on type
 from public;
 
 -- The owners of functions: what their functions do, column by column.
-revoke create on schema aximo, aximo_private from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
+revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
+revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
 grant select on aximo_private.events to aximo_recorder;
 grant insert (
@@ -28,12 +29,14 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels from aximo_owner;
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations, helix.run_events,
+helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
-aximo_private.rollup_heads, aximo_private.metric_state from aximo_owner;
+aximo_private.rollup_heads, aximo_private.metric_state, aximo_private.logs, aximo_private.run_rollups,
+aximo_private.run_states from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
-revoke update on sequence aximo_private.events_position from aximo_owner;
+revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
     aximo.receipt,
     aximo_private.event_type,
@@ -54,26 +57,29 @@ to aximo_recorder;
 grant select on aximo_private.events, aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
-grant insert (customer_id, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (high_position, advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
+grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
+grant select, update (advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
+grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
-grant select, insert (customer_id, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
+grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds to aximo_sequencer;
 grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
     aximo_private.numbers_for_all(),
     aximo_private.event_line(aximo_private.events),
+    aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
     aximo_private.plain_lives(aximo_private.life_step[]),
     aximo_private.breaches(aximo_private.life_step[]),
     aximo_private.series_key(text[]),
     aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
-    aximo.log_size(),
-    aximo.log_root(bigint),
-    aximo.checkpoint_text(bigint)
+    aximo.log_size(text),
+    aximo.log_root(bigint, text),
+    aximo.checkpoint_text(bigint, text)
 to aximo_sequencer;
 
 grant select, insert, update, delete on
@@ -81,6 +87,8 @@ grant select, insert, update, delete on
     aximo_private.action_rollups,
     aximo_private.histograms,
     aximo_private.deployment_rollups,
+    aximo_private.run_rollups,
+    aximo_private.run_states,
     aximo_private.rollup_heads
 to aximo_sequencer;
 
@@ -95,6 +103,7 @@ grant select on
     aximo_private.action_rollups,
     aximo_private.histograms,
     aximo_private.deployment_rollups,
+    aximo_private.run_rollups,
     aximo_private.rollup_heads,
     aximo_private.thresholds,
     aximo_private.high_risk_levels
@@ -119,6 +128,9 @@ revoke all on
     aximo_private.measures_hot,
     aximo_private.actions_cold,
     aximo_private.actions_hot,
+    aximo_private.runs_cold,
+    aximo_private.runs_hot,
+    aximo_private.run_heads,
     aximo_private.deployment_measures,
     aximo_private.customer_measures
 from public;
@@ -127,13 +139,28 @@ grant select on
     aximo_private.measures_hot,
     aximo_private.actions_cold,
     aximo_private.actions_hot,
+    aximo_private.runs_cold,
+    aximo_private.runs_hot,
+    aximo_private.run_heads,
     aximo_private.deployment_measures,
     aximo_private.customer_measures
 to aximo_owner;
 
+-- The recorder takes what comes of runs from elsewhere, and guards them.
+grant select, update (status, finished_at) on helix.runs to aximo_recorder;
+grant insert (
+    run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
+    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id
+) on helix.runs to aximo_recorder;
+grant select, insert (run_id, ts, kind, message, data, extra, customer_id) on helix.run_events to aximo_recorder;
+grant usage on sequence helix.run_events_event_id_seq to aximo_recorder;
+grant select on helix.event_kinds to aximo_recorder;
+grant select, insert (customer_id, run_id, target_run_id) on aximo_private.observations to aximo_recorder;
+
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
 grant usage on schema aximo_metrics to aximo_bi;
+grant usage on schema helix to aximo_reader;
 grant execute on function
     aximo.current_customer(),
     aximo.schema_version(),
@@ -156,6 +183,8 @@ grant select on
     aximo_metrics.deployment_status,
     aximo_metrics.customer_overview,
     aximo_metrics.attribution_monthly,
+    aximo_metrics.tool_runs,
+    aximo_metrics.tool_runs_by_status,
     aximo_metrics.alerts,
     aximo_metrics.alerts_hourly,
     aximo_metrics.alerts_monthly,
@@ -195,21 +224,23 @@ grant execute on function
     aximo.deployments_as_of(timestamptz, timestamptz),
     aximo.deployment_versions_as_of(timestamptz, timestamptz),
     aximo.read_log(bigint, integer, boolean),
-    aximo.open_cursor(text),
-    aximo.move_cursor(text, bigint, bigint),
+    aximo.open_cursor(text, text),
+    aximo.move_cursor(text, bigint, bigint, text),
     aximo.tree_hash(bytea[]),
-    aximo.log_size(),
-    aximo.log_tile(integer, bigint, integer),
-    aximo.log_root(bigint),
-    aximo.log_origin(),
-    aximo.checkpoint_text(bigint),
-    aximo.unlogged_events(),
-    aximo.verify_log(),
+    aximo.log_size(text),
+    aximo.log_tile(integer, bigint, integer, text),
+    aximo.log_root(bigint, text),
+    aximo.log_origin(text),
+    aximo.checkpoint_text(bigint, text),
+    aximo.unlogged_events(text),
+    aximo.verify_log(text),
     aximo.recompute_metrics(bigint),
+    aximo.recompute_run_metrics(bigint),
     aximo.verify_metrics(),
     -- Called from the views, and as the reader; the schema it is in stays closed.
     aximo_private.as_of(boolean),
-    aximo_private.event_line(aximo_private.events)
+    aximo_private.event_line(aximo_private.events),
+    aximo_private.run_event_line(helix.run_events)
 to aximo_reader;
 
 grant execute on function
@@ -217,6 +248,34 @@ grant execute on function
     aximo.emit_events(jsonb, text)
 to aximo_writer;
 grant usage on type aximo.receipt to aximo_writer, aximo_operator;
+
+-- Runs are read and written as tables: the gateway knows nothing else. Column by column: the rest is the database's to say.
+grant select on
+    helix.runs,
+    helix.run_events,
+    helix.event_kinds,
+    helix.kind_usage,
+    helix.observations,
+    helix.log_entries
+to aximo_reader;
+grant execute on function
+    helix.compare_run_log(text, jsonb),
+    helix.read_log(bigint, integer, boolean)
+to aximo_reader;
+grant insert (
+    run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, started_at, finished_at,
+    policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, execution_id
+), update (
+    status, started_at, finished_at, exit_code, error, result_json, log_artifact_id, execution_id
+) on helix.runs to aximo_writer;
+grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
+grant usage on sequence helix.run_events_event_id_seq to aximo_writer;
+grant execute on function
+    helix.observe_run(text, text, text),
+    helix.import_runs(jsonb, text),
+    helix.import_run_events(jsonb, text, boolean, integer[], text)
+to aximo_writer;
+grant delete on helix.runs to aximo_operator;
 
 grant execute on function
     aximo.close_stale_executions(interval),

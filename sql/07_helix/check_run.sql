@@ -1,0 +1,43 @@
+-- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+create function aximo_private.check_run() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rule text;
+begin
+    if new.customer_id is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format('login %L, no customer', session_user),
+            hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'customer_granted';
+    end if;
+    rule := case
+        when (char_length(new.run_id) between 1 and 255) is not true then 'run_id_length'
+        when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
+        when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
+        when (char_length(new.execution_id) between 1 and 255) is false then 'execution_id_length'
+    end;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run',
+            detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    return new;
+end;
+$$;
+alter function aximo_private.check_run() owner to aximo_recorder;
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS) or with a field that it can''t have (ZXARG).';
+
+create trigger check_run before insert on helix.runs
+for each row execute function aximo_private.check_run();
+comment on trigger check_run on helix.runs is 'Says what is wrong with a new run, by its code.';

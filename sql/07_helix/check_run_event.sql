@@ -1,0 +1,62 @@
+-- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+create function aximo_private.check_run_event() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rule text;
+begin
+    if new.customer_id is null then
+        raise exception using
+            errcode = 'ZXCUS',
+            message = 'this session may not write for that customer',
+            detail = format('login %L, no customer', session_user),
+            hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'customer_granted';
+    end if;
+    rule := case
+        when new.kind is null or new.kind = '' then 'kind_present'
+        when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
+        when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
+        -- As they are, not as a table has them compressed.
+        when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
+            or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
+        when octet_length(new.kind) + coalesce(octet_length(new.message), 0)
+            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
+        when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
+    end;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
+            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as text; see the rule.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    perform from only helix.runs as r
+    where r.customer_id = new.customer_id and r.run_id = new.run_id;
+    if not found then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'no such run',
+            detail = format('run_id %L', left(new.run_id, 255)),
+            hint = 'Insert the run first. A run of another customer is none.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'run_known';
+    end if;
+    perform aximo_private.refuse_if_observed(new.customer_id, new.run_id);
+    return new;
+end;
+$$;
+alter function aximo_private.check_run_event() owner to aximo_recorder;
+comment on function aximo_private.check_run_event() is
+'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+
+create trigger check_run_event before insert on helix.run_events
+for each row execute function aximo_private.check_run_event();
+comment on trigger check_run_event on helix.run_events is 'Says what is wrong with a new event, by its code.';

@@ -1,0 +1,110 @@
+create function helix.import_runs(lines jsonb, customer_id text default null)
+returns table (line integer, run_id text, is_duplicate boolean)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    customer constant text := aximo_private.writing_customer(import_runs.customer_id);
+    fields constant text[] := array[
+        'run_id', 'project_id', 'tool_name', 'contract_version', 'tool_version', 'params_hash', 'policy_hash', 'status', 'requested_by',
+        'created_at', 'started_at', 'finished_at', 'policy_snapshot', 'environment', 'exit_code', 'error', 'result_json',
+        'log_artifact_id', 'execution_id'
+    ];
+    entry record;
+    stored record;
+    wanted record;
+    problem text;
+begin
+    for entry in
+        select l.value, l.place::integer as place
+        from jsonb_array_elements(lines) with ordinality as l (value, place)
+        order by l.place
+    loop
+        begin
+            if jsonb_typeof(entry.value) <> 'object' then
+                raise data_exception using message = 'it is no object', constraint = 'event_is_object';
+            end if;
+            select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
+            from jsonb_object_keys(entry.value) as k (key)
+            where k.key <> all(fields || array['customer_id', 'recorded_at', 'recorded_by']);
+            if problem is not null then
+                raise data_exception using message = 'fields that a run has not: ' || left(problem, 500), constraint = 'field_known';
+            end if;
+            select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
+            from jsonb_each(entry.value) as k (key, value)
+            where k.key = any(fields) and k.key not in ('policy_snapshot', 'environment', 'exit_code', 'result_json')
+                and jsonb_typeof(k.value) not in ('string', 'null');
+            if problem is not null then
+                raise data_exception using message = 'not a string: ' || problem, constraint = 'field_is_string';
+            end if;
+            if entry.value ->> 'customer_id' <> customer then
+                raise exception using
+                    errcode = 'ZXCUS',
+                    message = 'this session may not write for that customer',
+                    detail = format('customer of the run %L, customer of the import %L', entry.value ->> 'customer_id', customer),
+                    hint = 'An import is of one customer.',
+                    constraint = 'customer_granted';
+            end if;
+            select
+                r.*,
+                nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
+                nullif(entry.value -> 'environment', 'null') as surroundings,
+                nullif(entry.value -> 'result_json', 'null') as result
+            into wanted
+            from jsonb_to_record(entry.value) as r (
+                run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
+                policy_hash text, status text, requested_by text, created_at timestamptz, started_at timestamptz,
+                finished_at timestamptz, exit_code integer, error text, log_artifact_id text, execution_id text
+            );
+            insert into helix.runs (
+                run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at,
+                started_at, finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, execution_id,
+                customer_id
+            )
+            values (
+                wanted.run_id, wanted.project_id, wanted.tool_name, wanted.contract_version, wanted.tool_version, wanted.params_hash,
+                wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(wanted.created_at, now()), wanted.started_at,
+                wanted.finished_at, wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
+                wanted.log_artifact_id, wanted.execution_id, customer
+            )
+            on conflict do nothing;
+        exception
+            when data_exception or integrity_constraint_violation then
+                declare
+                    rule text;
+                begin
+                    get stacked diagnostics rule = constraint_name, problem = message_text;
+                    raise exception using
+                        errcode = 'ZXARG',
+                        message = 'malformed run',
+                        detail = format('run %s of the import: %s', entry.place, problem),
+                        hint = 'A line is a row of helix.runs; see the rule.',
+                        constraint = coalesce(nullif(rule, ''), 'run_well_formed');
+                end;
+        end;
+        is_duplicate := not found;
+        if is_duplicate then
+            select r.tool_name, r.project_id, r.params_hash into stored
+            from only helix.runs as r
+            where r.customer_id = customer and r.run_id = wanted.run_id;
+            -- Of another customer's it says the same.
+            if not found or (stored.tool_name, stored.project_id, stored.params_hash)
+                is distinct from (wanted.tool_name, wanted.project_id, wanted.params_hash) then
+                raise exception using
+                    errcode = 'ZXDUP',
+                    message = 'run_id was used before',
+                    detail = format('run %s of the import: run_id %L', entry.place, left(wanted.run_id, 255)),
+                    hint = 'A run_id names one run, among all customers.',
+                    constraint = 'run_id_names_one_run';
+            end if;
+        end if;
+        line := entry.place;
+        run_id := wanted.run_id;
+        return next;
+    end loop;
+end;
+$$;
+alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
+comment on function helix.import_runs(jsonb, text) is
+'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';

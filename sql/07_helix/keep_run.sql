@@ -1,0 +1,70 @@
+-- A run's state changes; what it is, does not, and while it has events it stays.
+create function aximo_private.keep_run() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    rule text;
+begin
+    perform aximo_private.refuse_if_observed(old.customer_id, old.run_id);
+    if tg_op = 'DELETE' then
+        perform from only helix.run_events as e
+        where e.customer_id = old.customer_id and e.run_id = old.run_id
+        limit 1;
+        if not found then
+            return old;
+        end if;
+        rule := 'run_has_events';
+    elsif
+        (
+            new.run_id, new.customer_id, new.project_id, new.tool_name, new.contract_version, new.tool_version, new.params_hash,
+            new.policy_hash, new.requested_by, new.created_at, new.policy_snapshot, new.environment, new.recorded_at, new.recorded_by
+        ) is distinct from (
+            old.run_id, old.customer_id, old.project_id, old.tool_name, old.contract_version, old.tool_version, old.params_hash,
+            old.policy_hash, old.requested_by, old.created_at, old.policy_snapshot, old.environment, old.recorded_at, old.recorded_by
+        )
+    then
+        rule := 'run_stays_itself';
+    elsif new.execution_id is distinct from old.execution_id and old.execution_id is not null then
+        rule := 'run_serves_one_execution';
+    end if;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXIMM',
+            message = 'of a run only the state changes',
+            detail = format('%s of run %L', lower(tg_op), old.run_id),
+            hint = case rule
+                when 'run_has_events' then 'A run that has events can''t be deleted.'
+                when 'run_serves_one_execution' then 'Which execution a run served is said once.'
+                else 'status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change.'
+            end,
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    -- The gateway looks before it writes; of two at once only the database can tell.
+    if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'a run does not go back',
+            detail = format('run %L is %s and can''t become %s', old.run_id, old.status, new.status),
+            hint = 'From queued to running to succeeded, failed or blocked, which are final.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'run_goes_forward';
+    end if;
+    return new;
+end;
+$$;
+alter function aximo_private.keep_run() owner to aximo_recorder;
+comment on function aximo_private.keep_run() is
+'Refuses to change what a run is, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+
+create trigger keep_run before update or delete on helix.runs
+for each row execute function aximo_private.keep_run();
+alter table helix.runs enable always trigger keep_run;
+comment on trigger keep_run on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
+create trigger append_only_statement before truncate on helix.runs
+for each statement execute function aximo_private.refuse_change();
+alter table helix.runs enable always trigger append_only_statement;
+comment on trigger append_only_statement on helix.runs is 'Refuses TRUNCATE (ZXIMM).';

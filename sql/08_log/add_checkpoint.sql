@@ -1,0 +1,35 @@
+-- What is kept was true when it was added: the text is made again here and compared. Whose the signatures are is checked outside.
+create function aximo.add_checkpoint(note text) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    lines constant text[] := string_to_array(add_checkpoint.note, E'\n');
+    named_log text;
+    stated_size bigint;
+    expected text;
+begin
+    -- Its first line says which log it is of.
+    named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
+    if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
+        stated_size := lines[2];
+        expected := aximo.checkpoint_text(stated_size, named_log);
+    end if;
+    if expected is null or not starts_with(add_checkpoint.note, expected)
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
+        or octet_length(add_checkpoint.note) > 16384 then
+        raise exception using
+            errcode = 'ZXPRF',
+            message = 'this checkpoint is not of this log',
+            detail = format('it should begin with %L and go on with nothing, or with an empty line and signatures', expected),
+            hint = 'Make it with aximo.checkpoint_text, or "aximo-db checkpoint". If it was right once, the log was changed.',
+            constraint = 'checkpoint_is_true';
+    end if;
+    insert into aximo_private.checkpoints (customer_id, log, size, root, note)
+    values (customer, named_log, stated_size, aximo.log_root(stated_size, named_log), add_checkpoint.note);
+end;
+$$;
+alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
+comment on function aximo.add_checkpoint(text) is
+'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size.';

@@ -1,0 +1,108 @@
+-- Numbers what is committed and unnumbered. Whoever derives something from the log does it in here, in the same transaction.
+create function aximo.advance_log(max_events integer default 10000)
+returns table (numbered bigint, is_behind boolean)
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
+    advance bigint;
+    which text;
+    touched aximo_private.log_growth[];
+    found_new bigint;
+begin
+    if advance_log.max_events is null or advance_log.max_events < 1 then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'at least one event at a time',
+            detail = format('max_events is %s', coalesce(advance_log.max_events::text, 'null')),
+            hint = 'Give a positive number; what is left over is numbered by the next call.',
+            constraint = 'max_events_positive';
+    end if;
+    perform aximo_private.numbers_for_all();
+    -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
+    select s.advances + 1 into advance
+    from aximo_private.log_state as s
+    for update skip locked;
+    if not found and exists (select from aximo_private.log_state) then
+        return query select 0::bigint, null::boolean;
+        return;
+    end if;
+    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
+    if not found
+        or (select count(*) from aximo_private.logs as h) <> 2
+        or (
+            (select max(h.high_position) from aximo_private.logs as h) = 0
+            and exists (select from only aximo_private.log_entries)
+        ) then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the log''s state does not belong to its entries',
+            detail = 'aximo_private.log_state or aximo_private.logs is missing or new, and aximo_private.log_entries is not empty',
+            hint = 'Restore the rows of aximo_private.log_state and aximo_private.logs from the same backup as the entries.',
+            constraint = 'log_state_is_the_logs';
+    end if;
+
+    -- From a restored dump, where transactions have other numbers: begin again.
+    update aximo_private.log_holes as h
+    set seen_by = pg_current_xact_id(), older_than = null
+    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
+
+    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
+    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+    if not wrote_before then
+        update aximo_private.log_holes as h
+        set older_than = pg_current_xact_id()
+        where h.older_than is null and h.seen_by <> pg_current_xact_id();
+    end if;
+
+    numbered := 0;
+    is_behind := false;
+    for which in select s.log from aximo_private.logs as s order by s.log loop
+        touched := aximo_private.number_new(which, advance_log.max_events);
+        continue when touched is null;
+        select sum(t.new_size - t.old_size) into found_new
+        from unnest(touched) as t;
+        numbered := numbered + found_new;
+        is_behind := is_behind or found_new = advance_log.max_events;
+
+        perform aximo_private.grow_tree(which, touched);
+        if which = 'events' then
+            begin
+                perform aximo_private.list_violations(touched);
+            exception
+                -- What a customer writes must not keep the others' events from being numbered.
+                when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
+                    insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
+                    select l.customer_id, l.number, l.event_id, '', 'not_judged'
+                    from unnest(touched) as t
+                    inner join only aximo_private.log_entries as l
+                        on l.customer_id = t.customer_id and l.log = which and l.number = t.new_size;
+            end;
+        end if;
+        begin
+            if which = 'events' then
+                perform aximo_private.roll_up(touched, advance);
+            else
+                perform aximo_private.roll_up_runs(touched, advance);
+            end if;
+        exception
+            -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
+            when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
+                or integrity_constraint_violation then
+                null;
+        end;
+        -- Further state that is derived from a log belongs here.
+    end loop;
+    update aximo_private.log_state as s
+    set advanced_at = clock_timestamp(), advances = case when numbered = 0 then s.advances else advance end
+    where s.is_the_row;
+    return next;
+end;
+$$;
+alter function aximo.advance_log(integer) owner to aximo_sequencer;
+comment on function aximo.advance_log(integer) is
+'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';

@@ -1,0 +1,21 @@
+-- A look-up by a key that one of two partial indexes has. Not EXISTS in the queries themselves, which may be planned as one pass over the
+-- log for each event.
+create function aximo_private.is_logged(customer_id text, event_id uuid, run_event_id bigint) returns boolean
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if is_logged.event_id is not null then
+        return exists (
+            select from only aximo_private.log_entries as l
+            where l.customer_id = is_logged.customer_id and l.event_id = is_logged.event_id
+        );
+    end if;
+    return exists (
+        select from only aximo_private.log_entries as l
+        where l.customer_id = is_logged.customer_id and l.run_event_id = is_logged.run_event_id
+    );
+end;
+$$;
+alter function aximo_private.is_logged(text, uuid, bigint) owner to aximo_sequencer;
+comment on function aximo_private.is_logged(text, uuid, bigint) is 'Whether an event has a number.';

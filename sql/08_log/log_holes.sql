@@ -1,0 +1,26 @@
+-- Positions that were not visible when higher ones were: of transactions under way, or rolled back. Live state, not history.
+create table aximo_private.log_holes (
+    log text collate "C" not null,
+    first_position bigint not null,
+    last_position bigint not null,
+    seen_by xid8 not null,
+    older_than xid8,
+    constraint log_holes_pkey primary key (log, first_position),
+    constraint hole_is_a_range check (first_position <= last_position)
+);
+alter table aximo_private.log_holes owner to aximo_owner;
+alter table aximo_private.log_holes enable row level security;
+alter table aximo_private.log_holes force row level security;
+create policy owner_reads_log_holes on aximo_private.log_holes
+for select to aximo_owner using (true);
+create policy sequencer_keeps_log_holes on aximo_private.log_holes
+for all to aximo_sequencer using (true) with check (true);
+
+comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
+comment on column aximo_private.log_holes.log is 'The log whose positions they are.';
+comment on column aximo_private.log_holes.first_position is 'The first position of the range.';
+comment on column aximo_private.log_holes.last_position is 'Its last one.';
+comment on column aximo_private.log_holes.seen_by is 'The transaction that first saw it.';
+comment on column aximo_private.log_holes.older_than is 'A transaction that began to write after that one had ended: whoever owns a position here is older. Null until there is one.';
+comment on policy owner_reads_log_holes on aximo_private.log_holes is 'doctor shows them.';
+comment on policy sequencer_keeps_log_holes on aximo_private.log_holes is 'aximo.advance_log runs as this role.';

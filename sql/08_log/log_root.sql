@@ -1,0 +1,50 @@
+create function aximo.log_root(size bigint default null, log text default 'events') returns bytea
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+    actual constant bigint := aximo.log_size(log_root.log);
+    remaining bigint := coalesce(log_root.size, actual);
+    height integer := 1;
+    above bytea;
+    hashes bytea[];
+begin
+    if remaining < 0 or remaining > actual then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'the log has not that size',
+            detail = format('asked for %s, the log has %s', remaining, actual),
+            hint = 'Ask for a size the log has or had.',
+            constraint = 'size_within_log';
+    end if;
+    -- Of each level what is right of its last complete tile, and the hash of what is right of that.
+    hashes := array(
+        select l.leaf
+        from aximo.log_leaves as l
+        where l.customer_id = customer and l.log = log_root.log and l.number > remaining / 256 * 256 and l.number <= remaining
+        order by l.number
+    );
+    remaining := remaining / 256;
+    loop
+        above := case when cardinality(hashes) > 0 then aximo.tree_hash(hashes) end;
+        exit when remaining = 0;
+        hashes := array(
+            select n.hash
+            from aximo.log_nodes as n
+            where n.customer_id = customer and n.log = log_root.log and n.level = height
+                and n.index >= remaining / 256 * 256 and n.index < remaining
+            order by n.index
+        );
+        if above is not null then
+            hashes := hashes || above;
+        end if;
+        remaining := remaining / 256;
+        height := height + 1;
+    end loop;
+    return coalesce(above, sha256(''));
+end;
+$$;
+alter function aximo.log_root(bigint, text) owner to aximo_owner;
+comment on function aximo.log_root(bigint, text) is
+'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log.';

@@ -1,0 +1,28 @@
+-- What is numbered: the one place that says which tables have a log. As the sequencer, who sees every customer.
+create view aximo_private.loggable as
+select
+    'events' as log,
+    position,
+    customer_id::text as customer_id,
+    event_id,
+    null::bigint as run_event_id,
+    recorded_at
+from only aximo_private.events -- noqa: PRS
+where position > 0
+union all
+select
+    'run_events' as log,
+    event_id as position,
+    customer_id,
+    null::uuid as event_id,
+    event_id as run_event_id,
+    recorded_at
+from only helix.run_events; -- noqa: PRS
+alter view aximo_private.loggable owner to aximo_sequencer;
+comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
+comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
+comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';
+comment on column aximo_private.loggable.customer_id is 'Whose it is.';
+comment on column aximo_private.loggable.event_id is 'The event, of log events.';
+comment on column aximo_private.loggable.run_event_id is 'The event, of log run_events.';
+comment on column aximo_private.loggable.recorded_at is 'When it was written, by the database''s clock.';

@@ -1,0 +1,38 @@
+-- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
+create function aximo.mend_log() returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
+set jit = off
+as $$
+declare
+    mended bigint;
+begin
+    perform aximo_private.numbers_for_all();
+    perform aximo_private.hold_log();
+    -- As holes they are found by the next advance, and get the numbers after the last one.
+    with
+    missed as (
+        select e.log, e.position
+        from aximo_private.loggable as e
+        inner join aximo_private.logs as s on s.log = e.log
+        where e.position <= s.high_position
+            and not exists (
+                select from aximo_private.log_holes as h
+                where h.log = e.log and e.position between h.first_position and h.last_position
+            )
+            and not aximo_private.is_logged(e.customer_id, e.event_id, e.run_event_id)
+    ),
+    remembered as (
+        insert into aximo_private.log_holes (log, first_position, last_position, seen_by)
+        select distinct m.log, m.position, m.position, pg_current_xact_id()
+        from missed as m
+    )
+    select count(*) into mended
+    from missed as m;
+    return mended;
+end;
+$$;
+alter function aximo.mend_log() owner to aximo_sequencer;
+comment on function aximo.mend_log() is
+'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';

@@ -1,0 +1,173 @@
+-- Numbers what is new to one log; aximo.advance_log holds the lock.
+create function aximo_private.number_new(log text, max_events integer) returns aximo_private.log_growth[]
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = number_new.log);
+    scan_xmin xid8;
+    positions bigint[];
+    fresh bigint[];
+    filled bigint[];
+    touched aximo_private.log_growth[];
+begin
+    -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
+    with
+    late as (
+        select e.*
+        from aximo_private.log_holes as h
+        cross join lateral (
+            select s.position, s.customer_id, s.event_id, s.run_event_id
+            from aximo_private.loggable as s
+            where s.log = number_new.log and s.position between h.first_position and h.last_position
+                -- After a restore that lost the sequence's value a position may have been given twice.
+                and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
+            order by s.position
+            limit number_new.max_events
+        ) as e
+        where h.log = number_new.log
+        order by e.position
+        limit number_new.max_events
+    ),
+    young as (
+        select s.position, s.customer_id, s.event_id, s.run_event_id
+        from aximo_private.loggable as s
+        where s.log = number_new.log and s.position > high
+        order by s.position
+        limit number_new.max_events
+    ),
+    found as materialized (
+        select f.*
+        from (
+            select l.*, true as is_late
+            from late as l
+            union all
+            select y.*, false as is_late
+            from young as y
+        ) as f
+        order by f.position
+        limit number_new.max_events
+    ),
+    heads as materialized (
+        select
+            c.customer_id,
+            coalesce(
+                (
+                    select l.number
+                    from only aximo_private.log_entries as l
+                    where l.customer_id = c.customer_id and l.log = number_new.log
+                    order by l.number desc
+                    limit 1
+                ),
+                0
+            ) as size
+        from (select distinct f.customer_id from found as f) as c
+    ),
+    added as (
+        insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
+        select
+            f.customer_id,
+            number_new.log,
+            h.size + row_number() over (partition by f.customer_id order by f.position),
+            f.event_id,
+            f.run_event_id,
+            (
+                select sha256(decode('00', 'hex') || convert_to(s.line, 'UTF8'))
+                from (
+                    select aximo_private.event_line(e.*) as line
+                    from only aximo_private.events as e
+                    where e.customer_id = f.customer_id and e.event_id = f.event_id
+                    union all
+                    select aximo_private.run_event_line(r.*) as line
+                    from only helix.run_events as r
+                    where r.customer_id = f.customer_id and r.event_id = f.run_event_id
+                ) as s
+            )
+        from found as f
+        inner join heads as h on h.customer_id = f.customer_id
+        returning customer_id, number
+    )
+    select
+        pg_snapshot_xmin(pg_current_snapshot()),
+        (select array_agg(f.position order by f.position) from found as f),
+        (select array_agg(f.position order by f.position) from found as f where not f.is_late),
+        (select array_agg(f.position order by f.position) from found as f where f.is_late),
+        (
+            select array_agg(row(g.customer_id, g.old_size, g.new_size)::aximo_private.log_growth)
+            from (
+                select a.customer_id, min(a.number) - 1 as old_size, max(a.number) as new_size
+                from added as a
+                group by a.customer_id
+            ) as g
+        )
+    into scan_xmin, positions, fresh, filled, touched;
+
+    -- What is left of a hole when a part of it has come.
+    if filled is not null then
+        with
+        hit as materialized (
+            select
+                p.position,
+                (
+                    select h.first_position
+                    from aximo_private.log_holes as h
+                    where h.log = number_new.log and h.first_position <= p.position
+                    order by h.first_position desc
+                    limit 1
+                ) as hole
+            from unnest(filled) as p (position)
+        ),
+        gone as (
+            delete from aximo_private.log_holes as h
+            where h.log = number_new.log and h.first_position in (select t.hole from hit as t)
+            returning h.first_position, h.last_position, h.seen_by, h.older_than
+        )
+        insert into aximo_private.log_holes (log, first_position, last_position, seen_by, older_than)
+        select number_new.log, r.first_position, r.last_position, r.seen_by, r.older_than
+        from (
+            select
+                coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
+                p.position - 1 as last_position,
+                g.seen_by,
+                g.older_than
+            from gone as g
+            inner join hit as p on p.hole = g.first_position
+            window of_hole as (partition by g.first_position order by p.position)
+            union all
+            select max(p.position) + 1, g.last_position, g.seen_by, g.older_than
+            from gone as g
+            inner join hit as p on p.hole = g.first_position
+            group by g.first_position, g.last_position, g.seen_by, g.older_than
+        ) as r
+        where r.first_position <= r.last_position;
+    end if;
+
+    -- Every transaction that could own it was over before the scan that did not find it.
+    delete from aximo_private.log_holes as h
+    where h.log = number_new.log and h.older_than < scan_xmin
+        and (
+            coalesce(cardinality(positions), 0) < number_new.max_events
+            or h.last_position <= positions[cardinality(positions)]
+        );
+
+    if fresh is not null then
+        update aximo_private.logs as s
+        set high_position = fresh[cardinality(fresh)]
+        where s.log = number_new.log;
+    end if;
+
+    insert into aximo_private.log_holes (log, first_position, last_position, seen_by)
+    select number_new.log, g.first_position, g.last_position, pg_current_xact_id()
+    from (
+        select
+            coalesce(lag(p.position) over (order by p.position), high) + 1 as first_position,
+            p.position - 1 as last_position
+        from unnest(fresh) as p (position)
+    ) as g
+    where g.first_position <= g.last_position;
+    return touched;
+end;
+$$;
+alter function aximo_private.number_new(text, integer) owner to aximo_sequencer;
+comment on function aximo_private.number_new(text, integer) is 'Gives numbers to at most so many events that one log has not yet, and says by what each customer''s log grew.';

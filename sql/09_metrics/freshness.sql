@@ -1,0 +1,84 @@
+create view aximo_metrics.freshness with (security_barrier = true) as
+select
+    m.customer_id,
+    v.view_name,
+    t.refreshed_at,
+    case when v.of_runs then m.runs_up_to else m.counts_up_to end as counts_up_to,
+    case when v.of_runs then m.run_log_size else m.log_size end as log_size,
+    case when v.of_runs then m.run_log_size - m.runs_up_to else m.log_size - m.counts_up_to end as behind
+from (
+    values
+    ('actions', false),
+    ('actions_hourly', false),
+    ('actions_monthly', false),
+    ('alerts', false),
+    ('alerts_hourly', false),
+    ('alerts_monthly', false),
+    ('attribution_monthly', false),
+    ('business_value', false),
+    ('business_value_hourly', false),
+    ('business_value_monthly', false),
+    ('customer_overview', false),
+    ('deployment_status', false),
+    ('execution_health', false),
+    ('execution_health_hourly', false),
+    ('execution_health_monthly', false),
+    ('sla_governance', false),
+    ('sla_governance_hourly', false),
+    ('sla_governance_monthly', false),
+    ('tool_runs', true),
+    ('tool_runs_by_status', true)
+) as v (view_name, of_runs)
+cross join aximo_private.metric_state as t
+cross join (
+    select
+        k.customer_id,
+        coalesce(
+            (
+                select l.number
+                from aximo_private.log_entries as l
+                where l.customer_id = (select aximo.current_customer()) and l.log = 'events'
+                order by l.number desc
+                limit 1
+            ),
+            0
+        ) as log_size,
+        coalesce(
+            (
+                select l.number
+                from aximo_private.log_entries as l
+                where l.customer_id = (select aximo.current_customer()) and l.log = 'run_events'
+                order by l.number desc
+                limit 1
+            ),
+            0
+        ) as run_log_size,
+        coalesce(
+            (
+                select h.counts_up_to
+                from aximo_private.run_heads as h
+                where h.customer_id = (select aximo.current_customer())
+            ),
+            0
+        ) as runs_up_to,
+        coalesce(
+            (
+                select c.counts_up_to
+                from aximo_private.customer_measures as c
+                where c.customer_id = (select aximo.current_customer())
+            ),
+            0
+        ) as counts_up_to
+    from aximo_private.known_customer as k
+) as m
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.freshness owner to aximo_owner;
+
+comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
+comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';
+comment on column aximo_metrics.freshness.refreshed_at is 'When metrics were last refreshed; null if never.';
+comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to which the view counts; of tool_runs and tool_runs_by_status, in the log of run events.';
+comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now, in that log.';
+comment on column aximo_metrics.freshness.behind is 'How many numbered events the view does not count yet.';

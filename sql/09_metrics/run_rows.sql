@@ -1,0 +1,22 @@
+-- What a materialized view is made of comes from a function, because a restore refreshes with row_security off, and would be refused.
+create function aximo_private.run_rows(hot boolean) returns setof aximo_private.run_rollups
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+set jit = off
+as $$
+begin
+    if hot then
+        return query
+        select r.*
+        from aximo_private.run_rollups as r
+        where r.changed_in > (select s.cold_advance from aximo_private.metric_state as s);
+    else
+        return query
+        select r.*
+        from aximo_private.run_rollups as r;
+    end if;
+end;
+$$;
+alter function aximo_private.run_rows(boolean) owner to aximo_meter;
+comment on function aximo_private.run_rows(boolean) is 'All rows of aximo_private.run_rollups, or those that changed since the cold materialized views were made.';

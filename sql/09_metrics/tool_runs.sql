@@ -1,0 +1,40 @@
+create view aximo_metrics.tool_runs with (security_barrier = true) as
+select
+    m.customer_id,
+    m.tool_name,
+    (m.day at time zone 'UTC')::date as day,
+    coalesce(sum(m.events) filter (where m.state = 'started'), 0)::bigint as started,
+    coalesce(sum(m.events) filter (where m.state = 'queued'), 0)::bigint as queued,
+    coalesce(sum(m.events) filter (where m.state = 'succeeded'), 0)::bigint as succeeded,
+    coalesce(sum(m.events) filter (where m.state = 'failed'), 0)::bigint as failed,
+    coalesce(sum(m.events) filter (where m.state = 'blocked'), 0)::bigint as blocked,
+    (
+        coalesce(sum(m.events) filter (where m.state in ('failed', 'blocked')), 0)
+        / nullif(sum(m.events) filter (where m.state in ('succeeded', 'failed', 'blocked')), 0)
+    )::double precision as failure_rate,
+    (sum(m.wait_us) / nullif(sum(m.waits), 0) / 1000)::double precision as queue_avg_ms,
+    (sum(m.run_us) / nullif(sum(m.runs), 0) / 1000)::double precision as run_avg_ms,
+    (
+        select h.counts_up_to
+        from aximo_private.run_heads as h
+        where h.customer_id = (select aximo.current_customer())
+    ) as counts_up_to
+from aximo_private.run_measures as m
+group by m.customer_id, m.tool_name, m.day
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.tool_runs owner to aximo_owner;
+
+comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
+comment on column aximo_metrics.tool_runs.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.tool_runs.tool_name is 'The tool.';
+comment on column aximo_metrics.tool_runs.day is 'The day, UTC.';
+comment on column aximo_metrics.tool_runs.started is 'How many were started on this day (run.started).';
+comment on column aximo_metrics.tool_runs.queued is 'How many were queued on this day (run.queued).';
+comment on column aximo_metrics.tool_runs.succeeded is 'How many ended well on this day (run.succeeded, slurm.collect.done).';
+comment on column aximo_metrics.tool_runs.failed is 'How many failed on this day (run.failed, slurm.collect.failed).';
+comment on column aximo_metrics.tool_runs.blocked is 'How many were blocked by a policy on this day (run.blocked).';
+comment on column aximo_metrics.tool_runs.failure_rate is '(failed + blocked) / (succeeded + failed + blocked); null if none ended.';
+comment on column aximo_metrics.tool_runs.queue_avg_ms is 'From run.queued to the next run.running of the run, on average, in milliseconds, of those that began to run on this day; null if no events tell.';
+comment on column aximo_metrics.tool_runs.run_avg_ms is 'From the latest run.running, else run.started, to the end, on average, in milliseconds, of those that ended on this day; null if none ended.';
+comment on column aximo_metrics.tool_runs.counts_up_to is 'The number in the log of run events up to which it counts.';
