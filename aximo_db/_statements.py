@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 
 import psycopg
@@ -19,6 +19,7 @@ from aximo_db.events import (
     DeploymentVersion,
     Event,
     Execution,
+    Log,
     LogCursor,
     LogEntry,
     NewEvent,
@@ -66,7 +67,7 @@ _TEXT_FIELDS: Final = tuple(
 EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
-LOG_SIZE: Final = "select aximo.log_size()"
+LOG_SIZE: Final = "select aximo.log_size('events')"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
 REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
@@ -74,17 +75,32 @@ _ENTRY: Final = ", ".join(f'e."{item.name}"' for item in fields(LogEntry))
 # The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up
 # to there have to be found. There is a row also if there is no entry.
 READ_LOG: Final = (
-    f"select s.size, {_ENTRY} from (select aximo.log_size() as size offset 0) as s"
+    f"select s.size, {_ENTRY} from (select aximo.log_size('events') as size offset 0) as s"
     " left join aximo.read_log(%s::bigint, %s::integer) as e on true order by e.number"
 )
-OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text)"
-MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint)"
+OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, 'events')"
+MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, 'events')"
 CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
 
 
 def default_dsn(dsn: str | None) -> str:
     """The connection string to use: the one given, else ``AXIMO_DB_URL``, else libpq's own variables."""
     return dsn if dsn is not None else os.environ.get("AXIMO_DB_URL", "")
+
+
+def check_log(log: str) -> None:
+    """Refuses a log that no customer has, as the database does.
+
+    Raises:
+        MalformedEventError: there is no such log.
+    """
+    if log not in get_args(Log):
+        raise MalformedEventError(
+            "there is no such log",
+            rule="log_known",
+            detail=f"log {log!r}",
+            hint="A customer has the logs events and run_events.",
+        )
 
 
 def check_versions(schema_version: int, oldest_client: int) -> None:

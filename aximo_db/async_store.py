@@ -530,7 +530,7 @@ class AsyncEventStore:
 
     async def cursors(self, *, customer_id: str | None = None) -> list[LogCursor]:
         """The consumers of a customer's log and how far they have come, in order of their names."""
-        return await self._select("cursors", LogCursor, {}, "name", None, customer_id, None, None)
+        return await self._select("cursors", LogCursor, {"log": "events"}, "name", None, customer_id, None, None)
 
     @asynccontextmanager
     async def consume(

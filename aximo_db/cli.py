@@ -30,7 +30,7 @@ from aximo_db import __version__, audit, cli_contract, render, tlog
 from aximo_db._statements import default_dsn
 from aximo_db.doctor import examine, expected_facts, fingerprint
 from aximo_db.errors import AximoError, CustomerError
-from aximo_db.events import NewEvent
+from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import ImportStoppedError, ImportSummary, import_lines
 from aximo_db.metrics import recount_metrics, verify_metrics
@@ -60,6 +60,9 @@ Db = Annotated[
 ]
 Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
+LogName = Annotated[
+    Log, typer.Option("--log", help="Which of its logs: of events, or of the events of tool runs.", show_choices=True)
+]
 Data = Annotated[Path, typer.Option("--data", "-D", help="The data directory; made on the first start.")]
 
 
@@ -309,6 +312,7 @@ def _progress(size: int | None, *, hidden: bool) -> Iterator[Callable[[int, Impo
 def export(
     db: Db = None,
     customer: Customer = None,
+    log: LogName = "events",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
 ) -> None:
     """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
@@ -323,12 +327,12 @@ def export(
         if output is None:
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-            exported = export_log(db, sys.stdout, customer_id=customer)
+            exported = export_log(db, sys.stdout, customer_id=customer, log=log)
         else:
             # A file of that name is there when all of it is.
             partial = output.with_name(output.name + ".part")
             with partial.open("w", encoding="utf-8", newline="\n") as target:
-                exported = export_log(db, target, customer_id=customer, progress=show)
+                exported = export_log(db, target, customer_id=customer, log=log, progress=show)
             partial.replace(output)
     console.print(f"{exported.written:,} events exported")
     if exported.unnumbered:
@@ -508,6 +512,7 @@ def keygen(
 @app.command()
 def checkpoint(
     customer: Customer = None,
+    log: LogName = "events",
     key: Annotated[Path | None, typer.Option("--key", help="Sign it with this secret key.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
     keep: Annotated[bool, typer.Option(help="Also keep it in aximo.checkpoints.")] = True,
@@ -515,7 +520,7 @@ def checkpoint(
 ) -> None:
     """State how long a customer's log is, and its root: to be kept elsewhere, by somebody else."""
     with _refusals(), _log_of(db, customer) as connection:
-        row = connection.execute("select aximo.checkpoint_text()").fetchone()
+        row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
         if row is None or row[0] is None:
             _fail("there is no such customer for this login", hint="Name the customer with --customer.")
         note: str = row[0]
@@ -546,6 +551,7 @@ def _log_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection
 @app.command()
 def verify(
     customer: Customer = None,
+    log: LogName = "events",
     checkpoint: Annotated[
         list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may come often.")
     ] = None,
@@ -577,7 +583,7 @@ def verify(
             with _counting("verifying", hidden=as_json) as show:
                 verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
         else:
-            _verify_database(db, customer, checkpoints, keys, mend, as_json)
+            _verify_database(db, customer, log, checkpoints, keys, mend, as_json)
             return
     if as_json:
         _print_json(verdict.as_json())
@@ -591,7 +597,7 @@ def verify(
 
 
 def _verify_database(
-    db: str | None, customer: str | None, checkpoints: list[Path], keys: list[Path], mend: bool, as_json: bool
+    db: str | None, customer: str | None, log: Log, checkpoints: list[Path], keys: list[Path], mend: bool, as_json: bool
 ) -> None:
     try:
         verifiers = [tlog.read_verifier_key(path) for path in keys]
@@ -605,7 +611,7 @@ def _verify_database(
             mended = row[0] if row else 0
         number_new_events(connection)
     with _counting("verifying", hidden=as_json) as show:
-        found = verify_log(db, customer_id=customer, checkpoints=given, progress=show)
+        found = verify_log(db, customer_id=customer, log=log, checkpoints=given, progress=show)
     if found.origin is None:
         _fail("there is no such customer for this login", hint="Name the customer with --customer.")
     if as_json:
@@ -634,7 +640,9 @@ def _counting(what: str, *, hidden: bool) -> Iterator[Callable[[int, int | None]
 
 @app.command()
 def prove(
-    event_id: Annotated[str | None, typer.Argument(help="The event that is in the log.")] = None,
+    event_id: Annotated[
+        str | None, typer.Argument(help="The event that is in the log: a UUID, of run_events a number.")
+    ] = None,
     old: Annotated[int | None, typer.Option("--from", min=0, help="Prove instead that the log of this size …")] = None,
     new: Annotated[int | None, typer.Option("--to", min=0, help="… is the beginning of that of this size.")] = None,
     size: Annotated[
@@ -644,6 +652,7 @@ def prove(
     key: Annotated[Path | None, typer.Option("--key", help="Sign the checkpoint in it with this secret key.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
     customer: Customer = None,
+    log: LogName = "events",
     db: Db = None,
 ) -> None:
     """Prove that an event is in the log, or that the log only grew; "verify --proof" checks it with no database."""
@@ -653,9 +662,10 @@ def prove(
         try:
             secret = tlog.read_secret_key(key) if key is not None else None
             if event_id is not None:
-                text = prove_inclusion(connection, UUID(event_id), size, secret)
+                named = UUID(event_id) if log == "events" else int(event_id)
+                text = prove_inclusion(connection, named, size, secret, log=log)
             else:
-                text = prove_growth(connection, old or 0, new, secret)
+                text = prove_growth(connection, old or 0, new, secret, log=log)
         except ValueError as error:
             _fail(str(error))
     if output is not None:

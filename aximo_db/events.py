@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -25,6 +25,7 @@ __all__ = [
     "EmitSummary",
     "Event",
     "Execution",
+    "Log",
     "LogBatch",
     "LogCursor",
     "LogEntry",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 C = TypeVar("C")
+
+#: The logs of a customer: of ``aximo.events``, and of ``helix.run_events``.
+Log: TypeAlias = Literal["events", "run_events"]
 
 
 def _now() -> datetime:

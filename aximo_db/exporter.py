@@ -1,26 +1,32 @@
-"""Writing a customer's log as JSON lines: line n is entry n, and its hash is the leaf of the tree."""
+"""Writing a log of a customer as JSON lines: line n is entry n, and its hash is the leaf of the tree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TextIO
+from typing import Final, LiteralString, TextIO
 
 import psycopg
 from psycopg import IsolationLevel
 
 from aximo_db import _statements as statements
 from aximo_db.errors import CustomerError, ProofError
+from aximo_db.events import Log
 
 __all__ = ["Exported", "export_log", "number_new_events"]
 
-_LINES: Final = "select number, line from aximo.log_lines order by number"
+_LINES: Final = "select number, line from aximo.log_lines where log = %s order by number"
+# What is written by logins themselves, numbered or not.
+_COUNTS: Final[Mapping[Log, LiteralString]] = {
+    "events": "select count(*) from aximo.events",
+    "run_events": "select count(*) from helix.run_events",
+}
 _FETCH: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written, and how many of the customer's events have no number yet and are not in it."""
+    """What was written, and how many of the customer's events of that log have no number yet and are not in it."""
 
     written: int
     unnumbered: int
@@ -45,9 +51,10 @@ def export_log(
     target: TextIO,
     *,
     customer_id: str | None = None,
+    log: Log = "events",
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
-    r"""Writes a customer's log, one event a line, from one consistent snapshot.
+    r"""Writes a log of a customer, one event a line, from one consistent snapshot.
 
     Numbers new events first, if the login may.
 
@@ -55,11 +62,14 @@ def export_log(
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
         target: where to; opened with ``newline="\n"`` and UTF-8, so that the bytes are those that were hashed.
         customer_id: whose; ``None`` for the login's only customer.
+        log: which of the customer's logs: ``events`` of ``aximo.events``, or ``run_events`` of ``helix.run_events``.
         progress: called with the number of lines written so far.
 
     Raises:
+        MalformedEventError: there is no such log.
         ProofError: an entry's event is not there, or a number is missing: somebody took it away.
     """
+    statements.check_log(log)
     written = 0
     with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None, autocommit=True) as connection:
         number_new_events(connection)
@@ -70,19 +80,19 @@ def export_log(
             connection.execute(statements.SET_CUSTOMER, (customer_id,))
         with connection.cursor("export_lines") as cursor:
             cursor.itersize = _FETCH
-            cursor.execute(_LINES)
+            cursor.execute(_LINES, (log,))
             for number, line in cursor:
                 if number != written + 1 or line is None:
                     raise ProofError(
                         "the log is not whole", rule="log_is_whole", detail=f"at entry {written + 1}",
-                        hint="Run aximo-db verify.",
+                        hint=f"Run aximo-db verify --log {log}.",
                     )  # fmt: skip
                 target.write(line)
                 target.write("\n")
                 written += 1
                 if progress is not None and written % _FETCH == 0:
                     progress(written)
-        row = connection.execute("select count(*) from aximo.events").fetchone()
+        row = connection.execute(_COUNTS[log]).fetchone()
     if progress is not None:
         progress(written)
     return Exported(written, (row[0] if row else 0) - written)

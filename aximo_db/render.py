@@ -241,7 +241,7 @@ def log_verdict(found: LogVerdict) -> RenderableType:
         problems.add_row(
             "–" if problem.number is None else f"{problem.number:,}",
             Text(problem.kind.replace("_", " "), style="bold red"),
-            str(problem.event_id or "–"),
+            "–" if problem.event is None else str(problem.event),
             problem.detail,
         )
     more = found.problem_count - len(found.problems)

@@ -524,7 +524,7 @@ class EventStore:
 
     def cursors(self, *, customer_id: str | None = None) -> list[LogCursor]:
         """The consumers of a customer's log and how far they have come, in order of their names."""
-        return self._select("cursors", LogCursor, {}, "name", None, customer_id, None, None)
+        return self._select("cursors", LogCursor, {"log": "events"}, "name", None, customer_id, None, None)
 
     @contextmanager
     def consume(

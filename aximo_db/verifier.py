@@ -1,10 +1,10 @@
-"""Checking a customer's log in the database: everything is recomputed here, and nothing that is derived is believed."""
+"""Checking a customer's logs in the database: everything is recomputed here, and nothing that is derived is believed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -12,12 +12,18 @@ from psycopg import IsolationLevel
 
 from aximo_db import _statements as statements
 from aximo_db import tlog
+from aximo_db.events import Log
 
 __all__ = ["LogVerdict", "Problem", "prove_growth", "prove_inclusion", "tile_reader", "verify_log"]
 
 _FETCH: Final = 2000
 _KEPT: Final = 20
 _TILE: Final = 256
+#: How the events of a log are called, and where one is in it.
+_IDS: Final[Mapping[Log, tuple[type, LiteralString]]] = {
+    "events": (UUID, "select number from aximo.log_leaves where log = 'events' and event_id = %s"),
+    "run_events": (int, "select number from aximo.log_leaves where log = 'run_events' and run_event_id = %s"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +35,21 @@ class Problem:
             ``node_missing``, ``node_differs``, ``checkpoint_differs``, ``checkpoint_ahead``
             or ``checkpoint_unreadable``.
         number: the entry concerned, or the size of the checkpoint.
-        event_id: the event, if it is about one.
+        event_id: the event, if it is about one of log ``events``.
         detail: in words.
+        run_event_id: the event, if it is about one of log ``run_events``.
     """
 
     kind: str
     number: int | None
     event_id: UUID | None = None
     detail: str = ""
+    run_event_id: int | None = None
+
+    @property
+    def event(self) -> UUID | int | None:
+        """The event, of whichever log."""
+        return self.event_id if self.event_id is not None else self.run_event_id
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -44,6 +57,7 @@ class Problem:
             "problem": self.kind,
             "number": self.number,
             "event_id": str(self.event_id) if self.event_id else None,
+            "run_event_id": self.run_event_id,
             "detail": self.detail,
         }
 
@@ -53,6 +67,7 @@ class LogVerdict:
     """What was found.
 
     Attributes:
+        log: which of the customer's logs it is.
         origin: the log's name in its checkpoints.
         size: its entries.
         root: their tree's hash, recomputed.
@@ -62,6 +77,7 @@ class LogVerdict:
         problem_count: how many there are.
     """
 
+    log: Log = "events"
     origin: str | None = None
     size: int = 0
     root: bytes = tlog.EMPTY_ROOT
@@ -85,6 +101,7 @@ class LogVerdict:
         """For programs."""
         return {
             "ok": self.ok,
+            "log": self.log,
             "origin": self.origin,
             "size": self.size,
             "root": self.root.hex(),
@@ -95,11 +112,11 @@ class LogVerdict:
         }
 
 
-def tile_reader(connection: psycopg.Connection[Any]) -> tlog.TileReader:
-    """Reads tiles of the log of the connection's customer."""
+def tile_reader(connection: psycopg.Connection[Any], log: Log = "events") -> tlog.TileReader:
+    """Reads tiles of a log of the connection's customer."""
 
     def read(level: int, index: int, width: int, /) -> bytes:
-        row = connection.execute("select aximo.log_tile(%s, %s, %s)", (level, index, width)).fetchone()
+        row = connection.execute("select aximo.log_tile(%s, %s, %s, %s)", (level, index, width, log)).fetchone()
         return bytes(row[0]) if row and row[0] is not None else b""
 
     return read
@@ -109,49 +126,62 @@ def verify_log(
     dsn: str | None,
     *,
     customer_id: str | None = None,
+    log: Log = "events",
     checkpoints: Sequence[tlog.Checkpoint] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> LogVerdict:
-    """Recomputes a customer's log from its events, streaming, from one consistent snapshot.
+    """Recomputes a log of a customer from its events, streaming, from one consistent snapshot.
 
     Args:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
         customer_id: whose; ``None`` for the login's only customer.
+        log: which of the customer's logs: ``events`` of ``aximo.events``, or ``run_events`` of ``helix.run_events``.
         checkpoints: further ones to compare with, kept outside of the database.
         progress: called with the number of entries read so far, and how many there are.
 
     Returns:
         What was found; without an origin if the login has not that customer, or not exactly one and none was named.
+
+    Raises:
+        MalformedEventError: there is no such log.
     """
-    verdict = LogVerdict()
+    statements.check_log(log)
+    verdict = LogVerdict(log)
     with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         if customer_id is not None:
             connection.execute(statements.SET_CUSTOMER, (customer_id,))
-        row = connection.execute("select aximo.log_origin(), aximo.log_size()").fetchone()
+        row = connection.execute("select aximo.log_origin(%s), aximo.log_size(%s)", (log, log)).fetchone()
         verdict.origin, total = row if row else (None, 0)
         if verdict.origin is None:
             return verdict
         nodes = {
             (level, index): bytes(digest)
-            for level, index, digest in connection.execute("select level, index, hash from aximo.log_nodes")
+            for level, index, digest in connection.execute(
+                "select level, index, hash from aximo.log_nodes where log = %s", (log,)
+            )
         }
         stored = _stored_checkpoints(connection, verdict)
         pending = sorted([*stored, *_of_this_log(checkpoints, verdict)], key=lambda each: each.size)
         verdict.checkpoints = len(pending)
         _walk(connection, verdict, nodes, pending, total, progress)
-        for event_id, coming in connection.execute("select event_id, is_coming from aximo.unlogged_events()"):
+        for event_id, run_event_id, coming in connection.execute(
+            "select event_id, run_event_id, is_coming from aximo.unlogged_events(%s)", (log,)
+        ):
             if coming:
                 verdict.coming += 1
             else:
-                verdict.add(Problem("event_not_in_log", None, event_id, "it was put in past the numbering"))
+                verdict.add(
+                    Problem("event_not_in_log", None, event_id, "it was put in past the numbering", run_event_id)
+                )
     return verdict
 
 
 def _stored_checkpoints(connection: psycopg.Connection[Any], verdict: LogVerdict) -> list[tlog.Checkpoint]:
     found = []
-    for size, root, note in connection.execute("select size, root, note from aximo.checkpoints order by size, made_at"):
+    query = "select size, root, note from aximo.checkpoints where log = %s order by size, made_at"
+    for size, root, note in connection.execute(query, (verdict.log,)):
         try:
             checkpoint = tlog.read_checkpoint(note)
         except ValueError as error:
@@ -218,16 +248,19 @@ def _walk(
     compare()
     with connection.cursor("verify_lines") as cursor:
         cursor.itersize = _FETCH
-        cursor.execute("select number, event_id, line, leaf from aximo.log_lines order by number")
-        for number, event_id, line, leaf in cursor:
+        cursor.execute(
+            "select number, event_id, run_event_id, line, leaf from aximo.log_lines where log = %s order by number",
+            (verdict.log,),
+        )
+        for number, event_id, run_event_id, line, leaf in cursor:
             if number != tree.size + 1:
                 verdict.add(Problem("number_missing", tree.size + 1, None, f"the next entry is {number}"))
                 break
             digest = bytes(leaf)
             if line is None:
-                verdict.add(Problem("event_removed", number, event_id))
+                verdict.add(Problem("event_removed", number, event_id, run_event_id=run_event_id))
             elif (computed := tlog.leaf_hash(line.encode())) != digest:
-                verdict.add(Problem("event_differs", number, event_id))
+                verdict.add(Problem("event_differs", number, event_id, run_event_id=run_event_id))
                 digest = computed
             tree.append(digest)
             open_tiles[0].append(digest)
@@ -248,60 +281,79 @@ def _walk(
 
 
 def prove_inclusion(
-    connection: psycopg.Connection[Any], event_id: UUID, size: int | None = None, key: tlog.SecretKey | None = None
+    connection: psycopg.Connection[Any],
+    event_id: UUID | int,
+    size: int | None = None,
+    key: tlog.SecretKey | None = None,
+    *,
+    log: Log = "events",
 ) -> str:
-    """The proof (C2SP tlog-proof) that an event is in the log of the connection's customer.
+    """The proof (C2SP tlog-proof) that an event is in a log of the connection's customer.
 
     Args:
         connection: in a transaction for the customer.
-        event_id: the event.
+        event_id: the event: a UUID of log ``events``, an integer of log ``run_events``.
         size: the size of the log to prove it for; of the latest stored checkpoint that has it, if left out.
         key: signs the checkpoint in it; else a stored one is taken, if there is one, or an unsigned one made.
+        log: which of the customer's logs.
 
     Raises:
+        MalformedEventError: there is no such log.
+        TypeError: this log's events have no such id.
         ValueError: the event has no number, or the log of that size has not got it.
     """
-    row = connection.execute("select number from aximo.log_leaves where event_id = %s", (event_id,)).fetchone()
+    statements.check_log(log)
+    if not isinstance(event_id, _IDS[log][0]):
+        raise TypeError(f"an event of log {log} has no {type(event_id).__name__} as its id")
+    row = connection.execute(_IDS[log][1], (event_id,)).fetchone()
     if row is None:
         raise ValueError("there is no such event in the log; a new one has to be numbered first")
     number: int = row[0]
-    size, note = _note(connection, size, number, key)
+    size, note = _note(connection, size, number, key, log)
     if number > size:
         raise ValueError(f"the event is entry {number}, and a log of {size} entries has not got it")
-    hashes = tlog.inclusion_proof(number - 1, size, tile_reader(connection))
+    hashes = tlog.inclusion_proof(number - 1, size, tile_reader(connection, log))
     return tlog.InclusionProof(number - 1, tuple(hashes), note).text()
 
 
 def prove_growth(
-    connection: psycopg.Connection[Any], old: int, new: int | None = None, key: tlog.SecretKey | None = None
+    connection: psycopg.Connection[Any],
+    old: int,
+    new: int | None = None,
+    key: tlog.SecretKey | None = None,
+    *,
+    log: Log = "events",
 ) -> str:
-    """The proof that the log of one size is the beginning of that of another, with the checkpoint of the larger one.
+    """The proof that a log of one size is the beginning of that of another, with the checkpoint of the larger one.
 
     Raises:
+        MalformedEventError: there is no such log.
         ValueError: the log has not these sizes, or has them the other way round.
     """
-    new, note = _note(connection, new, old, key)
+    statements.check_log(log)
+    new, note = _note(connection, new, old, key, log)
     if old > new:
         raise ValueError(f"a log of {new} entries is not longer than one of {old}")
-    hashes = tlog.consistency_proof(old, new, tile_reader(connection))
+    hashes = tlog.consistency_proof(old, new, tile_reader(connection, log))
     return tlog.ConsistencyProof(old, tuple(hashes), note).text()
 
 
 def _note(
-    connection: psycopg.Connection[Any], size: int | None, at_least: int, key: tlog.SecretKey | None
+    connection: psycopg.Connection[Any], size: int | None, at_least: int, key: tlog.SecretKey | None, log: Log
 ) -> tuple[int, str]:
     """A checkpoint of the size asked for, else the latest one there is."""
     if key is None:
         stored = connection.execute(
-            "select size, note from aximo.checkpoints where size >= %s and (%s::bigint is null or size = %s)"
+            "select size, note from aximo.checkpoints"
+            " where log = %s and size >= %s and (%s::bigint is null or size = %s)"
             " order by size desc, position(E'\\n\\n' in note) > 0 desc, made_at desc limit 1",
-            (at_least, size, size),
+            (log, at_least, size, size),
         ).fetchone()
         if stored is not None:
             return stored[0], stored[1]
     row = connection.execute(
-        "select s.size, aximo.checkpoint_text(s.size) from (select coalesce(%s, aximo.log_size()) as size) as s",
-        (size,),
+        "select s.size, aximo.checkpoint_text(s.size, %s) from (select coalesce(%s, aximo.log_size(%s)) as size) as s",
+        (log, size, log),
     ).fetchone()
     if row is None or row[1] is None:
         raise ValueError("the session has no customer")

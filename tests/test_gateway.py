@@ -148,8 +148,11 @@ def test_the_gateways_own_tests_pass_as_on_tables_of_its_own(
 
     # The suite is written for pg-mem, and not every test passes on a PostgreSQL. One that compares a moment in milliseconds
     # with one in microseconds fails unless the microseconds are 000.
-    assert {title: ours.others.get(title) for title in baseline.passed - ours.passed} == {}
-    assert {title: baseline.others.get(title) for title in ours.passed - baseline.passed} == {}
+    different = [f"only without us, {each}: {ours.others.get(each)}" for each in sorted(baseline.passed - ours.passed)]
+    different += [
+        f"only with us, {each}: {baseline.others.get(each)}" for each in sorted(ours.passed - baseline.passed)
+    ]
+    assert not different, "\n".join(different)
     # So that nothing passes by not having been there.
     assert baseline.passed
     assert baseline.databases == ours.databases > 0

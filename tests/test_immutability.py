@@ -17,7 +17,9 @@ EVENTS = "aximo_private.events"
 CHANGEABLE = {
     "aximo_private.customer_grants",  # access is given and taken away
     "aximo_private.alembic_version",  # Alembic's own, one row
-    "aximo_private.log_state",  # how far the numbering is
+    "helix.runs",  # the state of a run; what it is and which events it has is kept by a guard
+    "aximo_private.log_state",  # the lock of who numbers
+    "aximo_private.logs",  # how far the numbering is
     "aximo_private.log_holes",  # what may still come
     "aximo_private.log_cursors",  # how far consumers are
     # Sums, which follow from the log and can be counted again
@@ -25,6 +27,8 @@ CHANGEABLE = {
     "aximo_private.action_rollups",
     "aximo_private.histograms",
     "aximo_private.deployment_rollups",
+    "aximo_private.run_rollups",
+    "aximo_private.run_states",
     "aximo_private.rollup_heads",
     "aximo_private.metric_state",  # when metrics were refreshed
 }
@@ -32,8 +36,11 @@ CHANGEABLE = {
 _KEYS = {
     EVENTS: ("customer_id", "event_id"),
     "aximo.event_types": ("event_type",),
-    "aximo_private.log_entries": ("customer_id", "number"),
-    "aximo_private.log_nodes": ("customer_id", "level", "index"),
+    "helix.run_events": ("event_id",),
+    "helix.event_kinds": ("kind", "version"),
+    "aximo_private.observations": ("customer_id", "run_id"),
+    "aximo_private.log_entries": ("customer_id", "log", "number"),
+    "aximo_private.log_nodes": ("customer_id", "log", "level", "index"),
     "aximo_private.violations": ("customer_id", "number"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
@@ -42,6 +49,9 @@ _KEYS = {
 _COLUMNS = {
     EVENTS: "payload",
     "aximo.event_types": "meaning",
+    "helix.run_events": "data",
+    "helix.event_kinds": "meaning",
+    "aximo_private.observations": "target_run_id",
     "aximo_private.log_entries": "leaf",
     "aximo_private.log_nodes": "hash",
     "aximo_private.violations": "rule",
@@ -115,10 +125,14 @@ def derive(ledger: Ledger) -> None:
     with ledger.superuser() as root:
         root.execute("select aximo.advance_log()")
         for statement in (
-            "insert into aximo_private.log_nodes values (0, 1, 'c1', '')",
+            "insert into helix.runs (run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, customer_id)"
+            " values ('r1', 'p', 't', 'v1', 'h', 'h', 'running', 'c1')",
+            "insert into helix.run_events (run_id, kind, customer_id) values ('r1', 'run.started', 'c1')",
+            "insert into aximo_private.observations (customer_id, run_id, target_run_id) values ('c1', 'r2', 'r1')",
+            "insert into aximo_private.log_nodes values (0, 1, 'events', 'c1', '')",
             "insert into aximo_private.violations (number, event_id, customer_id, execution_id, rule)"
             " values (1, gen_random_uuid(), 'c1', 'e', 'r')",
-            "insert into aximo_private.checkpoints (size, customer_id, root, note) values (0, 'c1', '', '')",
+            "insert into aximo_private.checkpoints (size, log, customer_id, root, note) values (0, 'events', 'c1', '', '')",
         ):
             root.execute(statement)
 

@@ -96,6 +96,39 @@ def late_event(customer: str) -> dict[str, Any]:
 STORED = len(marked_events(OWN)) + 1
 
 
+def marked_run_events(customer: str) -> list[dict[str, Any]]:
+    """Events of a tool run with the customer's mark in every text field."""
+    mark, day = MARKS[customer], TRACES[customer][3]
+    kinds = ["run.started", "run.queued", "run.running", f"{mark}.kind", "run.failed"]
+    return [
+        {
+            "run_id": f"{mark}-run",
+            "event_id": int(TRACES[customer][2]),
+            "created_at": f"{day}T11:00:{place:02}Z",
+            "kind": kind,
+            "message": f"{mark}-message",
+            "data": {f"{mark}-key": f"{mark}-value"},
+            f"{mark}-further": f"{mark}-value",
+        }
+        for place, kind in enumerate(kinds)
+    ]
+
+
+def marked_run(customer: str) -> dict[str, Any]:
+    """A run with the customer's mark in every text field."""
+    mark = MARKS[customer]
+    texts = ("run_id", "project_id", "tool_name", "contract_version", "tool_version", "params_hash", "policy_hash")
+    texts += ("requested_by", "error", "log_artifact_id")
+    return {
+        **{name: f"{mark}-{name.removesuffix('_id')}" for name in texts},
+        "status": "running",
+        "created_at": f"{TRACES[customer][3]}T11:00:00Z",
+        "execution_id": EXECUTIONS[customer],
+        "environment": {f"{mark}-key": 1},
+        "result_json": {f"{mark}-key": 1},
+    }
+
+
 def fill(ledger: Ledger) -> None:
     """Writes both customers' events, each as a login with the customer's mark in its name, and all that follows from them."""
     for customer, mark in MARKS.items():
@@ -104,16 +137,20 @@ def fill(ledger: Ledger) -> None:
         with ledger.connect(login) as service:
             service.execute("select aximo.emit_events(%s)", [Jsonb(marked_events(customer))])
             service.execute("select aximo.import_events(%s)", [Jsonb([late_event(customer)])])
+            service.execute("select helix.import_runs(%s)", [Jsonb([marked_run(customer)])])
+            service.execute("select helix.import_run_events(%s)", [Jsonb(marked_run_events(customer))])
+            service.execute("select helix.observe_run(%s, %s)", [f"{mark}-run", f"{mark}-observer"])
             with ledger.superuser() as root:
                 root.execute("select aximo.advance_log()")
             service.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
+            service.execute("select aximo.add_checkpoint(aximo.checkpoint_text(log => 'run_events'))")
             service.execute("select aximo.open_cursor(%s)", [f"{mark}-cursor"])
             service.execute("select aximo.set_threshold('error_rate', 'warning', 0.5, %s)", [f"{mark}-deployment"])
             service.execute("select aximo.set_high_risk_levels(%s)", [[f"{mark}-risk"]])
         with ledger.superuser() as root:
             # Of 256 entries; so many would only make every search here longer.
             root.execute(
-                "insert into aximo_private.log_nodes values (0, 1, %s, sha256(%s))", [customer, customer.encode()]
+                "insert into aximo_private.log_nodes values (0, 1, 'events', %s, sha256(%s))", [customer, customer.encode()]
             )
             # One part of it cold, and one hot.
             root.execute("select aximo.refresh_metrics(%s)", [customer == VICTIM])
@@ -231,21 +268,31 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.advance_log(max_events integer)": [("(1)", []), ("()", [])],
     "aximo.mend_log()": [("()", [])],
     "aximo.read_log(after_seq bigint, max_events integer, advance boolean)": [("()", []), ("(3, 5)", []), ("(0, 9, true)", [])],
-    "aximo.open_cursor(name text)": [("('victimmark-cursor')", []), ("('ownmark-cursor')", [])],
-    "aximo.move_cursor(name text, from_number bigint, to_number bigint)": [
+    "aximo.open_cursor(name text, log text)": [
+        ("('victimmark-cursor')", []),
+        ("('ownmark-cursor')", []),
+        ("('victimmark-cursor', 'run_events')", []),
+        ("('ownmark-cursor', 'victimmark')", []),
+    ],
+    "aximo.move_cursor(name text, from_number bigint, to_number bigint, log text)": [
         ("('victimmark-cursor', 0, 1)", []),
         ("('ownmark-cursor', 0, 1)", []),
     ],
-    "aximo.log_size()": [("()", [])],
-    "aximo.log_tile(level integer, index bigint, width integer)": [("(0, 0)", []), ("(1, 0, 1)", [])],
-    "aximo.log_root(size bigint)": [("()", []), ("(3)", []), ("(99)", [])],
-    "aximo.log_origin()": [("()", [])],
-    "aximo.checkpoint_text(size bigint)": [("()", []), ("(3)", [])],
+    "aximo.log_size(log text)": [("()", []), ("('run_events')", []), ("('victimmark')", [])],
+    "aximo.log_tile(level integer, index bigint, width integer, log text)": [
+        ("(0, 0)", []),
+        ("(1, 0, 1)", []),
+        ("(0, 0, 2, 'run_events')", []),
+    ],
+    "aximo.log_root(size bigint, log text)": [("()", []), ("(3)", []), ("(99)", []), ("(3, 'run_events')", [])],
+    "aximo.log_origin(log text)": [("()", []), ("('run_events')", [])],
+    "aximo.checkpoint_text(size bigint, log text)": [("()", []), ("(3)", []), ("(3, 'run_events')", [])],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
-    "aximo.verify_log()": [("()", [])],
+    "aximo.verify_log(log text)": [("()", []), ("('run_events')", [])],
     "aximo.refresh_metrics(everything boolean)": [("()", []), ("(true)", [])],
     "aximo.recount_metrics(from_the_start boolean, max_events integer)": [("()", []), ("(true, 1)", [])],
     "aximo.recompute_metrics(up_to bigint)": [("(1000)", [])],
+    "aximo.recompute_run_metrics(up_to bigint)": [("(1000)", [])],
     "aximo.verify_metrics()": [("()", [])],
     (
         "aximo.set_threshold(metric text, level text, value double precision, deployment_id text,"
@@ -267,7 +314,25 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
         ("(1, 2, 'victimmark-deployment', 'error_rate')", [])
     ],
     "aximo_private.high_risk_at(moment timestamp with time zone)": [("(now())", [])],
-    "aximo.unlogged_events()": [("()", [])],
+    "aximo.unlogged_events(log text)": [("()", []), ("('run_events')", [])],
+    "aximo_private.run_event_line(event helix.run_events)": [("(null)", [])],
+    "helix.read_log(after_seq bigint, max_events integer, advance boolean)": [("()", []), ("(3, 5)", []), ("(0, 9, true)", [])],
+    "helix.compare_run_log(run_id text, lines jsonb)": [
+        ("('victimmark-run', '[]')", []),
+        ("('ownmark-run', %s)", [Jsonb(marked_run_events(OWN))]),
+    ],
+    "helix.observe_run(run_id text, tool_name text, requested_by text)": [("('victimmark-run')", []), ("('ownmark-run')", [])],
+    "helix.import_runs(lines jsonb, customer_id text)": [
+        ("(%s)", [Jsonb([marked_run(VICTIM)])]),
+        ("(%s, %s)", [Jsonb([marked_run(VICTIM)]), OWN]),
+    ],
+    (
+        "helix.import_run_events(lines jsonb, run_id text, create_runs boolean, repetitions integer[], customer_id text)"
+    ): [
+        ("(%s)", [Jsonb(marked_run_events(VICTIM))]),
+        ("(%s, create_runs => false)", [Jsonb(marked_run_events(VICTIM))]),
+        ("(%s, 'victimmark-run', customer_id => %s)", [Jsonb([{"ts": "2012-12-12", "kind": "x"}]), OWN]),
+    ],
     "aximo_private.event_line(event aximo_private.events)": [("(null)", [])],
     "aximo.tree_hash(hashes bytea[])": [("('{}')", [])],
 }  # fmt: skip
@@ -337,7 +402,7 @@ def harvest(connection: psycopg.Connection[Any], said: str = "") -> Harvest:
 
 
 def writes(function: str) -> bool:
-    return "emit_event" in function or "import_events" in function
+    return any(name in function for name in ("emit_event", "import_events", "import_run"))
 
 
 def assert_no_trace(found: Harvest, customer: str) -> None:
@@ -701,7 +766,7 @@ def test_no_sequence_tells_how_much_others_write(filled: Ledger, role: str) -> N
             """
             select c.oid, format('%I.%I', n.nspname, c.relname)
             from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-            where c.relkind = 'S' and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics')
+            where c.relkind = 'S' and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix')
             """
         ).fetchall()
     assert len(sequences) >= 1

@@ -2417,6 +2417,9 @@ create table helix.runs (
     constraint runs_pkey primary key (run_id),
     constraint run_of_customer unique (customer_id, run_id),
     constraint runs_status_check check (status in ('queued', 'running', 'succeeded', 'failed', 'blocked')),
+    constraint customer_id_well_formed check (
+        char_length(customer_id) <= 255 and btrim(customer_id) <> '' and customer_id <> '*'
+    ),
     constraint run_id_length check (char_length(run_id) between 1 and 255),
     constraint tool_name_length check (char_length(tool_name) between 1 and 255),
     constraint execution_id_length check (char_length(execution_id) between 1 and 255)
@@ -2443,8 +2446,9 @@ create policy writers_move_own_runs on helix.runs
 for update to aximo_writer
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))
 with check (customer_id = (select aximo.current_customer()));
-create policy operators_delete_own_runs on helix.runs
-for delete to aximo_operator
+-- Nobody is granted DELETE: it would be a right to lock the table against all.
+create policy owner_deletes_own_runs on helix.runs
+for delete to aximo_owner
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false));
 -- These tables are read by logins themselves, and the one that installed is a member of the roles that see every customer.
 create policy recorder_keeps_runs on helix.runs
@@ -2503,7 +2507,7 @@ comment on column helix.runs.recorded_by is 'The login that wrote it; no client 
 comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
-comment on policy operators_delete_own_runs on helix.runs is 'A run without events may be deleted.';
+comment on policy owner_deletes_own_runs on helix.runs is 'A run without events may be deleted, by a DBA.';
 comment on policy recorder_keeps_runs on helix.runs is 'The functions and guards, which name the customer in every look-up.';
 comment on policy sequencer_reads_runs on helix.runs is 'Metrics are counted for all customers at a time.';
 comment on index helix.runs_project_created_idx is 'A project''s runs.';
@@ -2533,6 +2537,9 @@ create table helix.run_events (
     -- With the customer: to another customer's run an event can't be added, and it looks the same as one that does not exist.
     constraint run_events_run_id_fkey foreign key (customer_id, run_id) references helix.runs (customer_id, run_id)
     on delete restrict on update restrict,
+    constraint customer_id_well_formed check (
+        char_length(customer_id) <= 255 and btrim(customer_id) <> '' and customer_id <> '*'
+    ),
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
@@ -2727,6 +2734,8 @@ begin
             constraint = 'customer_granted';
     end if;
     rule := case
+        when new.customer_id = '*' then 'customer_id_not_all'
+        when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
         when (char_length(new.run_id) between 1 and 255) is not true then 'run_id_length'
         when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
         when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
@@ -2842,6 +2851,8 @@ begin
             constraint = 'customer_granted';
     end if;
     rule := case
+        when new.customer_id = '*' then 'customer_id_not_all'
+        when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
         when new.kind is null or new.kind = '' then 'kind_present'
         when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
         when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
@@ -10173,7 +10184,6 @@ grant execute on function
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
 to aximo_writer;
-grant delete on helix.runs to aximo_operator;
 
 grant execute on function
     aximo.close_stale_executions(interval),

@@ -17,6 +17,8 @@ begin
             constraint = 'customer_granted';
     end if;
     rule := case
+        when new.customer_id = '*' then 'customer_id_not_all'
+        when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
         when (char_length(new.run_id) between 1 and 255) is not true then 'run_id_length'
         when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
         when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'

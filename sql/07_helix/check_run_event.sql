@@ -17,6 +17,8 @@ begin
             constraint = 'customer_granted';
     end if;
     rule := case
+        when new.customer_id = '*' then 'customer_id_not_all'
+        when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
         when new.kind is null or new.kind = '' then 'kind_present'
         when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
         when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'

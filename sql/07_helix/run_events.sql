@@ -20,6 +20,9 @@ create table helix.run_events (
     -- With the customer: to another customer's run an event can't be added, and it looks the same as one that does not exist.
     constraint run_events_run_id_fkey foreign key (customer_id, run_id) references helix.runs (customer_id, run_id)
     on delete restrict on update restrict,
+    constraint customer_id_well_formed check (
+        char_length(customer_id) <= 255 and btrim(customer_id) <> '' and customer_id <> '*'
+    ),
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),

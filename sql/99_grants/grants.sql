@@ -275,7 +275,6 @@ grant execute on function
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
 to aximo_writer;
-grant delete on helix.runs to aximo_operator;
 
 grant execute on function
     aximo.close_stale_executions(interval),
