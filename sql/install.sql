@@ -64,6 +64,7 @@ begin;
 \ir 07_helix/import_runs.sql
 \ir 07_helix/import_run_events.sql
 \ir 07_helix/compare_run_log.sql
+\ir 07_helix/isolate_gateway_tables.sql
 \ir 07_helix/execution_trace.sql
 \ir 08_log/log_state.sql
 \ir 08_log/logs.sql

@@ -70,7 +70,8 @@ def advance_all(connection: Connection, max_events: int = ALL_AT_ONCE) -> int:
 def entries(root: Connection, customer: str = "c1") -> list[UUID]:
     """The events of the log in its order, as a superuser sees it; fails unless the numbers are 1, 2, 3 …"""
     rows = root.execute(
-        "select number, event_id from aximo_private.log_entries where customer_id = %s order by number", (customer,)
+        "select number, event_id from aximo_private.log_entries where customer_id = %s and log = 'events' order by number",
+        (customer,),
     ).fetchall()
     assert [number for number, _ in rows] == list(range(1, len(rows) + 1))
     return [event_id for _, event_id in rows]
@@ -87,7 +88,7 @@ def positions(root: Connection) -> dict[UUID, int]:
 
 
 def holes(root: Connection) -> list[tuple[int, int]]:
-    query = "select first_position, last_position from aximo_private.log_holes order by first_position"
+    query = "select first_position, last_position from aximo_private.log_holes order by log, first_position"
     return [tuple(row) for row in root.execute(query)]
 
 
@@ -99,7 +100,7 @@ def undated(root: Connection) -> int:
 
 
 def high_position(root: Connection) -> int:
-    row = root.execute("select high_position from aximo_private.log_state").fetchone()
+    row = root.execute("select high_position from aximo_private.logs where log = 'events'").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -133,7 +134,7 @@ def store_checkpoint(connection: Connection, customer: str = "c1") -> str:
 
 def export(connection: Connection, customer: str = "c1") -> list[bytes]:
     """The lines of the log, as an export writes them."""
-    rows = of_customer(connection, customer, "select line from aximo.log_lines order by number")
+    rows = of_customer(connection, customer, "select line from aximo.log_lines where log = 'events' order by number")
     return [row[0].encode() + b"\n" for row in rows]
 
 
@@ -142,7 +143,8 @@ def assert_proved(connection: Connection, customer: str = "c1") -> None:
     lines, leaves, root = of_customer(
         connection,
         customer,
-        "select array_agg(line order by number), array_agg(leaf order by number), aximo.log_root() from aximo.log_lines",
+        "select array_agg(line order by number), array_agg(leaf order by number), aximo.log_root() from aximo.log_lines"
+        " where log = 'events'",
     )[0]
     own = [tlog.leaf_hash(line.encode()) for line in lines or []]
     assert [bytes(leaf) for leaf in leaves or []] == own

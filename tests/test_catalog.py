@@ -27,6 +27,9 @@ _MATERIALIZED = (
     "measures_hot",
     "actions_cold",
     "actions_hot",
+    "runs_cold",
+    "runs_hot",
+    "run_heads",
     "deployment_measures",
     "customer_measures",
 )
@@ -381,8 +384,37 @@ POLICIES = [
     ("aximo_private.log_state", "meter_reads_log_state", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.log_state", "owner_reads_log_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     ("aximo_private.log_state", "sequencer_keeps_log_state", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.logs", "owner_reads_logs", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.logs", "sequencer_keeps_logs", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     ("aximo_private.metric_state", "meter_keeps_metric_state", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     ("aximo_private.metric_state", "owner_reads_metric_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    (
+        "aximo_private.observations",
+        "owner_reads_own_observations",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    (
+        "aximo_private.observations",
+        "recorder_adds_observations",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "INSERT",
+        None,
+        "true",
+    ),
+    (
+        "aximo_private.observations",
+        "recorder_reads_observations",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "SELECT",
+        "true",
+        None,
+    ),
     ("aximo_private.rollup_heads", "meter_reads_rollup_heads", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     (
         "aximo_private.rollup_heads",
@@ -395,6 +427,25 @@ POLICIES = [
     ),
     ("aximo_private.rollups", "meter_reads_rollups", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.rollups", "sequencer_keeps_rollups", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.run_rollups", "meter_reads_run_rollups", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    (
+        "aximo_private.run_rollups",
+        "sequencer_keeps_run_rollups",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
+    (
+        "aximo_private.run_states",
+        "sequencer_keeps_run_states",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
     ("aximo_private.thresholds", "meter_reads_thresholds", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     (
         "aximo_private.thresholds",
@@ -423,6 +474,105 @@ POLICIES = [
         "INSERT",
         None,
         "true",
+    ),
+    (
+        "helix.run_events",
+        "readers_read_own_run_events",
+        "PERMISSIVE",
+        ["aximo_reader"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    (
+        "helix.run_events",
+        "recorder_adds_run_events",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "INSERT",
+        None,
+        "(( SELECT CURRENT_USER AS \"current_user\") = 'aximo_recorder'::name)",
+    ),
+    (
+        "helix.run_events",
+        "recorder_reads_run_events",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "SELECT",
+        "(( SELECT CURRENT_USER AS \"current_user\") = 'aximo_recorder'::name)",
+        None,
+    ),
+    (
+        "helix.run_events",
+        "sequencer_reads_run_events",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "SELECT",
+        "(( SELECT CURRENT_USER AS \"current_user\") = 'aximo_sequencer'::name)",
+        None,
+    ),
+    (
+        "helix.run_events",
+        "writers_add_own_run_events",
+        "PERMISSIVE",
+        ["aximo_writer"],
+        "INSERT",
+        None,
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND (recorded_by = SESSION_USER))",
+    ),
+    (
+        "helix.runs",
+        "owner_deletes_own_runs",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "DELETE",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    (
+        "helix.runs",
+        "readers_read_own_runs",
+        "PERMISSIVE",
+        ["aximo_reader"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    (
+        "helix.runs",
+        "recorder_keeps_runs",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "ALL",
+        "(( SELECT CURRENT_USER AS \"current_user\") = 'aximo_recorder'::name)",
+        "(( SELECT CURRENT_USER AS \"current_user\") = 'aximo_recorder'::name)",
+    ),
+    (
+        "helix.runs",
+        "sequencer_reads_runs",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "SELECT",
+        "(( SELECT CURRENT_USER AS \"current_user\") = 'aximo_sequencer'::name)",
+        None,
+    ),
+    (
+        "helix.runs",
+        "writers_add_own_runs",
+        "PERMISSIVE",
+        ["aximo_writer"],
+        "INSERT",
+        None,
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND (recorded_by = SESSION_USER))",
+    ),
+    (
+        "helix.runs",
+        "writers_move_own_runs",
+        "PERMISSIVE",
+        ["aximo_writer"],
+        "UPDATE",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        "(customer_id = ( SELECT aximo.current_customer() AS current_customer))",
     ),
 ]
 
@@ -453,7 +603,11 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
     assert {name for name, first in indexes if first != "customer_id"} == {
         "aximo_private.customer_grants_pkey",
         "aximo_private.events_by_position",
+        # The frozen contract's primary keys: one run_id and one sequence of event_id for all.
+        "helix.runs_pkey",
+        "helix.run_events_pkey",
         "aximo_private.action_rollups_changed",
+        "aximo_private.run_rollups_changed",
         "aximo_private.rollups_changed",
     }
 
@@ -468,7 +622,10 @@ _WITHOUT_BARRIER = {
     "aximo.log_nodes",
     "aximo_private.history",
     "aximo_private.known_deployments",
+    "helix.log_entries",
 }
+# Shows its reader what he may see: only the sequencer reads it, whose policies show all.
+_AS_THE_READER = {"aximo_private.loggable"}
 
 
 def test_every_view_is_a_security_barrier_and_runs_as_the_owner(root: psycopg.Connection[Any]) -> None:
@@ -480,7 +637,8 @@ def test_every_view_is_a_security_barrier_and_runs_as_the_owner(root: psycopg.Co
     assert len(views) > 5
     for name, owner, options in views:
         assert owner == ("aximo_meter" if name in METERED else "aximo_owner"), name
-        assert options == (None if name in _WITHOUT_BARRIER else ["security_barrier=true"]), name
+        expected = ["security_invoker=true"] if name in _AS_THE_READER else ["security_barrier=true"]
+        assert options == (None if name in _WITHOUT_BARRIER else expected), name
 
 
 def test_a_view_without_a_barrier_reads_only_tables_with_forced_row_security(root: psycopg.Connection[Any]) -> None:
@@ -496,7 +654,7 @@ def test_a_view_without_a_barrier_reads_only_tables_with_forced_row_security(roo
             """,
         )
         tables = {name for name, kind, *_ in read if kind != "v"}
-        shown = {"aximo_private.events", "aximo_private.log_entries", "aximo_private.log_nodes"}
+        shown = {"aximo_private.events", "aximo_private.log_entries", "aximo_private.log_nodes", "helix.run_events"}
         assert tables | {name for name, kind, *_ in read if kind == "v"} <= {*shown, *_WITHOUT_BARRIER}
         assert all(enabled and forced for _, kind, enabled, forced in read if kind != "v"), view
 
@@ -520,7 +678,12 @@ def test_text_is_compared_by_bytes(root: psycopg.Connection[Any]) -> None:
         """,
     )
     # Prose that is never compared; and Alembic's.
-    assert {name for (name,) in other} <= {"aximo.event_types.meaning", f"{ALEMBIC}.version_num"}
+    assert {name for (name,) in other} <= {
+        "aximo.event_types.meaning",
+        "helix.event_kinds.meaning",
+        "helix.event_kinds.origin",
+        f"{ALEMBIC}.version_num",
+    }
     # A view must not lose the collation of the column it shows: an index is used only with the same one.
     lost = all_of(
         root,

@@ -330,14 +330,19 @@ def test_every_table_that_must_be_append_only_has_both_guards_always_on(ledger: 
             where t.tgfoid = 'aximo_private.refuse_change'::regproc and not t.tgisinternal
             """
         ).fetchall()
-    assert {EVENTS, "aximo.event_types"} <= set(tables)
+    assert {EVENTS, "aximo.event_types", "helix.run_events"} <= set(tables)
     assert sorted(guards) == sorted(
-        guard
-        for table in tables
-        for guard in (
-            (table, "append_only_row", row, "A", True),
-            (table, "append_only_statement", statement, "A", True),
-        )
+        [
+            ("helix.runs", "no_truncate", 2 + 32, "A", True),
+            *(
+                guard
+                for table in tables
+                for guard in (
+                    (table, "append_only_row", row, "A", True),
+                    (table, "append_only_statement", statement, "A", True),
+                )
+            ),
+        ]
     )
 
 

@@ -137,7 +137,8 @@ _CATALOG = {
     "triggers": f"""
         select t.tgrelid::regclass::text, t.tgname, pg_get_triggerdef(t.oid), t.tgenabled::text,
             obj_description(t.oid, 'pg_trigger')
-        from pg_trigger as t join pg_class as c on c.oid = t.tgrelid where c.relnamespace in {_OURS}""",
+        from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
+        where c.relnamespace in {_OURS} and not t.tgisinternal""",
     "sequences": f"""
         select seqrelid::regclass::text, seqtypid::regtype::text, seqstart, seqincrement, seqmax, seqmin, seqcache,
             seqcycle
@@ -153,6 +154,7 @@ _CATALOG = {
         from pg_namespace as n left join pg_class as c on c.relnamespace = n.oid
         where n.nspname !~ '^(pg_|information_schema)' group by n.oid""",
     "event types": "select * from aximo.event_types",
+    "event kinds": "select * from helix.event_kinds",
     "grants": "select role_name, customer_id, granted_by from aximo_private.customer_grants",
     "revision": "select * from aximo_private.alembic_version",
 }
@@ -439,7 +441,7 @@ def test_a_role_of_the_ledgers_name_with_rights_it_must_not_have_is_refused(
                 assert refusal.value.sqlstate == "ZXENV", (role, attribute)
 
 
-@pytest.mark.parametrize("squatted", ["aximo", "aximo_metrics", "aximo_private"])
+@pytest.mark.parametrize("squatted", ["aximo", "aximo_metrics", "aximo_private", "helix"])
 def test_a_schema_that_somebody_else_prepared_is_refused(
     server: EmbeddedServer, database: Callable[..., str], login: Callable[..., str], squatted: str
 ) -> None:

@@ -272,13 +272,13 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
         ("('victimmark-cursor')", []),
         ("('ownmark-cursor')", []),
         ("('victimmark-cursor', 'run_events')", []),
-        ("('ownmark-cursor', 'victimmark')", []),
+        ("('ownmark-cursor', %s)", ["victimmark"]),
     ],
     "aximo.move_cursor(name text, from_number bigint, to_number bigint, log text)": [
         ("('victimmark-cursor', 0, 1)", []),
         ("('ownmark-cursor', 0, 1)", []),
     ],
-    "aximo.log_size(log text)": [("()", []), ("('run_events')", []), ("('victimmark')", [])],
+    "aximo.log_size(log text)": [("()", []), ("('run_events')", []), ("(%s)", ["victimmark"])],
     "aximo.log_tile(level integer, index bigint, width integer, log text)": [
         ("(0, 0)", []),
         ("(1, 0, 1)", []),
@@ -316,12 +316,13 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo_private.high_risk_at(moment timestamp with time zone)": [("(now())", [])],
     "aximo.unlogged_events(log text)": [("()", []), ("('run_events')", [])],
     "aximo_private.run_event_line(event helix.run_events)": [("(null)", [])],
+    "aximo_private.next_run_event_id()": [("()", [])],
     "helix.read_log(after_seq bigint, max_events integer, advance boolean)": [("()", []), ("(3, 5)", []), ("(0, 9, true)", [])],
     "helix.compare_run_log(run_id text, lines jsonb)": [
-        ("('victimmark-run', '[]')", []),
-        ("('ownmark-run', %s)", [Jsonb(marked_run_events(OWN))]),
+        ("(%s, '[]')", ["victimmark-run"]),
+        ("(%s, %s)", ["victimmark-run", Jsonb([{"kind": "run.started"}])]),
     ],
-    "helix.observe_run(run_id text, tool_name text, requested_by text)": [("('victimmark-run')", []), ("('ownmark-run')", [])],
+    "helix.observe_run(run_id text, tool_name text, requested_by text)": [("(%s)", ["victimmark-run"])],
     "helix.import_runs(lines jsonb, customer_id text)": [
         ("(%s)", [Jsonb([marked_run(VICTIM)])]),
         ("(%s, %s)", [Jsonb([marked_run(VICTIM)]), OWN]),
@@ -331,7 +332,7 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     ): [
         ("(%s)", [Jsonb(marked_run_events(VICTIM))]),
         ("(%s, create_runs => false)", [Jsonb(marked_run_events(VICTIM))]),
-        ("(%s, 'victimmark-run', customer_id => %s)", [Jsonb([{"ts": "2012-12-12", "kind": "x"}]), OWN]),
+        ("(%s, %s, customer_id => %s)", [Jsonb([{"ts": "2012-12-12", "kind": "x"}]), "victimmark-run", OWN]),
     ],
     "aximo_private.event_line(event aximo_private.events)": [("(null)", [])],
     "aximo.tree_hash(hashes bytea[])": [("('{}')", [])],
@@ -809,7 +810,7 @@ def test_no_relation_shows_system_columns_or_positions(filled: Ledger) -> None:
         if "customer_id" not in columns:
             continue
         for hidden in ("xmin", "xmax", "cmin", "cmax", "ctid", "tableoid", "position"):
-            with pytest.raises(psycopg.errors.UndefinedColumn):
+            with pytest.raises((psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege)):
                 connection.execute(f"select {hidden} from {relation}")
 
 
@@ -832,6 +833,8 @@ def test_nobody_locks_what_he_may_only_read(filled: Ledger, role: str) -> None:
             with pytest.raises(psycopg.DatabaseError) as refusal, connection.transaction():
                 connection.execute(f"lock table {relation} in {mode} mode")
             assert refusal.value.sqlstate == "42501", (relation, mode)
+        if (role, relation) == ("aximo_writer", "helix.runs"):
+            continue  # whose state he changes: rows of his own
         for strength in ("update", "no key update", "share", "key share"):
             with pytest.raises(psycopg.DatabaseError) as refusal:
                 connection.execute(f"select * from {relation} for {strength}")

@@ -125,7 +125,7 @@ def test_judging_that_fails_is_listed_and_stops_nobody(each_ledger: Ledger, serv
 
 
 @pytest.mark.parametrize(
-    "loss", ["delete from aximo_private.log_state", "update aximo_private.log_state set high_position = 0"]
+    "loss", ["delete from aximo_private.log_state", "update aximo_private.logs set high_position = 0", "delete from aximo_private.logs"]
 )
 def test_a_log_without_its_state_is_not_numbered_anew(
     each_ledger: Ledger, service: psycopg.Connection[Any], loss: str
@@ -265,7 +265,7 @@ def test_a_checkpoint_with_anything_but_signatures_after_it_is_refused(
     [
         ("update aximo_private.checkpoints set note = replace(note, '/', '//')", "checkpoint_differs"),
         ("update aximo_private.log_state set ledger = 'another'", "checkpoint_differs"),
-        ("insert into aximo_private.log_nodes values (7, 1, 'c1', sha256('x'))", "node_ahead"),
+        ("insert into aximo_private.log_nodes values (7, 1, 'events', 'c1', sha256('x'))", "node_ahead"),
     ],
 )
 def test_what_stands_beside_the_entries_is_verified_too(

@@ -50,6 +50,7 @@ TABLES = (
     "events_position",
     "customer_grants",
     "log_state",
+    "logs",
     "log_holes",
     "log_entries",
     "log_nodes",
@@ -58,7 +59,10 @@ TABLES = (
     "violations",
     "thresholds",
     "high_risk_levels",
+    "observations",
 )
+#: The same, in schema helix; runs before their events.
+RUN_TABLES = ("runs", "run_events", "run_events_event_id_seq")
 
 
 def binaries(version: str) -> Path:
@@ -134,6 +138,10 @@ class Facts:
     violations: dict[str, list[Any]]
     stored: dict[str, set[UUID]]
     holes: list[tuple[int, int]]
+    runs: dict[str, list[Any]]
+    run_events: dict[str, list[Any]]
+    run_log: dict[str, list[Any]]
+    run_checkpoints: dict[str, list[Any]]
 
 
 def facts(server: EmbeddedServer) -> Facts:
@@ -153,6 +161,26 @@ def facts(server: EmbeddedServer) -> Facts:
             violations=rows("select number, event_id, rule, against, found_at from aximo.violations order by number"),
             stored=kept,
             holes=holes(root),
+            runs=rows("select run_id, status, recorded_at, recorded_by from helix.runs order by run_id"),
+            run_events=rows("select event_id, run_id, kind, data, recorded_at from helix.run_events order by event_id"),
+            run_log=rows("select number, line, leaf from aximo.log_lines where log = 'run_events' order by number"),
+            run_checkpoints=rows("select aximo.checkpoint_text(null, 'run_events')"),
+        )
+
+
+def run_events(operator: Connection, customer: str, run: str, count: int) -> None:
+    """A tool run, if there is none of that name, and so many events of it."""
+    with operator.transaction():
+        operator.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
+        operator.execute(
+            "insert into helix.runs (run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status)"
+            " values (%s, 'p', 'tool', 'v1', 'h', 'h', 'running') on conflict do nothing",
+            (run,),
+        )
+        operator.execute(
+            "insert into helix.run_events (run_id, kind, data)"
+            " select %s, 'run.started', jsonb_build_object('n', n) from generate_series(1, %s) as n",
+            (run, count),
         )
 
 
@@ -178,6 +206,10 @@ class Story:
             made = [event(kind, "wrong")]
             self.operator.execute("select from aximo.import_events(%s, 'c2')", (Jsonb(made),))
         advance(self.operator, 2)
+        for customer in ("c1", "c2"):
+            run_events(self.operator, customer, f"run of {customer}", 300)
+            advance(self.operator)
+            run_events(self.operator, customer, f"run of {customer}", 3)
         store_checkpoint(self.operator)
         store_checkpoint(self.operator, "c2")
         for name, number in (("mailer", 123), ("biller", 7)):
@@ -215,6 +247,7 @@ def assert_survived(server: EmbeddedServer, was: Facts) -> None:
     with sessions(server) as (root, operator):
         for customer in CUSTOMERS:
             assert problems(operator, customer) == []
+            assert of_customer(operator, customer, "select problem from aximo.verify_log('run_events')") == []
         unnumbered = {customer: was.stored[customer] - set(was.logs[customer]) for customer in CUSTOMERS}
         assert sum(map(len, unnumbered.values())) > 0
         # What was not numbered yet gets the next numbers.
@@ -238,6 +271,14 @@ def assert_survived(server: EmbeddedServer, was: Facts) -> None:
         kept["c1"] |= {*new, late}
         assert_whole(root, operator, kept)
         of_customer(operator, "c1", "select from aximo.move_cursor('mailer', 123, 500)")
+        for customer in ("c1", "c2"):
+            run_events(operator, customer, f"run of {customer}", 2)
+            advance_all(operator)
+            assert of_customer(operator, customer, "select problem from aximo.verify_log('run_events')") == []
+            log = of_customer(operator, customer, "select run_event_id from aximo.log_leaves where log = 'run_events' order by number")
+            now_there = of_customer(operator, customer, "select event_id from helix.run_events order by event_id")
+            assert log == now_there
+            assert len(log) == 305
         # Metrics came along, or are counted again.
         operator.execute("select from aximo.recount_metrics()")
         assert refresh(operator)
@@ -325,18 +366,20 @@ def test_a_dump_restored_by_a_superuser_goes_on_where_it_was(
         assert_survived(server, made.was)
 
 
-LEDGER_TABLES = ", ".join(f"aximo_private.{name}" for name in TABLES if name != "events_position")
+LEDGER_TABLES = ", ".join(
+    ["helix.runs", "helix.run_events", *(f"aximo_private.{name}" for name in TABLES if name != "events_position")]
+)
 OWNER_PREPARES = f"""
-    grant update on sequence aximo_private.events_position to restorer;
+    grant update on sequence aximo_private.events_position, helix.run_events_event_id_seq to restorer;
     grant insert on {LEDGER_TABLES} to restorer;
-    grant select, delete on aximo_private.log_state to restorer;
+    grant select, delete on aximo_private.log_state, aximo_private.logs to restorer;
 """
-#: The row that the installation made has another name for the ledger, and says that nothing is numbered.
-RESTORER_PREPARES = "delete from aximo_private.log_state"
+#: The rows that the installation made have another name for the ledger, and say that nothing is numbered.
+RESTORER_PREPARES = "delete from aximo_private.log_state; delete from aximo_private.logs"
 OWNER_CLOSES = f"""
-    revoke update on sequence aximo_private.events_position from restorer;
+    revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from restorer;
     revoke insert on {LEDGER_TABLES} from restorer;
-    revoke select, delete on aximo_private.log_state from restorer;
+    revoke select, delete on aximo_private.log_state, aximo_private.logs from restorer;
 """
 
 
@@ -356,18 +399,19 @@ def test_the_data_restored_by_the_owner_goes_on_where_it_was(
             owner.execute("grant aximo_owner to restorer")
             owner.execute(OWNER_PREPARES)
         with psycopg.connect(ledger.dsn("restorer"), autocommit=True) as restorer:
-            assert restorer.execute(RESTORER_PREPARES).rowcount == 1
-        run(
-            tools,
-            "pg_restore",
-            "--exit-on-error",
-            "--single-transaction",
-            "--data-only",
-            *(f"--table={name}" for name in TABLES),
-            "-d",
-            server.dsn("restorer", "ledger"),
-            str(made.file),
-        )
+            restorer.execute(RESTORER_PREPARES)
+        for names in (["runs"], [*TABLES, *RUN_TABLES[1:]]):
+            run(
+                tools,
+                "pg_restore",
+                "--exit-on-error",
+                "--single-transaction",
+                "--data-only",
+                *(f"--table={name}" for name in names),
+                "-d",
+                server.dsn("restorer", "ledger"),
+                str(made.file),
+            )
         with psycopg.connect(ledger.dsn(DBA), autocommit=True) as owner:
             owner.execute(OWNER_CLOSES)
         assert_survived(server, made.was)

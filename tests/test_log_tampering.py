@@ -99,7 +99,7 @@ class Crime:
             for number, source in ((one, other), (other, one)):
                 leaf = rows[source if what == "both" else number][1]
                 self.change(
-                    "insert into aximo_private.log_entries (customer_id, number, event_id, leaf) values ('c1', %s, %s, %s)",
+                    "insert into aximo_private.log_entries (customer_id, log, number, event_id, leaf) values ('c1', 'events', %s, %s, %s)",
                     number,
                     rows[source][0],
                     leaf,

@@ -491,8 +491,8 @@ def test_no_interleaving_loses_an_event(desk: Desk, interleaving: Callable[[Desk
 
 # What the numbering would be like if it were wrong, and the turns that show it.
 NEW_HOLES = (
-    "insert into aximo_private.log_holes (first_position, last_position, seen_by)\n"
-    "    select g.first_position, g.last_position, pg_current_xact_id()\n"
+    "insert into aximo_private.log_holes (log, first_position, last_position, seen_by)\n"
+    "    select number_new.log, g.first_position, g.last_position, pg_current_xact_id()\n"
 )
 MISTAKES: dict[str, tuple[str, str, Callable[[Desk], list[UUID]]]] = {
     "dated by a caller that had its id before": ("if not wrote_before then", "if true then", lose_by_an_old_caller),
@@ -509,7 +509,7 @@ MISTAKES: dict[str, tuple[str, str, Callable[[Desk], list[UUID]]]] = {
         lose_by_the_end_of_the_snapshot,
     ),
     "forgotten although it was not looked into": (
-        "coalesce(cardinality(positions), 0) < advance_log.max_events\n",
+        "coalesce(cardinality(positions), 0) < number_new.max_events\n",
         "true\n",
         lose_by_cutting,
     ),
@@ -517,11 +517,12 @@ MISTAKES: dict[str, tuple[str, str, Callable[[Desk], list[UUID]]]] = {
 
 
 def make_mistake(root: Connection, old: str, new: str) -> None:
-    """Puts a wrong advance_log in the place of the right one, in this database."""
-    row = root.execute("select pg_get_functiondef('aximo.advance_log(integer)'::regprocedure)").fetchone()
-    assert row is not None
-    assert row[0].count(old) == 1, "advance_log has changed: write this mistake anew"
-    root.execute(row[0].replace(old, new))
+    """Puts a wrong numbering in the place of the right one, in this database."""
+    names = ("aximo.advance_log(integer)", "aximo_private.number_new(text, integer)")
+    bodies = [root.execute("select pg_get_functiondef(%s::regprocedure)", (name,)).fetchone() for name in names]
+    found = [body[0] for body in bodies if body is not None and old in body[0]]
+    assert [body.count(old) for body in found] == [1], "the numbering has changed: write this mistake anew"
+    root.execute(found[0].replace(old, new))
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -2391,15 +2391,15 @@ comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
 -- As HelixMCP's own schema has it, column by column, and what is ours after that. The gateway's tables are not here: without them there
 -- is nothing that project_id, params_hash and log_artifact_id could refer to.
 create table helix.runs (
-    run_id text not null,
-    project_id text not null,
-    tool_name text not null,
-    contract_version text not null,
-    tool_version text,
-    params_hash text not null,
-    policy_hash text not null,
-    status text not null,
-    requested_by text,
+    run_id text collate "C" not null,
+    project_id text collate "C" not null,
+    tool_name text collate "C" not null,
+    contract_version text collate "C" not null,
+    tool_version text collate "C",
+    params_hash text collate "C" not null,
+    policy_hash text collate "C" not null,
+    status text collate "C" not null,
+    requested_by text collate "C",
     created_at timestamptz not null default now(),
     started_at timestamptz,
     finished_at timestamptz,
@@ -2407,9 +2407,9 @@ create table helix.runs (
     environment jsonb,
     -- squawk-ignore prefer-bigint-over-int
     exit_code integer,
-    error text,
+    error text collate "C",
     result_json jsonb,
-    log_artifact_id text,
+    log_artifact_id text collate "C",
     customer_id text collate "C" not null default aximo.current_customer(),
     execution_id text collate "C",
     recorded_at timestamptz not null default clock_timestamp(),
@@ -2519,15 +2519,27 @@ create sequence helix.run_events_event_id_seq as bigint;
 alter sequence helix.run_events_event_id_seq owner to aximo_owner;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
+-- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
+create function aximo_private.next_run_event_id() returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The transaction gets its id before its number: whoever holds a number can be found by its id.
+    perform pg_current_xact_id();
+    return nextval('helix.run_events_event_id_seq');
+end;
+$$;
+alter function aximo_private.next_run_event_id() owner to aximo_recorder;
+comment on function aximo_private.next_run_event_id() is 'The event_id of the next run event. Only as the column''s default: the schema it is in stays closed.';
+
 -- As HelixMCP's Events v1 has it, column by column, and what is ours after that.
 create table helix.run_events (
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
-    event_id bigint not null
-        default case when pg_current_xact_id() is not null then nextval('helix.run_events_event_id_seq') end,
-    run_id text not null,
+    event_id bigint not null default aximo_private.next_run_event_id(),
+    run_id text collate "C" not null,
     ts timestamptz not null default now(),
-    kind text not null,
-    message text,
+    kind text collate "C" not null,
+    message text collate "C",
     data jsonb,
     extra jsonb,
     customer_id text collate "C" not null default aximo.current_customer(),
@@ -2637,8 +2649,8 @@ create table aximo_private.observations (
     observed_in xid8 not null default pg_current_xact_id(),
     observed_at timestamptz not null default now(),
     customer_id text collate "C" not null,
-    run_id text not null,
-    target_run_id text not null,
+    run_id text collate "C" not null,
+    target_run_id text collate "C" not null,
     observed_by text collate "C" not null default session_user,
     constraint observations_pkey primary key (customer_id, run_id)
 );
@@ -2675,6 +2687,7 @@ comment on column aximo_private.observations.observed_by is 'The login that look
 comment on policy owner_reads_own_observations on aximo_private.observations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
+comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';
 
 create view helix.observations with (security_barrier = true) as
 select
@@ -2765,6 +2778,8 @@ comment on trigger check_run on helix.runs is 'Says what is wrong with a new run
 create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- A restore switches it off, and what is asked for here would be refused.
+set row_security = on
 as $$
 declare
     rule text;
@@ -2827,15 +2842,17 @@ create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();
 alter table helix.runs enable always trigger keep_run;
 comment on trigger keep_run on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
-create trigger append_only_statement before truncate on helix.runs
+create trigger no_truncate before truncate on helix.runs
 for each statement execute function aximo_private.refuse_change();
-alter table helix.runs enable always trigger append_only_statement;
-comment on trigger append_only_statement on helix.runs is 'Refuses TRUNCATE (ZXIMM).';
+alter table helix.runs enable always trigger no_truncate;
+comment on trigger no_truncate on helix.runs is 'Refuses TRUNCATE (ZXIMM).';
 
 -- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
 create function aximo_private.check_run_event() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- A restore switches it off, and what is asked for here would be refused.
+set row_security = on
 as $$
 declare
     rule text;
@@ -2951,13 +2968,13 @@ select
     u.last_at
 from (
     select
-        kind collate "C" as kind,
+        kind,
         count(*) as events,
         count(distinct run_id) as runs,
         min(ts) as first_at,
         max(ts) as last_at
     from only helix.run_events -- noqa: PRS
-    group by kind collate "C"
+    group by kind
 ) as u
 full join (
     select distinct on (v.kind)
@@ -3360,6 +3377,60 @@ alter function helix.compare_run_log(text, jsonb) owner to aximo_owner;
 comment on function helix.compare_run_log(text, jsonb) is
 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
 
+-- The gateway makes five more tables, which know no customers. This tells the customers of one database apart in them too. Not needed
+-- where a database has one customer. Run it as who made the tables; again after the gateway's schema has changed.
+create function helix.isolate_gateway_tables() returns setof text
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    own constant text := 'customer_id = (select aximo.current_customer())'
+        ' and coalesce(customer_id = (select aximo.current_customer()), false)';
+    own_run constant text := 'exists (select from helix.runs as r where r.run_id = %I.run_id)';
+    table_name text;
+    visible text;
+    writable text;
+begin
+    for table_name in
+        select c.relname::text
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'helix'::regnamespace and c.relkind = 'r'
+            and c.relname in ('projects', 'artifacts', 'param_sets', 'run_inputs', 'run_outputs')
+        order by c.relname
+    loop
+        execute format(
+            'alter table helix.%I add column if not exists customer_id text collate "C" not null default aximo.current_customer()', table_name
+        );
+        execute format('alter table helix.%I enable row level security', table_name);
+        execute format('alter table helix.%I force row level security', table_name);
+        visible := own;
+        writable := own;
+        if table_name = 'param_sets' then
+            -- Named by their hash, so of two customers with the same parameters there is one row: who has such a run may read it.
+            visible := format('(%s) or exists (select from helix.runs as r where r.params_hash = param_sets.params_hash)', own);
+        elsif table_name in ('run_inputs', 'run_outputs') then
+            -- Foreign keys look past policies: without this they would tell which runs and artifacts others have.
+            writable := format(
+                '%s and %s and exists (select from helix.artifacts as a where a.artifact_id = %I.artifact_id)',
+                own, format(own_run, table_name), table_name
+            );
+        elsif table_name = 'artifacts' then
+            writable := format('%s and exists (select from helix.projects as p where p.project_id = artifacts.project_id)', own);
+        end if;
+        execute format('drop policy if exists readers_read_own on helix.%I', table_name);
+        execute format('create policy readers_read_own on helix.%I for select to aximo_reader using (%s)', table_name, visible);
+        execute format('drop policy if exists writers_write_own on helix.%I', table_name);
+        execute format(
+            'create policy writers_write_own on helix.%I to aximo_writer using (%s) with check (%s)', table_name, own, writable
+        );
+        return next table_name;
+    end loop;
+end;
+$$;
+alter function helix.isolate_gateway_tables() owner to aximo_owner;
+comment on function helix.isolate_gateway_tables() is
+'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
+
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
 language plpgsql stable security invoker parallel safe rows 10
@@ -3728,8 +3799,8 @@ comment on column aximo_private.log_growth.customer_id is 'Whose log.';
 comment on column aximo_private.log_growth.old_size is 'Its size before.';
 comment on column aximo_private.log_growth.new_size is 'Its size now.';
 
--- What is numbered: the one place that says which tables have a log. As the sequencer, who sees every customer.
-create view aximo_private.loggable as
+-- What is numbered: the one place that says which tables have a log. It shows what its reader may see: the sequencer, all of it.
+create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
     position,
@@ -3738,7 +3809,6 @@ select
     null::bigint as run_event_id,
     recorded_at
 from only aximo_private.events -- noqa: PRS
-where position > 0
 union all
 select
     'run_events' as log,
@@ -3748,7 +3818,7 @@ select
     event_id as run_event_id,
     recorded_at
 from only helix.run_events; -- noqa: PRS
-alter view aximo_private.loggable owner to aximo_sequencer;
+alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
 comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
 comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';
@@ -4002,7 +4072,7 @@ begin
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id
             from aximo_private.loggable as s
-            where s.log = number_new.log and s.position between h.first_position and h.last_position
+            where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
                 -- After a restore that lost the sequence's value a position may have been given twice.
                 and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
@@ -4015,7 +4085,7 @@ begin
     young as (
         select s.position, s.customer_id, s.event_id, s.run_event_id
         from aximo_private.loggable as s
-        where s.log = number_new.log and s.position > high
+        where s.log = number_new.log and s.position > high and s.position > 0
         order by s.position
         limit number_new.max_events
     ),
@@ -6195,7 +6265,7 @@ begin
             offset 0
         ) as n
         cross join lateral (
-            select s.run_id collate "C" as run_id, s.ts, s.kind
+            select s.run_id, s.ts, s.kind
             from only helix.run_events as s
             where s.customer_id = g.customer_id and s.event_id = n.run_event_id
             offset 0
@@ -6279,7 +6349,7 @@ begin
         )
         select
             t.customer_id,
-            m.tool_name collate "C",
+            m.tool_name,
             t.state,
             date_trunc('day', t.ts, 'UTC'),
             count(*),
@@ -6296,7 +6366,7 @@ begin
             where n.customer_id = t.customer_id and n.run_id = t.run_id
             offset 0
         ) as m
-        group by t.customer_id, m.tool_name collate "C", t.state, date_trunc('day', t.ts, 'UTC')
+        group by t.customer_id, m.tool_name, t.state, date_trunc('day', t.ts, 'UTC')
         on conflict (customer_id, tool_name, state, day) do update
         set
             events = r.events + excluded.events,
@@ -9972,7 +10042,7 @@ grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
-grant select on helix.runs, helix.run_events, helix.event_kinds to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
 grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
@@ -10159,9 +10229,14 @@ to aximo_writer;
 grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 
 -- Runs are read and written as tables: the gateway knows nothing else. Column by column: the rest is the database's to say.
+-- By columns for reading too: that leaves out xmin and ctid, which order the rows of all customers.
+grant select (
+    run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
+    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, recorded_at,
+    recorded_by
+) on helix.runs to aximo_reader;
+grant select (event_id, run_id, ts, kind, message, data, extra, customer_id, recorded_at, recorded_by) on helix.run_events to aximo_reader;
 grant select on
-    helix.runs,
-    helix.run_events,
     helix.event_kinds,
     helix.kind_usage,
     helix.observations,
@@ -10178,8 +10253,9 @@ grant insert (
     status, started_at, finished_at, exit_code, error, result_json, log_artifact_id, execution_id
 ) on helix.runs to aximo_writer;
 grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
-grant usage on sequence helix.run_events_event_id_seq to aximo_writer;
 grant execute on function
+    -- Called by the column's default; the schema it is in stays closed.
+    aximo_private.next_run_event_id(),
     helix.observe_run(text, text, text),
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
@@ -10200,7 +10276,8 @@ grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_ope
 
 grant execute on function
     aximo.grant_customer(text, text),
-    aximo.revoke_customer(text, text)
+    aximo.revoke_customer(text, text),
+    helix.isolate_gateway_tables()
 to aximo_owner;
 
 -- The login that installs may work for every customer, so that an import works at once. To leave it out:

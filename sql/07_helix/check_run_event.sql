@@ -2,6 +2,8 @@
 create function aximo_private.check_run_event() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- A restore switches it off, and what is asked for here would be refused.
+set row_security = on
 as $$
 declare
     rule text;

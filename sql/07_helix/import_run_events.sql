@@ -10,6 +10,8 @@ create function helix.import_run_events(
 returns table (line integer, event_id bigint, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- What a line says of a moment without an offset is UTC, whatever the session's settings are.
+set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -106,6 +108,13 @@ begin
                 coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', moment, moment, customer
             )
             on conflict do nothing;
+            if not found then
+                -- Another import of this customer's may have made it meanwhile: then that one's events are there to be seen.
+                perform
+                from only helix.runs as r
+                where r.customer_id = customer and r.run_id = entry.run_id
+                for update;
+            end if;
             if not found then
                 raise exception using
                     errcode = 'ZXDUP',

@@ -2,6 +2,8 @@
 create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- A restore switches it off, and what is asked for here would be refused.
+set row_security = on
 as $$
 declare
     rule text;
@@ -64,7 +66,7 @@ create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();
 alter table helix.runs enable always trigger keep_run;
 comment on trigger keep_run on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
-create trigger append_only_statement before truncate on helix.runs
+create trigger no_truncate before truncate on helix.runs
 for each statement execute function aximo_private.refuse_change();
-alter table helix.runs enable always trigger append_only_statement;
-comment on trigger append_only_statement on helix.runs is 'Refuses TRUNCATE (ZXIMM).';
+alter table helix.runs enable always trigger no_truncate;
+comment on trigger no_truncate on helix.runs is 'Refuses TRUNCATE (ZXIMM).';

@@ -9,13 +9,13 @@ select
     u.last_at
 from (
     select
-        kind collate "C" as kind,
+        kind,
         count(*) as events,
         count(distinct run_id) as runs,
         min(ts) as first_at,
         max(ts) as last_at
     from only helix.run_events -- noqa: PRS
-    group by kind collate "C"
+    group by kind
 ) as u
 full join (
     select distinct on (v.kind)

@@ -3,8 +3,8 @@ create table aximo_private.observations (
     observed_in xid8 not null default pg_current_xact_id(),
     observed_at timestamptz not null default now(),
     customer_id text collate "C" not null,
-    run_id text not null,
-    target_run_id text not null,
+    run_id text collate "C" not null,
+    target_run_id text collate "C" not null,
     observed_by text collate "C" not null default session_user,
     constraint observations_pkey primary key (customer_id, run_id)
 );
@@ -41,3 +41,4 @@ comment on column aximo_private.observations.observed_by is 'The login that look
 comment on policy owner_reads_own_observations on aximo_private.observations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
+comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';

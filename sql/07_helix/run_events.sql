@@ -2,15 +2,27 @@ create sequence helix.run_events_event_id_seq as bigint;
 alter sequence helix.run_events_event_id_seq owner to aximo_owner;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
+-- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
+create function aximo_private.next_run_event_id() returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The transaction gets its id before its number: whoever holds a number can be found by its id.
+    perform pg_current_xact_id();
+    return nextval('helix.run_events_event_id_seq');
+end;
+$$;
+alter function aximo_private.next_run_event_id() owner to aximo_recorder;
+comment on function aximo_private.next_run_event_id() is 'The event_id of the next run event. Only as the column''s default: the schema it is in stays closed.';
+
 -- As HelixMCP's Events v1 has it, column by column, and what is ours after that.
 create table helix.run_events (
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
-    event_id bigint not null
-        default case when pg_current_xact_id() is not null then nextval('helix.run_events_event_id_seq') end,
-    run_id text not null,
+    event_id bigint not null default aximo_private.next_run_event_id(),
+    run_id text collate "C" not null,
     ts timestamptz not null default now(),
-    kind text not null,
-    message text,
+    kind text collate "C" not null,
+    message text collate "C",
     data jsonb,
     extra jsonb,
     customer_id text collate "C" not null default aximo.current_customer(),

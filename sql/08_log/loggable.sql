@@ -1,5 +1,5 @@
--- What is numbered: the one place that says which tables have a log. As the sequencer, who sees every customer.
-create view aximo_private.loggable as
+-- What is numbered: the one place that says which tables have a log. It shows what its reader may see: the sequencer, all of it.
+create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
     position,
@@ -8,7 +8,6 @@ select
     null::bigint as run_event_id,
     recorded_at
 from only aximo_private.events -- noqa: PRS
-where position > 0
 union all
 select
     'run_events' as log,
@@ -18,7 +17,7 @@ select
     event_id as run_event_id,
     recorded_at
 from only helix.run_events; -- noqa: PRS
-alter view aximo_private.loggable owner to aximo_sequencer;
+alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
 comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
 comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';

@@ -20,7 +20,7 @@ begin
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id
             from aximo_private.loggable as s
-            where s.log = number_new.log and s.position between h.first_position and h.last_position
+            where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
                 -- After a restore that lost the sequence's value a position may have been given twice.
                 and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
@@ -33,7 +33,7 @@ begin
     young as (
         select s.position, s.customer_id, s.event_id, s.run_event_id
         from aximo_private.loggable as s
-        where s.log = number_new.log and s.position > high
+        where s.log = number_new.log and s.position > high and s.position > 0
         order by s.position
         limit number_new.max_events
     ),

@@ -24,7 +24,7 @@ begin
             offset 0
         ) as n
         cross join lateral (
-            select s.run_id collate "C" as run_id, s.ts, s.kind
+            select s.run_id, s.ts, s.kind
             from only helix.run_events as s
             where s.customer_id = g.customer_id and s.event_id = n.run_event_id
             offset 0
@@ -108,7 +108,7 @@ begin
         )
         select
             t.customer_id,
-            m.tool_name collate "C",
+            m.tool_name,
             t.state,
             date_trunc('day', t.ts, 'UTC'),
             count(*),
@@ -125,7 +125,7 @@ begin
             where n.customer_id = t.customer_id and n.run_id = t.run_id
             offset 0
         ) as m
-        group by t.customer_id, m.tool_name collate "C", t.state, date_trunc('day', t.ts, 'UTC')
+        group by t.customer_id, m.tool_name, t.state, date_trunc('day', t.ts, 'UTC')
         on conflict (customer_id, tool_name, state, day) do update
         set
             events = r.events + excluded.events,

@@ -63,7 +63,7 @@ grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
-grant select on helix.runs, helix.run_events, helix.event_kinds to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
 grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
@@ -250,9 +250,14 @@ to aximo_writer;
 grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 
 -- Runs are read and written as tables: the gateway knows nothing else. Column by column: the rest is the database's to say.
+-- By columns for reading too: that leaves out xmin and ctid, which order the rows of all customers.
+grant select (
+    run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
+    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, recorded_at,
+    recorded_by
+) on helix.runs to aximo_reader;
+grant select (event_id, run_id, ts, kind, message, data, extra, customer_id, recorded_at, recorded_by) on helix.run_events to aximo_reader;
 grant select on
-    helix.runs,
-    helix.run_events,
     helix.event_kinds,
     helix.kind_usage,
     helix.observations,
@@ -269,8 +274,9 @@ grant insert (
     status, started_at, finished_at, exit_code, error, result_json, log_artifact_id, execution_id
 ) on helix.runs to aximo_writer;
 grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
-grant usage on sequence helix.run_events_event_id_seq to aximo_writer;
 grant execute on function
+    -- Called by the column's default; the schema it is in stays closed.
+    aximo_private.next_run_event_id(),
     helix.observe_run(text, text, text),
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
@@ -291,5 +297,6 @@ grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_ope
 
 grant execute on function
     aximo.grant_customer(text, text),
-    aximo.revoke_customer(text, text)
+    aximo.revoke_customer(text, text),
+    helix.isolate_gateway_tables()
 to aximo_owner;

@@ -1,0 +1,53 @@
+-- The gateway makes five more tables, which know no customers. This tells the customers of one database apart in them too. Not needed
+-- where a database has one customer. Run it as who made the tables; again after the gateway's schema has changed.
+create function helix.isolate_gateway_tables() returns setof text
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    own constant text := 'customer_id = (select aximo.current_customer())'
+        ' and coalesce(customer_id = (select aximo.current_customer()), false)';
+    own_run constant text := 'exists (select from helix.runs as r where r.run_id = %I.run_id)';
+    table_name text;
+    visible text;
+    writable text;
+begin
+    for table_name in
+        select c.relname::text
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'helix'::regnamespace and c.relkind = 'r'
+            and c.relname in ('projects', 'artifacts', 'param_sets', 'run_inputs', 'run_outputs')
+        order by c.relname
+    loop
+        execute format(
+            'alter table helix.%I add column if not exists customer_id text collate "C" not null default aximo.current_customer()', table_name
+        );
+        execute format('alter table helix.%I enable row level security', table_name);
+        execute format('alter table helix.%I force row level security', table_name);
+        visible := own;
+        writable := own;
+        if table_name = 'param_sets' then
+            -- Named by their hash, so of two customers with the same parameters there is one row: who has such a run may read it.
+            visible := format('(%s) or exists (select from helix.runs as r where r.params_hash = param_sets.params_hash)', own);
+        elsif table_name in ('run_inputs', 'run_outputs') then
+            -- Foreign keys look past policies: without this they would tell which runs and artifacts others have.
+            writable := format(
+                '%s and %s and exists (select from helix.artifacts as a where a.artifact_id = %I.artifact_id)',
+                own, format(own_run, table_name), table_name
+            );
+        elsif table_name = 'artifacts' then
+            writable := format('%s and exists (select from helix.projects as p where p.project_id = artifacts.project_id)', own);
+        end if;
+        execute format('drop policy if exists readers_read_own on helix.%I', table_name);
+        execute format('create policy readers_read_own on helix.%I for select to aximo_reader using (%s)', table_name, visible);
+        execute format('drop policy if exists writers_write_own on helix.%I', table_name);
+        execute format(
+            'create policy writers_write_own on helix.%I to aximo_writer using (%s) with check (%s)', table_name, own, writable
+        );
+        return next table_name;
+    end loop;
+end;
+$$;
+alter function helix.isolate_gateway_tables() owner to aximo_owner;
+comment on function helix.isolate_gateway_tables() is
+'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
