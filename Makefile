@@ -47,6 +47,7 @@ bench: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.run
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.metrics
+	@$(BIN)/python -m benchmarks.runs
 
 docs: $(VENV)/.installed
 	@$(BIN)/python tools/reference.py

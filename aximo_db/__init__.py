@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aximo_db.async_runs import AsyncRuns
     from aximo_db.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
     from aximo_db.errors import (
         AttributionError,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
         TraceStep,
         UnreadableJson,
     )
+    from aximo_db.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
+    from aximo_db.runs import Runs
     from aximo_db.store import ActionScope, EventStore, ExecutionScope
 
 __version__ = "0.1.0"
@@ -52,6 +55,7 @@ __all__ = [
     "AsyncActionScope",
     "AsyncEventStore",
     "AsyncExecutionScope",
+    "AsyncRuns",
     "AttributionError",
     "AximoError",
     "ConnectionLostError",
@@ -67,16 +71,23 @@ __all__ = [
     "ExecutionScope",
     "ImmutableError",
     "InstallationError",
+    "KindUsage",
     "LogBatch",
     "LogCursor",
     "LogEntry",
     "MalformedEventError",
     "NewEvent",
+    "Observation",
     "OpenExecution",
     "ProofError",
     "Receipt",
     "RefreshedView",
+    "Run",
     "RunError",
+    "RunEvent",
+    "RunLogBatch",
+    "RunLogEntry",
+    "Runs",
     "SchemaVersionError",
     "SequenceError",
     "TraceStep",
@@ -86,6 +97,7 @@ __all__ = [
 
 # A name is imported when it is first asked for, so that an auditor's "import aximo_db.tlog" loads no database driver.
 _MODULES = {
+    "async_runs": ("AsyncRuns",),
     "async_store": ("AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"),
     "errors": (
         "AttributionError",
@@ -120,6 +132,8 @@ _MODULES = {
         "TraceStep",
         "UnreadableJson",
     ),
+    "run_events": ("KindUsage", "Observation", "Run", "RunEvent", "RunLogBatch", "RunLogEntry"),
+    "runs": ("Runs",),
     "store": ("ActionScope", "EventStore", "ExecutionScope"),
     "tlog": (),
 }

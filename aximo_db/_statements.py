@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final, Generic, TypeVar, get_args
 from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from aximo_db.errors import CustomerError, MalformedEventError, ProofError, SchemaVersionError
+from aximo_db.errors import CustomerError, MalformedEventError, ProofError, RunError, SchemaVersionError
 from aximo_db.events import (
     Approval,
     Deployment,
@@ -28,11 +28,20 @@ from aximo_db.events import (
     to_json,
     utc,
 )
+from aximo_db.run_events import Run, RunEvent, RunLogEntry
+
+E = TypeVar("E", LogEntry, RunLogEntry)
 
 #: What this package speaks; the schema says with aximo.oldest_client() whether it still listens.
 CLIENT_PROTOCOL: Final = 1
 #: The oldest schema whose functions and views this package can use.
 OLDEST_SCHEMA: Final = 1
+
+
+def columns(row: type, alias: str) -> str:
+    """The columns of a relation for the fields of a class, in their order."""
+    return ", ".join(f'{alias}."{item.name}"' for item in fields(row))
+
 
 VERSIONS: Final = "select aximo.schema_version(), aximo.oldest_client()"
 SET_CUSTOMER: Final = "select set_config('aximo.customer_id', %s, true)"
@@ -67,20 +76,54 @@ _TEXT_FIELDS: Final = tuple(
 EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
-LOG_SIZE: Final = "select aximo.log_size('events')"
+LOG_SIZE: Final = "select aximo.log_size(%s)"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
 REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
-_ENTRY: Final = ", ".join(f'e."{item.name}"' for item in fields(LogEntry))
 # The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up
 # to there have to be found. There is a row also if there is no entry.
-READ_LOG: Final = (
-    f"select s.size, {_ENTRY} from (select aximo.log_size('events') as size offset 0) as s"
-    " left join aximo.read_log(%s::bigint, %s::integer) as e on true order by e.number"
+_READ_LOG: Final = (
+    "select s.size, {columns} from (select aximo.log_size('{log}') as size offset 0) as s"
+    " left join {function}(%s::bigint, %s::integer) as e on true order by e.number"
 )
-OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, 'events')"
-MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, 'events')"
+OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, %s::text)"
+MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, %s::text)"
 CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
+
+OBSERVE_RUN: Final = "select helix.observe_run(%s::text, tool_name => %s::text, requested_by => %s::text)"
+_RUN: Final = columns(Run, "r")
+# The run once, whatever the number of its events, and both as of one snapshot.
+READ_RUN: Final = (
+    f"select {_RUN}, {columns(RunEvent, 'e')}"
+    " from (select *, 1 as place from helix.runs where run_id = %(run_id)s) as r"
+    " full join ("
+    "select *, row_number() over (order by event_id) as place from helix.run_events where run_id = %(run_id)s"
+    ") as e on e.place = r.place order by e.event_id"
+)
+LINK_RUN: Final = f"update helix.runs as r set execution_id = %s where r.run_id = %s returning {_RUN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[E]):
+    """A log of a customer, and how its entries are read.
+
+    Attributes:
+        log: which of the logs.
+        entry: the class of its entries; ``number`` is its last field.
+        read: the statement that reads them after a number, at most so many; each row has the log's size before them.
+    """
+
+    log: Log
+    entry: type[E]
+    read: str
+
+
+def _feed(log: Log, entry: type[E], function: str) -> Feed[E]:
+    return Feed(log, entry, _READ_LOG.format(log=log, columns=columns(entry, "e"), function=function))
+
+
+EVENTS: Final = _feed("events", LogEntry, "aximo.read_log")
+RUN_EVENTS: Final = _feed("run_events", RunLogEntry, "helix.read_log")
 
 
 def default_dsn(dsn: str | None) -> str:
@@ -203,8 +246,10 @@ def batch_value(events: Sequence[NewEvent], customer_id: str | None) -> Jsonb:
     return Jsonb([event.as_json(customer_id) for event in events], dumps=to_json)
 
 
-def select(view: str, row: type, conditions: Mapping[str, Any], order: str, limit: int | None) -> tuple[str, list[Any]]:
-    """A query on a view of schema aximo.
+def select(
+    view: str, row: type, conditions: Mapping[str, Any], order: str, limit: int | None, schema: str = "aximo"
+) -> tuple[str, list[Any]]:
+    """A query on a view.
 
     Args:
         view: the view, or a call of its ``_as_of`` form.
@@ -212,8 +257,9 @@ def select(view: str, row: type, conditions: Mapping[str, Any], order: str, limi
         conditions: column, or column and operator, to value; ``None`` leaves the condition out.
         order: the ``order by`` list.
         limit: at most how many rows, or ``None``.
+        schema: the view's.
     """
-    columns = ", ".join(f'"{item.name}"' for item in fields(row))
+    names = ", ".join(f'"{item.name}"' for item in fields(row))
     clauses: list[str] = []
     values: list[Any] = []
     for column, value in conditions.items():
@@ -231,7 +277,7 @@ def select(view: str, row: type, conditions: Mapping[str, Any], order: str, limi
     if limit is not None:
         tail = " limit %s"
         values.append(limit)
-    return f"select {columns} from aximo.{view}{where} order by {order}{tail}", values
+    return f"select {names} from {schema}.{view}{where} order by {order}{tail}", values
 
 
 def events_page(
@@ -251,14 +297,33 @@ def events_page(
 ROWS: Final = (Approval, Deployment, DeploymentVersion, Event, Execution, LogCursor, LogEntry, OpenExecution)
 
 
-def log_entries(rows: Sequence[Sequence[Any]], after: int, max_events: int) -> list[LogEntry]:
-    """The entries in the rows of ``READ_LOG``, if none is missing.
+def run_events_page(run_id: str, after: int | None, page_size: int | None) -> tuple[str, list[Any]]:
+    """The events of a run in order of event_id, from after one, all or at most so many."""
+    conditions = {"run_id": run_id, "event_id >": after}
+    return select("run_events", RunEvent, conditions, "event_id", page_size, schema="helix")
+
+
+def run_and_events(rows: Sequence[Sequence[Any]]) -> tuple[Run, list[RunEvent]]:
+    """What the rows of ``READ_RUN`` hold: the run is in the first one."""
+    width = len(fields(Run))
+    return Run(*rows[0][:width]), [RunEvent(*row[width:]) for row in rows if row[width] is not None]
+
+
+def no_such_run(run_id: str) -> RunError:
+    """The error for a run that the customer has not; the database's, where it finds that out."""
+    return RunError(
+        "no such run", rule="run_known", detail=f"run_id {run_id!r}", hint="A run of another customer is none."
+    )
+
+
+def log_entries(feed: Feed[E], rows: Sequence[Sequence[Any]], after: int, max_events: int) -> list[E]:
+    """The entries in the rows of a feed's statement, if none is missing.
 
     Raises:
         ProofError: the numbers do not go on from ``after``, or end before the log does.
     """
     size: int = rows[0][0]
-    entries = [LogEntry(*row[1:]) for row in rows if row[-1] is not None]
+    entries = [feed.entry(*row[1:]) for row in rows if row[-1] is not None]
     expected = after
     for entry in entries:
         expected += 1
@@ -274,7 +339,7 @@ def _gap(missing: int, found: int) -> ProofError:
         "a number of the log is missing",
         rule="log_is_dense",
         detail=f"number {missing} is missing, and {found} is there",
-        hint="Something was removed from the log. Have it checked with aximo.verify_log().",
+        hint="Something was removed from the log. Have it checked with aximo.verify_log.",
     )
 
 

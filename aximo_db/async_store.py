@@ -24,6 +24,8 @@ from psycopg_pool import AsyncConnectionPool
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
+from aximo_db._statements import E, Feed
+from aximo_db.async_runs import AsyncRuns
 from aximo_db.errors import (
     AximoError,
     ConnectionLostError,
@@ -269,6 +271,13 @@ class AsyncEventStore:
             statements.CLOSE_STALE, [statements.interval(older_than)], tuple_row, customer_id=customer_id
         )
         return [(row[0], row[1], row[2]) for row in rows]
+
+    # Tool runs
+
+    @property
+    def runs(self) -> AsyncRuns:
+        """The tool runs of the store's customer, their events, and the log of these."""
+        return AsyncRuns(self)
 
     # Reading
 
@@ -519,18 +528,15 @@ class AsyncEventStore:
             MalformedEventError: a negative number, less than one event, or ``advance`` inside a transaction.
             psycopg.errors.InsufficientPrivilege: ``advance``, and the login is no operator's.
         """
-        if advance:
-            await self._advance_apart(max_events, None)
-        return await self._read_log(after, max_events, customer_id, None)
+        return await self._page(statements.EVENTS, after, max_events, advance, customer_id)
 
     async def log_size(self, *, customer_id: str | None = None) -> int:
         """How many entries a customer's log has; 0 if the login has not that customer."""
-        rows = await self._read(statements.LOG_SIZE, (), scalar_row, customer_id=customer_id)
-        return int(rows[0])
+        return await self._log_size(statements.EVENTS, customer_id)
 
     async def cursors(self, *, customer_id: str | None = None) -> list[LogCursor]:
         """The consumers of a customer's log and how far they have come, in order of their names."""
-        return await self._select("cursors", LogCursor, {"log": "events"}, "name", None, customer_id, None, None)
+        return await self._cursors(statements.EVENTS, customer_id)
 
     @asynccontextmanager
     async def consume(
@@ -559,6 +565,14 @@ class AsyncEventStore:
             ProofError: a number of the log is missing.
             ConnectionLostError: whether the batch was committed is not known; the next one begins where it has to.
         """
+        async with self._consume(statements.EVENTS, name, max_events, customer_id) as (number, entries, connection):
+            yield LogBatch(name, number, entries, connection)
+
+    @asynccontextmanager
+    async def _consume(
+        self, feed: Feed[E], name: str, max_events: int, customer_id: str | None
+    ) -> AsyncIterator[tuple[int, list[E], AnyConnection]]:
+        """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
         deadline = time.monotonic() + self._retry_for
         attempt = 0
@@ -578,18 +592,18 @@ class AsyncEventStore:
                             before = (await setting.fetchone() or ("",))[0]
                         named = (customer or before,)
                         await setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
-                        number = await self._open_cursor(connection, name)
-                        entries = await self._entries(connection, number, max_events)
+                        number = await self._open_cursor(connection, feed, name)
+                        entries = await self._entries(connection, feed, number, max_events)
                         opened = True
                         try:
-                            yield LogBatch(name, number, entries, connection)
+                            yield number, entries, connection
                         except BaseException as error:
                             own = error
                             raise
                         if entries:
                             # Once more, as the consumer may have worked for others.
                             await setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
-                            values = (name, number, entries[-1].number)
+                            values = (name, number, entries[-1].number, feed.log)
                             await setting.execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
                         if joined:
                             await setting.execute(statements.SET_CUSTOMER, (before,), prepare=self._prepare)
@@ -611,7 +625,7 @@ class AsyncEventStore:
                     raise
                 raise translated from error
 
-    async def subscribe(
+    def subscribe(
         self,
         name: str | None = None,
         *,
@@ -649,6 +663,20 @@ class AsyncEventStore:
             ConnectionLostError: the server did not come back within ``retry_for`` seconds.
             The same as :meth:`read_log` otherwise.
         """
+        return self._subscribe(statements.EVENTS, name, after, max_events, advance, follow, poll, stop, customer_id)
+
+    async def _subscribe(
+        self,
+        feed: Feed[E],
+        name: str | None,
+        after: int,
+        max_events: int,
+        advance: bool,
+        follow: bool,
+        poll: tuple[float, float],
+        stop: Callable[[], bool] | None,
+        customer_id: str | None,
+    ) -> AsyncIterator[E]:
         least, most = statements.poll_bounds(poll)
         if name is not None and after != 0:
             raise ValueError("a cursor knows where it is: either name or after")
@@ -658,11 +686,11 @@ class AsyncEventStore:
         is_full = False
         is_behind: bool | None = False
         try:
-            number = done = await self._begin(name, after, customer, stop)
+            number = done = await self._begin(feed, name, after, customer, stop)
             while not stopped():
                 if advance and not is_full:
                     is_behind = (await self._advance_apart(max_events, stop)).is_behind
-                entries = await self._read_log(number, max_events, customer, stop)
+                entries = await self._read_log(feed, number, max_events, customer, stop)
                 is_full = len(entries) == max_events
                 if not entries:
                     if is_behind:
@@ -682,22 +710,24 @@ class AsyncEventStore:
                         yield entry
                     except BaseException:
                         # It is closed, or thrown into. What was done is kept, if that is to be had at once.
-                        await self._keep_place(name, number, done, customer)
+                        await self._keep_place(feed, name, number, done, customer)
                         raise
                     done = entry.number
                 if name is not None and done > number:
-                    await self._move_cursor(name, number, done, customer, stop)
+                    await self._move_cursor(feed, name, number, done, customer, stop)
                 number = done
         except ConnectionLostError:
             if not stopped():
                 raise
 
-    async def _begin(self, name: str | None, after: int, customer: str | None, stop: Callable[[], bool] | None) -> int:
+    async def _begin(
+        self, feed: Feed[E], name: str | None, after: int, customer: str | None, stop: Callable[[], bool] | None
+    ) -> int:
         """Where a subscription begins."""
 
         async def begin(connection: AnyConnection) -> int:
             if name is not None:
-                return await self._open_cursor(connection, name)
+                return await self._open_cursor(connection, feed, name)
             cursor = connection.cursor(row_factory=tuple_row)
             await cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
             if await cursor.fetchone() == (None,):
@@ -722,31 +752,51 @@ class AsyncEventStore:
             raise statements.advance_refused()
         return await self._advance(max(max_events, 10000), stop)
 
+    async def _page(
+        self, feed: Feed[E], after: int, max_events: int, advance: bool, customer_id: str | None
+    ) -> list[E]:
+        if advance:
+            await self._advance_apart(max_events, None)
+        return await self._read_log(feed, after, max_events, customer_id, None)
+
+    async def _log_size(self, feed: Feed[E], customer_id: str | None) -> int:
+        rows = await self._read(statements.LOG_SIZE, (feed.log,), scalar_row, customer_id=customer_id)
+        return int(rows[0])
+
+    async def _cursors(self, feed: Feed[E], customer_id: str | None) -> list[LogCursor]:
+        return await self._select("cursors", LogCursor, {"log": feed.log}, "name", None, customer_id, None, None)
+
     async def _read_log(
-        self, after: int, max_events: int, customer_id: str | None, stop: Callable[[], bool] | None
-    ) -> list[LogEntry]:
+        self,
+        feed: Feed[E],
+        after: int,
+        max_events: int,
+        customer_id: str | None,
+        stop: Callable[[], bool] | None,
+    ) -> list[E]:
         customer = customer_id if customer_id is not None else self._customer_id
 
-        async def read(connection: AnyConnection) -> list[LogEntry]:
-            return await self._entries(connection, after, max_events)
+        async def read(connection: AnyConnection) -> list[E]:
+            return await self._entries(connection, feed, after, max_events)
 
         return await self._run(read, customer=customer or "", stop=stop)
 
-    async def _entries(self, connection: AnyConnection, after: int, max_events: int) -> list[LogEntry]:
+    async def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
         cursor = connection.cursor(row_factory=tuple_row)
         set_json_loads(readable_json, cursor)
-        await cursor.execute(statements.READ_LOG, (after, max_events), prepare=self._prepare)
-        return statements.log_entries(await cursor.fetchall(), after, max_events)
+        await cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
+        return statements.log_entries(feed, await cursor.fetchall(), after, max_events)
 
-    async def _open_cursor(self, connection: AnyConnection, name: str) -> int:
+    async def _open_cursor(self, connection: AnyConnection, feed: Feed[E], name: str) -> int:
         cursor = connection.cursor(row_factory=tuple_row)
-        await cursor.execute(statements.OPEN_CURSOR, (name,), prepare=self._prepare)
+        await cursor.execute(statements.OPEN_CURSOR, (name, feed.log), prepare=self._prepare)
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101
         return int(row[0])
 
     async def _move_cursor(
         self,
+        feed: Feed[E],
         name: str,
         start: int,
         end: int,
@@ -759,20 +809,20 @@ class AsyncEventStore:
 
         async def move(connection: AnyConnection) -> None:
             nonlocal tried
-            if tried and await self._open_cursor(connection, name) == end:
+            if tried and await self._open_cursor(connection, feed, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
-            await connection.execute(statements.MOVE_CURSOR, (name, start, end), prepare=self._prepare)
+            await connection.execute(statements.MOVE_CURSOR, (name, start, end, feed.log), prepare=self._prepare)
 
         await self._run(move, customer=customer or "", stop=stop, apart=apart)
 
-    async def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
+    async def _keep_place(self, feed: Feed[E], name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
         # Who collects garbage may close it at any time, in the midst of another statement on the connection too.
         if name is None or end == start or self._is_joining():
             return
         with suppress(AximoError, psycopg.Error):  # then the entries come again
-            await self._move_cursor(name, start, end, customer, _always, apart=True)
+            await self._move_cursor(feed, name, start, end, customer, _always, apart=True)
 
     # How it is done
 

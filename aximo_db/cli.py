@@ -6,9 +6,7 @@ Exit codes: 0 done, 1 refused or something found, 2 wrong usage, 130 interrupted
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import os
 import signal
 import sys
 import threading
@@ -16,23 +14,46 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NoReturn, TextIO
+from typing import Annotated, Any
 from uuid import UUID
 
 import psycopg
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aximo_db import __version__, audit, cli_contract, render, tlog
+from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
 from aximo_db._statements import default_dsn
+from aximo_db.cli_support import (
+    AsJson,
+    BatchSize,
+    CursorName,
+    Customer,
+    CustomerOfLines,
+    Db,
+    Follow,
+    Lines,
+    Output,
+    Rejects,
+    Start,
+    exporting,
+    import_file,
+    import_line,
+    print_log,
+    print_refused,
+    print_unnumbered,
+)
+from aximo_db.cli_support import err as _err
+from aximo_db.cli_support import fail as _fail
+from aximo_db.cli_support import out as _out
+from aximo_db.cli_support import plain as _plain
+from aximo_db.cli_support import print_json as _print_json
+from aximo_db.cli_support import refusals as _refusals
 from aximo_db.doctor import examine, expected_facts, fingerprint
-from aximo_db.errors import AximoError, CustomerError
 from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
-from aximo_db.importer import ImportStoppedError, ImportSummary, import_lines
+from aximo_db.importer import import_lines
 from aximo_db.metrics import recount_metrics, verify_metrics
 from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
 from aximo_db.migrate import migrate as run_migrations
@@ -51,72 +72,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_contract.app)
+app.add_typer(cli_runs.app)
 
-Db = Annotated[
-    str | None,
-    typer.Option(
-        "--db", metavar="DSN", help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables."
-    ),
-]
-Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
 LogName = Annotated[
     Log, typer.Option("--log", help="Which of its logs: of events, or of the events of tool runs.", show_choices=True)
 ]
 Data = Annotated[Path, typer.Option("--data", "-D", help="The data directory; made on the first start.")]
-
-
-def _out() -> Console:
-    # Into a file or a pipe, tables are as wide as they need.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
-    return render.SafeConsole(highlight=False, soft_wrap=True, width=width)
-
-
-def _err() -> Console:
-    return render.SafeConsole(stderr=True, highlight=False, soft_wrap=True)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, default=_jsonable, ensure_ascii=False))
-
-
-def _jsonable(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    if hasattr(value, "total_seconds"):
-        return value.total_seconds()
-    raise TypeError(f"no JSON form for {type(value).__name__}")
-
-
-def _fail(message: str, *, detail: str | None = None, hint: str | None = None, code: int = 1) -> NoReturn:
-    console = _err()
-    console.print(f"[bold red]error:[/] {_plain(message)}")
-    if detail:
-        console.print(f"  {_plain(detail.strip())}")
-    if hint:
-        console.print(f"  [dim]→ {_plain(hint)}[/]")
-    raise typer.Exit(code)
-
-
-def _plain(text: str) -> str:
-    return escape(text)
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Shows the ledger's and the driver's errors as a person wants them."""
-    try:
-        yield
-    except AximoError as error:
-        rule = f" {error.rule}" if error.rule else ""
-        _fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint)
-    except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
-    except psycopg.Error as error:
-        code = f" ({error.sqlstate})" if error.sqlstate else ""
-        _fail(f"{error.diag.message_primary or str(error).strip()}{code}", detail=error.diag.message_detail)
 
 
 def _version(wanted: bool) -> None:
@@ -213,18 +174,11 @@ def demo(
 
 @app.command(name="import")
 def import_(
-    file: Annotated[str, typer.Argument(help="A file of JSON lines, or - for standard input.")],
+    file: Lines,
     db: Db = None,
-    customer: Annotated[
-        str | None, typer.Option("--customer", "-c", help="The customer of lines that name none.")
-    ] = None,
-    rejects: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write refused lines there, as JSON lines, and go on; without it the first one stops the import."
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, max=20000, help="Lines a transaction.")] = 1000,
+    customer: CustomerOfLines = None,
+    rejects: Rejects = None,
+    batch_size: BatchSize = 1000,
     accept_violations: Annotated[
         bool,
         typer.Option(
@@ -235,77 +189,15 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Import events from JSON lines of one or many customers. A second run adds nothing."""
-    with _refusals(), contextlib.ExitStack() as stack:
-        source, size = _open_source(file, stack)
-        rejected: TextIO | None = None
-        if rejects is not None:
-            rejected = stack.enter_context(rejects.open("w", encoding="utf-8"))
-        store = stack.enter_context(EventStore(db))
-        progress = stack.enter_context(_progress(size, hidden=as_json))
-        try:
-            summary = import_lines(
-                store,
-                source,
-                customer_id=customer,
-                on_error="reject" if rejects is not None else "stop",
-                rejects=rejected,
-                batch_size=batch_size,
-                accept_violations=accept_violations,
-                progress=progress,
-            )
-        except ImportStoppedError as stopped:
-            stack.close()
-            if as_json:
-                _print_json(stopped.summary.as_json())
-            _fail(
-                str(stopped),
-                hint="What came before is imported. Correct the line and run again, or use --rejects FILE.",
-            )
+    take = partial(import_lines, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations)
+    summary = import_file(take, file, db, rejects, as_json=as_json)
     if as_json:
         _print_json(summary.as_json())
     else:
-        _out().print(_import_line(summary))
+        _out().print(import_line(summary))
+        print_refused(summary, rejects)
     if summary.refused:
-        if not as_json:
-            _err().print(f"[yellow]{summary.refused} lines were refused; they are in {_plain(str(rejects))}[/]")
         raise typer.Exit(1)
-
-
-def _import_line(summary: ImportSummary) -> str:
-    return (
-        f"[bold]{summary.read:,}[/] events read, [bold]{summary.inserted:,}[/] inserted, "
-        f"{summary.duplicates:,} duplicates, {summary.refused:,} refused"
-    )
-
-
-def _open_source(file: str, stack: contextlib.ExitStack) -> tuple[BinaryIO, int | None]:
-    if file == "-":
-        return sys.stdin.buffer, None
-    path = Path(file)
-    try:
-        return stack.enter_context(path.open("rb")), path.stat().st_size
-    except OSError as error:
-        _fail(f"{file}: {error.strerror}", code=2)
-
-
-@contextlib.contextmanager
-def _progress(size: int | None, *, hidden: bool) -> Iterator[Callable[[int, ImportSummary], None]]:
-    console = _err()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[events]:,} events"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
-        task = bar.add_task("importing", total=size, events=0)
-
-        def show(position: int, summary: ImportSummary) -> None:
-            bar.update(task, completed=position, events=summary.read)
-
-        yield show
 
 
 @app.command()
@@ -313,33 +205,14 @@ def export(
     db: Db = None,
     customer: Customer = None,
     log: LogName = "events",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+    output: Output = None,
 ) -> None:
     """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
-    with _refusals(), contextlib.ExitStack() as stack:
-        console = _err()
-        status = stack.enter_context(console.status("exporting")) if console.is_terminal and output else None
-
-        def show(written: int) -> None:
-            if status is not None:
-                status.update(f"exporting: {written:,} events")
-
-        if output is None:
-            if isinstance(sys.stdout, io.TextIOWrapper):
-                sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-            exported = export_log(db, sys.stdout, customer_id=customer, log=log)
-        else:
-            # A file of that name is there when all of it is.
-            partial = output.with_name(output.name + ".part")
-            with partial.open("w", encoding="utf-8", newline="\n") as target:
-                exported = export_log(db, target, customer_id=customer, log=log, progress=show)
-            partial.replace(output)
+    with _refusals(), exporting(output) as (target, progress):
+        exported = export_log(db, target, customer_id=customer, log=log, progress=progress)
+    console = _err()
     console.print(f"{exported.written:,} events exported")
-    if exported.unnumbered:
-        console.print(
-            f"[yellow]{exported.unnumbered:,} events have no number yet and are not in it.[/]"
-            ' [dim]→ "aximo-db advance", as an operator, numbers them.[/]'
-        )
+    print_unnumbered(console, exported.unnumbered)
 
 
 @app.command()
@@ -462,36 +335,24 @@ def advance(
 
 @app.command()
 def tail(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
-    start: Annotated[
-        int | None, typer.Option("--from", min=1, help="Begin with this number; with the last 20 if left out.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Begin where this cursor is, and move it: each entry at least once.")
-    ] = None,
+    follow: Follow = False,
+    start: Start = None,
+    name: CursorName = None,
     customer: Customer = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a customer's log by number: its end, or from a number or a cursor on."""
-    if name is not None and start is not None:
-        _fail("a cursor knows where it is", hint="Give --name or --from.", code=2)
-    with _refusals(), EventStore(db, customer_id=customer) as store:
-        try:
-            store.advance_all()
-            may_advance = True
-        except (psycopg.errors.InsufficientPrivilege, CustomerError):
-            may_advance = False
-        after = 0
-        if name is None:
-            after = start - 1 if start is not None else max(store.log_size() - 20, 0)
-        console = _out()
-        for entry in store.subscribe(name, after=after, advance=may_advance, follow=follow):
-            if as_json:
-                _print_json(asdict(entry))
-                sys.stdout.flush()
-            else:
-                console.print(render.log_entry(entry))
+    print_log(
+        db,
+        customer,
+        log=lambda store: store,
+        shown=render.log_entry,
+        start=start,
+        name=name,
+        follow=follow,
+        as_json=as_json,
+    )
 
 
 @app.command()

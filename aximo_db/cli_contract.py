@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -52,6 +52,9 @@ Db = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
 Name = Annotated[str, typer.Option("--contract", metavar="NAME", help="Which contract.")]
+OneOrAll = Annotated[
+    str | None, typer.Option("--contract", metavar="NAME", help="Which contract; all of this package if left out.")
+]
 
 _STYLES = {"breaking": "bold red", "unknown": "yellow", "additive": "green"}
 
@@ -97,42 +100,68 @@ def check(
     against: Annotated[
         Path | None, typer.Option("--against", metavar="FILE", help="Compare the database with this file instead.")
     ] = None,
-    contract: Name = "aximo",
+    contract: OneOrAll = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a database with the contract of this package, or two files. Exit code 1 if something breaks."""
-    if old is not None and (new is None or against is not None or db is not None):
+    """Compare a database with the contracts of this package, or two files. Exit code 1 if something breaks."""
+    if old is not None and (new is None or against is not None or db is not None or contract is not None):
         _fail("two files are compared with each other", "OLD and NEW, or --db and --against.")
+    if against is not None and contract is not None:
+        _fail("a file says itself which contract it is", "--against or --contract.")
+    # All are read before anything is said: what keeps from comparing one of them is no verdict on the others.
     with _problems():
         if old is not None and new is not None:
-            before, after = load_contract(old), load_contract(new)
+            compared = [_compared(load_contract(old), load_contract(new))]
+        elif against is not None:
+            compared = [_compared_with_database(db, load_contract(against))]
         else:
-            before = load_contract(against) if against is not None else shipped_contract(contract)
-            # What is offered now is what this package says, as far as it is true of the database.
-            base = shipped_contract(before.name) if before.name in contract_names() else before
-            after = _live(db, base)
-            if after.schema_version != base.schema_version:
-                # A version of this package's declares nothing of another schema.
-                after = replace(after, document={**after.document, "version": before.version})
-        changes = compare(before, after)
-    ok = holds(before, after, changes)
+            names = contract_names() if contract is None else [contract]
+            compared = [_compared_with_database(db, shipped_contract(name)) for name in names]
+    ok = all(each.ok for each in compared)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "contract": before.name,
-                    "old_version": before.version,
-                    "new_version": after.version,
-                    "ok": ok,
-                    "changes": [change.as_json() for change in changes],
-                },
-                ensure_ascii=False,
-            )
-        )
+        found = [each.as_json() for each in compared]
+        # What is asked for by name, or as a file, is one.
+        is_one = contract is not None or against is not None or old is not None
+        typer.echo(json.dumps(found[0] if is_one else {"ok": ok, "contracts": found}, ensure_ascii=False))
     else:
-        _print_changes(before, after, changes, ok)
+        for each in compared:
+            _print_changes(each.before, each.after, each.changes, each.ok)
     if not ok:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Two states of one contract, and what has changed between them."""
+
+    before: Contract
+    after: Contract
+    changes: list[Change]
+    ok: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "contract": self.before.name,
+            "old_version": self.before.version,
+            "new_version": self.after.version,
+            "ok": self.ok,
+            "changes": [change.as_json() for change in self.changes],
+        }
+
+
+def _compared(before: Contract, after: Contract) -> _Compared:
+    changes = compare(before, after)
+    return _Compared(before, after, changes, holds(before, after, changes))
+
+
+def _compared_with_database(db: str | None, before: Contract) -> _Compared:
+    # What is offered now is what this package says, as far as it is true of the database.
+    base = shipped_contract(before.name) if before.name in contract_names() else before
+    after = _live(db, base)
+    if after.schema_version != base.schema_version:
+        # A version of this package's declares nothing of another schema.
+        after = replace(after, document={**after.document, "version": before.version})
+    return _compared(before, after)
 
 
 def _print_changes(before: Contract, after: Contract, changes: list[Change], ok: bool) -> None:
@@ -204,6 +233,7 @@ def _names(document: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]
     yield "Errors", [(code, " ".join(each["rules"])) for code, each in document["errors"].items()]
     shapes = document["jsonl"].items()
     yield "JSON lines", [(name, ", ".join(each["name"] for each in shape["fields"])) for name, shape in shapes]
+    yield "Promises", [(name, each["meaning"]) for name, each in document["by_hand"]["promises"].items()]
     yield "Payload", [(name, each["meaning"]) for name, each in document["by_hand"]["payload"].items()]
     yield "Settings", [(name, each["meaning"]) for name, each in document["by_hand"]["settings"].items()]
     yield "Python", [(name, "") for name in document["python"]]
@@ -264,6 +294,7 @@ def _meanings(document: dict[str, Any]) -> dict[str, str]:
             found[where] = each["meaning"]
     for table, rows in document["rows"].items():
         found.update({f"{table}[{name}]": each.get("meaning") for name, each in rows.items()})
+    found.update({f"promise {name}": each["meaning"] for name, each in document["by_hand"]["promises"].items()})
     found.update({f"payload {name}": each["meaning"] for name, each in document["by_hand"]["payload"].items()})
     found.update({f"setting {name}": each["meaning"] for name, each in document["by_hand"]["settings"].items()})
     return {place: " ".join(text.split()) for place, text in found.items() if text}

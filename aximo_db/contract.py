@@ -66,6 +66,7 @@ _PARTS: Final = {
 _SCOPE: Final = {
     "schemas": list,
     "support": list,
+    "except": list,
     "roles": dict,
     "rows": dict,
     "inputs": dict,
@@ -176,14 +177,21 @@ def parse_contract(text: str) -> Contract:
     document = json.loads(text, object_pairs_hook=object_of)
     _expect(document, _PARTS, "a contract")
     by_hand = document["by_hand"]
-    _expect(by_hand, {"scope": dict, "payload": dict, "settings": dict}, "by_hand")
+    _expect(by_hand, {"scope": dict, "promises": dict, "payload": dict, "settings": dict}, "by_hand")
     _expect(by_hand["scope"], _SCOPE, "by_hand.scope")
     _expect(document["reviewed"], {"note": str, "rewordings": dict}, "reviewed")
     for field, entry in by_hand["payload"].items():
         _expect(entry, {"type": str, "of": list, "meaning": str, "read_by": list, "found_in": dict}, f"payload {field}")
     for setting, entry in by_hand["settings"].items():
         _expect(entry, {"meaning": str}, f"setting {setting}")
+    for name, entry in by_hand["promises"].items():
+        _expect(entry, {"meaning": str, "columns": list, "lines": list, "found_in": dict}, f"promise {name}")
     contract = Contract(document)
+    for name, entry in by_hand["promises"].items():
+        problems = {place for place in entry["columns"] if not _has(contract, place)}
+        problems |= {place for place in entry["lines"] if not _has_field(contract, place)}
+        if problems:
+            raise ValueError(f"promise {name} speaks of what is not there: {', '.join(sorted(problems))}")
     for field, entry in by_hand["payload"].items():
         problems = set(entry["of"]) - {key for rows in document["rows"].values() for key in rows}
         problems |= {place for place in entry["read_by"] if not _has(contract, place)}
@@ -209,6 +217,13 @@ def _has(contract: Contract, place: str) -> bool:
     relation, _, column = place.rpartition(".")
     columns = contract.document["relations"].get(relation, {}).get("columns", [])
     return any(each["name"] == column for each in columns)
+
+
+def _has_field(contract: Contract, place: str) -> bool:
+    """Whether ``shape.field`` is in the contract's JSON lines."""
+    shape, _, field = place.partition(".")
+    fields = contract.document["jsonl"].get(shape, {}).get("fields", [])
+    return any(each["name"] == field for each in fields)
 
 
 def write(contract: Contract, path: Path) -> None:
@@ -252,6 +267,7 @@ select c.oid, format('%%s.%%s', n.nspname, c.relname), c.relkind in ('v', 'm'), 
 from pg_class as c
 inner join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = any(%(schemas)s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    and format('%%s.%%s', n.nspname, c.relname) <> all(%(except)s)
 order by n.nspname, c.relname
 """
 _COLUMNS: Final = """
@@ -285,6 +301,66 @@ from pg_constraint as k
 where k.contype = 'c' and (k.conrelid = any(%(oids)s::oid[]) or k.contypid = any(%(oids)s::oid[]))
 order by 1, 2
 """
+_KEYS: Final = """
+select k.conrelid, k.conname, pg_get_constraintdef(k.oid)
+from pg_constraint as k
+where k.contype in ('p', 'u', 'f') and k.conrelid = any(%(oids)s::oid[])
+order by 1, 2
+"""
+_GUARDS: Final = r"""
+select
+    t.tgrelid, t.tgname,
+    case t.tgenabled
+        when 'A' then 'always' when 'O' then 'origin only' when 'R' then 'replica only' else 'disabled'
+    end,
+    regexp_replace(pg_get_triggerdef(t.oid), '^.* (BEFORE|AFTER|INSTEAD OF) ', '\1 ')
+from pg_trigger as t
+where t.tgrelid = any(%(oids)s::oid[]) and not t.tgisinternal
+order by 1, 2
+"""
+# Those that say what a group role sees and may write; how the ledger's own functions get there is nobody's business.
+_POLICIES: Final = """
+select
+    l.polrelid, l.polname, p.permissive = 'PERMISSIVE', lower(p.cmd),
+    array(select r::text from unnest(p.roles) as r where r = any(%(roles)s || '{public}'::text[]) order by 1),
+    p.qual, p.with_check
+from pg_policy as l
+inner join pg_class as c on c.oid = l.polrelid
+inner join pg_namespace as n on n.oid = c.relnamespace
+inner join pg_policies as p on p.schemaname = n.nspname and p.tablename = c.relname and p.policyname = l.polname
+where l.polrelid = any(%(oids)s::oid[]) and p.roles::text[] && (%(roles)s || '{public}'::text[])
+order by 1, 2
+"""
+_ROW_SECURITY: Final = """
+select c.oid, case when c.relforcerowsecurity then 'forced' else 'on' end
+from pg_class as c
+where c.oid = any(%(oids)s::oid[]) and c.relrowsecurity
+"""
+# Of defaults that draw from a sequence or call a function that is not PostgreSQL's: who may use them.
+_DEFAULTS: Final = """
+select d.adrelid, a.attname, array(
+    select r.rolname::text
+    from pg_roles as r
+    where r.rolname = any(%(roles)s) and not exists (
+        select from pg_depend as n
+        left join pg_class as s on s.oid = n.refobjid and n.refclassid = 'pg_class'::regclass and s.relkind = 'S'
+        where n.classid = 'pg_attrdef'::regclass and n.objid = d.oid and case
+            when n.refclassid = 'pg_proc'::regclass then not has_function_privilege(r.oid, n.refobjid, 'execute')
+            when s.oid is not null then not has_sequence_privilege(r.oid, s.oid, 'usage, update')
+            else false
+        end
+    )
+    order by r.rolname
+)
+from pg_attrdef as d
+inner join pg_attribute as a on a.attrelid = d.adrelid and a.attnum = d.adnum
+where d.adrelid = any(%(oids)s::oid[]) and exists (
+    select from pg_depend as n
+    left join pg_class as s on s.oid = n.refobjid and n.refclassid = 'pg_class'::regclass and s.relkind = 'S'
+    where n.classid = 'pg_attrdef'::regclass and n.objid = d.oid
+        and (n.refclassid = 'pg_proc'::regclass or s.oid is not null)
+)
+"""
 _FUNCTIONS: Final = """
 select
     p.oid, format('%%s.%%s', n.nspname, p.proname), p.prokind = 'p', obj_description(p.oid, 'pg_proc'),
@@ -299,7 +375,7 @@ from pg_proc as p
 inner join pg_namespace as n on n.oid = p.pronamespace
 inner join pg_type as t on t.oid = p.prorettype
 inner join pg_namespace as o on o.oid = t.typnamespace
-where n.nspname = any(%(schemas)s)
+where n.nspname = any(%(schemas)s) and format('%%s.%%s', n.nspname, p.proname) <> all(%(except)s)
 order by n.nspname, p.proname, pg_get_function_identity_arguments(p.oid) collate "C"
 """
 _ARGUMENTS: Final = """
@@ -338,12 +414,14 @@ _CODE: Final = """
 select format('%%s.%%s', n.nspname, p.proname), coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
 from pg_proc as p
 inner join pg_namespace as n on n.oid = p.pronamespace
-where n.nspname = any(%(schemas)s::text[] || %(support)s::text[]) and p.prokind <> 'a'
+where array[n.nspname::text, format('%%s.%%s', n.nspname, p.proname)] && (%(schemas)s::text[] || %(support)s::text[])
+    and p.prokind <> 'a' and format('%%s.%%s', n.nspname, p.proname) <> all(%(except)s)
 union all
 select format('%%s.%%s', n.nspname, c.relname), pg_get_viewdef(c.oid)
 from pg_class as c
 inner join pg_namespace as n on n.oid = c.relnamespace
-where n.nspname = any(%(schemas)s::text[] || %(support)s::text[]) and c.relkind in ('v', 'm')
+where array[n.nspname::text, format('%%s.%%s', n.nspname, c.relname)] && (%(schemas)s::text[] || %(support)s::text[])
+    and c.relkind in ('v', 'm') and format('%%s.%%s', n.nspname, c.relname) <> all(%(except)s)
 order by 1, 2
 """
 
@@ -384,6 +462,7 @@ class _Reader:
         self.values: Json = {
             "schemas": self.scope["schemas"],
             "support": self.scope["support"],
+            "except": self.scope["except"],
             "prefix": groups["prefix"],
             "internal": groups["internal"],
         }
@@ -443,6 +522,10 @@ class _Reader:
                 grants[oid].setdefault(role, []).append(privilege if whole else f"{privilege}({', '.join(columns)})")
         columns = self.columns(oids)
         checks = self.checks(oids)
+        protections = self.protections([row[0] for row in named if not row[2]])
+        drawn: dict[int, dict[str, list[str]]] = {}
+        for oid, column, roles in self.rows(_DEFAULTS, oids=oids):
+            drawn.setdefault(oid, {})[column] = roles
         found: Json = {}
         for oid, name, is_view, meaning in named:
             if not grants[oid] and name not in self.base["relations"]:
@@ -454,7 +537,30 @@ class _Reader:
                 "used_by": grants[oid],
                 "columns": [self.column(name, is_view, is_input, *each) for each in columns.get(oid, [])],
                 **({"checks": checks[oid]} if oid in checks else {}),
+                **protections.get(oid, {}),
             }
+            writers = [role for role, given in grants[oid].items() if any(each.startswith("insert") for each in given)]
+            for each in found[name]["columns"]:
+                if "default" in each and each["name"] in drawn.get(oid, {}):
+                    each["default_for"] = [role for role in writers if role in drawn[oid][each["name"]]]
+        return found
+
+    def protections(self, oids: Sequence[int]) -> dict[int, Json]:
+        """What keeps the rows of tables as they should be, and from whom they are not for."""
+        found: dict[int, Json] = {}
+
+        def put(oid: int, part: str, name: str, value: object) -> None:
+            found.setdefault(oid, {}).setdefault(part, {})[name] = value
+
+        for oid, name, definition in self.rows(_KEYS, oids=list(oids)):
+            put(oid, "keys", name, definition.removesuffix(" NOT VALID"))
+        for oid, name, fires, definition in self.rows(_GUARDS, oids=list(oids)):
+            put(oid, "guards", name, {"does": definition, "fires": fires})
+        for oid, name, is_permissive, command, roles, using, check in self.rows(_POLICIES, oids=list(oids)):
+            policy: Json = {"for": command, "to": roles, "using": using, "check": check}
+            put(oid, "policies", name, policy if is_permissive else {**policy, "restrictive": True})
+        for oid, how in self.rows(_ROW_SECURITY, oids=list(oids)):
+            found.setdefault(oid, {})["row_security"] = how
         return found
 
     def column(
@@ -576,11 +682,14 @@ class _Reader:
         return found
 
     def rows_of(self, table: str, key: str) -> Json:
+        """The rows by their key; of a key of several columns these with a blank between them."""
         schema, name = table.split(".")
         if self.table(table) is None:
             return {}
-        query = f'select t."{key}"::text, to_jsonb(t) - %s from "{schema}"."{name}" as t'
-        found: dict[str, Json] = dict(self.connection.execute(query, (key,)).fetchall())
+        columns = key.split(", ")
+        text = ", ".join(f't."{column}"' for column in columns)
+        query = f'select concat_ws(\' \', {text}), to_jsonb(t) - %s::text[] from "{schema}"."{name}" as t'
+        found: dict[str, Json] = dict(self.connection.execute(query, (columns,)).fetchall())
         return {each: dict(sorted(found[each].items())) for each in sorted(found)}
 
     def errors(self, inputs: Json, limits: Json) -> Json:
@@ -633,25 +742,52 @@ class _Reader:
             shape: Json = {"direction": where["direction"]}
             if "fields_of" in where:
                 shape["fields"] = _fields_of(where["fields_of"], is_read=where["direction"] == "out")
+            elif "taken_by" in where:
+                shape["fields"] = [each for each in where["fields"] if self.is_taken(where["taken_by"], each["name"])]
             else:
-                shape["fields"] = self.line(where["line_of"], where["table"], limits)
+                shape["fields"] = self.line(where["line_of"], where["table"], limits, where.get("called", {}))
             if "ignored" in where:
-                shape["ignored"] = where["ignored"]
+                shape["ignored"] = [
+                    each
+                    for each in where["ignored"]
+                    if "taken_by" not in where or self.is_taken(where["taken_by"], each)
+                ]
             found[what] = shape
         return found
 
-    def line(self, function: str, table: str, limits: Json) -> list[Json]:
-        """The keys of a line, in their order, by the text of the function that writes it."""
+    def is_taken(self, function: str, field: str) -> bool:
+        """Whether a function that takes JSON names a field."""
+        return self.is_said(function, f"'{field}'")
+
+    def line(self, function: str, table: str, limits: Json, called: Mapping[str, str]) -> list[Json]:
+        """The keys of a line, in their order, by the text of the function that writes it.
+
+        Args:
+            function: which one.
+            table: whose rows it writes.
+            limits: the domains.
+            called: the column of a key that is called otherwise.
+        """
         oid = self.table(table)
         columns = {each[0]: each for each in self.columns([oid])[oid]} if oid is not None else {}
+        checks = " ".join(self.checks([oid]).get(oid, {}).values()) if oid is not None else ""
+        text = self.code.get(function, "")
+        keys = list(re.finditer(r"\"(\w+)\":", text))
         fields = []
-        for key in re.findall(r"\"(\w+)\":", self.code.get(function, "")):
-            column = columns.get(key)
+        for place, key in enumerate(keys):
+            name = called.get(key[1], key[1])
+            column = columns.get(name)
+            type_ = _json_type(column[1], limits) if column else "any"
+            said = re.search(rf"jsonb_typeof\({name}\) = '(\w+)'", checks) if type_ == "any" else None
+            type_ = said[1] if said else type_
+            # Written as null where there is nothing, and not left out.
+            end = keys[place + 1].start() if place + 1 < len(keys) else len(text)
+            is_null = column is not None and not column[3] and "'null'" in text[key.end() : end]
             fields.append(
                 {
-                    "name": key,
-                    "type": _json_type(column[1], limits) if column else "any",
-                    "always": bool(column and column[3]),
+                    "name": key[1],
+                    "type": f"{type_} or null" if is_null and type_ != "any" else type_,
+                    "always": is_null or bool(column and column[3]),
                 }
             )
         return fields
@@ -669,7 +805,14 @@ class _Reader:
                 "read_by": [each for each in entry["read_by"] if _has(found, each)],
             }
         settings = {name: entry for name, entry in hand["settings"].items() if f"'{name}'" in self.everything}
-        return {"scope": self.scope, "payload": payload, "settings": settings}
+        promises = {
+            name: entry
+            for name, entry in hand["promises"].items()
+            if all(_has(found, place) for place in entry["columns"])
+            and all(_has_field(found, place) for place in entry["lines"])
+            and all(self.is_said(place, text) for place, text in entry["found_in"].items())
+        }
+        return {"scope": self.scope, "promises": promises, "payload": payload, "settings": settings}
 
     def is_said(self, place: str, text: str) -> bool:
         """Whether a text is in a function or view; of one that is gone, whether any other has it."""
@@ -860,7 +1003,7 @@ class _Comparison:
         # Limits before errors: a rule that comes, goes or is renamed with its limit is told of once.
         for part in (
             self.roles, self.schemas, self.relations, self.functions, self.types, self.limits, self.inputs, self.rows,
-            self.errors, self.jsonl, self.payload, self.settings,
+            self.errors, self.jsonl, self.promises, self.payload, self.settings,
         ):  # fmt: skip
             yield from part()
         yield from self.words("python", "Python name", "An import of it fails.")
@@ -904,8 +1047,54 @@ class _Comparison:
                 yield Change("unknown", "kind changed", name, f"A {one['kind']} has become a {other['kind']}.")
             yield from self.meaning(name, one, other)
             yield from self.grants(name, one, other)
-            yield from self.columns(name, one["columns"], other["columns"], is_written=_is_written(one["used_by"]))
+            is_written = _is_written(one["used_by"]) and _is_written(other["used_by"])
+            yield from self.columns(name, one["columns"], other["columns"], is_written=is_written)
             yield from self.checks(name, one.get("checks", {}), other.get("checks", {}))
+            yield from self.protections(name, one, other)
+
+    def protections(self, where: str, old: Json, new: Json) -> Iterator[Change]:
+        """Keys, triggers and policies. Only the names of keys are anybody's business: errors carry them."""
+        one, other = old.get("keys", {}), new.get("keys", {})
+        kept, renamed, removed, added = _matched(one, other, _same)
+        for name, now in renamed:
+            yield _breaking("key renamed", f"{where} {name}", f"It is called {now}: who decides by its name is wrong.")
+        for name in removed:
+            yield _breaking("key removed", f"{where} {name}", f"What it ruled out may occur: {one[name]}.")
+        for name in added:
+            yield _breaking("key added", f"{where} {name}", f"What was taken may be refused: {other[name]}.")
+        for name in kept:
+            if one[name] != other[name]:
+                yield Change("unknown", "key changed", f"{where} {name}", f"{one[name]} has become {other[name]}.")
+        one, other = old.get("guards", {}), new.get("guards", {})
+        kept, _, removed, added = _matched(one, other, _same)
+        for name in kept:
+            if other[name]["fires"] == "disabled" != one[name]["fires"]:
+                removed.append(name)
+            elif one[name] != other[name]:
+                why = f"{_told(one[name])} has become {_told(other[name])}."
+                yield Change("unknown", "guard changed", f"{where} {name}", why)
+        for name in removed:
+            yield _breaking(
+                "guard removed", f"{where} {name}", "What it refused or set is not refused or set any more."
+            )
+        for name in added:
+            why = f"What was taken may be refused, or changed: {_told(other[name])}."
+            yield Change("unknown", "guard added", f"{where} {name}", why)
+        one, other = old.get("policies", {}), new.get("policies", {})
+        kept, _, removed, added = _matched(one, other, _same)
+        for name in removed:
+            yield _breaking("policy removed", f"{where} {name}", f"Other rows are seen or taken: {_told(one[name])}.")
+        for name in added:
+            why = f"Whether other rows are seen or taken can't be told: {_told(other[name])}."
+            yield Change("unknown", "policy added", f"{where} {name}", why)
+        for name in kept:
+            if one[name] != other[name]:
+                why = f"{_told(one[name])} has become {_told(other[name])}."
+                yield Change("unknown", "policy changed", f"{where} {name}", why)
+        how, now = old.get("row_security", "off"), new.get("row_security", "off")
+        if how != now:
+            why = f"Row security was {how} and is {now}: who sees whose rows has changed."
+            yield _breaking("row security changed", where, why)
 
     def columns(
         self, where: str, old: list[Json], new: list[Json], *, noun: str = "column", is_written: bool = False
@@ -962,6 +1151,12 @@ class _Comparison:
         if is_written and "default" in old and old["default"] != new.get("default"):
             why = f"What leaves it out gets {new.get('default', 'none')} instead of {old['default']}."
             yield _breaking("default changed", where, why)
+        elif "default_for" in old and "default_for" in new:
+            for role in old["default_for"]:
+                if role not in new["default_for"]:
+                    yield _breaking(
+                        "grant taken", where, f"{role} may not use its default: an insert without it fails."
+                    )
         yield from self.values(where, old.get("values"), new.get("values"))
         yield from self.meaning(where, old, new)
 
@@ -1239,10 +1434,15 @@ class _Comparison:
                 else:
                     yield _additive("JSONL field added", f"jsonl {what}.{name}", "Lines may lack it.")
             for name in kept:
-                yield from self.line_field(f"jsonl {what}.{name}", before[name][1], after[name][1])
+                yield from self.line_field(f"jsonl {what}.{name}", before[name][1], after[name][1], is_read=is_read)
 
-    def line_field(self, where: str, old: Json, new: Json) -> Iterator[Change]:
-        if old["type"] != new["type"]:
+    def line_field(self, where: str, old: Json, new: Json, *, is_read: bool) -> Iterator[Change]:
+        before, after = (set(each["type"].split(" or ")) for each in (old, new))
+        if is_read and after < before:
+            yield _additive("JSONL field narrowed", where, f"{old['type']} has become {new['type']}.")
+        elif not is_read and after > before:
+            yield _additive("JSONL field widened", where, f"{old['type']} has become {new['type']}.")
+        elif before != after:
             yield _breaking("JSONL field retyped", where, f"{old['type']} has become {new['type']}.")
         if new.get("required") and not old.get("required"):
             yield _breaking("JSONL field tightened", where, "Lines without it are refused.")
@@ -1279,6 +1479,12 @@ class _Comparison:
                     yield _breaking("payload field repurposed", where, f"{each} does not tell of it any more.")
             yield from self.meaning(where, one, other)
 
+    def promises(self) -> Iterator[Change]:
+        old, new = self.old["by_hand"]["promises"], self.new["by_hand"]["promises"]
+        lost = "What kept it is not there any more."
+        for name in (yield from _listed(old, new, _same, "promise", lost, "Nobody relied on it.", "promise {}")):
+            yield from self.meaning(f"promise {name}", old[name], new[name])
+
     def settings(self) -> Iterator[Change]:
         old, new = self.old["by_hand"]["settings"], self.new["by_hand"]["settings"]
         lost = "Setting it has no effect, without an error."
@@ -1307,14 +1513,39 @@ class _Comparison:
     def grants(self, where: str, old: Json, new: Json) -> Iterator[Change]:
         # Roles that have come or gone have been told of.
         for role in sorted(set(self.old["roles"]) & set(self.new["roles"])):
-            before, after = old["used_by"].get(role, []), new["used_by"].get(role, [])
-            # A privilege of the whole includes that of some columns, "select(a, b)".
-            for privilege in before:
-                if privilege not in after and privilege.split("(")[0] not in after:
+            before, after = (_granted(each["used_by"].get(role, [])) for each in (old, new))
+            names = [{column["name"] for column in each.get("columns", [])} for each in (old, new)]
+            for privilege, columns in before.items():
+                if privilege not in after:
                     yield _breaking("grant taken", where, f"{role} had {privilege}.")
-            for privilege in after:
-                if privilege not in before and privilege.split("(")[0] not in before:
+                    continue
+                now = after[privilege]
+                if now is None:
+                    continue
+                # Columns that have come or gone have been told of.
+                lost = sorted(names[1] - now) if columns is None else sorted((columns - now) & names[1])
+                if lost:
+                    yield _breaking("grant taken", where, f"{role} had {privilege} of {', '.join(lost)}.")
+                elif privilege == "select" and columns is not None and columns >= names[0] and not now >= names[1]:
+                    more = ", ".join(sorted(names[1] - now))
+                    yield _breaking("ungranted column added", where, f"{role} may not read {more}: select * fails.")
+            for privilege, columns in after.items():
+                was = before.get(privilege, set())
+                if privilege not in before or (was is not None and (columns is None or (columns - was) & names[0])):
                     yield _additive("grant added", where, f"{role} has {privilege}.")
+
+
+def _granted(privileges: Iterable[str]) -> dict[str, set[str] | None]:
+    """By privilege the columns it is granted for, ``select(a, b)``; ``None`` for the whole."""
+    found: dict[str, set[str] | None] = {}
+    for each in privileges:
+        name, _, columns = each.partition("(")
+        found[name] = set(columns.rstrip(")").split(", ")) if columns else None
+    return found
+
+
+def _told(thing: Json) -> str:
+    return ", ".join(f"{key} {value}" for key, value in thing.items() if value is not None)
 
 
 def _breaking(what: str, where: str, why: str) -> Change:

@@ -42,7 +42,12 @@ _MANY_HOLES: Final = 10_000
 #: The first minor releases without CVE-2026-14680, by major version.
 SAFE_MINORS: Final = {15: 19, 16: 15, 17: 11, 18: 6}
 
-_API_GRANT: Final = re.compile(r"grant on (function|type|schema) aximo[.:].* to (?!public$|aximo_)")
+_API_GRANT: Final = re.compile(
+    r"grant on ((function|type) (aximo|helix)\..*|schema (aximo|helix): usage) to (?!public$|aximo_)"
+)
+
+#: What a gateway keeps in schema helix besides what is the ledger's.
+GATEWAY_TABLES: Final = ("projects", "artifacts", "param_sets", "run_inputs", "run_outputs")
 
 #: What changes how the catalog writes definitions out.
 _NEUTRAL: Final = (
@@ -57,7 +62,17 @@ _NEUTRAL: Final = (
 
 _FACTS: Final = r"""
 with
-ours as (select n.oid, n.nspname from pg_namespace as n where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private')),
+ours as (
+    select n.oid, n.nspname from pg_namespace as n where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix')
+),
+-- Without the tables of a gateway, which are not the ledger's.
+classes as (
+    select c.*
+    from pg_class as c
+    inner join ours as o on o.oid = c.relnamespace
+    where o.nspname <> 'helix' or c.relkind <> 'r'
+        or c.relname not in ('projects', 'artifacts', 'param_sets', 'run_inputs', 'run_outputs')
+),
 acls as (
     select format('schema %s', o.nspname) as thing, n.nspowner as owner, n.nspacl as acl
     from ours as o
@@ -65,11 +80,11 @@ acls as (
     union all
     select format('relation %s.%s', o.nspname, c.relname), c.relowner, c.relacl
     from ours as o
-    inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+    inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
     union all
     select format('column %s.%s.%s', o.nspname, c.relname, a.attname), c.relowner, a.attacl
     from ours as o
-    inner join pg_class as c on c.relnamespace = o.oid
+    inner join classes as c on c.relnamespace = o.oid
     inner join pg_attribute as a on a.attrelid = c.oid and a.attacl is not null
     union all
     select
@@ -99,6 +114,7 @@ where x.grantee <> a.owner
     -- What the owner holds is told by being the owner, except where something was taken from it.
     or a.thing ~ '\.(events|event_types|events_position|customer_grants)$' and a.thing ~ '^relation (aximo_private|aximo\.event_types)'
     and x.privilege_type <> 'MAINTAIN'
+    or a.thing ~ '^relation helix\.(runs|run_events|event_kinds|run_events_event_id_seq)$' and x.privilege_type <> 'MAINTAIN'
 union all
 select format(
     'function %s.%s(%s): %s, %s, %s, body %s',
@@ -119,7 +135,7 @@ select format(
     case when c.relforcerowsecurity then 'forced' else 'not forced' end
 )
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
+inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
 union all
 select format(
     'policy %s on %s.%s: for %s to %s using %s check %s',
@@ -128,6 +144,7 @@ select format(
 )
 from pg_policies as p
 inner join ours as o on o.nspname = p.schemaname
+inner join classes as c on c.relnamespace = o.oid and c.relname = p.tablename
 union all
 select format(
     'trigger %s on %s.%s: %s, %s',
@@ -136,7 +153,7 @@ select format(
     regexp_replace(pg_get_triggerdef(t.oid), '^.* (BEFORE|AFTER|INSTEAD OF) ', '\1 ')
 )
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid
+inner join classes as c on c.relnamespace = o.oid
 inner join pg_trigger as t on t.tgrelid = c.oid and not t.tgisinternal
 union all
 select format(
@@ -151,11 +168,11 @@ select format(
     )
 )
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid and c.relkind = 'v'
+inner join classes as c on c.relnamespace = o.oid and c.relkind = 'v'
 union all
 select format('rule %s on %s.%s', r.rulename, o.nspname, c.relname)
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid
+inner join classes as c on c.relnamespace = o.oid
 inner join pg_rewrite as r on r.ev_class = c.oid and r.rulename <> '_RETURN'
 union all
 select format(
@@ -164,13 +181,13 @@ select format(
 )
 from pg_constraint as k
 inner join ours as o on o.oid = k.connamespace
-left join pg_class as c on c.oid = k.conrelid
+left join classes as c on c.oid = k.conrelid
 left join pg_type as t on t.oid = k.contypid
-where k.contype in ('c', 'p', 'u', 'f')
+where k.contype in ('c', 'p', 'u', 'f') and (c.oid is not null or t.oid is not null)
 union all
 select format('index %s.%s: %s', o.nspname, i.relname, pg_get_indexdef(x.indexrelid))
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid
+inner join classes as c on c.relnamespace = o.oid
 inner join pg_index as x on x.indrelid = c.oid
 inner join pg_class as i on i.oid = x.indexrelid
 union all
@@ -180,7 +197,7 @@ select format(
     coalesce(pg_get_expr(d.adbin, d.adrelid), '-')
 )
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
+inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
 inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
 union all
@@ -190,7 +207,7 @@ select format(
     case when q.seqcycle then 'cycles' else 'does not cycle' end
 )
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid
+inner join classes as c on c.relnamespace = o.oid
 inner join pg_sequence as q on q.seqrelid = c.oid
 union all
 select format(
@@ -205,16 +222,33 @@ where n.oid is not null or pg_get_userbyid(f.defaclrole) in ('aximo_owner', 'axi
 union all
 select format('statistics kept of column %s.%s.%s', o.nspname, c.relname, a.attname)
 from ours as o
-inner join pg_class as c on c.relnamespace = o.oid and c.relkind in ('r', 'm')
+inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'm')
 inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where coalesce(a.attstattarget, -1) <> 0
     and exists (select from pg_attribute as k where k.attrelid = c.oid and k.attname = 'customer_id' and not k.attisdropped)
 union all
 select format('inheritance: %s of %s', i.inhrelid::regclass, i.inhparent::regclass)
 from pg_inherits as i
-inner join pg_class as c on c.oid = i.inhparent
+inner join classes as c on c.oid = i.inhparent
 inner join ours as o on o.oid = c.relnamespace
 order by 1
+"""
+
+#: Each log, where its positions come from, how far it is numbered, the last position given, what may still come, and
+#: whether there are entries of which the state knows nothing.
+_LOGS: Final = """
+select
+    p.log, p.sequence, s.high_position, p.last, (select count(*) from aximo_private.log_holes as h where h.log = p.log),
+    case when s.high_position = 0 then exists (select from aximo_private.log_entries as e where e.log = p.log) else false end
+from (
+    select 'events' as log, 'aximo_private.events_position' as sequence, case when is_called then last_value else 0 end as last
+    from aximo_private.events_position
+    union all
+    select 'run_events', 'helix.run_events_event_id_seq', case when is_called then last_value else 0 end
+    from helix.run_events_event_id_seq
+) as p
+left join aximo_private.logs as s on s.log = p.log
+order by p.log
 """
 
 
@@ -272,7 +306,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found
-        for check in (_drift, _roles, _access_map, _database, _clock, _log, _metrics):
+        for check in (_drift, _roles, _access_map, _gateway, _database, _clock, _log, _metrics):
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
@@ -408,6 +442,50 @@ def _access_map(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     yield Finding("ok", "access", f"{len(rows)} logins have customers.")
 
 
+def _gateway(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """Tables in schema helix that are a gateway's own: as it makes them, they do not say whose a row is."""
+    tables = [
+        row[0]
+        for row in connection.execute(
+            "select c.relname from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace"
+            " where n.nspname = 'helix' and c.relkind = 'r' and c.relname = any(%s)"
+            " and not (c.relrowsecurity and c.relforcerowsecurity) order by 1",
+            (list(GATEWAY_TABLES),),
+        )
+    ]
+    if not tables or not _reads_access_map(connection):
+        return
+    rows = connection.execute(
+        """
+        select g.role_name, array_agg(g.customer_id)
+        from aximo_private.customer_grants as g
+        inner join pg_roles as r on r.rolname = g.role_name
+        where not r.rolsuper and exists (
+            select from pg_class as c
+            where c.relnamespace = 'helix'::regnamespace and c.relkind = 'r' and c.relname = any(%s)
+                and not pg_has_role(r.oid, c.relowner, 'member')
+                and (
+                    has_table_privilege(r.oid, c.oid, 'select, insert, update, delete')
+                    or has_any_column_privilege(r.oid, c.oid, 'select, insert, update')
+                )
+        )
+        group by 1
+        order by 1
+        """,
+        (tables,),
+    ).fetchall()
+    customers = {customer for _, granted in rows for customer in granted}
+    if len(customers) > 1 or "*" in customers:
+        yield Finding(
+            "note", "gateway",
+            f"The gateway's own tables in schema helix ({', '.join(tables)}) are not isolated by customer: every login that may"
+            f" use them sees all of them, and those are of more than one customer: {', '.join(row[0] for row in rows)}.",
+            "As the tables' owner: select helix.isolate_gateway_tables(). Or give each customer's gateway a database of its own.",
+        )  # fmt: skip
+    else:
+        yield Finding("ok", "gateway", "The gateway's own tables in schema helix serve one customer at most.")
+
+
 def _database(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     major, minor = divmod(connection.info.server_version, 10000)
     if minor < SAFE_MINORS.get(major, 0):
@@ -447,7 +525,7 @@ def _database(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "commit prepared or rollback prepared",
         ),
         (
-            "select exists (select from pg_publication_tables where schemaname = 'aximo_private')",
+            "select exists (select from pg_publication_tables where schemaname in ('aximo_private', 'helix'))",
             "note",
             "A publication sends the ledger's tables: row-level security does not hold for its subscribers.",
             "Use row filters by customer.",
@@ -502,8 +580,8 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "select s.refreshed_at is null, s.refreshed_at < now() - interval '1 day' and s.refreshed_at < l.advanced_at,"
             " l.advances > 0, has_database_privilege('aximo_meter', current_database(), 'temporary'), ("
             " select coalesce(sum(c.size - coalesce(h.number, 0)), 0)"
-            " from (select e.customer_id, max(e.number) as size from aximo_private.log_entries as e group by e.customer_id) as c"
-            " left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id),"
+            " from (select e.customer_id, e.log, max(e.number) as size from aximo_private.log_entries as e group by 1, 2) as c"
+            " left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id and h.log = c.log),"
             " (select count(*) from pg_class as c where c.relnamespace = 'aximo_private'::regnamespace and c.relkind = 'm'"
             " and not c.relispopulated)"
             " from aximo_private.metric_state as s, aximo_private.log_state as l"
@@ -550,45 +628,53 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
 def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     try:
         row = connection.execute(
-            "select s.high_position, case when p.is_called then p.last_value else 0 end, now() - s.advanced_at,"
-            " (select count(*) from aximo_private.log_holes), pg_relation_size('aximo_private.log_entries') > 0"
-            " from aximo_private.log_state as s, aximo_private.events_position as p"
+            "select now() - s.advanced_at, pg_relation_size('aximo_private.log_entries') > 0,"
+            " (select coalesce(max(l.high_position), 0) from aximo_private.logs as l)"
+            " from aximo_private.log_state as s"
         ).fetchone()
+        logs = connection.execute(_LOGS).fetchall()
     except psycopg.errors.InsufficientPrivilege:
         yield Finding(
             "note", "log", "This login can't see how far the numbering is.", "Run doctor as the installing login."
         )
         return
-    if row is None:
+    gone = ["log_state"] if row is None else []
+    if any(high is None for _, _, high, *_ in logs):
+        gone.append("logs")
+    if row is None or gone:
         yield Finding(
             "error", "log", "The log's state is missing: nothing can be numbered.",
-            "Restore the row of aximo_private.log_state from the backup.",
+            f"Restore the rows of {' and '.join('aximo_private.' + table for table in gone)} from the backup.",
         )  # fmt: skip
         return
-    high, last, age, holes, numbered = row
-    if numbered and high == 0:
+    age, numbered, highest = row
+    if (numbered and highest == 0) or any(is_new for *_, is_new in logs):
         yield Finding(
             "error", "log", "The log's state does not belong to its entries, so nothing can be numbered.",
-            "Restore the row of aximo_private.log_state from the same backup as the entries.",
+            "Restore the rows of aximo_private.log_state and aximo_private.logs from the same backup as the entries.",
         )  # fmt: skip
-    elif last < high:
-        yield Finding(
-            "error", "log", "The sequence of positions is behind the log: new events would be passed over.",
-            f"As superuser: select setval('aximo_private.events_position', {high}); then aximo-db verify --mend.",
-        )  # fmt: skip
-    elif last - high > _FAR_BEHIND or (last > high and (age is None or age > timedelta(hours=1))):
-        since = "never" if age is None else f"{age.total_seconds() / 3600:.1f} hours ago"
-        yield Finding(
-            "warning", "log", f"About {last - high:,} events have no number yet; numbered last: {since}.",
-            "Run aximo-db advance from cron, or with --follow.",
-        )  # fmt: skip
-    else:
-        yield Finding("ok", "log", f"Numbering is at most {last - high:,} events behind.")
-    if holes > _MANY_HOLES:
-        yield Finding(
-            "warning", "log", f"{holes:,} gaps are remembered, which makes numbering slower: a transaction has been open for long.",
-            "Find it in pg_stat_activity (backend_xid is not null) or pg_prepared_xacts, of any database, and end it.",
-        )  # fmt: skip
+        return
+    for log, sequence, high, last, holes, _ in logs:
+        if last < high:
+            yield Finding(
+                "error", "log", f"The sequence of positions is behind the log {log}: new events would be passed over.",
+                f"As superuser: select setval('{sequence}', {high}); then aximo-db verify --log {log} --mend.",
+            )  # fmt: skip
+        elif last - high > _FAR_BEHIND or (last > high and (age is None or age > timedelta(hours=1))):
+            since = "never" if age is None else f"{age.total_seconds() / 3600:.1f} hours ago"
+            yield Finding(
+                "warning", "log",
+                f"About {last - high:,} events have no number yet in the log {log}; numbered last: {since}.",
+                "Run aximo-db advance from cron, or with --follow.",
+            )  # fmt: skip
+        else:
+            yield Finding("ok", "log", f"Numbering of the log {log} is at most {last - high:,} events behind.")
+        if holes > _MANY_HOLES:
+            yield Finding(
+                "warning", "log",
+                f"{holes:,} gaps are remembered in the log {log}, which makes numbering slower: a transaction has been open for long.",
+                "Find it in pg_stat_activity (backend_xid is not null) or pg_prepared_xacts, of any database, and end it.",
+            )  # fmt: skip
 
 
 def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from aximo_db.errors import MalformedEventError
 __all__ = [
     "AdvanceResult",
     "Approval",
+    "Batch",
     "Deployment",
     "DeploymentVersion",
     "EmitSummary",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 C = TypeVar("C")
+E = TypeVar("E")
 
 #: The logs of a customer: of ``aximo.events``, and of ``helix.run_events``.
 Log: TypeAlias = Literal["events", "run_events"]
@@ -320,8 +322,8 @@ class LogCursor:
 
 
 @dataclass(frozen=True, slots=True)
-class LogBatch(Generic[C]):
-    """What a consumer of the log has to do next. Iterates over its entries; false if there are none.
+class Batch(Generic[C, E]):
+    """What a consumer of a log has to do next. Iterates over its entries; false if there are none.
 
     Attributes:
         name: the cursor.
@@ -332,13 +334,13 @@ class LogBatch(Generic[C]):
 
     name: str
     after: int
-    entries: list[LogEntry]
+    entries: list[E]
     connection: C
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __iter__(self) -> Iterator[LogEntry]:
+    def __iter__(self) -> Iterator[E]:
         return iter(self.entries)
 
     @property
@@ -350,6 +352,12 @@ class LogBatch(Generic[C]):
     def last(self) -> int:
         """The number of the last entry, to which the cursor is moved; where it was, if there are none."""
         return self.after + len(self.entries)
+
+
+class LogBatch(Batch[C, LogEntry]):
+    """The next entries of the log of events, for a consumer: see :class:`Batch`."""
+
+    __slots__ = ()
 
 
 class AdvanceResult(NamedTuple):

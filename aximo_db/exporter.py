@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, LiteralString, TextIO
+from typing import Any, Final, LiteralString, TextIO
 
 import psycopg
 from psycopg import IsolationLevel
@@ -21,7 +22,8 @@ _COUNTS: Final[Mapping[Log, LiteralString]] = {
     "events": "select count(*) from aximo.events",
     "run_events": "select count(*) from helix.run_events",
 }
-_FETCH: Final = 2000
+#: Lines fetched at a time.
+FETCH: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,27 @@ def number_new_events(connection: psycopg.Connection[tuple[object, ...]]) -> boo
             raise
         if row is None or row[0] is not True:
             return True
+
+
+@contextmanager
+def snapshot(
+    dsn: str | None, customer_id: str | None, *, numbered: bool = False
+) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection that reads one consistent snapshot for a customer.
+
+    Args:
+        dsn, customer_id: as for :func:`export_log`.
+        numbered: number new events first, if the login may.
+    """
+    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None, autocommit=True) as connection:
+        if numbered:
+            number_new_events(connection)
+        connection.autocommit = False
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        if customer_id is not None:
+            connection.execute(statements.SET_CUSTOMER, (customer_id,))
+        yield connection
 
 
 def export_log(
@@ -71,15 +94,9 @@ def export_log(
     """
     statements.check_log(log)
     written = 0
-    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None, autocommit=True) as connection:
-        number_new_events(connection)
-        connection.autocommit = False
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        if customer_id is not None:
-            connection.execute(statements.SET_CUSTOMER, (customer_id,))
+    with snapshot(dsn, customer_id, numbered=True) as connection:
         with connection.cursor("export_lines") as cursor:
-            cursor.itersize = _FETCH
+            cursor.itersize = FETCH
             cursor.execute(_LINES, (log,))
             for number, line in cursor:
                 if number != written + 1 or line is None:
@@ -90,7 +107,7 @@ def export_log(
                 target.write(line)
                 target.write("\n")
                 written += 1
-                if progress is not None and written % _FETCH == 0:
+                if progress is not None and written % FETCH == 0:
                     progress(written)
         row = connection.execute(_COUNTS[log]).fetchone()
     if progress is not None:

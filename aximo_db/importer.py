@@ -10,10 +10,10 @@ import codecs
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, BinaryIO, Final, Literal, TextIO
+from typing import Any, BinaryIO, Final, Literal, TextIO, TypeVar
 from uuid import UUID, uuid5
 
 from psycopg import Connection
@@ -27,6 +27,8 @@ __all__ = ["ImportStoppedError", "ImportSummary", "Refusal", "import_lines"]
 NAMESPACE: Final = UUID("3c1a7c84-9d0e-5b7e-8f57-6a1f0cbb2c55")
 #: A longer line can't hold a payload of 1 MiB, even if every character of it is escaped.
 LONGEST_LINE: Final = 16 * 1024 * 1024
+#: Bytes after which a batch is written, however few lines they are.
+LARGEST_BATCH: Final = 32 * 1024 * 1024
 
 _EMIT_LINES: Final = """
 select count(*) filter (where not r.duplicate), count(*) filter (where r.duplicate)
@@ -83,6 +85,12 @@ class ImportSummary:
     refused: int = 0
     first_refusals: list[Refusal] = field(default_factory=list)
 
+    def refuse(self, refusal: Refusal) -> None:
+        """Counts a refused line."""
+        self.refused += 1
+        if len(self.first_refusals) < 10:
+            self.first_refusals.append(refusal)
+
     def as_json(self) -> dict[str, Any]:
         """The counts and the first refusals."""
         return {
@@ -104,9 +112,18 @@ class ImportStoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
+    """A line to be written, as it stands in the file."""
+
     number: int
     text: str
+
+
+L = TypeVar("L", bound=Line)
+
+
+@dataclass(frozen=True, slots=True)
+class _EventLine(Line):
     customer_id: str | None
     event_id: str
 
@@ -143,64 +160,107 @@ def import_lines(
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``.
         ConnectionLostError: the server stayed away; run again to go on.
     """
-    summary = ImportSummary()
     statement = _EMIT_LINES.format(function="aximo.import_events" if accept_violations else "aximo.emit_events")
     seen: Counter[bytes] = Counter()
-    batch: list[_Line] = []
-    position = 0
+    return import_each(
+        source,
+        lambda number, raw: _event_line(number, raw, customer_id, seen),
+        lambda lines: _write_events(store, statement, lines),
+        on_error=on_error,
+        rejects=rejects,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def import_each(
+    source: BinaryIO,
+    parse: Callable[[int, bytes], L],
+    write: Callable[[Sequence[L]], tuple[int, int]],
+    *,
+    on_error: Literal["stop", "reject"],
+    rejects: TextIO | None,
+    batch_size: int,
+    progress: Callable[[int, ImportSummary], None] | None,
+    longest: int = LONGEST_LINE,
+) -> ImportSummary:
+    """Reads lines, writes them batch by batch, and refuses what can't be read or written.
+
+    Args:
+        source: as for :func:`import_lines`.
+        parse: makes a line of its number and its bytes, or raises :class:`MalformedEventError`.
+        write: writes lines, all or nothing, and returns how many were inserted and how many were there.
+        on_error, rejects, batch_size, progress: as for :func:`import_lines`.
+        longest: of a longer line, in bytes, ``parse`` gets no more than the beginning.
+
+    Raises:
+        ImportStoppedError, ConnectionLostError: as :func:`import_lines`.
+    """
+    summary = ImportSummary()
+    batch: list[L] = []
+    size = position = 0
 
     def refuse(refusal: Refusal) -> None:
-        summary.refused += 1
-        if len(summary.first_refusals) < 10:
-            summary.first_refusals.append(refusal)
+        summary.refuse(refusal)
         if on_error == "stop":
             raise ImportStoppedError(refusal, summary)
         if rejects is not None:
-            rejects.write(json.dumps(refusal.as_json(), ensure_ascii=False) + "\n")
+            write_refusal(rejects, refusal)
 
     def flush() -> None:
-        _write(store, statement, batch, summary, refuse)
+        nonlocal size
+        write_or_refuse(batch, write, summary, refuse)
         batch.clear()
+        size = 0
         if progress is not None:
             progress(position, summary)
 
-    for number, raw, after in _raw_lines(source):
+    for number, raw, after in raw_lines(source, longest):
         position = after
-        text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+        text = as_text(raw)
         if not text.strip():
             continue
         summary.read += 1
         try:
-            batch.append(_parse(number, raw, customer_id, seen))
+            batch.append(parse(number, raw))
+            size += len(raw)
         except MalformedEventError as error:
             flush()  # what came before is written before the import may stop
-            refuse(_refusal(number, text, error))
-        if len(batch) >= batch_size:
+            refuse(refusal_of(number, text, error))
+        if len(batch) >= batch_size or size >= LARGEST_BATCH:
             flush()
     flush()
     return summary
 
 
-def _raw_lines(source: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+def raw_lines(source: BinaryIO, longest: int) -> Iterator[tuple[int, bytes, int]]:
     """Numbered lines and the position after each; of a line that is too long, the beginning."""
     number = 0
     position = 0
-    while line := source.readline(LONGEST_LINE + 1):
+    while line := source.readline(longest + 1):
         number += 1
         position += len(line)
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
-        if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
-            while rest := source.readline(LONGEST_LINE):
+        if len(line) > longest and not line.endswith(b"\n"):
+            while rest := source.readline(longest):
                 position += len(rest)
                 if rest.endswith(b"\n"):
                     break
         yield number, line, position
 
 
-def _parse(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]) -> _Line:
-    if len(raw) > LONGEST_LINE:
-        raise MalformedEventError(rule="payload_size", detail="the line is longer than an event can be")
+def as_text(raw: bytes) -> str:
+    r"""A line as it is shown to people, whatever it is; bytes that are not UTF-8 as \xNN."""
+    return raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def read_object(raw: bytes) -> tuple[str, dict[str, Any]]:
+    """The text of a line and the object that it is, if PostgreSQL would read the same; numbers are kept as text.
+
+    Raises:
+        MalformedEventError: not UTF-8, not JSON, not an object, a key twice, or nested too deep.
+    """
     try:
         text = raw.decode("utf-8").strip()
         event = json.loads(
@@ -214,19 +274,32 @@ def _parse(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes
         raise MalformedEventError(rule="json_well_formed", detail=str(error)) from error
     if not isinstance(event, dict):
         raise MalformedEventError(rule="event_is_object", detail="the line is not a JSON object")
-    customer = event.get("customer_id")
-    if customer is not None and not _is_text(customer):
+    return text, event
+
+
+def customer_of(event: Mapping[str, Any], default: str | None) -> str | None:
+    """The customer that a line names, else the default.
+
+    Raises:
+        MalformedEventError: it is no string.
+    """
+    customer: str | None = event.get("customer_id")
+    if customer is not None and not is_text(customer):
         raise MalformedEventError(rule="customer_id_is_string", detail="customer_id is not a string")
-    customer = customer if customer is not None else customer_id
+    return customer if customer is not None else default
+
+
+def _event_line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]) -> _EventLine:
+    if len(raw) > LONGEST_LINE:
+        raise MalformedEventError(rule="payload_size", detail="the line is longer than an event can be")
+    text, event = read_object(raw)
+    customer = customer_of(event, customer_id)
     event_id = event.get("event_id")
-    if event_id is not None and not _is_text(event_id):
+    if event_id is not None and not is_text(event_id):
         raise MalformedEventError(rule="event_id_is_string", detail="event_id is not a string")
     if event_id is None:
-        try:
-            event_id = _derived_id(event, customer, seen)
-        except RecursionError as error:
-            raise MalformedEventError(rule="json_depth", detail="nested too deep") from error
-    return _Line(number, text, customer, event_id)
+        event_id = _derived_id(event, customer, seen)
+    return _EventLine(number, text, customer, event_id)
 
 
 class _Number(str):
@@ -235,7 +308,8 @@ class _Number(str):
     __slots__ = ()
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Whether a value of :func:`read_object` is a string."""
     return isinstance(value, str) and not isinstance(value, _Number)
 
 
@@ -243,7 +317,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
         twice = sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise MalformedEventError(rule="keys_are_unique", detail=f"a key comes twice: {', '.join(twice)}"[:500])
+        named = ", ".join(twice).encode("utf-8", "backslashreplace").decode()
+        raise MalformedEventError(rule="keys_are_unique", detail=f"a key comes twice: {named}"[:500])
     return parsed
 
 
@@ -254,11 +329,28 @@ def _no_constant(name: str) -> Any:
 def _derived_id(event: dict[str, Any], customer_id: str | None, seen: Counter[bytes]) -> str:
     content = {key: value for key, value in event.items() if key not in ("recorded_at", "recorded_by")}
     content["customer_id"] = customer_id
-    canonical = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"))
+    canonical = canonical_text(content)
+    return str(uuid5(NAMESPACE, f"{repetition_of(canonical, seen)}:{canonical}"))
+
+
+def canonical_text(value: object) -> str:
+    """One text for everything that PostgreSQL holds equal, of values of :func:`read_object`; in ASCII.
+
+    Raises:
+        MalformedEventError: nested too deep.
+    """
+    try:
+        return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
+    except RecursionError as error:
+        raise MalformedEventError(rule="json_depth", detail="nested too deep") from error
+
+
+def repetition_of(canonical: str, seen: Counter[bytes]) -> int:
+    """How often the same came before; what is kept of it are a few bytes."""
     digest = hashlib.sha256(canonical.encode("ascii")).digest()[:16]
     repetition = seen[digest]
     seen[digest] += 1
-    return str(uuid5(NAMESPACE, f"{repetition}:{canonical}"))
+    return repetition
 
 
 def _canonical_number(text: str) -> str:
@@ -285,34 +377,33 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def _write(
-    store: EventStore,
-    statement: str,
-    lines: Sequence[_Line],
+def write_or_refuse(
+    lines: Sequence[L],
+    write: Callable[[Sequence[L]], tuple[int, int]],
     summary: ImportSummary,
     refuse: Callable[[Refusal], None],
 ) -> None:
-    """Writes lines in one transaction; if something is refused, finds the line by halving."""
+    """Writes lines, all or nothing; if something is refused, finds the line by halving."""
     if not lines:
         return
     try:
-        inserted, duplicates = _write_all(store, statement, lines)
+        inserted, duplicates = write(lines)
     except ConnectionLostError:
         raise
     except AximoError as error:
         if len(lines) == 1:
-            refuse(_refusal(lines[0].number, lines[0].text, error))
+            refuse(refusal_of(lines[0].number, lines[0].text, error))
             return
         middle = len(lines) // 2
-        _write(store, statement, lines[:middle], summary, refuse)
-        _write(store, statement, lines[middle:], summary, refuse)
+        write_or_refuse(lines[:middle], write, summary, refuse)
+        write_or_refuse(lines[middle:], write, summary, refuse)
     else:
         summary.inserted += inserted
         summary.duplicates += duplicates
 
 
-def _write_all(store: EventStore, statement: str, lines: Sequence[_Line]) -> tuple[int, int]:
-    groups: dict[str | None, list[_Line]] = {}
+def _write_events(store: EventStore, statement: str, lines: Sequence[_EventLine]) -> tuple[int, int]:
+    groups: dict[str | None, list[_EventLine]] = {}
     for line in lines:
         groups.setdefault(line.customer_id, []).append(line)
 
@@ -336,7 +427,13 @@ def _write_all(store: EventStore, statement: str, lines: Sequence[_Line]) -> tup
     return store._run(write, atomic=True, writing=True)
 
 
-def _refusal(number: int, text: str, error: AximoError) -> Refusal:
+def write_refusal(rejects: TextIO, refusal: Refusal) -> None:
+    """Writes a refused line to a rejects file."""
+    rejects.write(json.dumps(refusal.as_json(), ensure_ascii=False) + "\n")
+
+
+def refusal_of(number: int, text: str, error: AximoError) -> Refusal:
+    """What an error says of a line."""
     reason = str(error)
     if error.detail:
         reason = f"{reason}: {error.detail}"

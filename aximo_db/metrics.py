@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -11,6 +11,14 @@ from aximo_db._statements import default_dsn
 from aximo_db.errors import translate
 
 __all__ = ["MetricDifference", "MetricsVerdict", "recount_metrics", "verify_metrics"]
+
+# Of the views of events, and of those of runs, which are of another log.
+_HEADS: Final = """
+select coalesce(max(f.counts_up_to), 0), coalesce(max(f.log_size), 0)
+from (values (false), (true)) as v (of_runs)
+left join aximo_metrics.freshness as f on starts_with(f.view_name, 'tool_runs') = v.of_runs
+group by v.of_runs
+"""
 
 
 class MetricDifference(NamedTuple):
@@ -35,8 +43,8 @@ class MetricsVerdict(NamedTuple):
     """The outcome of :func:`verify_metrics`.
 
     Attributes:
-        counts_up_to: the log number up to which the metrics count, and were compared.
-        log_size: how many events are numbered.
+        counts_up_to: how many events of both logs the metrics count; 0 if those of one are numbered, and none counts.
+        log_size: how many events of both logs are numbered; of that one, then.
         differences: those that are not what the events say.
     """
 
@@ -71,12 +79,12 @@ def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) ->
                 rows = connection.execute(
                     "select view_name, key, column_name, stored, recomputed from aximo.verify_metrics()"
                 ).fetchall()
-                counted = connection.execute(
-                    "select coalesce(max(counts_up_to), 0), coalesce(max(log_size), 0) from aximo_metrics.freshness"
-                ).fetchone()
+                heads = connection.execute(_HEADS).fetchall()
         except psycopg.Error as error:
             raise translate(error) or error from error
-    assert counted is not None  # noqa: S101
+    counted = next((head for head in heads if head[0] == 0 < head[1]), None) or [
+        sum(each) for each in zip(*heads, strict=True)
+    ]
     return MetricsVerdict(counted[0], counted[1], [MetricDifference(*row) for row in rows])
 
 

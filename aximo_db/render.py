@@ -17,6 +17,8 @@ from rich.tree import Tree
 from aximo_db.doctor import Finding
 from aximo_db.events import Approval, Execution, LogEntry, TraceStep
 from aximo_db.metrics import MetricsVerdict
+from aximo_db.run_events import Run, RunEvent, RunLogEntry
+from aximo_db.run_files import RunLogSummary
 from aximo_db.verifier import LogVerdict
 
 __all__ = [
@@ -29,6 +31,10 @@ __all__ = [
     "log_verdict",
     "metrics_verdict",
     "moment",
+    "run_log_differences",
+    "run_log_entry",
+    "run_tree",
+    "runs_table",
     "trace_tree",
     "visible",
 ]
@@ -43,6 +49,12 @@ _STYLES = {
     "approval_rejected": "red",
     "approval_timeout": "red",
     "completed": "green",
+    "succeeded": "green",
+    "blocked": "bold red",
+    "run.succeeded": "green",
+    "run.failed": "bold red",
+    "run.blocked": "bold red",
+    "slurm.collect.failed": "red",
     "failed": "red",
     "granted": "green",
     "rejected": "red",
@@ -55,6 +67,7 @@ _STYLES = {
     "error": "bold red",
 }
 _MOST_DIFFERENCES = 50
+_MOST_MISSING = 20
 _JOINERS: Final = frozenset("\u200c\u200d")
 _UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
@@ -141,8 +154,7 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
             (f"  {step.message}" if step.message else "", "dim"),
         )
         if step.payload:
-            text = json.dumps(step.payload, ensure_ascii=False)
-            line.append("  " + (text if len(text) <= 160 else text[:157] + "…"), style="dim")
+            line.append(f"  {_short(step.payload, 160)}", style="dim")
         branch = tree.add(line)
         approval = answers.get(step.event_id) if step.event_id is not None else None
         if approval is not None:
@@ -218,9 +230,104 @@ def log_entry(entry: LogEntry) -> Text:
     shown.append(f"{entry.event_type:22}", style=_STYLES.get(entry.event_type, ""))
     shown.append(f"  {entry.execution_id or entry.deployment_id}  ")
     if entry.payload:
-        text = json.dumps(entry.payload, ensure_ascii=False, default=str)
-        shown.append(text if len(text) <= 120 else text[:119] + "…", style="dim")
+        shown.append(_short(entry.payload), style="dim")
     return shown
+
+
+def _short(value: object, most: int = 120) -> str:
+    """A JSON value, no longer than so many characters."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def runs_table(runs: Iterable[Run]) -> Table:
+    """Tool runs, one a row."""
+    table = Table("run", "tool", "status", "made (UTC)", "duration", "project", "execution", "error", box=None)
+    for run in runs:
+        table.add_row(
+            Text(run.run_id),
+            Text(run.tool_name),
+            _styled(run.status),
+            moment(run.created_at),
+            duration(_between(run.started_at, run.finished_at)),
+            Text(run.project_id),
+            Text(run.execution_id or "–"),
+            Text(run.error or ""),
+        )
+    return table
+
+
+def _between(start: datetime | None, end: datetime | None) -> timedelta | None:
+    return end - start if start is not None and end is not None else None
+
+
+def run_tree(run: Run, events: Sequence[RunEvent]) -> RenderableType:
+    """A tool run as a tree: its state and times, and its events below, each with its time.
+
+    Args:
+        run: the run.
+        events: its events, in order.
+    """
+    title = Text.assemble(("run ", "bold"), (run.run_id, "bold cyan"), f"  {run.tool_name}, for {run.customer_id}  ")
+    title.append_text(_styled(run.status))
+    tree = Tree(title)
+    about = Table.grid(padding=(0, 2))
+    about.add_column(style="dim")
+    about.add_column()
+    told = (
+        ("made", f"{moment(run.created_at)} UTC"),
+        ("started", moment(run.started_at)),
+        ("finished", moment(run.finished_at)),
+        ("took", duration(_between(run.started_at, run.finished_at))),
+        ("project", run.project_id),
+        ("requested by", run.requested_by),
+        ("execution", run.execution_id),
+        ("exit code", run.exit_code),
+        ("error", run.error),
+        ("result", None if run.result_json is None else _short(run.result_json, 400)),
+    )
+    for name, value in told:
+        if value is not None:
+            about.add_row(name, Text(str(value)))
+    tree.add(about)
+    for event in events:
+        line = Text.assemble(
+            (f"{event.event_id:>9,}  ", "dim"),
+            (f"{'+' + duration(event.ts - events[0].ts):>10}  ", "dim"),
+            (event.kind, _STYLES.get(event.kind, "")),
+            f"  {event.message}" if event.message else "",
+        )
+        if event.data:
+            line.append(f"  {_short(event.data, 160)}", style="dim")
+        tree.add(line)
+    return tree
+
+
+def run_log_entry(entry: RunLogEntry) -> Text:
+    """An entry of a log of run events in one line."""
+    shown = Text(f"{entry.number:>9,}  {moment(entry.ts)}  ")
+    shown.append(f"{entry.kind:22}", style=_STYLES.get(entry.kind, ""))
+    shown.append(f"  {entry.run_id}  ")
+    if entry.message:
+        shown.append(f"{entry.message}  ")
+    if entry.data:
+        shown.append(_short(entry.data), style="dim")
+    return shown
+
+
+def run_log_differences(found: RunLogSummary) -> RenderableType:
+    """What a run's log artifact and its events here do not have in common."""
+    if not found.compared:
+        return Text("The run had no events here: the log was added.", style="dim")
+    lines = Table.grid(padding=(0, 2))
+    for missing in found.missing_here[:_MOST_MISSING]:
+        lines.add_row(Text("missing here", style="red"), f"line {missing.line_number}", Text(missing.kind))
+    for event in found.missing_there[:_MOST_MISSING]:
+        lines.add_row(Text("missing in the log", style="yellow"), f"event {event.event_id}", Text(event.kind))
+    told = f"{len(found.missing_here):,} missing here, {len(found.missing_there):,} missing in the log"
+    if found.inserted:
+        told += f", {found.inserted:,} added"
+    return Group(lines, Text(told, style="green" if found.is_complete else "bold red"))
 
 
 def log_verdict(found: LogVerdict) -> RenderableType:

@@ -24,6 +24,7 @@ from psycopg_pool import ConnectionPool
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
+from aximo_db._statements import E, Feed
 from aximo_db.errors import (
     AximoError,
     ConnectionLostError,
@@ -50,6 +51,7 @@ from aximo_db.events import (
     TraceStep,
     readable_json,
 )
+from aximo_db.runs import Runs
 
 __all__ = ["ActionScope", "EventStore", "ExecutionScope"]
 
@@ -265,6 +267,13 @@ class EventStore:
         """
         rows = self._read(statements.CLOSE_STALE, [statements.interval(older_than)], tuple_row, customer_id=customer_id)
         return [(row[0], row[1], row[2]) for row in rows]
+
+    # Tool runs
+
+    @property
+    def runs(self) -> Runs:
+        """The tool runs of the store's customer, their events, and the log of these."""
+        return Runs(self)
 
     # Reading
 
@@ -513,18 +522,15 @@ class EventStore:
             MalformedEventError: a negative number, less than one event, or ``advance`` inside a transaction.
             psycopg.errors.InsufficientPrivilege: ``advance``, and the login is no operator's.
         """
-        if advance:
-            self._advance_apart(max_events, None)
-        return self._read_log(after, max_events, customer_id, None)
+        return self._page(statements.EVENTS, after, max_events, advance, customer_id)
 
     def log_size(self, *, customer_id: str | None = None) -> int:
         """How many entries a customer's log has; 0 if the login has not that customer."""
-        rows = self._read(statements.LOG_SIZE, (), scalar_row, customer_id=customer_id)
-        return int(rows[0])
+        return self._log_size(statements.EVENTS, customer_id)
 
     def cursors(self, *, customer_id: str | None = None) -> list[LogCursor]:
         """The consumers of a customer's log and how far they have come, in order of their names."""
-        return self._select("cursors", LogCursor, {"log": "events"}, "name", None, customer_id, None, None)
+        return self._cursors(statements.EVENTS, customer_id)
 
     @contextmanager
     def consume(
@@ -553,6 +559,14 @@ class EventStore:
             ProofError: a number of the log is missing.
             ConnectionLostError: whether the batch was committed is not known; the next one begins where it has to.
         """
+        with self._consume(statements.EVENTS, name, max_events, customer_id) as (number, entries, connection):
+            yield LogBatch(name, number, entries, connection)
+
+    @contextmanager
+    def _consume(
+        self, feed: Feed[E], name: str, max_events: int, customer_id: str | None
+    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
+        """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
         deadline = time.monotonic() + self._retry_for
         attempt = 0
@@ -572,18 +586,18 @@ class EventStore:
                             before = (setting.fetchone() or ("",))[0]
                         named = (customer or before,)
                         setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
-                        number = self._open_cursor(connection, name)
-                        entries = self._entries(connection, number, max_events)
+                        number = self._open_cursor(connection, feed, name)
+                        entries = self._entries(connection, feed, number, max_events)
                         opened = True
                         try:
-                            yield LogBatch(name, number, entries, connection)
+                            yield number, entries, connection
                         except BaseException as error:
                             own = error
                             raise
                         if entries:
                             # Once more, as the consumer may have worked for others.
                             setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
-                            values = (name, number, entries[-1].number)
+                            values = (name, number, entries[-1].number, feed.log)
                             setting.execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
                         if joined:
                             setting.execute(statements.SET_CUSTOMER, (before,), prepare=self._prepare)
@@ -643,6 +657,20 @@ class EventStore:
             ConnectionLostError: the server did not come back within ``retry_for`` seconds.
             The same as :meth:`read_log` otherwise.
         """
+        return self._subscribe(statements.EVENTS, name, after, max_events, advance, follow, poll, stop, customer_id)
+
+    def _subscribe(
+        self,
+        feed: Feed[E],
+        name: str | None,
+        after: int,
+        max_events: int,
+        advance: bool,
+        follow: bool,
+        poll: tuple[float, float],
+        stop: Callable[[], bool] | None,
+        customer_id: str | None,
+    ) -> Iterator[E]:
         least, most = statements.poll_bounds(poll)
         if name is not None and after != 0:
             raise ValueError("a cursor knows where it is: either name or after")
@@ -652,11 +680,11 @@ class EventStore:
         is_full = False
         is_behind: bool | None = False
         try:
-            number = done = self._begin(name, after, customer, stop)
+            number = done = self._begin(feed, name, after, customer, stop)
             while not stopped():
                 if advance and not is_full:
                     is_behind = (self._advance_apart(max_events, stop)).is_behind
-                entries = self._read_log(number, max_events, customer, stop)
+                entries = self._read_log(feed, number, max_events, customer, stop)
                 is_full = len(entries) == max_events
                 if not entries:
                     if is_behind:
@@ -676,22 +704,24 @@ class EventStore:
                         yield entry
                     except BaseException:
                         # It is closed, or thrown into. What was done is kept, if that is to be had at once.
-                        self._keep_place(name, number, done, customer)
+                        self._keep_place(feed, name, number, done, customer)
                         raise
                     done = entry.number
                 if name is not None and done > number:
-                    self._move_cursor(name, number, done, customer, stop)
+                    self._move_cursor(feed, name, number, done, customer, stop)
                 number = done
         except ConnectionLostError:
             if not stopped():
                 raise
 
-    def _begin(self, name: str | None, after: int, customer: str | None, stop: Callable[[], bool] | None) -> int:
+    def _begin(
+        self, feed: Feed[E], name: str | None, after: int, customer: str | None, stop: Callable[[], bool] | None
+    ) -> int:
         """Where a subscription begins."""
 
         def begin(connection: AnyConnection) -> int:
             if name is not None:
-                return self._open_cursor(connection, name)
+                return self._open_cursor(connection, feed, name)
             cursor = connection.cursor(row_factory=tuple_row)
             cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
             if cursor.fetchone() == (None,):
@@ -716,31 +746,49 @@ class EventStore:
             raise statements.advance_refused()
         return self._advance(max(max_events, 10000), stop)
 
+    def _page(self, feed: Feed[E], after: int, max_events: int, advance: bool, customer_id: str | None) -> list[E]:
+        if advance:
+            self._advance_apart(max_events, None)
+        return self._read_log(feed, after, max_events, customer_id, None)
+
+    def _log_size(self, feed: Feed[E], customer_id: str | None) -> int:
+        rows = self._read(statements.LOG_SIZE, (feed.log,), scalar_row, customer_id=customer_id)
+        return int(rows[0])
+
+    def _cursors(self, feed: Feed[E], customer_id: str | None) -> list[LogCursor]:
+        return self._select("cursors", LogCursor, {"log": feed.log}, "name", None, customer_id, None, None)
+
     def _read_log(
-        self, after: int, max_events: int, customer_id: str | None, stop: Callable[[], bool] | None
-    ) -> list[LogEntry]:
+        self,
+        feed: Feed[E],
+        after: int,
+        max_events: int,
+        customer_id: str | None,
+        stop: Callable[[], bool] | None,
+    ) -> list[E]:
         customer = customer_id if customer_id is not None else self._customer_id
 
-        def read(connection: AnyConnection) -> list[LogEntry]:
-            return self._entries(connection, after, max_events)
+        def read(connection: AnyConnection) -> list[E]:
+            return self._entries(connection, feed, after, max_events)
 
         return self._run(read, customer=customer or "", stop=stop)
 
-    def _entries(self, connection: AnyConnection, after: int, max_events: int) -> list[LogEntry]:
+    def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
         cursor = connection.cursor(row_factory=tuple_row)
         set_json_loads(readable_json, cursor)
-        cursor.execute(statements.READ_LOG, (after, max_events), prepare=self._prepare)
-        return statements.log_entries(cursor.fetchall(), after, max_events)
+        cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
+        return statements.log_entries(feed, cursor.fetchall(), after, max_events)
 
-    def _open_cursor(self, connection: AnyConnection, name: str) -> int:
+    def _open_cursor(self, connection: AnyConnection, feed: Feed[E], name: str) -> int:
         cursor = connection.cursor(row_factory=tuple_row)
-        cursor.execute(statements.OPEN_CURSOR, (name,), prepare=self._prepare)
+        cursor.execute(statements.OPEN_CURSOR, (name, feed.log), prepare=self._prepare)
         row = cursor.fetchone()
         assert row is not None  # noqa: S101
         return int(row[0])
 
     def _move_cursor(
         self,
+        feed: Feed[E],
         name: str,
         start: int,
         end: int,
@@ -753,20 +801,20 @@ class EventStore:
 
         def move(connection: AnyConnection) -> None:
             nonlocal tried
-            if tried and self._open_cursor(connection, name) == end:
+            if tried and self._open_cursor(connection, feed, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
-            connection.execute(statements.MOVE_CURSOR, (name, start, end), prepare=self._prepare)
+            connection.execute(statements.MOVE_CURSOR, (name, start, end, feed.log), prepare=self._prepare)
 
         self._run(move, customer=customer or "", stop=stop, apart=apart)
 
-    def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
+    def _keep_place(self, feed: Feed[E], name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
         # Who collects garbage may close it at any time, in the midst of another statement on the connection too.
         if name is None or end == start or self._is_joining():
             return
         with suppress(AximoError, psycopg.Error):  # then the entries come again
-            self._move_cursor(name, start, end, customer, _always, apart=True)
+            self._move_cursor(feed, name, start, end, customer, _always, apart=True)
 
     # How it is done
 

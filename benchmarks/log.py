@@ -106,7 +106,7 @@ def size_of(dsn: str) -> dict[str, Any]:
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
             "select pg_total_relation_size('aximo_private.events'), pg_total_relation_size('aximo_private.log_entries'),"
-            " pg_total_relation_size('aximo_private.log_nodes'), (select sum(high_position) from aximo_private.log_state)"
+            " pg_total_relation_size('aximo_private.log_nodes'), (select high_position from aximo_private.logs where log = 'events')"
         ).fetchone()
     assert row is not None
     stored, entries, nodes, count = row
@@ -127,7 +127,8 @@ def proofs(dsn: str, sizes: list[int]) -> dict[str, Any]:
             advance_all(connection)
             connection.execute("select set_config('aximo.customer_id', %s, false)", (customer,))
             ids = connection.execute(
-                "select event_id from aximo.log_leaves where number = any(%s)", ([1, size // 3, size // 2, size - 1],)
+                "select event_id from aximo.log_leaves where log = 'events' and number = any(%s)",
+                ([1, size // 3, size // 2, size - 1],),
             ).fetchall()
             times = [per_item(lambda row: prove_inclusion(connection, row[0]), ids) for _ in range(5)]
             result[f"prove_ms_of_{size}"] = statistics.median(times) * 1e3
@@ -224,7 +225,7 @@ def lag(dsn: str) -> dict[str, Any]:
             process.join()
         done.set()
         worker.join()
-        row = connection.execute("select sum(high_position) from aximo_private.log_state").fetchone()
+        row = connection.execute("select high_position from aximo_private.logs where log = 'events'").fetchone()
     assert row is not None
     return {"lag_p50_ms": statistics.median(ages) * 1e3, "lag_p95_ms": statistics.quantiles(ages, n=20)[-1] * 1e3}
 

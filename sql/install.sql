@@ -54,7 +54,7 @@ begin;
 \ir 07_helix/run_event_line.sql
 \ir 07_helix/observation_table.sql
 \ir 07_helix/observations.sql
-\ir 07_helix/refuse_if_observed.sql
+\ir 07_helix/refuse_observed.sql
 \ir 07_helix/check_run.sql
 \ir 07_helix/keep_run.sql
 \ir 07_helix/check_run_event.sql

@@ -264,7 +264,7 @@ def test_mend_numbers_what_numbering_passed_over(one_ledger: Ledger, dsn: str, k
         root.execute("select setval('aximo_private.events_position', 1)")
     for finding in json.loads(run("doctor", "--db", one_ledger.dsn(DBA), "--json", code=1).stdout)["findings"]:
         if finding["check"] == "log":
-            assert finding["level"] == "error"
+            assert finding["level"] == ("ok" if "log run_events" in finding["message"] else "error")
     with EventStore(dsn, customer_id=CUSTOMER) as store:
         receipt = store.emit(event("sla_breached", None))
     told = json.loads(run("verify", "--db", dsn, "-c", CUSTOMER, "--json", code=1).stdout)

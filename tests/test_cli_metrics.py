@@ -28,7 +28,7 @@ def ledger_(servers: Callable[[str], EmbeddedServer]) -> Iterator[Ledger]:
 
 def test_refresh_says_what_it_made(ledger_: Ledger) -> None:
     dsn = ledger_.dsn(OPERATOR)
-    assert "4 materialized views" in run("refresh", "--db", dsn).stdout
+    assert "6 materialized views" in run("refresh", "--db", dsn).stdout
     found = json.loads(run("refresh", "--db", dsn, "--everything", "--json").stdout)
     assert {row["view"] for row in found["refreshed"]} >= {"measures_cold", "measures_hot", "customer_measures"}
     assert not found["another_is_at_it"]

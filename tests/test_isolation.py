@@ -150,7 +150,8 @@ def fill(ledger: Ledger) -> None:
         with ledger.superuser() as root:
             # Of 256 entries; so many would only make every search here longer.
             root.execute(
-                "insert into aximo_private.log_nodes values (0, 1, 'events', %s, sha256(%s))", [customer, customer.encode()]
+                "insert into aximo_private.log_nodes values (0, 1, 'events', %s, sha256(%s))",
+                [customer, customer.encode()],
             )
             # One part of it cold, and one hot.
             root.execute("select aximo.refresh_metrics(%s)", [customer == VICTIM])

@@ -125,7 +125,13 @@ def test_judging_that_fails_is_listed_and_stops_nobody(each_ledger: Ledger, serv
 
 
 @pytest.mark.parametrize(
-    "loss", ["delete from aximo_private.log_state", "update aximo_private.logs set high_position = 0", "delete from aximo_private.logs"]
+    "loss",
+    [
+        "delete from aximo_private.log_state",
+        "update aximo_private.logs set high_position = 0",
+        "update aximo_private.logs set high_position = 0 where log = 'events'",
+        "delete from aximo_private.logs",
+    ],
 )
 def test_a_log_without_its_state_is_not_numbered_anew(
     each_ledger: Ledger, service: psycopg.Connection[Any], loss: str

@@ -275,7 +275,9 @@ def assert_survived(server: EmbeddedServer, was: Facts) -> None:
             run_events(operator, customer, f"run of {customer}", 2)
             advance_all(operator)
             assert of_customer(operator, customer, "select problem from aximo.verify_log('run_events')") == []
-            log = of_customer(operator, customer, "select run_event_id from aximo.log_leaves where log = 'run_events' order by number")
+            log = of_customer(
+                operator, customer, "select run_event_id from aximo.log_leaves where log = 'run_events' order by number"
+            )
             now_there = of_customer(operator, customer, "select event_id from helix.run_events order by event_id")
             assert log == now_there
             assert len(log) == 305

@@ -445,7 +445,14 @@ def test_settings_are_an_operators_and_each_customers_own(ledger: Ledger) -> Non
 def test_what_is_new_is_numbered_and_shown_at_once(operator: Connection) -> None:
     emit_one(operator)
     made = refresh(operator)
-    assert set(made) == {"measures_hot", "actions_hot", "runs_hot", "deployment_measures", "customer_measures", "run_heads"}
+    assert set(made) == {
+        "measures_hot",
+        "actions_hot",
+        "runs_hot",
+        "deployment_measures",
+        "customer_measures",
+        "run_heads",
+    }
     row = metric_rows(operator, "c1", "freshness")[0]
     assert (row["counts_up_to"], row["log_size"], row["behind"]) == (1, 1, 0)
     assert datetime.now(UTC) - row["refreshed_at"] < timedelta(minutes=1)

@@ -585,6 +585,7 @@ def test_every_registered_sqlstate_has_its_exception_class() -> None:
         "ZXSEQ",
         "ZXCUR",
         "ZXPRF",
+        "ZXRUN",
         "ZXATT",
         "ZXARG",
         "ZXENV",

@@ -1,4 +1,4 @@
-"""Makes aximo_db/store.py from aximo_db/async_store.py, so that the store is written once.
+"""Makes aximo_db/store.py and runs.py from async_store.py and async_runs.py, so that each is written once.
 
 python tools/unasync.py [--check]
 """
@@ -12,14 +12,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "aximo_db" / "async_store.py"
-TARGET = ROOT / "aximo_db" / "store.py"
+FOLDER = ROOT / "aximo_db"
+NAMES = ("store", "runs")
 
-# In order; words first, then what is left of the asynchronous syntax.
+# In order, each for one of the files at least; words first, then what is left of the asynchronous syntax.
 REPLACEMENTS = [
     (r"The asynchronous store", "The store"),
-    (r"``store\.py`` is made from this file by ``tools/unasync\.py``; change this one\.",
-     "Made from ``async_store.py`` by ``tools/unasync.py``; change that one."),
+    (r"``(\w+)\.py`` is made from this file by ``tools/unasync\.py``; change this one\.",
+     r"Made from ``async_\1.py`` by ``tools/unasync.py``; change that one."),
+    (r"\baximo_db\.async_(\w+)", r"aximo_db.\1"),
     (r"\bused by one task at a time\b", "used by one thread at a time"),
     (r", a cancelled task included,", ", KeyboardInterrupt included,"),
     (r"import asyncio\n", "import threading\n"),
@@ -33,7 +34,8 @@ REPLACEMENTS = [
     (r"    if isinstance\(events, AsyncIterable\):\n(?:.*\n)*?    else:\n        iterator = iter\(events\)\n        while (.*)\n            (.*)\n",
      r"    iterator = iter(events)\n    while \1\n        \2\n"),
     (r"AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable", "Callable, Iterable, Iterator"),
-    (r"\bAsync(Connection|ConnectionPool|EventStore|ExecutionScope|ActionScope|Iterator)\b", r"\1"),
+    (r"AsyncIterator, Awaitable, Callable, Sequence", "Callable, Iterator, Sequence"),
+    (r"\bAsync(Connection|ConnectionPool|EventStore|ExecutionScope|ActionScope|Iterator|Runs)\b", r"\1"),
     (r"asynccontextmanager", "contextmanager"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),
@@ -42,32 +44,41 @@ REPLACEMENTS = [
 ]  # fmt: skip
 
 
-def convert(text: str) -> str:
-    """The synchronous form of the asynchronous source."""
+def convert(texts: dict[str, str]) -> dict[str, str]:
+    """The synchronous forms of the asynchronous sources, by their names."""
     for pattern, replacement in REPLACEMENTS:
-        text, count = re.subn(pattern, replacement, text)
-        if count == 0:
-            raise SystemExit(f"nothing in {SOURCE.name} matches {pattern!r} any more")
+        if not any(re.search(pattern, text) for text in texts.values()):
+            raise SystemExit(f"nothing matches {pattern!r} any more")
+        texts = {name: re.sub(pattern, replacement, text) for name, text in texts.items()}
+    return {name: _finished(name, text) for name, text in texts.items()}
+
+
+def _finished(name: str, text: str) -> str:
     left = re.search(r"\b(async|await|asyncio|aclose)\b|Async(?!h)", text)
     if left is not None:
-        raise SystemExit(f"{left.group()!r} is left in the synchronous form")
+        raise SystemExit(f"{left.group()!r} is left in the synchronous form of {name}")
     # Imports and line lengths change with the words.
     for arguments in (["check", "--select", "I,F401", "--fix", "--quiet"], ["format", "--quiet"]):
         text = subprocess.run(
-            [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(TARGET), "-"],
+            [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(FOLDER / f"{name}.py"), "-"],
             input=text, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
     return text
 
 
 def main() -> None:
-    """Writes the synchronous store, or says whether it is up to date."""
+    """Writes the synchronous forms, or says whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if the file is out of date")
-    text = convert(SOURCE.read_text(encoding="utf-8"))
-    if parser.parse_args().check:
-        sys.exit(0 if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text else "store.py is out of date")
-    TARGET.write_text(text, encoding="utf-8")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
+    check = parser.parse_args().check
+    for name, text in convert(
+        {name: (FOLDER / f"async_{name}.py").read_text(encoding="utf-8") for name in NAMES}
+    ).items():
+        target = FOLDER / f"{name}.py"
+        if not check:
+            target.write_text(text, encoding="utf-8")
+        elif not target.exists() or target.read_text(encoding="utf-8") != text:
+            sys.exit(f"{target.name} is out of date")
 
 
 if __name__ == "__main__":

@@ -2422,7 +2422,12 @@ create table helix.runs (
     ),
     constraint run_id_length check (char_length(run_id) between 1 and 255),
     constraint tool_name_length check (char_length(tool_name) between 1 and 255),
-    constraint execution_id_length check (char_length(execution_id) between 1 and 255)
+    constraint execution_id_length check (char_length(execution_id) between 1 and 255),
+    constraint run_moment check (
+        created_at >= '1970-01-01 00:00:00+00' and created_at < '9999-01-01 00:00:00+00'
+        and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
+        and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
+    )
 );
 alter table helix.runs owner to aximo_owner;
 -- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
@@ -2706,27 +2711,21 @@ comment on column helix.observations.observed_at is 'When, by the database''s cl
 comment on column helix.observations.observed_by is 'The login that looked.';
 
 -- No hatch: what says that a run is being observed is a row that nobody can take back but by undoing the observation.
-create function aximo_private.refuse_if_observed(customer_id text, run_id text) returns void
+create function aximo_private.refuse_observed(run_id text) returns void
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform
-    from only aximo_private.observations as o
-    where o.customer_id = refuse_if_observed.customer_id and o.target_run_id = refuse_if_observed.run_id
-        and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now();
-    if found then
-        raise exception using
-            errcode = 'ZXRUN',
-            message = 'an observation does not write to what it observes',
-            detail = format('run %L, observed in this transaction', refuse_if_observed.run_id),
-            hint = 'Write to it in another transaction.',
-            constraint = 'observed_is_read_only';
-    end if;
+    raise exception using
+        errcode = 'ZXRUN',
+        message = 'an observation does not write to what it observes',
+        detail = format('run %L, observed in this transaction', refuse_observed.run_id),
+        hint = 'Write to it in another transaction.',
+        constraint = 'observed_is_read_only';
 end;
 $$;
-alter function aximo_private.refuse_if_observed(text, text) owner to aximo_recorder;
-comment on function aximo_private.refuse_if_observed(text, text) is 'Raises ZXRUN if this transaction observed that run.';
+alter function aximo_private.refuse_observed(text) owner to aximo_recorder;
+comment on function aximo_private.refuse_observed(text) is 'Raises ZXRUN: this transaction observed that run.';
 
 -- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
 create function aximo_private.check_run() returns trigger
@@ -2753,13 +2752,17 @@ begin
         when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
         when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
         when (char_length(new.execution_id) between 1 and 255) is false then 'execution_id_length'
+        when (
+            greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
+            and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
+        ) is false then 'run_moment'
     end;
     if rule is not null then
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
             detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked.',
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -2770,9 +2773,9 @@ $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
 comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS) or with a field that it can''t have (ZXARG).';
 
-create trigger check_run before insert on helix.runs
+create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
-comment on trigger check_run on helix.runs is 'Says what is wrong with a new run, by its code.';
+comment on trigger check_run on helix.runs is 'Says what is wrong with a run, by its code.';
 
 -- A run's state changes; what it is, does not, and while it has events it stays.
 create function aximo_private.keep_run() returns trigger
@@ -2784,7 +2787,16 @@ as $$
 declare
     rule text;
 begin
-    perform aximo_private.refuse_if_observed(old.customer_id, old.run_id);
+    if
+        exists (
+            select
+            from only aximo_private.observations as o
+            where o.customer_id = old.customer_id and o.target_run_id = old.run_id
+                and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now()
+        )
+    then
+        perform aximo_private.refuse_observed(old.run_id);
+    end if;
     if tg_op = 'DELETE' then
         perform from only helix.run_events as e
         where e.customer_id = old.customer_id and e.run_id = old.run_id
@@ -2856,6 +2868,7 @@ set row_security = on
 as $$
 declare
     rule text;
+    is_observed boolean;
 begin
     if new.customer_id is null then
         raise exception using
@@ -2890,7 +2903,14 @@ begin
             table = tg_table_name,
             constraint = rule;
     end if;
-    perform from only helix.runs as r
+    select
+        exists (
+            select
+            from only aximo_private.observations as o
+            where o.customer_id = r.customer_id and o.target_run_id = r.run_id
+                and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now()
+        ) into is_observed
+    from only helix.runs as r
     where r.customer_id = new.customer_id and r.run_id = new.run_id;
     if not found then
         raise exception using
@@ -2902,7 +2922,9 @@ begin
             table = tg_table_name,
             constraint = 'run_known';
     end if;
-    perform aximo_private.refuse_if_observed(new.customer_id, new.run_id);
+    if is_observed then
+        perform aximo_private.refuse_observed(new.run_id);
+    end if;
     return new;
 end;
 $$;
@@ -3049,6 +3071,8 @@ create function helix.import_runs(lines jsonb, customer_id text default null)
 returns table (line integer, run_id text, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- What a line says of a moment without an offset is UTC, whatever the session's settings are.
+set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -3168,6 +3192,8 @@ create function helix.import_run_events(
 returns table (line integer, event_id bigint, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- What a line says of a moment without an offset is UTC, whatever the session's settings are.
+set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -3179,6 +3205,7 @@ declare
     moment timestamptz;
     further jsonb;
     known bigint;
+    names text[];
 begin
     if jsonb_typeof(lines) is distinct from 'array' then
         raise exception using
@@ -3188,15 +3215,16 @@ begin
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
+    -- Their names first: joined with the lines, every run of the customer may be compared with every line.
+    names := array(
+        select distinct coalesce(l.value ->> 'run_id', import_run_events.run_id)
+        from jsonb_array_elements(lines) as l (value)
+        where jsonb_typeof(l.value) = 'object'
+    );
     -- Of two imports the second waits, and the gateway too: what one adds the other sees.
     perform
     from only helix.runs as r
-    where r.customer_id = customer
-        and r.run_id in (
-            select coalesce(l.value ->> 'run_id', import_run_events.run_id)
-            from jsonb_array_elements(lines) as l (value)
-            where jsonb_typeof(l.value) = 'object'
-        )
+    where r.customer_id = customer and r.run_id = any(names)
     order by r.run_id
     for update;
 
@@ -3210,8 +3238,8 @@ begin
                 repetitions[l.place],
                 row_number() over (
                     partition by
-                        l.value -> 'run_id', l.value -> 'created_at', l.value -> 'ts', l.value -> 'kind', l.value -> 'message',
-                        l.value -> 'data'
+                        l.value ->> 'run_id', l.value ->> 'created_at', l.value ->> 'ts', l.value ->> 'kind', l.value ->> 'message',
+                        nullif(l.value -> 'data', 'null')
                     order by l.place
                 )
             ) as repetition
@@ -3230,6 +3258,9 @@ begin
         if rule is null then
             begin
                 moment := (entry.value ->> entry.clock)::timestamptz;
+                if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
+                    rule := 'run_event_moment';
+                end if;
             exception
                 when data_exception then
                     rule := 'run_event_moment';
@@ -3264,6 +3295,13 @@ begin
                 coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', moment, moment, customer
             )
             on conflict do nothing;
+            if not found then
+                -- Another import of this customer's may have made it meanwhile: then that one's events are there to be seen.
+                perform
+                from only helix.runs as r
+                where r.customer_id = customer and r.run_id = entry.run_id
+                for update;
+            end if;
             if not found then
                 raise exception using
                     errcode = 'ZXDUP',
@@ -3318,17 +3356,19 @@ begin
             e.ts,
             case when k.state = 'started' then 'running' else k.state end as status
         from only helix.run_events as e
-        inner join helix.event_kinds as k on k.kind = e.kind and k.state is not null
-        where e.customer_id = customer
+        cross join lateral (
+            select v.state
+            from helix.event_kinds as v
+            where v.kind = e.kind
+            order by v.version desc
+            limit 1
+        ) as k
+        where k.state is not null and e.customer_id = customer
             and e.run_id in (
                 select m.run_id
                 from only helix.runs as m
                 where m.customer_id = customer and m.project_id = 'imported' and m.tool_name = 'unknown'
-                    and m.status in ('queued', 'running')
-                    and m.run_id in (
-                        select coalesce(l.value ->> 'run_id', import_run_events.run_id)
-                        from jsonb_array_elements(lines) as l (value)
-                    )
+                    and m.status in ('queued', 'running') and m.run_id = any(names)
             )
         order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
     ) as s
@@ -4260,9 +4300,17 @@ begin
     -- Without the state that belongs to them, the entries would be numbered anew, under another name.
     if not found
         or (select count(*) from aximo_private.logs as h) <> 2
-        or (
-            (select max(h.high_position) from aximo_private.logs as h) = 0
-            and exists (select from only aximo_private.log_entries)
+        or exists (
+            select
+            from aximo_private.logs as h
+            cross join lateral (
+                select s.customer_id, s.event_id, s.run_event_id
+                from aximo_private.loggable as s
+                where s.log = h.log and s.position > 0
+                order by s.position
+                limit 1
+            ) as f
+            where h.high_position = 0 and aximo_private.is_logged(f.customer_id, f.event_id, f.run_event_id)
         ) then
         raise exception using
             errcode = 'ZXENV',
@@ -5525,8 +5573,8 @@ comment on index aximo_private.run_rollups_changed is 'What a refresh has to loo
 create table aximo_private.run_states (
     customer_id text collate "C" not null,
     run_id text collate "C" not null,
-    begun_at timestamptz,
-    queued_at timestamptz,
+    begun_us numeric,
+    queued_us numeric,
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
 alter table aximo_private.run_states owner to aximo_owner;
@@ -5538,14 +5586,14 @@ for all to aximo_sequencer using (true) with check (true);
 alter table aximo_private.run_states
     alter customer_id set statistics 0,
     alter run_id set statistics 0,
-    alter begun_at set statistics 0,
-    alter queued_at set statistics 0;
+    alter begun_us set statistics 0,
+    alter queued_us set statistics 0;
 
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.advance_log.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';
-comment on column aximo_private.run_states.begun_at is 'The ts of its latest started or running; null after an end.';
-comment on column aximo_private.run_states.queued_at is 'The ts of its latest queued; null after a running or an end.';
+comment on column aximo_private.run_states.begun_us is 'The ts of its latest started or running, in microseconds since 1970; null after an end.';
+comment on column aximo_private.run_states.queued_us is 'The ts of its latest queued, the same; null after a running or an end.';
 comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.advance_log runs as this role, for all customers at a time.';
 
 -- How much of each log is counted: all of it, in the transaction that numbers it, unless aximo.recount_metrics is at it.
@@ -6279,69 +6327,49 @@ begin
         ) as k
         where k.state is not null
     ),
-    -- What was before is entry 0.
-    before as materialized (
-        select p.customer_id, p.run_id, p.begun_at, p.queued_at
-        from aximo_private.run_states as p
-        inner join (select distinct e.customer_id, e.run_id from entry as e) as m
-            on m.customer_id = p.customer_id and m.run_id = p.run_id
-    ),
-    begun as materialized (
+    -- With where its run was before as entry 0, and of each entry the latest one before it that begins or ends the run, or queues it,
+    -- begins or ends it. In windows: without statistics a join may be planned as one pass for each entry.
+    step as materialized (
         select
             s.*,
-            lag(s.begun_at) over life as begun_before,
-            lead(s.number) over life is null as is_last
+            (max(array[s.number, s.begun_us]) filter (where s.state is distinct from 'queued') over earlier)[2] as begun_before,
+            (max(array[s.number, s.queued_us]) filter (where s.state is distinct from 'started') over earlier)[2] as queued_before,
+            (max(array[s.number, s.begun_us]) filter (where s.state is distinct from 'queued') over life)[2] as begun_at_last,
+            (max(array[s.number, s.queued_us]) filter (where s.state is distinct from 'started') over life)[2] as queued_at_last
         from (
             select
-                e.customer_id, e.run_id, e.number, e.state, e.ts,
-                case when e.state in ('started', 'running') then e.ts end as begun_at
-            from entry as e
-            where e.state <> 'queued'
+                e.customer_id, e.run_id, e.number::numeric as number, e.ts, e.state, e.us,
+                case when e.state in ('started', 'running') then e.us end as begun_us,
+                case when e.state = 'queued' then e.us end as queued_us
+            from (select t.*, extract(epoch from t.ts) * 1000000 as us from entry as t) as e
             union all
-            select p.customer_id, p.run_id, 0, null, null, p.begun_at
-            from before as p
+            select m.customer_id, m.run_id, 0, null, null, null, p.begun_us, p.queued_us
+            from (select distinct e.customer_id, e.run_id from entry as e) as m
+            cross join lateral (
+                select r.begun_us, r.queued_us
+                from aximo_private.run_states as r
+                where r.customer_id = m.customer_id and r.run_id = m.run_id
+                offset 0
+            ) as p
         ) as s
-        window life as (partition by s.customer_id, s.run_id order by s.number)
-    ),
-    queued as materialized (
-        select
-            s.*,
-            lag(s.queued_at) over life as queued_before,
-            lead(s.number) over life is null as is_last
-        from (
-            select
-                e.customer_id, e.run_id, e.number, e.state, e.ts,
-                case when e.state = 'queued' then e.ts end as queued_at
-            from entry as e
-            where e.state <> 'started'
-            union all
-            select p.customer_id, p.run_id, 0, null, null, p.queued_at
-            from before as p
-        ) as s
-        window life as (partition by s.customer_id, s.run_id order by s.number)
+        window
+            life as (partition by s.customer_id, s.run_id),
+            earlier as (partition by s.customer_id, s.run_id order by s.number rows between unbounded preceding and 1 preceding)
     ),
     state_now as (
-        insert into aximo_private.run_states as r (customer_id, run_id, begun_at, queued_at)
-        select m.customer_id, m.run_id, b.begun_at, q.queued_at
-        from (select distinct e.customer_id, e.run_id from entry as e) as m
-        left join begun as b on b.customer_id = m.customer_id and b.run_id = m.run_id and b.is_last
-        left join queued as q on q.customer_id = m.customer_id and q.run_id = m.run_id and q.is_last
+        insert into aximo_private.run_states as r (customer_id, run_id, begun_us, queued_us)
+        select distinct s.customer_id, s.run_id, s.begun_at_last, s.queued_at_last
+        from step as s
         on conflict (customer_id, run_id) do update
-        set begun_at = excluded.begun_at, queued_at = excluded.queued_at
+        set begun_us = excluded.begun_us, queued_us = excluded.queued_us
     ),
     timed as (
         select
-            e.customer_id, e.run_id, e.number, e.state, e.ts,
-            case
-                when e.state = 'running' then (extract(epoch from e.ts) - extract(epoch from q.queued_before)) * 1000000
-            end as wait_us,
-            case
-                when e.state in ('succeeded', 'failed', 'blocked')
-                    then (extract(epoch from e.ts) - extract(epoch from b.begun_before)) * 1000000
-            end as run_us
-        from entry as e
-        left join begun as b on b.customer_id = e.customer_id and b.run_id = e.run_id and b.number = e.number
-        left join queued as q on q.customer_id = e.customer_id and q.run_id = e.run_id and q.number = e.number
+            s.customer_id, s.run_id, s.number::bigint as number, s.state, s.ts,
+            case when s.state = 'running' then s.us - s.queued_before end as wait_us,
+            case when s.state in ('succeeded', 'failed', 'blocked') then s.us - s.begun_before end as run_us
+        from step as s
+        where s.state is not null
     ),
     daily as (
         insert into aximo_private.run_rollups as r (

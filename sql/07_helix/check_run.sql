@@ -23,13 +23,17 @@ begin
         when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
         when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
         when (char_length(new.execution_id) between 1 and 255) is false then 'execution_id_length'
+        when (
+            greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
+            and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
+        ) is false then 'run_moment'
     end;
     if rule is not null then
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
             detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked.',
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -40,6 +44,6 @@ $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
 comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS) or with a field that it can''t have (ZXARG).';
 
-create trigger check_run before insert on helix.runs
+create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
-comment on trigger check_run on helix.runs is 'Says what is wrong with a new run, by its code.';
+comment on trigger check_run on helix.runs is 'Says what is wrong with a run, by its code.';

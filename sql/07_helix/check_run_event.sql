@@ -7,6 +7,7 @@ set row_security = on
 as $$
 declare
     rule text;
+    is_observed boolean;
 begin
     if new.customer_id is null then
         raise exception using
@@ -41,7 +42,14 @@ begin
             table = tg_table_name,
             constraint = rule;
     end if;
-    perform from only helix.runs as r
+    select
+        exists (
+            select
+            from only aximo_private.observations as o
+            where o.customer_id = r.customer_id and o.target_run_id = r.run_id
+                and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now()
+        ) into is_observed
+    from only helix.runs as r
     where r.customer_id = new.customer_id and r.run_id = new.run_id;
     if not found then
         raise exception using
@@ -53,7 +61,9 @@ begin
             table = tg_table_name,
             constraint = 'run_known';
     end if;
-    perform aximo_private.refuse_if_observed(new.customer_id, new.run_id);
+    if is_observed then
+        perform aximo_private.refuse_observed(new.run_id);
+    end if;
     return new;
 end;
 $$;

@@ -23,6 +23,7 @@ declare
     moment timestamptz;
     further jsonb;
     known bigint;
+    names text[];
 begin
     if jsonb_typeof(lines) is distinct from 'array' then
         raise exception using
@@ -32,15 +33,16 @@ begin
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
+    -- Their names first: joined with the lines, every run of the customer may be compared with every line.
+    names := array(
+        select distinct coalesce(l.value ->> 'run_id', import_run_events.run_id)
+        from jsonb_array_elements(lines) as l (value)
+        where jsonb_typeof(l.value) = 'object'
+    );
     -- Of two imports the second waits, and the gateway too: what one adds the other sees.
     perform
     from only helix.runs as r
-    where r.customer_id = customer
-        and r.run_id in (
-            select coalesce(l.value ->> 'run_id', import_run_events.run_id)
-            from jsonb_array_elements(lines) as l (value)
-            where jsonb_typeof(l.value) = 'object'
-        )
+    where r.customer_id = customer and r.run_id = any(names)
     order by r.run_id
     for update;
 
@@ -54,8 +56,8 @@ begin
                 repetitions[l.place],
                 row_number() over (
                     partition by
-                        l.value -> 'run_id', l.value -> 'created_at', l.value -> 'ts', l.value -> 'kind', l.value -> 'message',
-                        l.value -> 'data'
+                        l.value ->> 'run_id', l.value ->> 'created_at', l.value ->> 'ts', l.value ->> 'kind', l.value ->> 'message',
+                        nullif(l.value -> 'data', 'null')
                     order by l.place
                 )
             ) as repetition
@@ -74,6 +76,9 @@ begin
         if rule is null then
             begin
                 moment := (entry.value ->> entry.clock)::timestamptz;
+                if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
+                    rule := 'run_event_moment';
+                end if;
             exception
                 when data_exception then
                     rule := 'run_event_moment';
@@ -169,17 +174,19 @@ begin
             e.ts,
             case when k.state = 'started' then 'running' else k.state end as status
         from only helix.run_events as e
-        inner join helix.event_kinds as k on k.kind = e.kind and k.state is not null
-        where e.customer_id = customer
+        cross join lateral (
+            select v.state
+            from helix.event_kinds as v
+            where v.kind = e.kind
+            order by v.version desc
+            limit 1
+        ) as k
+        where k.state is not null and e.customer_id = customer
             and e.run_id in (
                 select m.run_id
                 from only helix.runs as m
                 where m.customer_id = customer and m.project_id = 'imported' and m.tool_name = 'unknown'
-                    and m.status in ('queued', 'running')
-                    and m.run_id in (
-                        select coalesce(l.value ->> 'run_id', import_run_events.run_id)
-                        from jsonb_array_elements(lines) as l (value)
-                    )
+                    and m.status in ('queued', 'running') and m.run_id = any(names)
             )
         order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
     ) as s

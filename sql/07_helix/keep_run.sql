@@ -8,7 +8,16 @@ as $$
 declare
     rule text;
 begin
-    perform aximo_private.refuse_if_observed(old.customer_id, old.run_id);
+    if
+        exists (
+            select
+            from only aximo_private.observations as o
+            where o.customer_id = old.customer_id and o.target_run_id = old.run_id
+                and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now()
+        )
+    then
+        perform aximo_private.refuse_observed(old.run_id);
+    end if;
     if tg_op = 'DELETE' then
         perform from only helix.run_events as e
         where e.customer_id = old.customer_id and e.run_id = old.run_id

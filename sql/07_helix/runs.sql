@@ -32,7 +32,12 @@ create table helix.runs (
     ),
     constraint run_id_length check (char_length(run_id) between 1 and 255),
     constraint tool_name_length check (char_length(tool_name) between 1 and 255),
-    constraint execution_id_length check (char_length(execution_id) between 1 and 255)
+    constraint execution_id_length check (char_length(execution_id) between 1 and 255),
+    constraint run_moment check (
+        created_at >= '1970-01-01 00:00:00+00' and created_at < '9999-01-01 00:00:00+00'
+        and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
+        and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
+    )
 );
 alter table helix.runs owner to aximo_owner;
 -- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead

@@ -34,9 +34,17 @@ begin
     -- Without the state that belongs to them, the entries would be numbered anew, under another name.
     if not found
         or (select count(*) from aximo_private.logs as h) <> 2
-        or (
-            (select max(h.high_position) from aximo_private.logs as h) = 0
-            and exists (select from only aximo_private.log_entries)
+        or exists (
+            select
+            from aximo_private.logs as h
+            cross join lateral (
+                select s.customer_id, s.event_id, s.run_event_id
+                from aximo_private.loggable as s
+                where s.log = h.log and s.position > 0
+                order by s.position
+                limit 1
+            ) as f
+            where h.high_position = 0 and aximo_private.is_logged(f.customer_id, f.event_id, f.run_event_id)
         ) then
         raise exception using
             errcode = 'ZXENV',

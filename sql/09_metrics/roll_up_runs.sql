@@ -38,69 +38,49 @@ begin
         ) as k
         where k.state is not null
     ),
-    -- What was before is entry 0.
-    before as materialized (
-        select p.customer_id, p.run_id, p.begun_at, p.queued_at
-        from aximo_private.run_states as p
-        inner join (select distinct e.customer_id, e.run_id from entry as e) as m
-            on m.customer_id = p.customer_id and m.run_id = p.run_id
-    ),
-    begun as materialized (
+    -- With where its run was before as entry 0, and of each entry the latest one before it that begins or ends the run, or queues it,
+    -- begins or ends it. In windows: without statistics a join may be planned as one pass for each entry.
+    step as materialized (
         select
             s.*,
-            lag(s.begun_at) over life as begun_before,
-            lead(s.number) over life is null as is_last
+            (max(array[s.number, s.begun_us]) filter (where s.state is distinct from 'queued') over earlier)[2] as begun_before,
+            (max(array[s.number, s.queued_us]) filter (where s.state is distinct from 'started') over earlier)[2] as queued_before,
+            (max(array[s.number, s.begun_us]) filter (where s.state is distinct from 'queued') over life)[2] as begun_at_last,
+            (max(array[s.number, s.queued_us]) filter (where s.state is distinct from 'started') over life)[2] as queued_at_last
         from (
             select
-                e.customer_id, e.run_id, e.number, e.state, e.ts,
-                case when e.state in ('started', 'running') then e.ts end as begun_at
-            from entry as e
-            where e.state <> 'queued'
+                e.customer_id, e.run_id, e.number::numeric as number, e.ts, e.state, e.us,
+                case when e.state in ('started', 'running') then e.us end as begun_us,
+                case when e.state = 'queued' then e.us end as queued_us
+            from (select t.*, extract(epoch from t.ts) * 1000000 as us from entry as t) as e
             union all
-            select p.customer_id, p.run_id, 0, null, null, p.begun_at
-            from before as p
+            select m.customer_id, m.run_id, 0, null, null, null, p.begun_us, p.queued_us
+            from (select distinct e.customer_id, e.run_id from entry as e) as m
+            cross join lateral (
+                select r.begun_us, r.queued_us
+                from aximo_private.run_states as r
+                where r.customer_id = m.customer_id and r.run_id = m.run_id
+                offset 0
+            ) as p
         ) as s
-        window life as (partition by s.customer_id, s.run_id order by s.number)
-    ),
-    queued as materialized (
-        select
-            s.*,
-            lag(s.queued_at) over life as queued_before,
-            lead(s.number) over life is null as is_last
-        from (
-            select
-                e.customer_id, e.run_id, e.number, e.state, e.ts,
-                case when e.state = 'queued' then e.ts end as queued_at
-            from entry as e
-            where e.state <> 'started'
-            union all
-            select p.customer_id, p.run_id, 0, null, null, p.queued_at
-            from before as p
-        ) as s
-        window life as (partition by s.customer_id, s.run_id order by s.number)
+        window
+            life as (partition by s.customer_id, s.run_id),
+            earlier as (partition by s.customer_id, s.run_id order by s.number rows between unbounded preceding and 1 preceding)
     ),
     state_now as (
-        insert into aximo_private.run_states as r (customer_id, run_id, begun_at, queued_at)
-        select m.customer_id, m.run_id, b.begun_at, q.queued_at
-        from (select distinct e.customer_id, e.run_id from entry as e) as m
-        left join begun as b on b.customer_id = m.customer_id and b.run_id = m.run_id and b.is_last
-        left join queued as q on q.customer_id = m.customer_id and q.run_id = m.run_id and q.is_last
+        insert into aximo_private.run_states as r (customer_id, run_id, begun_us, queued_us)
+        select distinct s.customer_id, s.run_id, s.begun_at_last, s.queued_at_last
+        from step as s
         on conflict (customer_id, run_id) do update
-        set begun_at = excluded.begun_at, queued_at = excluded.queued_at
+        set begun_us = excluded.begun_us, queued_us = excluded.queued_us
     ),
     timed as (
         select
-            e.customer_id, e.run_id, e.number, e.state, e.ts,
-            case
-                when e.state = 'running' then (extract(epoch from e.ts) - extract(epoch from q.queued_before)) * 1000000
-            end as wait_us,
-            case
-                when e.state in ('succeeded', 'failed', 'blocked')
-                    then (extract(epoch from e.ts) - extract(epoch from b.begun_before)) * 1000000
-            end as run_us
-        from entry as e
-        left join begun as b on b.customer_id = e.customer_id and b.run_id = e.run_id and b.number = e.number
-        left join queued as q on q.customer_id = e.customer_id and q.run_id = e.run_id and q.number = e.number
+            s.customer_id, s.run_id, s.number::bigint as number, s.state, s.ts,
+            case when s.state = 'running' then s.us - s.queued_before end as wait_us,
+            case when s.state in ('succeeded', 'failed', 'blocked') then s.us - s.begun_before end as run_us
+        from step as s
+        where s.state is not null
     ),
     daily as (
         insert into aximo_private.run_rollups as r (

@@ -2,8 +2,8 @@
 create table aximo_private.run_states (
     customer_id text collate "C" not null,
     run_id text collate "C" not null,
-    begun_at timestamptz,
-    queued_at timestamptz,
+    begun_us numeric,
+    queued_us numeric,
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
 alter table aximo_private.run_states owner to aximo_owner;
@@ -15,12 +15,12 @@ for all to aximo_sequencer using (true) with check (true);
 alter table aximo_private.run_states
     alter customer_id set statistics 0,
     alter run_id set statistics 0,
-    alter begun_at set statistics 0,
-    alter queued_at set statistics 0;
+    alter begun_us set statistics 0,
+    alter queued_us set statistics 0;
 
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.advance_log.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';
-comment on column aximo_private.run_states.begun_at is 'The ts of its latest started or running; null after an end.';
-comment on column aximo_private.run_states.queued_at is 'The ts of its latest queued; null after a running or an end.';
+comment on column aximo_private.run_states.begun_us is 'The ts of its latest started or running, in microseconds since 1970; null after an end.';
+comment on column aximo_private.run_states.queued_us is 'The ts of its latest queued, the same; null after a running or an end.';
 comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.advance_log runs as this role, for all customers at a time.';

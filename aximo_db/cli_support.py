@@ -1,0 +1,301 @@
+"""What the commands share: options, output for people and for programs, refusals and progress.
+
+Exit codes: 0 done, 1 refused or something found, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, NoReturn, TextIO, TypeVar
+from uuid import UUID
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from aximo_db import render
+from aximo_db.errors import AximoError, CustomerError
+from aximo_db.importer import ImportStoppedError, ImportSummary
+from aximo_db.runs import Runs
+from aximo_db.store import EventStore
+
+__all__ = [
+    "AsJson",
+    "BatchSize",
+    "CursorName",
+    "Customer",
+    "CustomerOfLines",
+    "Db",
+    "Follow",
+    "Lines",
+    "Output",
+    "Rejects",
+    "Start",
+    "err",
+    "exporting",
+    "fail",
+    "import_file",
+    "import_line",
+    "out",
+    "plain",
+    "print_json",
+    "print_log",
+    "print_refused",
+    "print_unnumbered",
+    "refusals",
+]
+
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db", metavar="DSN", help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables."
+    ),
+]
+Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
+Lines = Annotated[str, typer.Argument(help="A file of JSON lines, or - for standard input.")]
+CustomerOfLines = Annotated[str | None, typer.Option("--customer", "-c", help="The customer of lines that name none.")]
+Rejects = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects",
+        help="Write refused lines there, as JSON lines, and go on; without it the first one stops the import.",
+    ),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, max=20000, help="Lines a transaction.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
+Start = Annotated[
+    int | None, typer.Option("--from", min=1, help="Begin with this number; with the last 20 if left out.")
+]
+CursorName = Annotated[
+    str | None, typer.Option("--name", help="Begin where this cursor is, and move it: each entry at least once.")
+]
+
+S = TypeVar("S", bound=ImportSummary)
+
+
+def out() -> Console:
+    """The console for results."""
+    # Into a file or a pipe, tables are as wide as they need.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
+    return render.SafeConsole(highlight=False, soft_wrap=True, width=width)
+
+
+def err() -> Console:
+    """The console for what is said about the results."""
+    return render.SafeConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Prints one line of JSON: moments as ISO 8601, durations in seconds, numbers that no float holds as text."""
+    typer.echo(json.dumps(value, default=_jsonable, ensure_ascii=False))
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID | Decimal):
+        return str(value)
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def fail(message: str, *, detail: str | None = None, hint: str | None = None, code: int = 1) -> NoReturn:
+    """Says what is wrong, and ends the command."""
+    console = err()
+    console.print(f"[bold red]error:[/] {plain(message)}")
+    if detail:
+        console.print(f"  {plain(detail.strip())}")
+    if hint:
+        console.print(f"  [dim]→ {plain(hint)}[/]")
+    raise typer.Exit(code)
+
+
+def plain(text: str) -> str:
+    """Text that is no markup, whatever is in it."""
+    return escape(text)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Shows the ledger's and the driver's errors as a person wants them."""
+    try:
+        yield
+    except AximoError as error:
+        rule = f" {error.rule}" if error.rule else ""
+        fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint)
+    except OSError as error:
+        fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+    except psycopg.Error as error:
+        code = f" ({error.sqlstate})" if error.sqlstate else ""
+        fail(f"{error.diag.message_primary or str(error).strip()}{code}", detail=error.diag.message_detail)
+
+
+def print_log(
+    db: str | None,
+    customer: str | None,
+    *,
+    log: Callable[[EventStore], EventStore | Runs],
+    shown: Callable[[Any], Text],
+    start: int | None,
+    name: str | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Prints the entries of a log: its end, or from a number or a cursor on.
+
+    Args:
+        db, customer, start, name, follow, as_json: the options.
+        log: who reads it.
+        shown: an entry, for people.
+    """
+    if name is not None and start is not None:
+        fail("a cursor knows where it is", hint="Give --name or --from.", code=2)
+    with refusals(), EventStore(db, customer_id=customer) as store:
+        try:
+            store.advance_all()
+            may_advance = True
+        except (psycopg.errors.InsufficientPrivilege, CustomerError):
+            may_advance = False
+        reader = log(store)
+        after = 0
+        if name is None:
+            after = start - 1 if start is not None else max(reader.log_size() - 20, 0)
+        console = out()
+        for entry in reader.subscribe(name, after=after, advance=may_advance, follow=follow):
+            if as_json:
+                print_json(asdict(entry))
+                sys.stdout.flush()
+            else:
+                console.print(shown(entry))
+
+
+def import_file(
+    take: Callable[..., S],
+    file: str,
+    db: str | None,
+    rejects: Path | None,
+    *,
+    as_json: bool,
+    before: str = "What came before is imported.",
+) -> S:
+    """Imports a file, and ends the command if a refused line stops it.
+
+    Args:
+        take: imports from a store and a binary file; is given ``on_error``, ``rejects`` and ``progress``.
+        file, db, rejects, as_json: the options.
+        before: what has become of the lines before the one that stops the import.
+    """
+    with refusals(), contextlib.ExitStack() as stack:
+        source, size = _open_source(file, stack)
+        rejected: TextIO | None = None
+        if rejects is not None:
+            rejected = stack.enter_context(rejects.open("w", encoding="utf-8"))
+        store = stack.enter_context(EventStore(db))
+        progress = stack.enter_context(_reading(size, hidden=as_json))
+        on_error = "reject" if rejects is not None else "stop"
+        try:
+            return take(store, source, on_error=on_error, rejects=rejected, progress=progress)
+        except ImportStoppedError as stopped:
+            stack.close()
+            if as_json:
+                print_json(stopped.summary.as_json())
+            fail(str(stopped), hint=f"{before} Correct the line and run again, or use --rejects FILE.")
+
+
+def print_refused(summary: ImportSummary, rejects: Path | None) -> None:
+    """Says how many lines were refused, and where they are."""
+    if summary.refused:
+        err().print(f"[yellow]{summary.refused} lines were refused; they are in {plain(str(rejects))}[/]")
+
+
+def import_line(summary: ImportSummary, what: str = "events") -> str:
+    """The counts of an import, for people."""
+    return (
+        f"[bold]{summary.read:,}[/] {what} read, [bold]{summary.inserted:,}[/] inserted, "
+        f"{summary.duplicates:,} duplicates, {summary.refused:,} refused"
+    )
+
+
+def print_unnumbered(console: Console, unnumbered: int) -> None:
+    """Says how many events an export has not, as they have no number yet."""
+    if unnumbered:
+        console.print(
+            f"[yellow]{unnumbered:,} events have no number yet and are not in it.[/]"
+            ' [dim]→ "aximo-db advance", as an operator, numbers them.[/]'
+        )
+
+
+def _open_source(file: str, stack: contextlib.ExitStack) -> tuple[BinaryIO, int | None]:
+    """A file, or standard input for a dash, and its size in bytes, if there is one."""
+    if file == "-":
+        return sys.stdin.buffer, None
+    path = Path(file)
+    try:
+        return stack.enter_context(path.open("rb")), path.stat().st_size
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", code=2)
+
+
+@contextlib.contextmanager
+def exporting(output: Path | None, what: str = "events") -> Iterator[tuple[TextIO, Callable[[int], None]]]:
+    """A file, or standard output, for lines kept to the byte, and what is told how many there are so far.
+
+    A file of that name is there when all of it is.
+    """
+    if output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        yield sys.stdout, lambda _: None
+        return
+    console = err()
+    partial = output.with_name(output.name + ".part")
+    with contextlib.ExitStack() as stack:
+        status = stack.enter_context(console.status("exporting")) if console.is_terminal else None
+
+        def progress(written: int) -> None:
+            if status is not None:
+                status.update(f"exporting: {written:,} {what}")
+
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as target:
+                yield target, progress
+            partial.replace(output)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _reading(size: int | None, *, hidden: bool) -> Iterator[Callable[[int, ImportSummary], None]]:
+    """A bar for a file that is read, of so many bytes, if that is known."""
+    console = err()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[events]:,} events"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task("importing", total=size, events=0)
+
+        def show(position: int, summary: ImportSummary) -> None:
+            bar.update(task, completed=position, events=summary.read)
+
+        yield show

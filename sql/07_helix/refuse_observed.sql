@@ -1,0 +1,16 @@
+-- No hatch: what says that a run is being observed is a row that nobody can take back but by undoing the observation.
+create function aximo_private.refuse_observed(run_id text) returns void
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using
+        errcode = 'ZXRUN',
+        message = 'an observation does not write to what it observes',
+        detail = format('run %L, observed in this transaction', refuse_observed.run_id),
+        hint = 'Write to it in another transaction.',
+        constraint = 'observed_is_read_only';
+end;
+$$;
+alter function aximo_private.refuse_observed(text) owner to aximo_recorder;
+comment on function aximo_private.refuse_observed(text) is 'Raises ZXRUN: this transaction observed that run.';

@@ -1,0 +1,797 @@
+"""Tool runs and their events (HelixMCP Events v1): what the schema promises to a gateway, and refuses to everybody."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.conftest import DBA, Ledger
+from tests.log_support import advance_all
+from tests.metrics_support import differences, metric_rows, refresh
+
+Connection = psycopg.Connection[Any]
+
+# Events v1: "Lifecycle kinds", "Common execution kinds", "Slurm kinds", "Simulation-only kinds".
+FROZEN = {
+    "run": ["run.started", "run.queued", "run.running", "run.succeeded", "run.failed", "run.blocked"],
+    "exec": ["exec.plan", "exec.result"],
+    "slurm": [
+        "slurm.submit.plan",
+        "slurm.submit.script_artifact",
+        "slurm.submit.ok",
+        "slurm.collect.start",
+        "slurm.collect.outputs_registered",
+        "slurm.collect.done",
+        "slurm.collect.failed",
+    ],
+    "simulate": ["simulate.qc", "simulate.align"],
+}
+# Events v1: "Storage schema"; the gateway's own schema says the same.
+ABI = [
+    ("event_id", "bigint", True),
+    ("run_id", "text", True),
+    ("ts", "timestamp with time zone", True),
+    ("kind", "text", True),
+    ("message", "text", False),
+    ("data", "jsonb", False),
+]
+BASE = {
+    "project_id": "project",
+    "tool_name": "tool",
+    "contract_version": "v1",
+    "params_hash": "sha256:p",
+    "policy_hash": "sha256:q",
+    "status": "running",
+}
+
+
+@pytest.fixture
+def gateway(each_ledger: Ledger) -> Connection:
+    """As the gateway connects: bound to one customer, of which it never heard, with helix in its search path."""
+    return gateway_of(each_ledger, "acme")
+
+
+def gateway_of(ledger: Ledger, customer: str, *roles: str) -> Connection:
+    login = ledger.login(f"gateway_of_{customer}", *(roles or ("aximo_writer",)), customers=(customer,))
+    return ledger.connect(login, options="-c search_path=helix")
+
+
+def add_run(connection: Connection, run: str, conflict: str = "", **fields: Any) -> int:
+    values = {"run_id": run, **BASE, **fields}
+    marks = ", ".join(["%s"] * len(values))
+    return connection.execute(
+        f"insert into helix.runs ({', '.join(values)}) values ({marks}) {conflict}", list(values.values())
+    ).rowcount
+
+
+def add_event(connection: Connection, run: str, kind: str, message: str | None = None, data: Any = None) -> int:
+    row = connection.execute(
+        "insert into helix.run_events (run_id, kind, message, data) values (%s, %s, %s, %s) returning event_id",
+        (run, kind, message, None if data is None else Jsonb(data)),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def refusal(connection: Connection, query: str, values: Any = None) -> tuple[str | None, str | None]:
+    with pytest.raises(psycopg.Error) as error, connection.transaction():
+        connection.execute(query, values)  # type: ignore[call-overload]
+    return error.value.sqlstate, error.value.diag.constraint_name
+
+
+def kinds(connection: Connection, run: str) -> list[str]:
+    return [
+        k
+        for (k,) in connection.execute("select kind from helix.run_events where run_id = %s order by event_id", (run,))
+    ]
+
+
+# The contract.
+
+
+def test_the_columns_are_those_of_the_frozen_contract(ledger: Ledger) -> None:
+    columns = (
+        ledger.superuser()
+        .execute(
+            """
+        select attname, format_type(atttypid, atttypmod), attnotnull
+        from pg_attribute where attrelid = 'helix.run_events'::regclass and attnum > 0 order by attnum
+        """
+        )
+        .fetchall()
+    )
+    assert columns[: len(ABI)] == ABI
+    keys = (
+        ledger.superuser()
+        .execute(
+            "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint"
+            " where contype = 'p' and conrelid in ('helix.runs'::regclass, 'helix.run_events'::regclass) order by 1"
+        )
+        .fetchall()
+    )
+    assert keys == [("helix.run_events", "PRIMARY KEY (event_id)"), ("helix.runs", "PRIMARY KEY (run_id)")]
+
+
+def test_the_list_of_kinds_is_the_frozen_one(gateway: Connection) -> None:
+    listed = gateway.execute("select family, kind from event_kinds order by family, kind").fetchall()
+    assert listed == sorted((family, kind) for family, of in FROZEN.items() for kind in of)
+    assert gateway.execute("select distinct version from event_kinds").fetchall() == [(1,)]
+
+
+def test_a_gateway_writes_as_it_does_to_its_own_schema(gateway: Connection) -> None:
+    for expected in (1, 0):
+        assert add_run(gateway, "run_1", "on conflict (run_id) do nothing") == expected
+    gateway.execute("update runs set started_at = now(), status = 'running' where run_id = 'run_1'")
+    ids = [
+        add_event(gateway, "run_1", kind)
+        for kind in ("run.started", "dummy", "studio.command", "collect.plan", "run.succeeded")
+    ]
+    assert ids == sorted(ids)
+    gateway.execute(
+        "update runs set status = 'succeeded', result_json = '{\"n\": 1}', log_artifact_id = 'a' where run_id = 'run_1'"
+    )
+    found = gateway.execute(
+        "select event_id, run_id, ts, kind, message, data from run_events where run_id = 'run_1' order by event_id"
+    ).fetchall()
+    assert [row[0] for row in found] == ids
+    assert [row[3] for row in found][1:4] == ["dummy", "studio.command", "collect.plan"]
+    assert (
+        gateway.execute("select * from runs").rowcount == gateway.execute("select * from run_events").rowcount / 5 == 1
+    )
+    assert gateway.execute("select status, customer_id, recorded_by from runs").fetchall() == [
+        ("succeeded", "acme", gateway.info.user)
+    ]
+
+
+@pytest.mark.parametrize("statement", [
+    "insert into helix.run_events (run_id, kind, event_id) values ('run_1', 'x', 1)",
+    "insert into helix.run_events (run_id, kind, ts) values ('run_1', 'x', now())",
+    "insert into helix.run_events (run_id, kind, customer_id) values ('run_1', 'x', 'acme')",
+    "insert into helix.run_events (run_id, kind, recorded_by) values ('run_1', 'x', 'somebody')",
+    "insert into helix.run_events (run_id, kind, recorded_at) values ('run_1', 'x', now())",
+    "insert into helix.run_events (run_id, kind, extra) values ('run_1', 'x', '{}')",
+    "update helix.run_events set kind = 'y'",
+    "update helix.run_events set run_id = 'run_2'",
+    "delete from helix.run_events",
+    "truncate helix.run_events",
+    "update helix.runs set run_id = 'run_2'",
+    "update helix.runs set customer_id = 'other'",
+    "update helix.runs set created_at = now()",
+    "update helix.runs set tool_name = 'another'",
+    "update helix.runs set recorded_by = 'another'",
+    "delete from helix.runs",
+    "truncate helix.runs cascade",
+    "select xmin from helix.runs",
+    "select ctid from helix.run_events",
+    "lock table helix.runs",
+    "lock table helix.run_events",
+    "select nextval('helix.run_events_event_id_seq')",
+    "select last_value from helix.run_events_event_id_seq",
+    "select aximo_private.next_run_event_id()",
+])  # fmt: skip
+def test_what_a_writer_has_no_right_to(gateway: Connection, statement: str) -> None:
+    add_run(gateway, "run_1")
+    add_event(gateway, "run_1", "run.started")
+    assert refusal(gateway, statement)[0] == "42501"
+
+
+# What is refused, by its code.
+
+MALFORMED: list[tuple[str, Any, Any, str]] = [
+    ("", None, None, "kind_present"),
+    ("x", None, [1], "data_is_object"),
+    ("x", None, "text", "data_is_object"),
+    ("x", None, 1, "data_is_object"),
+    ("x", "m" * 8388608, None, "run_event_size"),
+    ("x", None, {"a": "m" * 8388608}, "run_event_size"),
+    ("x" * 8388609, None, None, "run_event_size"),
+]
+
+
+@pytest.mark.parametrize(("kind", "message", "data", "rule"), MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_event_is_refused_by_name(
+    gateway: Connection, kind: str, message: Any, data: Any, rule: str
+) -> None:
+    add_run(gateway, "run_1")
+    values = ("run_1", kind, message, None if data is None else Jsonb(data))
+    query = "insert into run_events (run_id, kind, message, data) values (%s, %s, %s, %s)"
+    assert refusal(gateway, query, values) == ("ZXARG", rule)
+    assert kinds(gateway, "run_1") == []
+
+
+def test_the_constraints_hold_without_the_trigger_that_names_them(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    with each_ledger.superuser() as root:
+        root.execute("alter table helix.run_events disable trigger check_run_event")
+        root.execute("alter table helix.runs disable trigger check_run")
+    states = {
+        "insert into run_events (run_id, kind) values ('run_1', '')": "23514",
+        "insert into run_events (run_id, kind, data) values ('run_1', 'x', '[]')": "23514",
+        "insert into run_events (run_id, kind) values ('run_2', 'x')": "23503",
+        "insert into run_events (run_id, kind) values ('run_1', null)": "23502",
+    }
+    for statement, state in states.items():
+        assert refusal(gateway, statement)[0] == state
+    stranger = gateway_of(each_ledger, "beta")
+    assert refusal(stranger, "insert into run_events (run_id, kind) values ('run_1', 'x')")[0] == "23503"
+    nobody = each_ledger.connect(each_ledger.login("nobody", "aximo_writer"))
+    assert refusal(nobody, "insert into helix.run_events (run_id, kind) values ('run_1', 'x')")[0] in ("23502", "42501")
+
+
+def test_numbers_that_swell_are_refused(gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    swelling = '{"n": [' + ", ".join(["1e-16000"] * 200) + "]}"
+    query = "insert into run_events (run_id, kind, data) values ('run_1', 'x', %s::jsonb)"
+    assert refusal(gateway, query, (swelling,)) == ("ZXARG", "run_event_numbers")
+
+
+@pytest.mark.parametrize(("field", "value", "rule"), [
+    ("run_id", "", "run_id_length"),
+    ("run_id", "x" * 256, "run_id_length"),
+    ("tool_name", "", "tool_name_length"),
+    ("tool_name", "x" * 256, "tool_name_length"),
+    ("status", "done", "runs_status_check"),
+    ("status", None, "runs_status_check"),
+    ("execution_id", "", "execution_id_length"),
+    ("started_at", "infinity", "run_moment"),
+    ("finished_at", "1969-12-31", "run_moment"),
+    ("finished_at", "20000-01-01", "run_moment"),
+])  # fmt: skip
+def test_a_malformed_run_is_refused_by_name(gateway: Connection, field: str, value: Any, rule: str) -> None:
+    with pytest.raises(psycopg.Error) as error:
+        add_run(gateway, **{"run": "run_1", field: value} if field != "run_id" else {"run": value})
+    assert (error.value.sqlstate, error.value.diag.constraint_name) == ("ZXARG", rule)
+
+
+@pytest.mark.parametrize("setting", [None, "*", " ", "x" * 256])
+def test_who_works_for_no_customer_writes_nothing(each_ledger: Ledger, setting: str | None) -> None:
+    service = each_ledger.as_service()
+    if setting is not None:
+        service.execute("select set_config('aximo.customer_id', %s, false)", (setting,))
+    with pytest.raises(psycopg.Error) as error:
+        add_run(service, "run_1")
+    assert error.value.sqlstate == ("ZXCUS" if setting is None else "ZXARG")
+    root = each_ledger.superuser()
+    assert root.execute("select count(*) from helix.runs").fetchone() == (0,)
+
+
+# Immutability.
+
+
+def test_a_run_keeps_its_events_whoever_tries(each_ledger: Ledger, gateway: Connection) -> None:
+    for run in ("run_1", "run_2", "empty"):
+        add_run(gateway, run)
+    add_event(gateway, "run_1", "run.started")
+    owner = each_ledger.connect(DBA)
+    owner.execute("set aximo.customer_id = 'acme'")
+    for connection in (owner, each_ledger.superuser()):
+        for statement, expected in {
+            "delete from helix.runs where run_id = 'run_1'": ("ZXIMM", "run_has_events"),
+            "update helix.runs set run_id = 'run_3' where run_id = 'run_1'": ("ZXIMM", "run_stays_itself"),
+            "update helix.runs set customer_id = 'beta'": ("ZXIMM", "run_stays_itself"),
+            "update helix.runs set created_at = created_at - interval '1 day'": ("ZXIMM", "run_stays_itself"),
+            "update helix.run_events set run_id = 'run_2'": ("ZXIMM", "append_only"),
+            "delete from helix.run_events": ("ZXIMM", "append_only"),
+            "truncate helix.runs cascade": ("ZXIMM", "append_only"),
+            "truncate helix.run_events": ("ZXIMM", "append_only"),
+            "delete from helix.event_kinds": ("ZXIMM", "append_only"),
+        }.items():
+            assert refusal(connection, statement) == expected, statement
+    root = each_ledger.superuser()
+    root.execute("set session_replication_role = replica")
+    for statement in ("delete from helix.runs where run_id = 'run_1'", "update helix.runs set run_id = 'run_3'"):
+        assert refusal(root, statement)[0] == "ZXIMM"
+    # One without events may go.
+    assert owner.execute("delete from helix.runs where run_id = 'empty'").rowcount == 1
+    assert kinds(gateway, "run_1") == ["run.started"]
+
+
+def test_a_run_and_its_events_go_nowhere_by_the_gateways_own_cascades(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    add_event(gateway, "run_1", "run.started")
+    with each_ledger.connect(DBA) as owner:
+        owner.execute("set search_path = helix")
+        owner.execute(
+            "create table run_inputs (run_id text references runs (run_id) on delete cascade on update cascade)"
+        )
+        owner.execute("insert into run_inputs values ('run_1')")
+        owner.execute("set aximo.customer_id = 'acme'")
+        assert refusal(owner, "delete from runs")[0] == "ZXIMM"
+        assert refusal(owner, "truncate runs, run_inputs cascade")[0] == "ZXIMM"
+    assert kinds(gateway, "run_1") == ["run.started"]
+
+
+FORWARD = {
+    "queued": {"queued", "running", "succeeded", "failed", "blocked"},
+    "running": {"running", "succeeded", "failed", "blocked"},
+    "succeeded": {"succeeded"},
+    "failed": {"failed"},
+    "blocked": {"blocked"},
+}
+
+
+@pytest.mark.parametrize("before", FORWARD)
+@pytest.mark.parametrize("after", FORWARD)
+def test_a_run_goes_forward(gateway: Connection, before: str, after: str) -> None:
+    add_run(gateway, "run_1", status=before)
+    if after in FORWARD[before]:
+        assert gateway.execute("update runs set status = %s, error = 'e'", (after,)).rowcount == 1
+    else:
+        assert refusal(gateway, "update runs set status = %s, error = 'e'", (after,)) == ("ZXRUN", "run_goes_forward")
+
+
+def test_two_that_end_a_run_at_once_do_not_both(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    other = each_ledger.connect(gateway.info.user, options="-c search_path=helix")
+    other.execute("begin")
+    other.execute("update runs set status = 'failed' where run_id = 'run_1'")
+    outcome: list[str | None] = []
+    thread = threading.Thread(
+        target=lambda: outcome.append(
+            refusal(gateway, "update runs set status = 'succeeded' where run_id = 'run_1'")[1]
+        )
+    )
+    thread.start()
+    other.execute("commit")
+    thread.join(30)
+    assert outcome == ["run_goes_forward"]
+
+
+# Isolation. What every relation and function gives away is tried in test_isolation.py.
+
+
+def test_anothers_run_and_none_look_the_same(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    stranger = gateway_of(each_ledger, "beta")
+    for run in ("run_1", "run_none"):
+        for query in (
+            f"insert into run_events (run_id, kind) values ('{run}', 'x')",
+            f"select observe_run('{run}')",
+            f'select import_run_events(\'[{{"kind": "x", "ts": "2026-01-01"}}]\', \'{run}\', false)',
+        ):
+            assert refusal(stranger, query) == ("ZXRUN", "run_known")
+        for query in (
+            f"update runs set status = 'failed' where run_id = '{run}'",
+            f"select from runs where run_id = '{run}'",
+            f"select from runs where run_id = '{run}' for update",
+            f"select from run_events where run_id = '{run}'",
+        ):
+            assert stranger.execute(query).rowcount == 0
+
+
+def test_a_collision_tells_that_the_run_id_is_taken_and_nothing_else(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1", tool_name="secret_tool")
+    stranger = gateway_of(each_ledger, "beta")
+    assert add_run(stranger, "run_1", "on conflict (run_id) do nothing") == 0
+    assert stranger.execute("select from runs").rowcount == 0
+    with pytest.raises(psycopg.errors.UniqueViolation) as plain:
+        add_run(stranger, "run_1")
+    with pytest.raises(psycopg.Error) as update:
+        add_run(stranger, "run_1", "on conflict (run_id) do update set status = 'failed'")
+    row = Jsonb([{"run_id": "run_1", **BASE}])
+    with pytest.raises(psycopg.Error) as imported:
+        stranger.execute("select helix.import_runs(%s)", (row,))
+    for error in (plain, update, imported):
+        told = f"{error.value} {error.value.diag.message_detail} {error.value.diag.context}"
+        assert "secret_tool" not in told
+        assert "acme" not in told
+
+
+def test_no_customer_sees_another_by_any_name(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    add_event(gateway, "run_1", "run.started", data={"secret": 1})
+    stranger = gateway_of(each_ledger, "beta")
+    stranger.execute("set aximo.customer_id = 'acme'")
+    assert stranger.execute("select from runs").rowcount == 0
+    assert stranger.execute("select from run_events").rowcount == 0
+    # Nor does the login that installed, before it says for whom it works.
+    owner = each_ledger.connect(DBA)
+    assert owner.execute("select from helix.run_events").rowcount == 0
+    owner.execute("set aximo.customer_id = 'beta'")
+    assert owner.execute("select from helix.runs").rowcount == 0
+    owner.execute("set aximo.customer_id = 'acme'")
+    assert owner.execute("select from helix.run_events").rowcount == 1
+
+
+def test_the_gateways_own_tables_can_be_told_apart_by_customer(each_ledger: Ledger, gateway: Connection) -> None:
+    stranger = gateway_of(each_ledger, "beta")
+    owner = each_ledger.connect(DBA)
+    owner.execute("set search_path = helix")
+    owner.execute(
+        """
+        create table projects (project_id text primary key, name text);
+        create table artifacts (
+            artifact_id text primary key, project_id text not null references projects (project_id) on delete cascade
+        );
+        create table param_sets (params_hash text primary key, canonical_json jsonb not null);
+        create table run_inputs (
+            run_id text references runs (run_id) on delete cascade,
+            artifact_id text references artifacts (artifact_id), role text, primary key (run_id, artifact_id, role)
+        );
+        """
+    )
+    for login in (gateway.info.user, stranger.info.user):
+        owner.execute(f"grant select, insert on projects, artifacts, param_sets, run_inputs to {login}")
+    made = owner.execute("select helix.isolate_gateway_tables()").fetchall()
+    assert made == owner.execute("select helix.isolate_gateway_tables()").fetchall()
+    assert [name for (name,) in made] == ["artifacts", "param_sets", "projects", "run_inputs"]
+    for connection, mark in ((gateway, "a"), (stranger, "b")):
+        connection.execute("insert into projects values (%s, 'n') on conflict (project_id) do nothing", (f"p{mark}",))
+        connection.execute("insert into artifacts values (%s, %s)", (f"art{mark}", f"p{mark}"))
+        connection.execute("insert into param_sets values ('same', '{}') on conflict (params_hash) do nothing")
+        add_run(connection, f"run_{mark}", params_hash="same")
+        connection.execute("insert into run_inputs values (%s, %s, 'in')", (f"run_{mark}", f"art{mark}"))
+        for table in ("projects", "artifacts", "param_sets", "run_inputs"):
+            assert connection.execute(f"select from {table}").rowcount == 1, table
+    for run, artifact in (("run_a", "artb"), ("run_none", "artb"), ("run_b", "arta"), ("run_b", "art_none")):
+        assert refusal(stranger, "insert into run_inputs values (%s, %s, 'x')", (run, artifact))[0] == "42501"
+    assert refusal(stranger, "insert into artifacts values ('artc', 'pa')")[0] == "42501"
+
+
+# Observing.
+
+
+def test_an_observation_is_a_run_of_its_own_and_does_not_write(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    add_event(gateway, "run_1", "run.started")
+    with gateway.transaction():
+        row = gateway.execute("select observe_run('run_1', 'docker_job_get', 'somebody')").fetchone()
+        assert row is not None
+        observer = row[0]
+        for statement in (
+            "insert into run_events (run_id, kind) values ('run_1', 'x')",
+            "update runs set error = 'e' where run_id = 'run_1'",
+            'select import_run_events(\'[{"kind": "x", "ts": "2026-01-01"}]\', \'run_1\')',
+        ):
+            assert refusal(gateway, statement) == ("ZXRUN", "observed_is_read_only")
+        gateway.execute("select set_config('aximo.customer_id', 'acme', true)")
+        assert refusal(gateway, "update runs set error = 'e' where run_id = 'run_1'")[1] == "observed_is_read_only"
+        # Its own events are its own.
+        add_event(gateway, observer, "exec.plan")
+    assert kinds(gateway, "run_1") == ["run.started"]
+    assert kinds(gateway, observer) == ["run.started", "run.succeeded", "exec.plan"]
+    assert gateway.execute("select target_run_id from observations").fetchall() == [("run_1",)]
+    assert gateway.execute("select tool_name, status, requested_by, project_id from runs where run_id = %s", (observer,)).fetchone() == (
+        "docker_job_get", "succeeded", "somebody", "project",
+    )  # fmt: skip
+    # Afterwards, and in other transactions meanwhile, the run goes on.
+    add_event(gateway, "run_1", "run.succeeded")
+    with gateway.transaction():
+        gateway.execute("select observe_run('run_1')")
+        other = each_ledger.connect(gateway.info.user, options="-c search_path=helix")
+        add_event(other, "run_1", "later")
+
+
+def test_an_observation_undone_binds_nobody(gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    with gateway.transaction():
+        with gateway.transaction(force_rollback=True):
+            gateway.execute("select observe_run('run_1')")
+        add_event(gateway, "run_1", "x")
+    assert gateway.execute("select from observations").rowcount == 0
+
+
+# Importing.
+
+
+def imported(connection: Connection, lines: list[Any], **named: Any) -> list[tuple[int, bool]]:
+    arguments = "".join(f", {name} => %s" for name in named)
+    return connection.execute(
+        f"select line, is_duplicate from helix.import_run_events(%s{arguments})", [Jsonb(lines), *named.values()]
+    ).fetchall()
+
+
+def line(n: int, kind: str = "x", **fields: Any) -> dict[str, Any]:
+    return {"run_id": "run_1", "created_at": f"2026-01-01T00:00:{n:02}Z", "kind": kind, **fields}
+
+
+def test_an_import_can_be_repeated(gateway: Connection) -> None:
+    lines = [line(1, message="m", data={"a": 1.50}), line(1, message="m", data={"a": 1.5}), line(2), line(2, data=None)]
+    assert imported(gateway, lines) == [(1, False), (2, False), (3, False), (4, False)]
+    assert [d for _, d in imported(gateway, lines)] == [True] * 4
+    assert [d for _, d in imported(gateway, [*lines, line(3)])] == [True] * 4 + [False]
+    # In parts, told how often the same came before.
+    assert [d for _, d in imported(gateway, lines[1:2], repetitions=[2])] == [True]
+    assert [d for _, d in imported(gateway, lines[1:2], repetitions=[3])] == [False]
+
+
+def test_what_an_export_says_comes_back_as_it_was(gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    add_event(gateway, "run_1", "run.started", "m", {"a": [1, None, "ä"]})
+    exported = gateway.execute(
+        "select jsonb_build_object('run_id', run_id, 'event_id', event_id, 'created_at', ts, 'kind', kind, 'message', message,"
+        " 'data', data) from run_events"
+    ).fetchall()
+    assert imported(gateway, [row[0] for row in exported]) == [(1, True)]
+
+
+def test_unknown_fields_are_kept_beside(gateway: Connection) -> None:
+    imported(
+        gateway,
+        [line(1, event_id=7, extra={"a": 1}, further=[1], event_version=2), line(2, extra="text", ts="earlier")],
+    )
+    rows = gateway.execute("select extra from run_events order by event_id").fetchall()
+    assert rows == [
+        ({"a": 1, "further": [1], "event_version": 2, "imported_from": {"event_id": 7}},),
+        ({"extra": "text", "ts": "earlier"},),
+    ]
+
+
+def test_a_run_made_for_imported_events_is_in_the_state_they_say(gateway: Connection) -> None:
+    imported(gateway, [line(1, "run.started", data={"params_hash": "p", "policy_hash": "q"}), line(2, "run.queued")])
+    query = "select status, tool_name, params_hash, policy_hash, finished_at from runs"
+    assert gateway.execute(query).fetchall() == [("queued", "unknown", "p", "q", None)]
+    imported(gateway, [line(3, "run.running"), line(4, "slurm.collect.failed"), line(5, "dummy")])
+    assert gateway.execute(query).fetchall() == [
+        ("failed", "unknown", "p", "q", datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC))
+    ]
+    # Not of a run that a gateway wrote.
+    add_run(gateway, "run_2")
+    imported(gateway, [{**line(1, "run.failed"), "run_id": "run_2"}])
+    assert gateway.execute("select status from runs where run_id = 'run_2'").fetchall() == [("running",)]
+
+
+@pytest.mark.parametrize(("bad", "rule"), [
+    ([], "event_is_object"),
+    ("x", "event_is_object"),
+    (None, "event_is_object"),
+    ({"ts": "2026-01-01", "kind": "x"}, "run_id_present"),
+    ({"run_id": 1, "ts": "2026-01-01", "kind": "x"}, "run_id_is_string"),
+    ({"run_id": "r", "ts": "2026-01-01"}, "kind_present"),
+    ({"run_id": "r", "ts": "2026-01-01", "kind": ""}, "kind_present"),
+    ({"run_id": "r", "ts": "2026-01-01", "kind": 1}, "kind_present"),
+    ({"run_id": "r", "kind": "x"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "yesterday evening"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "1969-12-31T23:00:00Z"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "infinity"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": 5}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01", "data": []}, "data_is_object"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01", "message": {}}, "message_is_string"),
+    ({"run_id": "", "kind": "x", "ts": "2026-01-01"}, "run_id_length"),
+])  # fmt: skip
+def test_of_a_malformed_line_nothing_is_written(gateway: Connection, bad: Any, rule: str) -> None:
+    query = "select from helix.import_run_events(%s)"
+    assert refusal(gateway, query, (Jsonb([line(1), bad]),)) == ("ZXARG", rule)
+    assert gateway.execute("select from runs").rowcount == 0
+    assert refusal(gateway, query, (Jsonb({"lines": bad}),)) == ("ZXARG", "batch_is_array")
+
+
+def test_two_imports_of_the_same_at_once_add_it_once(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    lines = [line(n) for n in range(20)]
+    other = each_ledger.connect(gateway.info.user)
+    other.execute("begin")
+    assert len([d for _, d in imported(other, lines) if not d]) == 20
+    outcome: list[int] = []
+    thread = threading.Thread(target=lambda: outcome.append(len([d for _, d in imported(gateway, lines) if d])))
+    thread.start()
+    other.execute("commit")
+    thread.join(30)
+    assert outcome == [20]
+    assert len(kinds(gateway, "run_1")) == 20
+
+
+def test_a_log_is_compared_by_what_it_says_and_how_often(gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    for kind, message, data in (("a", "m", None), ("a", "m", None), ("b", None, {"n": 1.0}), ("c", "", None)):
+        add_event(gateway, "run_1", kind, message, data)
+    lines = [
+        {"kind": "a", "message": "m", "data": None},
+        {"kind": "b", "message": None, "data": {"n": 1}},
+        {"kind": "c", "message": None},
+        {"kind": "d", "message": "m"},
+    ]
+    found = gateway.execute(
+        "select line, event_id is not null, kind from helix.compare_run_log('run_1', %s)", (Jsonb(lines),)
+    ).fetchall()
+    assert found == [
+        (1, True, "a"),
+        (2, True, "b"),
+        (3, False, "c"),
+        (4, False, "d"),
+        (None, True, "a"),
+        (None, True, "c"),
+    ]
+
+
+def test_a_run_is_imported_as_it_was(gateway: Connection) -> None:
+    row = {
+        "run_id": "run_1", **BASE, "status": "failed", "created_at": "2026-01-01T00:00:00Z", "exit_code": 3, "error": "e",
+        "environment": {"a": 1}, "result_json": None, "execution_id": "e1", "customer_id": "acme", "recorded_by": "x",
+    }  # fmt: skip
+    query = "select is_duplicate from helix.import_runs(%s)"
+    assert gateway.execute(query, (Jsonb([row]),)).fetchall() == [(False,)]
+    assert gateway.execute(query, (Jsonb([{**row, "status": "running"}]),)).fetchall() == [(True,)]
+    assert gateway.execute(
+        "select status, exit_code, environment, result_json, recorded_by, execution_id from runs"
+    ).fetchall() == [("failed", 3, {"a": 1}, None, gateway.info.user, "e1")]
+    for bad, expected in (
+        ({**row, "tool_name": "another"}, ("ZXDUP", "run_id_names_one_run")),
+        ({**row, "run_id": "run_2", "status": "done"}, ("ZXARG", "runs_status_check")),
+        ({**row, "run_id": "run_2", "unknown": 1}, ("ZXARG", "field_known")),
+        ({**row, "run_id": "run_2", "exit_code": "x"}, ("ZXARG", "run_well_formed")),
+        ({**row, "run_id": "run_2", "tool_name": 1}, ("ZXARG", "field_is_string")),
+        ({**row, "run_id": "run_2", "customer_id": "beta"}, ("ZXCUS", "customer_granted")),
+        ([], ("ZXARG", "event_is_object")),
+    ):
+        assert refusal(gateway, query, (Jsonb([bad]),)) == expected
+
+
+# What follows from events.
+
+
+def test_kinds_that_nobody_listed_show_as_such(gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    for kind in ("run.started", "run.started", "dummy", "collect.plan", "running.wild"):
+        add_event(gateway, "run_1", kind)
+    usage = {row[0]: row[1:] for row in gateway.execute("select kind, is_listed, family, events, runs from kind_usage")}
+    assert usage["run.started"] == (True, "run", 2, 1)
+    assert usage["dummy"] == (False, None, 1, 1)
+    assert usage["collect.plan"] == (False, "collect", 1, 1)
+    assert usage["running.wild"] == (False, None, 1, 1)
+    assert usage["exec.plan"] == (True, "exec", 0, 0)
+    assert len(usage) == 17 + 3
+
+
+@pytest.fixture
+def operator(each_ledger: Ledger) -> Iterator[Connection]:
+    return each_ledger.connect(each_ledger.login("log_keeper", "aximo_writer", "aximo_operator", customers=("*",)))
+
+
+def test_metrics_of_runs_are_what_the_events_say(
+    each_ledger: Ledger, gateway: Connection, operator: Connection
+) -> None:
+    def said(run: str, *steps: tuple[int, str]) -> list[dict[str, Any]]:
+        return [
+            {"run_id": run, "created_at": f"2026-01-01T00:{n // 60:02}:{n % 60:02}Z", "kind": kind} for n, kind in steps
+        ]
+
+    add_run(gateway, "slow", tool_name="tool")
+    add_run(gateway, "slurm", tool_name="slurm_submit")
+    add_run(gateway, "again", tool_name="tool")
+    told = [
+        *said(
+            "slow",
+            (0, "run.started"),
+            (10, "run.queued"),
+            (70, "run.running"),
+            (75, "exec.result"),
+            (100, "run.succeeded"),
+        ),
+        *said(
+            "slurm", (0, "run.started"), (1, "run.queued"), (500, "slurm.collect.start"), (600, "slurm.collect.done")
+        ),
+        *said(
+            "again", (0, "run.started"), (5, "run.failed"), (6, "run.failed"), (60, "run.started"), (61, "run.blocked")
+        ),
+    ]
+    # In any split of batches and advances.
+    for place in range(0, len(told), 3):
+        imported(gateway, told[place : place + 3])
+        advance_all(operator)
+        if place == 6:
+            refresh(operator)
+    refresh(operator)
+    rows = metric_rows(operator, "acme", "tool_runs")
+    assert [{k: v for k, v in row.items() if k not in ("customer_id", "day")} for row in sorted(rows, key=lambda r: r["tool_name"])] == [
+        {
+            "tool_name": "slurm_submit", "started": 1, "queued": 1, "succeeded": 1, "failed": 0, "blocked": 0,
+            "failure_rate": 0.0, "queue_avg_ms": None, "run_avg_ms": 600_000.0, "counts_up_to": 14,
+        },
+        {
+            "tool_name": "tool", "started": 3, "queued": 1, "succeeded": 1, "failed": 2, "blocked": 1,
+            "failure_rate": 0.75, "queue_avg_ms": 60_000.0, "run_avg_ms": (30_000 + 5_000 + 1_000) / 3, "counts_up_to": 14,
+        },
+    ]  # fmt: skip
+    by_status = {
+        (row["tool_name"], row["status"]): (row["runs"], row["queue_avg_ms"], row["run_avg_ms"])
+        for row in metric_rows(operator, "acme", "tool_runs_by_status")
+    }
+    assert by_status["tool", "failed"] == (2, None, 5_000.0)
+    assert by_status["tool", "running"] == (1, 60_000.0, None)
+    assert differences(operator, "acme") == []
+    operator.execute("select from aximo.recount_metrics(true)")
+    refresh(operator)
+    assert differences(operator, "acme") == []
+    root = each_ledger.superuser()
+    root.execute("update aximo_private.run_rollups set events = events + 1 where state = 'blocked'")
+    operator.execute("select from aximo.refresh_metrics(true)")
+    assert {d[2] for d in differences(operator, "acme")} == {"blocked", "runs", "failure_rate"}
+
+
+def test_of_the_metrics_of_runs_nobody_sees_anothers(
+    each_ledger: Ledger, gateway: Connection, operator: Connection
+) -> None:
+    add_run(gateway, "run_1")
+    add_event(gateway, "run_1", "run.started")
+    advance_all(operator)
+    refresh(operator)
+    tool = each_ledger.as_customer("beta", "aximo_bi")
+    for view in ("tool_runs", "tool_runs_by_status"):
+        assert metric_rows(operator, "acme", view)
+        assert tool.execute(f"select from aximo_metrics.{view}").rowcount == 0
+    assert each_ledger.as_customer("acme", "aximo_bi").execute("select from aximo_metrics.tool_runs").rowcount == 1
+
+
+def test_a_trace_shows_the_events_of_the_runs_that_served_it(each_ledger: Ledger, gateway: Connection) -> None:
+    def emit(kind: str) -> None:
+        gateway.execute("select aximo.emit_event(%s, 'd', 's', '1', 'system', execution_id => 'e1')", (kind,))
+
+    emit("execution_triggered")
+    emit("execution_processing")
+    add_run(gateway, "run_1", execution_id="e1")
+    add_run(gateway, "run_2")
+    add_event(gateway, "run_1", "run.started", "tool=x", {"a": 1})
+    add_event(gateway, "run_2", "run.started")
+    emit("action_prepared")
+    add_event(gateway, "run_1", "run.succeeded")
+    assert gateway.execute("update runs set execution_id = 'e1' where run_id = 'run_2'").rowcount == 1
+    assert refusal(gateway, "update runs set execution_id = 'e2'") == ("ZXIMM", "run_serves_one_execution")
+    emit("action_dispatched")
+    emit("execution_completed")
+    steps = gateway.execute(
+        "select step, event_type, run_id, message, payload, since_previous >= '0' from aximo.execution_trace('e1')"
+    ).fetchall()
+    assert [row[:3] for row in steps] == [
+        (1, "execution_triggered", None),
+        (2, "execution_processing", None),
+        (3, "run.started", "run_1"),
+        (4, "run.started", "run_2"),
+        (5, "action_prepared", None),
+        (6, "run.succeeded", "run_1"),
+        (7, "action_dispatched", None),
+        (8, "execution_completed", None),
+    ]
+    assert steps[2][3:5] == ("tool=x", {"a": 1})
+    # Events of a stranger's run that names the same execution are a stranger's.
+    stranger = gateway_of(each_ledger, "beta")
+    add_run(stranger, "run_9", execution_id="e1")
+    add_event(stranger, "run_9", "run.started")
+    assert len(gateway.execute("select from aximo.execution_trace('e1')").fetchall()) == 8
+    assert [r[0] for r in stranger.execute("select run_id from aximo.execution_trace('e1')")] == ["run_9"]
+
+
+def test_the_canonical_line_is_json_and_never_changes(gateway: Connection, operator: Connection) -> None:
+    hostile = {'q"\\': "ä€😀\u2028\x7f", "n": [1e300, -0.0, 10**30, 1.10]}
+    add_run(gateway, 'run "ä"')
+    event_id = add_event(gateway, 'run "ä"', "k\n", None, hostile)
+    advance_all(operator)
+    for setting in (
+        "set timezone = 'Asia/Kathmandu'",
+        "set datestyle = 'german'",
+        "set extra_float_digits = -15",
+        "set intervalstyle = 'iso_8601'",
+    ):
+        gateway.execute(setting)
+        row = gateway.execute(
+            "select line, leaf = sha256('\\x00'::bytea || convert_to(line, 'UTF8')) from aximo.log_lines"
+        ).fetchone()
+        assert row is not None
+        assert row[1]
+    parsed = json.loads(row[0])
+    assert list(parsed) == [
+        "run_id",
+        "event_id",
+        "created_at",
+        "kind",
+        "message",
+        "data",
+        "customer_id",
+        "recorded_at",
+        "recorded_by",
+    ]
+    assert (parsed["run_id"], parsed["event_id"], parsed["kind"], parsed["message"]) == (
+        'run "ä"',
+        event_id,
+        "k\n",
+        None,
+    )
+    assert parsed["data"]["n"][:3] == [10**300, 0, 10**30]
+    assert "\n" not in row[0]
