@@ -154,6 +154,25 @@ select json_build_object(
         from aximo_metrics.alerts{suffix} as a
         where a.{grain} >= (select s.bucket from since as s)
     ),
+    'tools', (
+        select coalesce(json_agg(to_json(t) order by t.started desc, t.tool_name), '[]')
+        from (
+            select
+                t.tool_name,
+                sum(t.started)::bigint as started,
+                sum(t.succeeded)::bigint as succeeded,
+                sum(t.failed)::bigint as failed,
+                sum(t.blocked)::bigint as blocked,
+                (sum(t.queue_time_sum_ms) / nullif(sum(t.queue_time_count), 0))::double precision as queue_time_avg_ms,
+                (sum(t.run_time_sum_ms) / nullif(sum(t.run_time_count), 0))::double precision as run_time_avg_ms
+            from aximo_metrics.tool_runs as t
+            where t.day >= (
+                select min(d.day)
+                from (select distinct r.day from aximo_metrics.tool_runs as r order by r.day desc limit %(last)s) as d
+            )
+            group by t.tool_name
+        ) as t
+    ),
     'billing', (
         select coalesce(json_agg(to_json(b) order by b.month), '[]')
         from aximo_metrics.attribution_monthly as b
@@ -312,10 +331,11 @@ def print_metrics(
 
 def _parts(found: dict[str, Any], width: int) -> Iterable[RenderableType]:
     grain: Grain = found["grain"]
+    narrow = width < _NARROW
     if found["overview"] is None:
         yield _nothing_yet(found)
+        yield from _tool_runs(found["tools"], narrow)
         return
-    narrow = width < _NARROW
     buckets = sorted({row[grain] for row in found["health"]})
     period = f"the last {len(buckets)} {grain}s with events" if len(buckets) > 1 else f"the last {grain} with events"
     yield _overview(found, width)
@@ -331,6 +351,7 @@ def _parts(found: dict[str, Any], width: int) -> Iterable[RenderableType]:
         yield from _section(f"Alerts, {period}", _alerts(found["alerts"], grain, narrow))
     else:
         yield from _section(f"Alerts, {period}", Text("No rate was above its threshold.", style="green"))
+    yield from _tool_runs(found["tools"], narrow)
     yield from _section("Billing, by month", _billing(found["billing"], narrow))
 
 
@@ -597,6 +618,18 @@ def _alerts(rows: list[dict[str, Any]], grain: Grain, narrow: bool) -> Renderabl
             Text(f"{row['numerator']:,} of {row['denominator']:,}"),
         )
     return _with_rest(table, len(rows) - _ALERTS_SHOWN, "alerts")
+
+
+def _tool_runs(rows: list[dict[str, Any]], narrow: bool) -> Iterable[RenderableType]:
+    if not rows:
+        return
+    columns = ("tool", "started", "succeeded", "failed", "blocked", "average wait", "average run")
+    table = _table(columns, folded="tool", narrow=narrow)
+    for row in rows[:_TYPES_SHOWN]:
+        counts = (_count(row[name]) for name in columns[1:5])
+        times = (human_ms(row[name]) for name in ("queue_time_avg_ms", "run_time_avg_ms"))
+        table.add_row(Text(visible(row["tool_name"])), *counts, *times)
+    yield from _section("Tool runs, of the latest days with any", _with_rest(table, len(rows) - _TYPES_SHOWN, "tools"))
 
 
 def _billing(rows: list[dict[str, Any]], narrow: bool) -> RenderableType:

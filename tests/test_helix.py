@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from rich.console import Console
 
+from aximo_db.metrics_tables import print_metrics
 from tests.conftest import DBA, Ledger
 from tests.log_support import advance_all
 from tests.metrics_support import differences, metric_rows, refresh
@@ -683,20 +687,29 @@ def test_metrics_of_runs_are_what_the_events_say(
     assert [{k: v for k, v in row.items() if k not in ("customer_id", "day")} for row in sorted(rows, key=lambda r: r["tool_name"])] == [
         {
             "tool_name": "slurm_submit", "started": 1, "queued": 1, "succeeded": 1, "failed": 0, "blocked": 0,
-            "failure_rate": 0.0, "queue_avg_ms": None, "run_avg_ms": 600_000.0, "counts_up_to": 14,
+            "failure_rate": 0.0, "queue_time_count": 0, "queue_time_sum_ms": 0, "queue_time_avg_ms": None,
+            "run_time_count": 1, "run_time_sum_ms": 600_000, "run_time_avg_ms": 600_000.0, "counts_up_to": 14,
         },
         {
             "tool_name": "tool", "started": 3, "queued": 1, "succeeded": 1, "failed": 2, "blocked": 1,
-            "failure_rate": 0.75, "queue_avg_ms": 60_000.0, "run_avg_ms": (30_000 + 5_000 + 1_000) / 3, "counts_up_to": 14,
+            "failure_rate": 0.75, "queue_time_count": 1, "queue_time_sum_ms": 60_000, "queue_time_avg_ms": 60_000.0,
+            "run_time_count": 3, "run_time_sum_ms": 36_000, "run_time_avg_ms": 12_000.0, "counts_up_to": 14,
         },
     ]  # fmt: skip
     by_status = {
-        (row["tool_name"], row["status"]): (row["runs"], row["queue_avg_ms"], row["run_avg_ms"])
+        (row["tool_name"], row["status"]): (row["runs"], row["queue_time_avg_ms"], row["run_time_avg_ms"])
         for row in metric_rows(operator, "acme", "tool_runs_by_status")
     }
     assert by_status["tool", "failed"] == (2, None, 5_000.0)
     assert by_status["tool", "running"] == (1, 60_000.0, None)
     assert differences(operator, "acme") == []
+    shown = Console(record=True, width=120, file=io.StringIO())
+    with operator.transaction():
+        operator.execute("select set_config('aximo.customer_id', 'acme', true)")
+        print_metrics(operator, shown)
+    text = shown.export_text()
+    assert re.search(r"^tool +3 +1 +2 +1 +60\.0 s +12\.0 s", text, re.MULTILINE), text
+    assert re.search(r"^slurm_submit +1 +1 +0 +0 +– +10\.0 min", text, re.MULTILINE), text
     operator.execute("select from aximo.recount_metrics(true)")
     refresh(operator)
     assert differences(operator, "acme") == []

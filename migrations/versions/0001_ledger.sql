@@ -8887,8 +8887,12 @@ select
         coalesce(sum(m.events) filter (where m.state in ('failed', 'blocked')), 0)
         / nullif(sum(m.events) filter (where m.state in ('succeeded', 'failed', 'blocked')), 0)
     )::double precision as failure_rate,
-    (sum(m.wait_us) / nullif(sum(m.waits), 0) / 1000)::double precision as queue_avg_ms,
-    (sum(m.run_us) / nullif(sum(m.runs), 0) / 1000)::double precision as run_avg_ms,
+    sum(m.waits)::bigint as queue_time_count,
+    (sum(m.wait_us) / 1000)::numeric(38, 3) as queue_time_sum_ms,
+    (sum(m.wait_us) / nullif(sum(m.waits), 0))::double precision / 1000 as queue_time_avg_ms,
+    sum(m.runs)::bigint as run_time_count,
+    (sum(m.run_us) / 1000)::numeric(38, 3) as run_time_sum_ms,
+    (sum(m.run_us) / nullif(sum(m.runs), 0))::double precision / 1000 as run_time_avg_ms,
     (
         select h.counts_up_to
         from aximo_private.run_heads as h
@@ -8910,8 +8914,12 @@ comment on column aximo_metrics.tool_runs.succeeded is 'How many ended well on t
 comment on column aximo_metrics.tool_runs.failed is 'How many failed on this day (run.failed, slurm.collect.failed).';
 comment on column aximo_metrics.tool_runs.blocked is 'How many were blocked by a policy on this day (run.blocked).';
 comment on column aximo_metrics.tool_runs.failure_rate is '(failed + blocked) / (succeeded + failed + blocked); null if none ended.';
-comment on column aximo_metrics.tool_runs.queue_avg_ms is 'From run.queued to the next run.running of the run, on average, in milliseconds, of those that began to run on this day; null if no events tell.';
-comment on column aximo_metrics.tool_runs.run_avg_ms is 'From the latest run.running, else run.started, to the end, on average, in milliseconds, of those that ended on this day; null if none ended.';
+comment on column aximo_metrics.tool_runs.queue_time_count is 'How many that had been queued began to run on this day (run.running).';
+comment on column aximo_metrics.tool_runs.queue_time_sum_ms is 'Their time from run.queued to run.running, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs.queue_time_avg_ms is 'queue_time_sum_ms / queue_time_count.';
+comment on column aximo_metrics.tool_runs.run_time_count is 'How many, of which the beginning is known, ended on this day.';
+comment on column aximo_metrics.tool_runs.run_time_sum_ms is 'Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
 comment on column aximo_metrics.tool_runs.counts_up_to is 'The number in the log of run events up to which it counts.';
 
 create view aximo_metrics.tool_runs_by_status with (security_barrier = true) as
@@ -8921,8 +8929,12 @@ select
     m.state as status,
     (m.day at time zone 'UTC')::date as day,
     m.events as runs,
-    (m.wait_us / nullif(m.waits, 0) / 1000)::double precision as queue_avg_ms,
-    (m.run_us / nullif(m.runs, 0) / 1000)::double precision as run_avg_ms,
+    m.waits as queue_time_count,
+    (m.wait_us / 1000)::numeric(38, 3) as queue_time_sum_ms,
+    (m.wait_us / nullif(m.waits, 0))::double precision / 1000 as queue_time_avg_ms,
+    m.runs as run_time_count,
+    (m.run_us / 1000)::numeric(38, 3) as run_time_sum_ms,
+    (m.run_us / nullif(m.runs, 0))::double precision / 1000 as run_time_avg_ms,
     (
         select h.counts_up_to
         from aximo_private.run_heads as h
@@ -8939,8 +8951,12 @@ comment on column aximo_metrics.tool_runs_by_status.tool_name is 'The tool.';
 comment on column aximo_metrics.tool_runs_by_status.status is 'started, queued, running, succeeded, failed or blocked: what the event said of the run (helix.event_kinds.state).';
 comment on column aximo_metrics.tool_runs_by_status.day is 'The day, UTC, of that event.';
 comment on column aximo_metrics.tool_runs_by_status.runs is 'How many.';
-comment on column aximo_metrics.tool_runs_by_status.queue_avg_ms is 'Of status running: how long they had been queued, on average, in milliseconds; null if no events tell.';
-comment on column aximo_metrics.tool_runs_by_status.run_avg_ms is 'Of succeeded, failed and blocked: how long they had run, on average, in milliseconds; null if no events tell.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_count is 'Of status running: how many had been queued.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_sum_ms is 'Their time from run.queued to run.running, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_avg_ms is 'queue_time_sum_ms / queue_time_count.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_count is 'Of succeeded, failed and blocked: of how many the beginning is known.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_sum_ms is 'Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
 comment on column aximo_metrics.tool_runs_by_status.counts_up_to is 'The number in the log of run events up to which it counts.';
 
 create view aximo_metrics.alerts with (security_barrier = true) as
@@ -9746,8 +9762,12 @@ begin
             'failure_rate',
             count(*) filter (where t.state in ('failed', 'blocked'))::double precision
             / nullif(count(*) filter (where t.state in ('succeeded', 'failed', 'blocked')), 0),
-            'queue_avg_ms', avg(t.wait_ms)::double precision,
-            'run_avg_ms', avg(t.run_ms)::double precision
+            'queue_time_count', count(t.wait_ms),
+            'queue_time_sum_ms', coalesce(sum(t.wait_ms), 0),
+            'queue_time_avg_ms', avg(t.wait_ms),
+            'run_time_count', count(t.run_ms),
+            'run_time_sum_ms', coalesce(sum(t.run_ms), 0),
+            'run_time_avg_ms', avg(t.run_ms)
         )
     from timed as t
     group by t.tool_name, t.day
@@ -9757,8 +9777,12 @@ begin
         jsonb_build_object('tool_name', t.tool_name, 'status', t.state, 'day', t.day),
         jsonb_build_object(
             'runs', count(*),
-            'queue_avg_ms', avg(t.wait_ms)::double precision,
-            'run_avg_ms', avg(t.run_ms)::double precision
+            'queue_time_count', count(t.wait_ms),
+            'queue_time_sum_ms', coalesce(sum(t.wait_ms), 0),
+            'queue_time_avg_ms', avg(t.wait_ms),
+            'run_time_count', count(t.run_ms),
+            'run_time_sum_ms', coalesce(sum(t.run_ms), 0),
+            'run_time_avg_ms', avg(t.run_ms)
         )
     from timed as t
     group by t.tool_name, t.state, t.day;

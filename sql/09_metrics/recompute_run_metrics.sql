@@ -59,8 +59,12 @@ begin
             'failure_rate',
             count(*) filter (where t.state in ('failed', 'blocked'))::double precision
             / nullif(count(*) filter (where t.state in ('succeeded', 'failed', 'blocked')), 0),
-            'queue_avg_ms', avg(t.wait_ms)::double precision,
-            'run_avg_ms', avg(t.run_ms)::double precision
+            'queue_time_count', count(t.wait_ms),
+            'queue_time_sum_ms', coalesce(sum(t.wait_ms), 0),
+            'queue_time_avg_ms', avg(t.wait_ms),
+            'run_time_count', count(t.run_ms),
+            'run_time_sum_ms', coalesce(sum(t.run_ms), 0),
+            'run_time_avg_ms', avg(t.run_ms)
         )
     from timed as t
     group by t.tool_name, t.day
@@ -70,8 +74,12 @@ begin
         jsonb_build_object('tool_name', t.tool_name, 'status', t.state, 'day', t.day),
         jsonb_build_object(
             'runs', count(*),
-            'queue_avg_ms', avg(t.wait_ms)::double precision,
-            'run_avg_ms', avg(t.run_ms)::double precision
+            'queue_time_count', count(t.wait_ms),
+            'queue_time_sum_ms', coalesce(sum(t.wait_ms), 0),
+            'queue_time_avg_ms', avg(t.wait_ms),
+            'run_time_count', count(t.run_ms),
+            'run_time_sum_ms', coalesce(sum(t.run_ms), 0),
+            'run_time_avg_ms', avg(t.run_ms)
         )
     from timed as t
     group by t.tool_name, t.state, t.day;

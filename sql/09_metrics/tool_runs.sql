@@ -12,8 +12,12 @@ select
         coalesce(sum(m.events) filter (where m.state in ('failed', 'blocked')), 0)
         / nullif(sum(m.events) filter (where m.state in ('succeeded', 'failed', 'blocked')), 0)
     )::double precision as failure_rate,
-    (sum(m.wait_us) / nullif(sum(m.waits), 0) / 1000)::double precision as queue_avg_ms,
-    (sum(m.run_us) / nullif(sum(m.runs), 0) / 1000)::double precision as run_avg_ms,
+    sum(m.waits)::bigint as queue_time_count,
+    (sum(m.wait_us) / 1000)::numeric(38, 3) as queue_time_sum_ms,
+    (sum(m.wait_us) / nullif(sum(m.waits), 0))::double precision / 1000 as queue_time_avg_ms,
+    sum(m.runs)::bigint as run_time_count,
+    (sum(m.run_us) / 1000)::numeric(38, 3) as run_time_sum_ms,
+    (sum(m.run_us) / nullif(sum(m.runs), 0))::double precision / 1000 as run_time_avg_ms,
     (
         select h.counts_up_to
         from aximo_private.run_heads as h
@@ -35,6 +39,10 @@ comment on column aximo_metrics.tool_runs.succeeded is 'How many ended well on t
 comment on column aximo_metrics.tool_runs.failed is 'How many failed on this day (run.failed, slurm.collect.failed).';
 comment on column aximo_metrics.tool_runs.blocked is 'How many were blocked by a policy on this day (run.blocked).';
 comment on column aximo_metrics.tool_runs.failure_rate is '(failed + blocked) / (succeeded + failed + blocked); null if none ended.';
-comment on column aximo_metrics.tool_runs.queue_avg_ms is 'From run.queued to the next run.running of the run, on average, in milliseconds, of those that began to run on this day; null if no events tell.';
-comment on column aximo_metrics.tool_runs.run_avg_ms is 'From the latest run.running, else run.started, to the end, on average, in milliseconds, of those that ended on this day; null if none ended.';
+comment on column aximo_metrics.tool_runs.queue_time_count is 'How many that had been queued began to run on this day (run.running).';
+comment on column aximo_metrics.tool_runs.queue_time_sum_ms is 'Their time from run.queued to run.running, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs.queue_time_avg_ms is 'queue_time_sum_ms / queue_time_count.';
+comment on column aximo_metrics.tool_runs.run_time_count is 'How many, of which the beginning is known, ended on this day.';
+comment on column aximo_metrics.tool_runs.run_time_sum_ms is 'Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
 comment on column aximo_metrics.tool_runs.counts_up_to is 'The number in the log of run events up to which it counts.';

@@ -5,8 +5,12 @@ select
     m.state as status,
     (m.day at time zone 'UTC')::date as day,
     m.events as runs,
-    (m.wait_us / nullif(m.waits, 0) / 1000)::double precision as queue_avg_ms,
-    (m.run_us / nullif(m.runs, 0) / 1000)::double precision as run_avg_ms,
+    m.waits as queue_time_count,
+    (m.wait_us / 1000)::numeric(38, 3) as queue_time_sum_ms,
+    (m.wait_us / nullif(m.waits, 0))::double precision / 1000 as queue_time_avg_ms,
+    m.runs as run_time_count,
+    (m.run_us / 1000)::numeric(38, 3) as run_time_sum_ms,
+    (m.run_us / nullif(m.runs, 0))::double precision / 1000 as run_time_avg_ms,
     (
         select h.counts_up_to
         from aximo_private.run_heads as h
@@ -23,6 +27,10 @@ comment on column aximo_metrics.tool_runs_by_status.tool_name is 'The tool.';
 comment on column aximo_metrics.tool_runs_by_status.status is 'started, queued, running, succeeded, failed or blocked: what the event said of the run (helix.event_kinds.state).';
 comment on column aximo_metrics.tool_runs_by_status.day is 'The day, UTC, of that event.';
 comment on column aximo_metrics.tool_runs_by_status.runs is 'How many.';
-comment on column aximo_metrics.tool_runs_by_status.queue_avg_ms is 'Of status running: how long they had been queued, on average, in milliseconds; null if no events tell.';
-comment on column aximo_metrics.tool_runs_by_status.run_avg_ms is 'Of succeeded, failed and blocked: how long they had run, on average, in milliseconds; null if no events tell.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_count is 'Of status running: how many had been queued.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_sum_ms is 'Their time from run.queued to run.running, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_avg_ms is 'queue_time_sum_ms / queue_time_count.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_count is 'Of succeeded, failed and blocked: of how many the beginning is known.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_sum_ms is 'Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
 comment on column aximo_metrics.tool_runs_by_status.counts_up_to is 'The number in the log of run events up to which it counts.';
