@@ -708,8 +708,8 @@ def test_metrics_of_runs_are_what_the_events_say(
         operator.execute("select set_config('aximo.customer_id', 'acme', true)")
         print_metrics(operator, shown)
     text = shown.export_text()
-    assert re.search(r"^tool +3 +1 +2 +1 +60\.0 s +12\.0 s", text, re.MULTILINE), text
-    assert re.search(r"^slurm_submit +1 +1 +0 +0 +– +10\.0 min", text, re.MULTILINE), text
+    assert re.search(r"^tool +3 +1 +2 +1 +60 s +12 s", text, re.MULTILINE), text
+    assert re.search(r"^slurm_submit +1 +1 +0 +0 +– +10 min", text, re.MULTILINE), text
     operator.execute("select from aximo.recount_metrics(true)")
     refresh(operator)
     assert differences(operator, "acme") == []
