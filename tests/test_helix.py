@@ -808,3 +808,89 @@ def test_the_canonical_line_is_json_and_never_changes(gateway: Connection, opera
     )
     assert parsed["data"]["n"][:3] == [10**300, 0, 10**30]
     assert "\n" not in row[0]
+
+
+def test_what_commits_late_gets_the_next_number_in_its_own_log(
+    each_ledger: Ledger, gateway: Connection, operator: Connection
+) -> None:
+    """Both logs have holes at the same positions, of different transactions."""
+
+    def numbers(log: str) -> list[Any]:
+        query = (
+            "select coalesce(event_id::text, run_event_id::text) from aximo.log_leaves where log = %s order by number"
+        )
+        return [row[0] for row in gateway.execute(query, (log,))]
+
+    def emit(connection: Connection) -> str:
+        row = connection.execute(
+            "select event_id from aximo.emit_event('sla_breached', 'd', 's', '1', 'system', 'acme')"
+        ).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    root = each_ledger.superuser()
+
+    def holes(log: str) -> int:
+        row = root.execute(
+            "select coalesce(sum(last_position - first_position + 1), 0) from aximo_private.log_holes where log = %s",
+            (log,),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    add_run(gateway, "run_1")
+    late, lost, slow = (each_ledger.connect(gateway.info.user, autocommit=False) for _ in range(3))
+    first = str(add_event(late, "run_1", "late"))
+    add_event(lost, "run_1", "lost")
+    second = str(add_event(gateway, "run_1", "second"))
+    slow_event = emit(slow)
+    quick_event = emit(gateway)
+    advance_all(operator)
+    assert (numbers("run_events"), numbers("events")) == ([second], [quick_event])
+    assert (holes("run_events"), holes("events")) == (2, 1)
+    lost.rollback()
+    late.commit()
+    third = str(add_event(gateway, "run_1", "third"))
+    advance_all(operator)
+    assert numbers("run_events") == [second, first, third]
+    # One is forgotten; what is still under way in the other log is not.
+    for _ in range(4):
+        advance_all(operator)
+    slow.commit()
+    advance_all(operator)
+    assert numbers("events") == [quick_event, slow_event]
+    for _ in range(4):
+        advance_all(operator)
+    assert (holes("run_events"), holes("events")) == (0, 0)
+    for log in ("events", "run_events"):
+        assert gateway.execute("select from aximo.verify_log(%s)", (log,)).rowcount == 0
+
+
+def test_run_events_that_were_passed_over_are_found_and_mended(
+    each_ledger: Ledger, gateway: Connection, operator: Connection
+) -> None:
+    add_run(gateway, "run_1")
+    events = [add_event(gateway, "run_1", f"k{n}") for n in range(5)]
+    root = each_ledger.superuser()
+    root.execute("select setval('helix.run_events_event_id_seq', 100)")
+    events.append(add_event(gateway, "run_1", "new"))
+    for _ in range(4):
+        advance_all(operator)
+    assert root.execute("select from aximo_private.log_holes").rowcount == 0
+    root.execute(
+        "insert into helix.run_events (event_id, run_id, kind, customer_id) values (50, 'run_1', 'past', 'acme')"
+    )
+    advance_all(operator)
+    query = "select problem, number, event_id, run_event_id from aximo.verify_log('run_events')"
+    assert gateway.execute(query).fetchall() == [("event_not_in_log", None, None, 50)]
+    assert gateway.execute("select from aximo.verify_log()").rowcount == 0
+    assert gateway.execute("select run_event_id, is_coming from aximo.unlogged_events('run_events')").fetchall() == [
+        (50, False)
+    ]
+    assert operator.execute("select aximo.mend_log()").fetchone() == (1,)
+    advance_all(operator)
+    log = gateway.execute(
+        "select run_event_id from aximo.log_leaves where log = 'run_events' order by number"
+    ).fetchall()
+    assert [n for (n,) in log] == [*events, 50]
+    assert gateway.execute(query).fetchall() == []
