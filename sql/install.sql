@@ -50,6 +50,7 @@ begin;
 \ir 06_history/deployments.sql
 \ir 06_history/deployments_as_of.sql
 \ir 07_helix/runs.sql
+\ir 07_helix/run_id_table.sql
 \ir 07_helix/run_events.sql
 \ir 07_helix/run_event_line.sql
 \ir 07_helix/observation_table.sql

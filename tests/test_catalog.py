@@ -605,6 +605,7 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
         "aximo_private.events_by_position",
         # The frozen contract's primary keys: one run_id and one sequence of event_id for all.
         "helix.runs_pkey",
+        "aximo_private.run_ids_pkey",
         "helix.run_events_pkey",
         "aximo_private.action_rollups_changed",
         "aximo_private.run_rollups_changed",

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -193,9 +194,10 @@ MALFORMED: list[tuple[str, Any, Any, str]] = [
     ("x", None, [1], "data_is_object"),
     ("x", None, "text", "data_is_object"),
     ("x", None, 1, "data_is_object"),
-    ("x", "m" * 8388608, None, "run_event_size"),
-    ("x", None, {"a": "m" * 8388608}, "run_event_size"),
-    ("x" * 8388609, None, None, "run_event_size"),
+    ("x", "m" * 1048576, None, "run_event_size"),
+    ("x", "\x01" * 174763, None, "run_event_size"),
+    ("x", None, {"a": "m" * 1048576}, "run_event_size"),
+    ("x" * 1048577, None, None, "run_event_size"),
 ]
 
 
@@ -239,6 +241,7 @@ def test_numbers_that_swell_are_refused(gateway: Connection) -> None:
 @pytest.mark.parametrize(("field", "value", "rule"), [
     ("run_id", "", "run_id_length"),
     ("run_id", "x" * 256, "run_id_length"),
+    ("project_id", "x" * 256, "project_id_length"),
     ("tool_name", "", "tool_name_length"),
     ("tool_name", "x" * 256, "tool_name_length"),
     ("status", "done", "runs_status_check"),
@@ -358,7 +361,7 @@ def test_anothers_run_and_none_look_the_same(each_ledger: Ledger, gateway: Conne
         for query in (
             f"insert into run_events (run_id, kind) values ('{run}', 'x')",
             f"select observe_run('{run}')",
-            f'select import_run_events(\'[{{"kind": "x", "ts": "2026-01-01"}}]\', \'{run}\', false)',
+            f'select import_run_events(\'[{{"kind": "x", "ts": "2026-01-01T00:00:00Z"}}]\', \'{run}\', false)',
         ):
             assert refusal(stranger, query) == ("ZXRUN", "run_known")
         for query in (
@@ -370,22 +373,73 @@ def test_anothers_run_and_none_look_the_same(each_ledger: Ledger, gateway: Conne
             assert stranger.execute(query).rowcount == 0
 
 
+TAKEN = ("ZXDUP", "run_id_names_one_run")
+
+
 def test_a_collision_tells_that_the_run_id_is_taken_and_nothing_else(each_ledger: Ledger, gateway: Connection) -> None:
-    add_run(gateway, "run_1", tool_name="secret_tool")
+    add_run(gateway, "run_1", tool_name="secret_tool", result_json=Jsonb({"secret": 1}))
     stranger = gateway_of(each_ledger, "beta")
-    assert add_run(stranger, "run_1", "on conflict (run_id) do nothing") == 0
-    assert stranger.execute("select from runs").rowcount == 0
-    with pytest.raises(psycopg.errors.UniqueViolation) as plain:
-        add_run(stranger, "run_1")
-    with pytest.raises(psycopg.Error) as update:
-        add_run(stranger, "run_1", "on conflict (run_id) do update set status = 'failed'")
+    stranger.execute(
+        "create function pg_temp.leak(r runs) returns boolean language plpgsql cost 0.0001"
+        " as $$ begin raise notice 'leaked %', r; return true; end $$"
+    )
+    notices: list[str] = []
+    stranger.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+    insert = "insert into runs (run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status)"
+    insert += " values ('run_1', 'p', 't', 'v1', 'h', 'h', 'queued')"
+    for query in (
+        insert,
+        f"{insert} on conflict do nothing",
+        f"{insert} on conflict (run_id) do nothing",
+        f"{insert} on conflict (run_id) do update set status = 'failed'",
+        f"{insert} on conflict (run_id) do update set status = 'failed' where (runs.tool_name || runs.result_json::text)::int > 0",
+        f"{insert} on conflict (run_id) do update set status = 'failed' where pg_temp.leak(runs)",
+        f"{insert} on conflict (run_id) do update set status = 'failed' where false",
+    ):
+        with pytest.raises(psycopg.Error) as error, stranger.transaction():
+            stranger.execute(query)  # type: ignore[call-overload]
+        assert (error.value.sqlstate, error.value.diag.constraint_name) == TAKEN, query
+        told = f"{error.value} {error.value.diag.message_detail} {error.value.diag.context} {notices}"
+        assert not any(word in told for word in ("secret", "acme", "leaked")), told
     row = Jsonb([{"run_id": "run_1", **BASE}])
-    with pytest.raises(psycopg.Error) as imported:
-        stranger.execute("select helix.import_runs(%s)", (row,))
-    for error in (plain, update, imported):
-        told = f"{error.value} {error.value.diag.message_detail} {error.value.diag.context}"
-        assert "secret_tool" not in told
-        assert "acme" not in told
+    assert refusal(stranger, "select helix.import_runs(%s)", (row,)) == TAKEN
+    lines = Jsonb([line(1)])
+    assert refusal(stranger, "select helix.import_run_events(%s)", (lines,)) == TAKEN
+    assert stranger.execute("select from runs").rowcount == 0
+
+
+def test_who_comes_second_waits_and_neither_locks_nor_looks(each_ledger: Ledger, gateway: Connection) -> None:
+    stranger = gateway_of(each_ledger, "beta")
+    gateway.execute("begin")
+    add_run(gateway, "run_1", tool_name="secret_tool")
+    outcome: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: outcome.append(
+            refusal(
+                stranger,
+                "insert into runs (run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status)"
+                " values ('run_1', 'p', 't', 'v1', 'h', 'h', 'queued')"
+                " on conflict (run_id) do update set status = 'failed' where runs.tool_name::int > 0",
+            )
+        )
+    )
+    thread.start()
+    root = each_ledger.superuser()
+    for _ in range(500):
+        if root.execute("select from pg_stat_activity where wait_event_type = 'Lock'").rowcount:
+            break
+        time.sleep(0.01)
+    gateway.execute("commit")
+    thread.join(30)
+    assert outcome == [TAKEN]
+    # A run_id stays its customer's when the run is gone.
+    owner = each_ledger.connect(DBA)
+    owner.execute("set aximo.customer_id = 'acme'")
+    assert owner.execute("delete from helix.runs").rowcount == 1
+    with pytest.raises(psycopg.Error) as error:
+        add_run(stranger, "run_1")
+    assert error.value.sqlstate == "ZXDUP"
+    assert add_run(gateway, "run_1") == 1
 
 
 def test_no_customer_sees_another_by_any_name(each_ledger: Ledger, gateway: Connection) -> None:
@@ -412,8 +466,11 @@ def test_the_gateways_own_tables_can_be_told_apart_by_customer(each_ledger: Ledg
         """
         create table projects (project_id text primary key, name text);
         create table artifacts (
-            artifact_id text primary key, project_id text not null references projects (project_id) on delete cascade
+            artifact_id text primary key, project_id text not null references projects (project_id) on delete cascade,
+            checksum_sha256 text, created_at timestamptz default now()
         );
+        create index artifacts_project_created_idx on artifacts (project_id, created_at desc);
+        create index artifacts_checksum_idx on artifacts (checksum_sha256);
         create table param_sets (params_hash text primary key, canonical_json jsonb not null);
         create table run_inputs (
             run_id text references runs (run_id) on delete cascade,
@@ -432,8 +489,23 @@ def test_the_gateways_own_tables_can_be_told_apart_by_customer(each_ledger: Ledg
         connection.execute("insert into param_sets values ('same', '{}') on conflict (params_hash) do nothing")
         add_run(connection, f"run_{mark}", params_hash="same")
         connection.execute("insert into run_inputs values (%s, %s, 'in')", (f"run_{mark}", f"art{mark}"))
-        for table in ("projects", "artifacts", "param_sets", "run_inputs"):
+        for table in ("projects", "artifacts", "run_inputs"):
             assert connection.execute(f"select from {table}").rowcount == 1, table
+    # Named by their hash alone: the second writes nothing, and reads nothing that another wrote.
+    assert [c.execute("select from param_sets").rowcount for c in (gateway, stranger)] == [1, 0]
+    leading = owner.execute(
+        "select i.indexrelid::regclass::text, a.attname from pg_index as i"
+        " join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]"
+        " where i.indrelid = 'helix.artifacts'::regclass and not i.indisprimary order by 1"
+    ).fetchall()
+    assert leading == [("artifacts_checksum_idx", "customer_id"), ("artifacts_project_created_idx", "customer_id")]
+    assert (
+        owner.execute(
+            "select from pg_attribute where attrelid = any(array['helix.projects', 'helix.param_sets']::regclass[])"
+            " and attnum > 0 and attstattarget is distinct from 0"
+        ).rowcount
+        == 0
+    )
     for run, artifact in (("run_a", "artb"), ("run_none", "artb"), ("run_b", "arta"), ("run_b", "art_none")):
         assert refusal(stranger, "insert into run_inputs values (%s, %s, 'x')", (run, artifact))[0] == "42501"
     assert refusal(stranger, "insert into artifacts values ('artc', 'pa')")[0] == "42501"
@@ -452,7 +524,7 @@ def test_an_observation_is_a_run_of_its_own_and_does_not_write(each_ledger: Ledg
         for statement in (
             "insert into run_events (run_id, kind) values ('run_1', 'x')",
             "update runs set error = 'e' where run_id = 'run_1'",
-            'select import_run_events(\'[{"kind": "x", "ts": "2026-01-01"}]\', \'run_1\')',
+            'select import_run_events(\'[{"kind": "x", "ts": "2026-01-01T00:00:00Z"}]\', \'run_1\')',
         ):
             assert refusal(gateway, statement) == ("ZXRUN", "observed_is_read_only")
         gateway.execute("select set_config('aximo.customer_id', 'acme', true)")
@@ -504,6 +576,18 @@ def test_an_import_can_be_repeated(gateway: Connection) -> None:
     # In parts, told how often the same came before.
     assert [d for _, d in imported(gateway, lines[1:2], repetitions=[2])] == [True]
     assert [d for _, d in imported(gateway, lines[1:2], repetitions=[3])] == [False]
+    # One moment, said in several ways, on the line or in the call.
+    same = ["2026-02-01T00:00:00Z", "2026-02-01T00:00:00+00:00", "2026-02-01T01:00:00.000000+01"]
+    told = [
+        {"run_id": "run_1", "created_at": same[0], "kind": "y"},
+        {"created_at": same[1], "kind": "y"},
+        {"ts": same[2], "kind": "y"},
+    ]
+    assert [d for _, d in imported(gateway, told, run_id="run_1")] == [False] * 3
+    assert [d for _, d in imported(gateway, told, run_id="run_1")] == [True] * 3
+    for repetitions in ([0], [1, 1], [None], []):
+        query = "select from helix.import_run_events(%s, repetitions => %s::integer[])"
+        assert refusal(gateway, query, (Jsonb(lines[:1]), repetitions)) == ("ZXARG", "repetitions_positive")
 
 
 def test_what_an_export_says_comes_back_as_it_was(gateway: Connection) -> None:
@@ -526,6 +610,20 @@ def test_unknown_fields_are_kept_beside(gateway: Connection) -> None:
         ({"a": 1, "further": [1], "event_version": 2, "imported_from": {"event_id": 7}},),
         ({"extra": "text", "ts": "earlier"},),
     ]
+    # Nothing is lost where names meet, nor where it came from before.
+    imported(gateway, [
+        line(3, extra={"x": 1}, x=2),
+        line(4, event_id=9, recorded_by="b", extra={"imported_from": {"event_id": 7}, "a": 1}),
+        line(5, recorded_at="then"),
+    ])  # fmt: skip
+    rows = gateway.execute(
+        "select extra from run_events where ts >= '2026-01-01 00:00:03Z' order by event_id"
+    ).fetchall()
+    assert rows == [
+        ({"extra": {"x": 1}, "x": 2},),
+        ({"a": 1, "imported_from": {"event_id": 9, "recorded_by": "b", "imported_from": {"event_id": 7}}},),
+        ({"imported_from": {"recorded_at": "then"}},),
+    ]
 
 
 def test_a_run_made_for_imported_events_is_in_the_state_they_say(gateway: Connection) -> None:
@@ -536,8 +634,8 @@ def test_a_run_made_for_imported_events_is_in_the_state_they_say(gateway: Connec
     assert gateway.execute(query).fetchall() == [
         ("failed", "unknown", "p", "q", datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC))
     ]
-    # Not of a run that a gateway wrote.
-    add_run(gateway, "run_2")
+    # Not of a run that a gateway wrote, whatever it calls itself.
+    add_run(gateway, "run_2", project_id="imported", tool_name="unknown")
     imported(gateway, [{**line(1, "run.failed"), "run_id": "run_2"}])
     assert gateway.execute("select status from runs where run_id = 'run_2'").fetchall() == [("running",)]
 
@@ -546,19 +644,24 @@ def test_a_run_made_for_imported_events_is_in_the_state_they_say(gateway: Connec
     ([], "event_is_object"),
     ("x", "event_is_object"),
     (None, "event_is_object"),
-    ({"ts": "2026-01-01", "kind": "x"}, "run_id_present"),
-    ({"run_id": 1, "ts": "2026-01-01", "kind": "x"}, "run_id_is_string"),
-    ({"run_id": "r", "ts": "2026-01-01"}, "kind_present"),
-    ({"run_id": "r", "ts": "2026-01-01", "kind": ""}, "kind_present"),
-    ({"run_id": "r", "ts": "2026-01-01", "kind": 1}, "kind_present"),
+    ({"ts": "2026-01-01T00:00:00Z", "kind": "x"}, "run_id_present"),
+    ({"run_id": 1, "ts": "2026-01-01T00:00:00Z", "kind": "x"}, "run_id_is_string"),
+    ({"run_id": "r", "ts": "2026-01-01T00:00:00Z"}, "kind_present"),
+    ({"run_id": "r", "ts": "2026-01-01T00:00:00Z", "kind": ""}, "kind_present"),
+    ({"run_id": "r", "ts": "2026-01-01T00:00:00Z", "kind": 1}, "kind_present"),
     ({"run_id": "r", "kind": "x"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": "yesterday evening"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": "1969-12-31T23:00:00Z"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": "infinity"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "now"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-02-30T00:00:00Z"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01T23:59:60Z"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00.0000006Z"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": 5}, "run_event_moment"),
-    ({"run_id": "r", "kind": "x", "ts": "2026-01-01", "data": []}, "data_is_object"),
-    ({"run_id": "r", "kind": "x", "ts": "2026-01-01", "message": {}}, "message_is_string"),
-    ({"run_id": "", "kind": "x", "ts": "2026-01-01"}, "run_id_length"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00Z", "data": []}, "data_is_object"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00Z", "message": {}}, "message_is_string"),
+    ({"run_id": "", "kind": "x", "ts": "2026-01-01T00:00:00Z"}, "run_id_length"),
 ])  # fmt: skip
 def test_of_a_malformed_line_nothing_is_written(gateway: Connection, bad: Any, rule: str) -> None:
     query = "select from helix.import_run_events(%s)"
@@ -626,6 +729,7 @@ def test_a_run_is_imported_as_it_was(gateway: Connection) -> None:
         ([], ("ZXARG", "event_is_object")),
     ):
         assert refusal(gateway, query, (Jsonb([bad]),)) == expected
+    assert refusal(gateway, query, (Jsonb({}),)) == ("ZXARG", "batch_is_array")
 
 
 # What follows from events.

@@ -2414,6 +2414,7 @@ create table helix.runs (
     execution_id text collate "C",
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_by text collate "C" not null default session_user,
+    made_for_events boolean not null default false,
     constraint runs_pkey primary key (run_id),
     constraint run_of_customer unique (customer_id, run_id),
     constraint runs_status_check check (status in ('queued', 'running', 'succeeded', 'failed', 'blocked')),
@@ -2421,6 +2422,7 @@ create table helix.runs (
         char_length(customer_id) <= 255 and btrim(customer_id) <> '' and customer_id <> '*'
     ),
     constraint run_id_length check (char_length(run_id) between 1 and 255),
+    constraint project_id_length check (char_length(project_id) <= 255),
     constraint tool_name_length check (char_length(tool_name) between 1 and 255),
     constraint execution_id_length check (char_length(execution_id) between 1 and 255),
     constraint run_moment check (
@@ -2484,7 +2486,8 @@ alter table helix.runs
     alter customer_id set statistics 0,
     alter execution_id set statistics 0,
     alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0;
+    alter recorded_by set statistics 0,
+    alter made_for_events set statistics 0;
 
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
@@ -2509,6 +2512,7 @@ comment on column helix.runs.customer_id is 'Whose run it is: always the session
 comment on column helix.runs.execution_id is 'The execution it served, if it is known: said once.';
 comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
+comment on column helix.runs.made_for_events is 'Whether it was made by an import of events whose run was not there; its state then follows from them.';
 comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
@@ -2519,6 +2523,31 @@ comment on index helix.runs_project_created_idx is 'A project''s runs.';
 comment on index helix.runs_tool_idx is 'A tool''s runs.';
 comment on index helix.runs_by_time is 'Newest first, and paging.';
 comment on index helix.runs_by_execution is 'The runs of an execution, for its trace.';
+
+-- Whose each run_id is. helix.runs has them unique among all customers, and INSERT ... ON CONFLICT DO UPDATE ... WHERE locks the row that
+-- is there, and may look at it, before its policies are asked. A guard looks here before it comes to that; a row here makes it race-free.
+create table aximo_private.run_ids (
+    run_id text collate "C" not null,
+    customer_id text collate "C" not null,
+    constraint run_ids_pkey primary key (run_id)
+);
+alter table aximo_private.run_ids owner to aximo_owner;
+alter table aximo_private.run_ids enable row level security;
+alter table aximo_private.run_ids force row level security;
+create policy recorder_reads_run_ids on aximo_private.run_ids
+for select to aximo_recorder using (true);
+create policy recorder_adds_run_ids on aximo_private.run_ids
+for insert to aximo_recorder with check (true);
+select aximo_private.make_append_only('aximo_private.run_ids');
+alter table aximo_private.run_ids
+    alter run_id set statistics 0,
+    alter customer_id set statistics 0;
+
+comment on table aximo_private.run_ids is 'Whose each run_id is: append-only. A run that was deleted keeps its own.';
+comment on column aximo_private.run_ids.run_id is 'The run.';
+comment on column aximo_private.run_ids.customer_id is 'Whose it is, or was.';
+comment on policy recorder_reads_run_ids on aximo_private.run_ids is 'The guard of runs.';
+comment on policy recorder_adds_run_ids on aximo_private.run_ids is 'The guard of runs, for a customer that the access map gave.';
 
 create sequence helix.run_events_event_id_seq as bigint;
 alter sequence helix.run_events_event_id_seq owner to aximo_owner;
@@ -2561,8 +2590,8 @@ create table helix.run_events (
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
     constraint run_event_size check (
-        octet_length(kind) + coalesce(octet_length(message), 0) + coalesce(octet_length(data::text), 0)
-        + coalesce(octet_length(extra::text), 0) <= 8388608
+        octet_length(to_json(kind)::text) + coalesce(octet_length(to_json(message)::text), 0)
+        + coalesce(octet_length(data::text), 0) + coalesce(octet_length(extra::text), 0) <= 1048576
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );
@@ -2731,6 +2760,8 @@ comment on function aximo_private.refuse_observed(text) is 'Raises ZXRUN: this t
 create function aximo_private.check_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- A restore switches it off, and what is asked for here would be refused.
+set row_security = on
 as $$
 declare
     rule text;
@@ -2749,6 +2780,7 @@ begin
         when new.customer_id = '*' then 'customer_id_not_all'
         when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
         when (char_length(new.run_id) between 1 and 255) is not true then 'run_id_length'
+        when char_length(new.project_id) > 255 then 'project_id_length'
         when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
         when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
         when (char_length(new.execution_id) between 1 and 255) is false then 'execution_id_length'
@@ -2767,11 +2799,29 @@ begin
             table = tg_table_name,
             constraint = rule;
     end if;
+    if tg_op = 'INSERT' then
+        insert into aximo_private.run_ids (run_id, customer_id)
+        values (new.run_id, new.customer_id)
+        on conflict do nothing;
+        if not found and not exists (
+            select from only aximo_private.run_ids as i
+            where i.run_id = new.run_id and i.customer_id = new.customer_id
+        ) then
+            raise exception using
+                errcode = 'ZXDUP',
+                message = 'run_id was used before',
+                detail = format('run_id %L', new.run_id),
+                hint = 'A run_id names one run, among all customers. Give each gateway a runtime.instance_id of its own.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                constraint = 'run_id_names_one_run';
+        end if;
+    end if;
     return new;
 end;
 $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
-comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS) or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP).';
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
@@ -2808,10 +2858,12 @@ begin
     elsif
         (
             new.run_id, new.customer_id, new.project_id, new.tool_name, new.contract_version, new.tool_version, new.params_hash,
-            new.policy_hash, new.requested_by, new.created_at, new.policy_snapshot, new.environment, new.recorded_at, new.recorded_by
+            new.policy_hash, new.requested_by, new.created_at, new.policy_snapshot, new.environment, new.recorded_at, new.recorded_by,
+            new.made_for_events
         ) is distinct from (
             old.run_id, old.customer_id, old.project_id, old.tool_name, old.contract_version, old.tool_version, old.params_hash,
-            old.policy_hash, old.requested_by, old.created_at, old.policy_snapshot, old.environment, old.recorded_at, old.recorded_by
+            old.policy_hash, old.requested_by, old.created_at, old.policy_snapshot, old.environment, old.recorded_at, old.recorded_by,
+            old.made_for_events
         )
     then
         rule := 'run_stays_itself';
@@ -2889,8 +2941,9 @@ begin
         -- As they are, not as a table has them compressed.
         when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
-        when octet_length(new.kind) + coalesce(octet_length(new.message), 0)
-            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
+        -- As its line has it: a control character takes six.
+        when octet_length(to_json(new.kind)::text) + coalesce(octet_length(to_json(new.message)::text), 0)
+            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 1048576 then 'run_event_size'
         when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
     end;
     if rule is not null then
@@ -2898,7 +2951,7 @@ begin
             errcode = 'ZXARG',
             message = 'malformed run event',
             detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
-            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as text; see the rule.',
+            hint = 'kind is not empty, data a JSON object or null, all of it at most 1 MiB as JSON; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -3087,6 +3140,14 @@ declare
     wanted record;
     problem text;
 begin
+    if jsonb_typeof(lines) is distinct from 'array' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run',
+            detail = 'lines is no JSON array',
+            hint = 'Give an array of objects, one a line.',
+            constraint = 'batch_is_array';
+    end if;
     for entry in
         select l.value, l.place::integer as place
         from jsonb_array_elements(lines) with ordinality as l (value, place)
@@ -3203,6 +3264,7 @@ declare
     problem text;
     rule text;
     moment timestamptz;
+    moments timestamptz[] := '{}';
     further jsonb;
     known bigint;
     names text[];
@@ -3228,52 +3290,77 @@ begin
     order by r.run_id
     for update;
 
+    if cardinality(repetitions) <> jsonb_array_length(lines) or 1 > any(repetitions) or array_position(repetitions, null) is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = format('%s repetitions of %s lines', cardinality(repetitions), jsonb_array_length(lines)),
+            hint = 'Say of each line how often it came so far, this time included: from 1 on.',
+            constraint = 'repetitions_positive';
+    end if;
+    begin
+        for entry in
+            select
+                l.value,
+                l.place::integer as place,
+                case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock
+            from jsonb_array_elements(lines) with ordinality as l (value, place)
+            order by l.place
+        loop
+            rule := case
+                when jsonb_typeof(entry.value) <> 'object' then 'event_is_object'
+                when coalesce(entry.value ->> 'run_id', import_run_events.run_id) is null then 'run_id_present'
+                when jsonb_typeof(entry.value -> 'run_id') not in ('string', 'null') then 'run_id_is_string'
+                when jsonb_typeof(entry.value -> 'kind') is distinct from 'string' then 'kind_present'
+                when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
+                when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
+                when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
+                -- Not what PostgreSQL would round, or take for a moment of its own choice.
+                when entry.value ->> entry.clock
+                    !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:[0-5]\d:[0-5]\d([.,]\d{1,6}0*)?([Zz]|[+-]\d\d(:?\d\d)?)?$' then 'run_event_moment'
+            end;
+            exit when rule is not null;
+            moment := (entry.value ->> entry.clock)::timestamptz;
+            if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
+                rule := 'run_event_moment';
+                exit;
+            end if;
+            moments[entry.place] := moment;
+        end loop;
+    exception
+        when data_exception then
+            rule := 'run_event_moment';
+    end;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
+            hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
+            constraint = rule;
+    end if;
+
     for entry in
         select
-            l.value,
-            l.place::integer as place,
-            case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
-            coalesce(l.value ->> 'run_id', import_run_events.run_id) as run_id,
+            l.*,
             coalesce(
                 repetitions[l.place],
-                row_number() over (
-                    partition by
-                        l.value ->> 'run_id', l.value ->> 'created_at', l.value ->> 'ts', l.value ->> 'kind', l.value ->> 'message',
-                        nullif(l.value -> 'data', 'null')
-                    order by l.place
-                )
+                row_number() over (partition by l.run_id, l.moment, l.kind, l.message, l.data order by l.place)
             ) as repetition
-        from jsonb_array_elements(lines) with ordinality as l (value, place)
+        from (
+            select
+                i.value,
+                i.place::integer as place,
+                case when jsonb_typeof(i.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
+                coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
+                moments[i.place::integer] as moment,
+                i.value ->> 'kind' as kind,
+                i.value ->> 'message' as message,
+                nullif(i.value -> 'data', 'null') as data
+            from jsonb_array_elements(lines) with ordinality as i (value, place)
+        ) as l
         order by l.place
     loop
-        rule := case
-            when jsonb_typeof(entry.value) <> 'object' then 'event_is_object'
-            when entry.run_id is null then 'run_id_present'
-            when jsonb_typeof(entry.value -> 'run_id') not in ('string', 'null') then 'run_id_is_string'
-            when jsonb_typeof(entry.value -> 'kind') is distinct from 'string' then 'kind_present'
-            when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
-            when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
-            when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
-        end;
-        if rule is null then
-            begin
-                moment := (entry.value ->> entry.clock)::timestamptz;
-                if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
-                    rule := 'run_event_moment';
-                end if;
-            exception
-                when data_exception then
-                    rule := 'run_event_moment';
-            end;
-        end if;
-        if rule is not null then
-            raise exception using
-                errcode = 'ZXARG',
-                message = 'malformed run event',
-                detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
-                hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
-                constraint = rule;
-        end if;
         if entry.value ->> 'customer_id' <> customer then
             raise exception using
                 errcode = 'ZXCUS',
@@ -3288,58 +3375,51 @@ begin
             where r.customer_id = customer and r.run_id = entry.run_id
         ) then
             insert into helix.runs (
-                run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id
+                run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id,
+                made_for_events
             )
             values (
                 entry.run_id, 'imported', 'unknown', 'v1', coalesce(entry.value #>> '{data,params_hash}', 'unknown'),
-                coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', moment, moment, customer
+                coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', entry.moment, entry.moment, customer, true
             )
             on conflict do nothing;
             if not found then
-                -- Another import of this customer's may have made it meanwhile: then that one's events are there to be seen.
+                -- Another import of this customer's made it meanwhile: that one's events are there to be seen.
                 perform
                 from only helix.runs as r
                 where r.customer_id = customer and r.run_id = entry.run_id
                 for update;
             end if;
-            if not found then
-                raise exception using
-                    errcode = 'ZXDUP',
-                    message = 'run_id was used before',
-                    detail = format('line %s of the import: run_id %L', entry.place, left(entry.run_id, 255)),
-                    hint = 'A run_id names one run, among all customers.',
-                    constraint = 'run_id_names_one_run';
-            end if;
         end if;
 
         select count(*), max(e.event_id) into known, event_id
         from only helix.run_events as e
-        where e.customer_id = customer and e.run_id = entry.run_id and e.ts = moment and e.kind = entry.value ->> 'kind'
-            and e.message is not distinct from entry.value ->> 'message'
-            and e.data is not distinct from nullif(entry.value -> 'data', 'null');
+        where e.customer_id = customer and e.run_id = entry.run_id and e.ts = entry.moment and e.kind = entry.kind
+            and e.message is not distinct from entry.message and e.data is not distinct from entry.data;
         is_duplicate := known >= entry.repetition;
         if not is_duplicate then
             -- What an export of ours calls extra is that; anything else that the contract does not name is kept beside it.
             further := entry.value - (abi || entry.clock);
-            if jsonb_typeof(further -> 'extra') = 'object' then
+            if jsonb_typeof(further -> 'extra') = 'object' and not (further -> 'extra') ?| array(select jsonb_object_keys(further - 'extra')) then
                 further := (further -> 'extra') || (further - 'extra');
             end if;
-            if entry.value ? 'event_id' then
-                further := jsonb_build_object(
+            -- The ids it had where it came from; and where that had it from, if it says.
+            if entry.value ?| array['event_id', 'recorded_at', 'recorded_by'] then
+                further := further || jsonb_build_object(
                     'imported_from',
                     jsonb_strip_nulls(
                         jsonb_build_object(
                             'event_id', entry.value -> 'event_id',
                             'recorded_at', entry.value -> 'recorded_at',
-                            'recorded_by', entry.value -> 'recorded_by'
+                            'recorded_by', entry.value -> 'recorded_by',
+                            'imported_from', further -> 'imported_from'
                         )
                     )
-                ) || further;
+                );
             end if;
             insert into helix.run_events (run_id, ts, kind, message, data, extra, customer_id)
             values (
-                entry.run_id, moment, entry.value ->> 'kind', entry.value ->> 'message', nullif(entry.value -> 'data', 'null'),
-                nullif(further, '{}'), customer
+                entry.run_id, entry.moment, entry.kind, entry.message, entry.data, nullif(further, '{}'), customer
             )
             returning event_id into event_id;
         end if;
@@ -3367,7 +3447,7 @@ begin
             and e.run_id in (
                 select m.run_id
                 from only helix.runs as m
-                where m.customer_id = customer and m.project_id = 'imported' and m.tool_name = 'unknown'
+                where m.customer_id = customer and m.made_for_events
                     and m.status in ('queued', 'running') and m.run_id = any(names)
             )
         order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
@@ -3417,8 +3497,9 @@ alter function helix.compare_run_log(text, jsonb) owner to aximo_owner;
 comment on function helix.compare_run_log(text, jsonb) is
 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
 
--- The gateway makes five more tables, which know no customers. This tells the customers of one database apart in them too. Not needed
--- where a database has one customer. Run it as who made the tables; again after the gateway's schema has changed.
+-- The gateway makes five more tables, which know no customers. This keeps the customers of one database from reading each other's rows
+-- there. Their primary keys stay the gateway's, so ranges of ids can still be counted: see docs/dba.md. Not needed where a database has
+-- one customer. Run it as who made the tables; again after the gateway's schema has changed.
 create function helix.isolate_gateway_tables() returns setof text
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -3428,8 +3509,8 @@ declare
         ' and coalesce(customer_id = (select aximo.current_customer()), false)';
     own_run constant text := 'exists (select from helix.runs as r where r.run_id = %I.run_id)';
     table_name text;
-    visible text;
     writable text;
+    column_name text;
 begin
     for table_name in
         select c.relname::text
@@ -3443,12 +3524,16 @@ begin
         );
         execute format('alter table helix.%I enable row level security', table_name);
         execute format('alter table helix.%I force row level security', table_name);
-        visible := own;
+        -- Statistics would tell, through row estimates, which values others have.
+        for column_name in
+            select a.attname::text
+            from pg_catalog.pg_attribute as a
+            where a.attrelid = format('helix.%I', table_name)::regclass and a.attnum > 0 and not a.attisdropped
+        loop
+            execute format('alter table helix.%I alter %I set statistics 0', table_name, column_name);
+        end loop;
         writable := own;
-        if table_name = 'param_sets' then
-            -- Named by their hash, so of two customers with the same parameters there is one row: who has such a run may read it.
-            visible := format('(%s) or exists (select from helix.runs as r where r.params_hash = param_sets.params_hash)', own);
-        elsif table_name in ('run_inputs', 'run_outputs') then
+        if table_name in ('run_inputs', 'run_outputs') then
             -- Foreign keys look past policies: without this they would tell which runs and artifacts others have.
             writable := format(
                 '%s and %s and exists (select from helix.artifacts as a where a.artifact_id = %I.artifact_id)',
@@ -3456,9 +3541,18 @@ begin
             );
         elsif table_name = 'artifacts' then
             writable := format('%s and exists (select from helix.projects as p where p.project_id = artifacts.project_id)', own);
+            -- By the names that the gateway's schema gives them.
+            if to_regclass('helix.artifacts_project_created_idx') is not null then
+                drop index helix.artifacts_project_created_idx;
+                create index artifacts_project_created_idx on helix.artifacts (customer_id, project_id, created_at desc);
+            end if;
+            if to_regclass('helix.artifacts_checksum_idx') is not null then
+                drop index helix.artifacts_checksum_idx;
+                create index artifacts_checksum_idx on helix.artifacts (customer_id, checksum_sha256);
+            end if;
         end if;
         execute format('drop policy if exists readers_read_own on helix.%I', table_name);
-        execute format('create policy readers_read_own on helix.%I for select to aximo_reader using (%s)', table_name, visible);
+        execute format('create policy readers_read_own on helix.%I for select to aximo_reader using (%s)', table_name, own);
         execute format('drop policy if exists writers_write_own on helix.%I', table_name);
         execute format(
             'create policy writers_write_own on helix.%I to aximo_writer using (%s) with check (%s)', table_name, own, writable
@@ -9715,6 +9809,16 @@ as $$
 begin
     return query
     with
+    -- Joined once they are there: else every run is looked at for each entry.
+    entry as materialized (
+        select l.number, l.run_id, l.ts, l.kind
+        from helix.log_entries as l
+        where l.number <= up_to
+    ),
+    run as materialized (
+        select r.run_id, r.tool_name
+        from helix.runs as r
+    ),
     said as materialized (
         select
             l.number,
@@ -9724,10 +9828,10 @@ begin
             (l.ts at time zone 'UTC')::date as day,
             k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
-        from helix.log_entries as l
+        from entry as l
         inner join helix.event_kinds as k on k.kind = l.kind
-        inner join helix.runs as r on r.run_id = l.run_id
-        where l.number <= up_to and k.state is not null
+        inner join run as r on r.run_id = l.run_id
+        where k.state is not null
             and k.version = (select max(v.version) from helix.event_kinds as v where v.kind = k.kind)
     ),
     -- Which event is the last before this one that begins or ends a run, and which the last that queues, begins or ends one.
@@ -10060,7 +10164,8 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations, helix.run_events,
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
+aximo_private.run_ids, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
@@ -10181,12 +10286,13 @@ to aximo_owner;
 grant select, update (status, finished_at) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
-    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id
+    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, made_for_events
 ) on helix.runs to aximo_recorder;
 grant select, insert (run_id, ts, kind, message, data, extra, customer_id) on helix.run_events to aximo_recorder;
 grant usage on sequence helix.run_events_event_id_seq to aximo_recorder;
 grant select on helix.event_kinds to aximo_recorder;
 grant select, insert (customer_id, run_id, target_run_id) on aximo_private.observations to aximo_recorder;
+grant select, insert on aximo_private.run_ids to aximo_recorder;
 
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
@@ -10285,7 +10391,7 @@ grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 grant select (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, recorded_at,
-    recorded_by
+    recorded_by, made_for_events
 ) on helix.runs to aximo_reader;
 grant select (event_id, run_id, ts, kind, message, data, extra, customer_id, recorded_at, recorded_by) on helix.run_events to aximo_reader;
 grant select on

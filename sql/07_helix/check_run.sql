@@ -2,6 +2,8 @@
 create function aximo_private.check_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- A restore switches it off, and what is asked for here would be refused.
+set row_security = on
 as $$
 declare
     rule text;
@@ -20,6 +22,7 @@ begin
         when new.customer_id = '*' then 'customer_id_not_all'
         when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
         when (char_length(new.run_id) between 1 and 255) is not true then 'run_id_length'
+        when char_length(new.project_id) > 255 then 'project_id_length'
         when (char_length(new.tool_name) between 1 and 255) is not true then 'tool_name_length'
         when (new.status in ('queued', 'running', 'succeeded', 'failed', 'blocked')) is not true then 'runs_status_check'
         when (char_length(new.execution_id) between 1 and 255) is false then 'execution_id_length'
@@ -38,11 +41,29 @@ begin
             table = tg_table_name,
             constraint = rule;
     end if;
+    if tg_op = 'INSERT' then
+        insert into aximo_private.run_ids (run_id, customer_id)
+        values (new.run_id, new.customer_id)
+        on conflict do nothing;
+        if not found and not exists (
+            select from only aximo_private.run_ids as i
+            where i.run_id = new.run_id and i.customer_id = new.customer_id
+        ) then
+            raise exception using
+                errcode = 'ZXDUP',
+                message = 'run_id was used before',
+                detail = format('run_id %L', new.run_id),
+                hint = 'A run_id names one run, among all customers. Give each gateway a runtime.instance_id of its own.',
+                schema = tg_table_schema,
+                table = tg_table_name,
+                constraint = 'run_id_names_one_run';
+        end if;
+    end if;
     return new;
 end;
 $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
-comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS) or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP).';
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();

@@ -21,6 +21,7 @@ declare
     problem text;
     rule text;
     moment timestamptz;
+    moments timestamptz[] := '{}';
     further jsonb;
     known bigint;
     names text[];
@@ -46,52 +47,77 @@ begin
     order by r.run_id
     for update;
 
+    if cardinality(repetitions) <> jsonb_array_length(lines) or 1 > any(repetitions) or array_position(repetitions, null) is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = format('%s repetitions of %s lines', cardinality(repetitions), jsonb_array_length(lines)),
+            hint = 'Say of each line how often it came so far, this time included: from 1 on.',
+            constraint = 'repetitions_positive';
+    end if;
+    begin
+        for entry in
+            select
+                l.value,
+                l.place::integer as place,
+                case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock
+            from jsonb_array_elements(lines) with ordinality as l (value, place)
+            order by l.place
+        loop
+            rule := case
+                when jsonb_typeof(entry.value) <> 'object' then 'event_is_object'
+                when coalesce(entry.value ->> 'run_id', import_run_events.run_id) is null then 'run_id_present'
+                when jsonb_typeof(entry.value -> 'run_id') not in ('string', 'null') then 'run_id_is_string'
+                when jsonb_typeof(entry.value -> 'kind') is distinct from 'string' then 'kind_present'
+                when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
+                when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
+                when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
+                -- Not what PostgreSQL would round, or take for a moment of its own choice.
+                when entry.value ->> entry.clock
+                    !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:[0-5]\d:[0-5]\d([.,]\d{1,6}0*)?([Zz]|[+-]\d\d(:?\d\d)?)?$' then 'run_event_moment'
+            end;
+            exit when rule is not null;
+            moment := (entry.value ->> entry.clock)::timestamptz;
+            if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
+                rule := 'run_event_moment';
+                exit;
+            end if;
+            moments[entry.place] := moment;
+        end loop;
+    exception
+        when data_exception then
+            rule := 'run_event_moment';
+    end;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run event',
+            detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
+            hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
+            constraint = rule;
+    end if;
+
     for entry in
         select
-            l.value,
-            l.place::integer as place,
-            case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
-            coalesce(l.value ->> 'run_id', import_run_events.run_id) as run_id,
+            l.*,
             coalesce(
                 repetitions[l.place],
-                row_number() over (
-                    partition by
-                        l.value ->> 'run_id', l.value ->> 'created_at', l.value ->> 'ts', l.value ->> 'kind', l.value ->> 'message',
-                        nullif(l.value -> 'data', 'null')
-                    order by l.place
-                )
+                row_number() over (partition by l.run_id, l.moment, l.kind, l.message, l.data order by l.place)
             ) as repetition
-        from jsonb_array_elements(lines) with ordinality as l (value, place)
+        from (
+            select
+                i.value,
+                i.place::integer as place,
+                case when jsonb_typeof(i.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
+                coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
+                moments[i.place::integer] as moment,
+                i.value ->> 'kind' as kind,
+                i.value ->> 'message' as message,
+                nullif(i.value -> 'data', 'null') as data
+            from jsonb_array_elements(lines) with ordinality as i (value, place)
+        ) as l
         order by l.place
     loop
-        rule := case
-            when jsonb_typeof(entry.value) <> 'object' then 'event_is_object'
-            when entry.run_id is null then 'run_id_present'
-            when jsonb_typeof(entry.value -> 'run_id') not in ('string', 'null') then 'run_id_is_string'
-            when jsonb_typeof(entry.value -> 'kind') is distinct from 'string' then 'kind_present'
-            when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
-            when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
-            when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
-        end;
-        if rule is null then
-            begin
-                moment := (entry.value ->> entry.clock)::timestamptz;
-                if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
-                    rule := 'run_event_moment';
-                end if;
-            exception
-                when data_exception then
-                    rule := 'run_event_moment';
-            end;
-        end if;
-        if rule is not null then
-            raise exception using
-                errcode = 'ZXARG',
-                message = 'malformed run event',
-                detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
-                hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
-                constraint = rule;
-        end if;
         if entry.value ->> 'customer_id' <> customer then
             raise exception using
                 errcode = 'ZXCUS',
@@ -106,58 +132,51 @@ begin
             where r.customer_id = customer and r.run_id = entry.run_id
         ) then
             insert into helix.runs (
-                run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id
+                run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id,
+                made_for_events
             )
             values (
                 entry.run_id, 'imported', 'unknown', 'v1', coalesce(entry.value #>> '{data,params_hash}', 'unknown'),
-                coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', moment, moment, customer
+                coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', entry.moment, entry.moment, customer, true
             )
             on conflict do nothing;
             if not found then
-                -- Another import of this customer's may have made it meanwhile: then that one's events are there to be seen.
+                -- Another import of this customer's made it meanwhile: that one's events are there to be seen.
                 perform
                 from only helix.runs as r
                 where r.customer_id = customer and r.run_id = entry.run_id
                 for update;
             end if;
-            if not found then
-                raise exception using
-                    errcode = 'ZXDUP',
-                    message = 'run_id was used before',
-                    detail = format('line %s of the import: run_id %L', entry.place, left(entry.run_id, 255)),
-                    hint = 'A run_id names one run, among all customers.',
-                    constraint = 'run_id_names_one_run';
-            end if;
         end if;
 
         select count(*), max(e.event_id) into known, event_id
         from only helix.run_events as e
-        where e.customer_id = customer and e.run_id = entry.run_id and e.ts = moment and e.kind = entry.value ->> 'kind'
-            and e.message is not distinct from entry.value ->> 'message'
-            and e.data is not distinct from nullif(entry.value -> 'data', 'null');
+        where e.customer_id = customer and e.run_id = entry.run_id and e.ts = entry.moment and e.kind = entry.kind
+            and e.message is not distinct from entry.message and e.data is not distinct from entry.data;
         is_duplicate := known >= entry.repetition;
         if not is_duplicate then
             -- What an export of ours calls extra is that; anything else that the contract does not name is kept beside it.
             further := entry.value - (abi || entry.clock);
-            if jsonb_typeof(further -> 'extra') = 'object' then
+            if jsonb_typeof(further -> 'extra') = 'object' and not (further -> 'extra') ?| array(select jsonb_object_keys(further - 'extra')) then
                 further := (further -> 'extra') || (further - 'extra');
             end if;
-            if entry.value ? 'event_id' then
-                further := jsonb_build_object(
+            -- The ids it had where it came from; and where that had it from, if it says.
+            if entry.value ?| array['event_id', 'recorded_at', 'recorded_by'] then
+                further := further || jsonb_build_object(
                     'imported_from',
                     jsonb_strip_nulls(
                         jsonb_build_object(
                             'event_id', entry.value -> 'event_id',
                             'recorded_at', entry.value -> 'recorded_at',
-                            'recorded_by', entry.value -> 'recorded_by'
+                            'recorded_by', entry.value -> 'recorded_by',
+                            'imported_from', further -> 'imported_from'
                         )
                     )
-                ) || further;
+                );
             end if;
             insert into helix.run_events (run_id, ts, kind, message, data, extra, customer_id)
             values (
-                entry.run_id, moment, entry.value ->> 'kind', entry.value ->> 'message', nullif(entry.value -> 'data', 'null'),
-                nullif(further, '{}'), customer
+                entry.run_id, entry.moment, entry.kind, entry.message, entry.data, nullif(further, '{}'), customer
             )
             returning event_id into event_id;
         end if;
@@ -185,7 +204,7 @@ begin
             and e.run_id in (
                 select m.run_id
                 from only helix.runs as m
-                where m.customer_id = customer and m.project_id = 'imported' and m.tool_name = 'unknown'
+                where m.customer_id = customer and m.made_for_events
                     and m.status in ('queued', 'running') and m.run_id = any(names)
             )
         order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc

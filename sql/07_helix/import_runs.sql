@@ -18,6 +18,14 @@ declare
     wanted record;
     problem text;
 begin
+    if jsonb_typeof(lines) is distinct from 'array' then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'malformed run',
+            detail = 'lines is no JSON array',
+            hint = 'Give an array of objects, one a line.',
+            constraint = 'batch_is_array';
+    end if;
     for entry in
         select l.value, l.place::integer as place
         from jsonb_array_elements(lines) with ordinality as l (value, place)

@@ -39,8 +39,8 @@ create table helix.run_events (
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
     constraint run_event_size check (
-        octet_length(kind) + coalesce(octet_length(message), 0) + coalesce(octet_length(data::text), 0)
-        + coalesce(octet_length(extra::text), 0) <= 8388608
+        octet_length(to_json(kind)::text) + coalesce(octet_length(to_json(message)::text), 0)
+        + coalesce(octet_length(data::text), 0) + coalesce(octet_length(extra::text), 0) <= 1048576
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );

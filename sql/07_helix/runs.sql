@@ -24,6 +24,7 @@ create table helix.runs (
     execution_id text collate "C",
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_by text collate "C" not null default session_user,
+    made_for_events boolean not null default false,
     constraint runs_pkey primary key (run_id),
     constraint run_of_customer unique (customer_id, run_id),
     constraint runs_status_check check (status in ('queued', 'running', 'succeeded', 'failed', 'blocked')),
@@ -31,6 +32,7 @@ create table helix.runs (
         char_length(customer_id) <= 255 and btrim(customer_id) <> '' and customer_id <> '*'
     ),
     constraint run_id_length check (char_length(run_id) between 1 and 255),
+    constraint project_id_length check (char_length(project_id) <= 255),
     constraint tool_name_length check (char_length(tool_name) between 1 and 255),
     constraint execution_id_length check (char_length(execution_id) between 1 and 255),
     constraint run_moment check (
@@ -94,7 +96,8 @@ alter table helix.runs
     alter customer_id set statistics 0,
     alter execution_id set statistics 0,
     alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0;
+    alter recorded_by set statistics 0,
+    alter made_for_events set statistics 0;
 
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
@@ -119,6 +122,7 @@ comment on column helix.runs.customer_id is 'Whose run it is: always the session
 comment on column helix.runs.execution_id is 'The execution it served, if it is known: said once.';
 comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
+comment on column helix.runs.made_for_events is 'Whether it was made by an import of events whose run was not there; its state then follows from them.';
 comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';

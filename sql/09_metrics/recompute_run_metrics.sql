@@ -12,6 +12,16 @@ as $$
 begin
     return query
     with
+    -- Joined once they are there: else every run is looked at for each entry.
+    entry as materialized (
+        select l.number, l.run_id, l.ts, l.kind
+        from helix.log_entries as l
+        where l.number <= up_to
+    ),
+    run as materialized (
+        select r.run_id, r.tool_name
+        from helix.runs as r
+    ),
     said as materialized (
         select
             l.number,
@@ -21,10 +31,10 @@ begin
             (l.ts at time zone 'UTC')::date as day,
             k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
-        from helix.log_entries as l
+        from entry as l
         inner join helix.event_kinds as k on k.kind = l.kind
-        inner join helix.runs as r on r.run_id = l.run_id
-        where l.number <= up_to and k.state is not null
+        inner join run as r on r.run_id = l.run_id
+        where k.state is not null
             and k.version = (select max(v.version) from helix.event_kinds as v where v.kind = k.kind)
     ),
     -- Which event is the last before this one that begins or ends a run, and which the last that queues, begins or ends one.

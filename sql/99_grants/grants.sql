@@ -29,7 +29,8 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations, helix.run_events,
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
+aximo_private.run_ids, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
@@ -150,12 +151,13 @@ to aximo_owner;
 grant select, update (status, finished_at) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
-    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id
+    finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, made_for_events
 ) on helix.runs to aximo_recorder;
 grant select, insert (run_id, ts, kind, message, data, extra, customer_id) on helix.run_events to aximo_recorder;
 grant usage on sequence helix.run_events_event_id_seq to aximo_recorder;
 grant select on helix.event_kinds to aximo_recorder;
 grant select, insert (customer_id, run_id, target_run_id) on aximo_private.observations to aximo_recorder;
+grant select, insert on aximo_private.run_ids to aximo_recorder;
 
 -- What logins may use.
 grant usage on schema aximo to aximo_reader, aximo_bi;
@@ -254,7 +256,7 @@ grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 grant select (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, recorded_at,
-    recorded_by
+    recorded_by, made_for_events
 ) on helix.runs to aximo_reader;
 grant select (event_id, run_id, ts, kind, message, data, extra, customer_id, recorded_at, recorded_by) on helix.run_events to aximo_reader;
 grant select on
