@@ -55,7 +55,7 @@ __all__ = [
     "import_runs",
 ]
 
-#: A longer line can't hold an event of 8 MiB, even if every character of it is escaped.
+#: An event's line is shorter; that of a run, whose result has no limit, may be long.
 LONGEST_LINE: Final = 64 * 1024 * 1024
 
 _LINES: Final = (

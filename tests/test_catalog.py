@@ -427,6 +427,8 @@ POLICIES = [
     ),
     ("aximo_private.rollups", "meter_reads_rollups", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.rollups", "sequencer_keeps_rollups", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.run_ids", "recorder_adds_run_ids", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
+    ("aximo_private.run_ids", "recorder_reads_run_ids", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     ("aximo_private.run_rollups", "meter_reads_run_rollups", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     (
         "aximo_private.run_rollups",
