@@ -23,8 +23,7 @@ class Run:
     Attributes:
         run_id: the run, unique among all customers.
         project_id: the project, a name of the gateway's.
-        tool_name, tool_version, contract_version: the tool; ``tool_name`` is ``unknown`` for a run that was made for
-            imported events.
+        tool_name, tool_version, contract_version: the tool; ``tool_name`` is ``unknown`` if ``made_for_events``.
         params_hash, policy_hash: the hashes of the parameters, and of the policy it ran under.
         status: ``queued``, ``running``, ``succeeded``, ``failed`` or ``blocked``; the last three are final.
         requested_by: who asked for it, as the gateway claims.
@@ -38,6 +37,7 @@ class Run:
         execution_id: the execution it served, if it is known.
         recorded_at: when it was written, by the database's clock.
         recorded_by: the login that wrote it.
+        made_for_events: whether an import of events made it, as their run was not there.
     """
 
     run_id: str
@@ -62,6 +62,7 @@ class Run:
     execution_id: str | None
     recorded_at: datetime
     recorded_by: str
+    made_for_events: bool
 
 
 @dataclass(frozen=True, slots=True)

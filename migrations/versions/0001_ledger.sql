@@ -3277,19 +3277,6 @@ begin
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
-    -- Their names first: joined with the lines, every run of the customer may be compared with every line.
-    names := array(
-        select distinct coalesce(l.value ->> 'run_id', import_run_events.run_id)
-        from jsonb_array_elements(lines) as l (value)
-        where jsonb_typeof(l.value) = 'object'
-    );
-    -- Of two imports the second waits, and the gateway too: what one adds the other sees.
-    perform
-    from only helix.runs as r
-    where r.customer_id = customer and r.run_id = any(names)
-    order by r.run_id
-    for update;
-
     if cardinality(repetitions) <> jsonb_array_length(lines) or 1 > any(repetitions) or array_position(repetitions, null) is not null then
         raise exception using
             errcode = 'ZXARG',
@@ -3340,6 +3327,40 @@ begin
             constraint = rule;
     end if;
 
+    names := array(
+        select distinct coalesce(l.value ->> 'run_id', import_run_events.run_id)
+        from jsonb_array_elements(lines) as l (value)
+    );
+    if import_run_events.create_runs then
+        insert into helix.runs (
+            run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id,
+            made_for_events
+        )
+        select distinct on (l.run_id)
+            l.run_id, 'imported', 'unknown', 'v1', coalesce(l.value #>> '{data,params_hash}', 'unknown'),
+            coalesce(l.value #>> '{data,policy_hash}', 'unknown'), 'queued', l.moment, l.moment, customer, true
+        from (
+            select
+                i.value,
+                i.place,
+                coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
+                moments[i.place::integer] as moment
+            from jsonb_array_elements(lines) with ordinality as i (value, place)
+        ) as l
+        where l.run_id <> all(
+            array(select r.run_id from only helix.runs as r where r.customer_id = customer and r.run_id = any(names))
+        )
+        -- In one order, so that of two imports one waits for the other, and not each for the other.
+        order by l.run_id, l.place
+        on conflict do nothing;
+    end if;
+    -- All of them, before anything is counted: of two imports the second waits, and the gateway too. What one adds the other sees.
+    perform
+    from only helix.runs as r
+    where r.customer_id = customer and r.run_id = any(names)
+    order by r.run_id
+    for update;
+
     for entry in
         select
             l.*,
@@ -3368,28 +3389,6 @@ begin
                 detail = format('customer of the event %L, customer of the import %L', entry.value ->> 'customer_id', customer),
                 hint = 'An import is of one customer.',
                 constraint = 'customer_granted';
-        end if;
-
-        if import_run_events.create_runs and not exists (
-            select from only helix.runs as r
-            where r.customer_id = customer and r.run_id = entry.run_id
-        ) then
-            insert into helix.runs (
-                run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, created_at, started_at, customer_id,
-                made_for_events
-            )
-            values (
-                entry.run_id, 'imported', 'unknown', 'v1', coalesce(entry.value #>> '{data,params_hash}', 'unknown'),
-                coalesce(entry.value #>> '{data,policy_hash}', 'unknown'), 'queued', entry.moment, entry.moment, customer, true
-            )
-            on conflict do nothing;
-            if not found then
-                -- Another import of this customer's made it meanwhile: that one's events are there to be seen.
-                perform
-                from only helix.runs as r
-                where r.customer_id = customer and r.run_id = entry.run_id
-                for update;
-            end if;
         end if;
 
         select count(*), max(e.event_id) into known, event_id
