@@ -3133,7 +3133,7 @@ declare
     fields constant text[] := array[
         'run_id', 'project_id', 'tool_name', 'contract_version', 'tool_version', 'params_hash', 'policy_hash', 'status', 'requested_by',
         'created_at', 'started_at', 'finished_at', 'policy_snapshot', 'environment', 'exit_code', 'error', 'result_json',
-        'log_artifact_id', 'execution_id'
+        'log_artifact_id', 'execution_id', 'made_for_events'
     ];
     entry record;
     stored record;
@@ -3165,7 +3165,7 @@ begin
             end if;
             select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
             from jsonb_each(entry.value) as k (key, value)
-            where k.key = any(fields) and k.key not in ('policy_snapshot', 'environment', 'exit_code', 'result_json')
+            where k.key = any(fields) and k.key not in ('policy_snapshot', 'environment', 'exit_code', 'result_json', 'made_for_events')
                 and jsonb_typeof(k.value) not in ('string', 'null');
             if problem is not null then
                 raise data_exception using message = 'not a string: ' || problem, constraint = 'field_is_string';
@@ -3187,18 +3187,18 @@ begin
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
                 policy_hash text, status text, requested_by text, created_at timestamptz, started_at timestamptz,
-                finished_at timestamptz, exit_code integer, error text, log_artifact_id text, execution_id text
+                finished_at timestamptz, exit_code integer, error text, log_artifact_id text, execution_id text, made_for_events boolean
             );
             insert into helix.runs (
                 run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at,
                 started_at, finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, execution_id,
-                customer_id
+                customer_id, made_for_events
             )
             values (
                 wanted.run_id, wanted.project_id, wanted.tool_name, wanted.contract_version, wanted.tool_version, wanted.params_hash,
                 wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(wanted.created_at, now()), wanted.started_at,
                 wanted.finished_at, wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
-                wanted.log_artifact_id, wanted.execution_id, customer
+                wanted.log_artifact_id, wanted.execution_id, customer, coalesce(wanted.made_for_events, false)
             )
             on conflict do nothing;
         exception
