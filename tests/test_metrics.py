@@ -485,6 +485,27 @@ def test_cold_and_hot_are_one(operator: Connection) -> None:
         assert_recomputed(operator, "c1")
 
 
+def test_a_sum_that_grows_after_it_was_cold_is_shown_as_it_is(operator: Connection) -> None:
+    """The same row of each kind of sum again: executions, actions, deployments, runs."""
+    told = [event(kind, "{}", timestamp=f"2026-01-01T00:00:0{n}Z", payload={"action_type": "a"}) for n, kind in enumerate((
+        "execution_triggered", "execution_processing", "action_prepared", "action_dispatched", "execution_completed",
+    ))]  # fmt: skip
+    runs = [
+        {"run_id": "r", "created_at": "2026-01-01T00:00:00Z", "kind": kind} for kind in ("run.started", "run.failed")
+    ]
+    for round_ in (1, 2, 3):
+        batch = [{**each, "execution_id": f"e{round_}"} for each in told]
+        operator.execute("select from aximo.emit_events(%s, 'c1')", (Jsonb(batch),))
+        again = [round_] * len(runs)
+        operator.execute(
+            "select from helix.import_run_events(%s, repetitions => %s, customer_id => 'c1')", (Jsonb(runs), again)
+        )
+        assert ("actions_cold" in refresh(operator, everything=round_ == 1)) == (round_ == 1)
+        for view, column in (("actions", "dispatched"), ("execution_health", "completed"), ("tool_runs", "failed")):
+            assert [row[column] for row in metric_rows(operator, "c1", view)] == [round_], view
+        assert differences(operator, "c1") == []
+
+
 def test_much_that_is_new_makes_the_cold_ones_too(operator: Connection) -> None:
     start = datetime(1980, 1, 1, tzinfo=UTC)
     batch = [
