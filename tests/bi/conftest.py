@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from aximo_db.embedded import EmbeddedServer
-from tests.bi.data import ALDER, BIRCH, MARKS, events
+from tests.bi.data import ALDER, BIRCH, MARKS, events, run_events, runs
 from tests.bi.tables import Login, Truth, truths
 from tests.conftest import BINARIES, DBA, SETTINGS, VERSIONS, Ledger, make_database
 
@@ -69,6 +69,12 @@ def prepared(ledger: Ledger, port: int) -> Reporting:
                 told = events(customer)
                 batch = told[half * len(told) // 2 : (half + 1) * len(told) // 2]
                 connection.execute("select from aximo.import_events(%s)", [Jsonb(batch)])
+                said = run_events(customer)
+                batch = said[half * len(said) // 2 : (half + 1) * len(said) // 2]
+                connection.execute("select from helix.import_runs(%s, %s)", [Jsonb(runs(customer)), customer])
+                connection.execute(
+                    "select from helix.import_run_events(%s, customer_id => %s)", [Jsonb(batch), customer]
+                )
             connection.execute("select from aximo.refresh_metrics(%s)", [everything])
         for customer, mark in MARKS.items():
             rate, of_old = RATES[customer], datetime(2026, 1, 1, tzinfo=UTC)

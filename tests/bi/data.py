@@ -69,6 +69,38 @@ def events(customer: str) -> list[dict[str, Any]]:
     return found
 
 
+def runs(customer: str) -> list[dict[str, Any]]:
+    """The tool runs of one customer, as helix.import_runs takes them."""
+    mark = MARKS[customer]
+    return [
+        {
+            "run_id": f"{mark}-run-{n}",
+            "project_id": mark,
+            "tool_name": pattern.format(mark),
+            "contract_version": "v1",
+            "params_hash": mark,
+            "policy_hash": mark,
+            "status": "running",
+        }
+        for n, pattern in enumerate(DEPLOYMENTS)
+    ]
+
+
+def run_events(customer: str) -> list[dict[str, Any]]:
+    """What became of them, again and again, as helix.import_run_events takes it."""
+    found = []
+    for run in runs(customer):
+        for day in DAYS:
+            for n in range(EXECUTIONS[customer]):
+                end = ("run.succeeded", "run.failed", "run.blocked")[n % 3]
+                for second, kind in enumerate(("run.started", "run.queued", "run.running", end)):
+                    moment = f"{day}T23:{n:02}:{second:02}.125Z"
+                    found.append(
+                        {"run_id": run["run_id"], "created_at": moment, "kind": kind, "message": MARKS[customer]}
+                    )
+    return found
+
+
 def _execution(tell: Any, execution: str, deployment: str, minute: str, n: int, mark: str) -> None:
     """One execution; which one in turn completes, fails or stays open, and what it asks for on its way."""
     common = {"deployment": deployment, "execution": execution, "risk_level": f"{mark}-risk" if n % 2 else None}

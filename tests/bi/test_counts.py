@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.bi.conftest import RATES
-from tests.bi.data import events, other
+from tests.bi.data import events, other, run_events, runs
 from tests.bi.tables import Login, columns, identifier, views
 
 pytestmark = pytest.mark.bi
@@ -48,6 +48,9 @@ COUNTED = {
     },
     "attribution": {"executions": "execution_triggered", "actions": "action_dispatched"},
 }
+#: By status, or in columns of their own.
+OF_RUNS = ("tool_runs", "tool_runs_by_status")
+STATES = ("started", "queued", "running", "succeeded", "failed", "blocked")
 #: Those that count no events of one type.
 OTHERS = {"alerts", "thresholds", "high_risk_levels", "freshness"}
 SERIES = ("deployment_id", "skill_id", "skill_version")
@@ -91,7 +94,7 @@ def test_every_view_counts_the_logins_events_and_no_others(login: Login) -> None
     told = events(login.customer)
     with login.connect() as connection:
         for view in views(connection):
-            if family(view) in OTHERS:
+            if family(view) in OTHERS or view.endswith(OF_RUNS):
                 continue
             names = columns(connection, view)
             keys = keys_of(names, view)
@@ -104,6 +107,24 @@ def test_every_view_counts_the_logins_events_and_no_others(login: Login) -> None
             if "events" in names:
                 wanted = Counter(tuple(place(each, key) for key in keys) for each in told)
                 assert summed(connection, view, keys, "events") == wanted, view
+
+
+def test_runs_are_counted_by_tool_day_and_what_became_of_them(login: Login) -> None:
+    tools = {run["run_id"]: run["tool_name"] for run in runs(login.customer)}
+    wanted = Counter(
+        (tools[each["run_id"]], date.fromisoformat(each["created_at"][:10]), each["kind"].removeprefix("run."))
+        for each in run_events(login.customer)
+    )
+    with login.connect() as connection:
+        found = summed(connection, "tool_runs_by_status", ["tool_name", "day", "status"], "runs")
+        assert found == wanted
+        for state in set(STATES) - {"running"}:
+            of_it = {key[:2]: count for key, count in wanted.items() if key[2] == state}
+            assert of_it
+            assert summed(connection, "tool_runs", ["tool_name", "day"], state) == of_it
+        assert set(connection.execute("select queue_time_avg_ms, run_time_avg_ms from aximo_metrics.tool_runs")) == {
+            (1000.0, 1000.0)
+        }
 
 
 def test_a_sum_keeps_every_digit(login: Login) -> None:
@@ -119,13 +140,16 @@ def test_a_sum_keeps_every_digit(login: Login) -> None:
 
 
 def test_no_view_counts_up_to_more_than_the_logins_own_log(login: Login) -> None:
-    size = len(events(login.customer))
+    size, runs_size = len(events(login.customer)), len(run_events(login.customer))
     with login.connect() as connection:
         tried = 0
         for view in views(connection):
             for column in {"counts_up_to", "log_size"} & columns(connection, view).keys():
                 query = f"select distinct {column} from {identifier(view).as_string()}"
-                assert connection.execute(query).fetchall() == [(size,)], view
+                expected = {runs_size} if view.endswith(OF_RUNS) else {size}
+                if family(view) == "freshness":
+                    expected = {size, runs_size}
+                assert {found for (found,) in connection.execute(query)} == expected, view
                 tried += 1
         assert tried
 
