@@ -61,7 +61,7 @@ def reporting(request: pytest.FixtureRequest) -> Iterator[Reporting]:
 
 def prepared(ledger: Ledger, port: int) -> Reporting:
     """Fills the ledger as an importer does, counts, and makes the logins as docs/bi.md says."""
-    keeper = ledger.login(KEEPER, "aximo_operator", customers=("*",))
+    keeper = ledger.login(KEEPER, "aximo_writer", "aximo_operator", customers=("*",))
     with psycopg.connect(ledger.dsn(keeper), autocommit=True) as connection:
         # In two halves: what is new since the last refresh of everything comes from other materialized views.
         for half, everything in ((0, True), (1, False)):
