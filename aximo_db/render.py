@@ -133,12 +133,11 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
         approvals: the approvals of the execution.
     """
     first, last = steps[0], steps[-1]
-    # A tool run may have begun before the first event arrived; it names no skill.
-    named = next((step for step in steps if step.run_id is None), first)
+    # A tool run names no skill, and may be all there is.
+    named = next((step for step in steps if step.run_id is None), None)
+    where = "" if named is None else f"  {named.skill_id} {named.skill_version} on {named.deployment_id}"
     title = Text.assemble(
-        ("execution ", "bold"),
-        (first.execution_id, "bold cyan"),
-        f"  {named.skill_id} {named.skill_version} on {named.deployment_id}, for {first.customer_id}",
+        ("execution ", "bold"), (first.execution_id, "bold cyan"), f"{where}, for {first.customer_id}"
     )
     tree = Tree(title)
     tree.add(Text(f"{moment(first.timestamp)} UTC, {len(steps)} events in {duration(last.since_start)}", style="dim"))

@@ -65,6 +65,34 @@ def test_help_is_shown_for_every_command_and_wrong_usage_is_code_2(tmp_path: Pat
         run("runs", *wrong, code=2)
 
 
+def test_a_trace_shows_the_runs_that_served_the_execution(
+    its: tuple[str, ...], dsn: str, customer: str, run_id: str, tmp_path: Path
+) -> None:
+    work = {"deployment_id": "d", "skill_id": "s", "skill_version": "1", "execution_id": run_id, "actor": "system"}
+    # What only a run tells of is shown as well.
+    lines = (run_row(run_id, execution_id=run_id), row(run_id, "run.started", message="[bold]no[/]", data={"n": 1}))
+    run("runs", "import", put(tmp_path / "runs.jsonl", *lines), *its)
+    alone = run("trace", run_id, *its).stdout
+    assert f"run {run_id}" in alone
+    assert "None" not in alone
+    with EventStore(dsn, customer_id=customer) as store:
+        for kind in ("execution_triggered", "execution_processing"):
+            store.emit({"event_type": kind, **work})
+        run("runs", "import", put(tmp_path / "more.jsonl", row(run_id, "run.succeeded")), *its)
+        store.emit({"event_type": "execution_completed", **work})
+    shown = run("trace", run_id, *its).stdout
+    places = [
+        shown.index(kind) for kind in ("run.started", "execution_triggered", "run.succeeded", "execution_completed")
+    ]
+    assert places == sorted(places)
+    assert f"run {run_id}" in shown
+    assert "[bold]no[/]" in shown
+    assert "s 1 on d" in shown
+    told = json.loads(run("trace", run_id, *its, "--json").stdout)
+    assert [each["run_id"] for each in told] == [run_id, None, None, run_id, None]
+    assert told[0]["payload"] == {"n": 1}
+
+
 def test_runs_are_listed_and_shown(its: tuple[str, ...], run_id: str, tmp_path: Path) -> None:
     lines = [
         run_row(run_id, status="failed", error="[red]it broke[/red]", started_at=MOMENT, result_json={"n": 1}),
