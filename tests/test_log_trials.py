@@ -530,8 +530,13 @@ def test_these_turns_would_show_a_mistake(desk: Desk, mistake: str) -> None:
     """The tests above can fail; and an event that was lost is found by verify_log, and mended."""
     old, new, interleaving = MISTAKES[mistake]
     make_mistake(desk.root, old, new)
-    events = interleaving(desk)
-    lost = set(events) - set(entries(desk.root))
+    events: list[UUID] = []
+    lost: set[UUID] = set()
+    for _ in range(3):  # a transaction of the server's own, autovacuum's for one, may end in between and hide it once
+        events += interleaving(desk)
+        lost = set(events) - set(entries(desk.root))
+        if lost:
+            break
     assert lost
     assert {(problem, event_id) for problem, _, event_id in problems(desk.operator)} == {
         ("event_not_in_log", event_id) for event_id in lost
