@@ -3573,7 +3573,7 @@ as $$
 begin
     perform
     from helix.runs as r
-    where r.customer_id = aximo.current_customer() and r.execution_id = execution_trace.execution_id
+    where r.execution_id = execution_trace.execution_id
     limit 1;
     if not found then
         return query
