@@ -573,6 +573,12 @@ def test_an_import_can_be_repeated(gateway: Connection) -> None:
     assert imported(gateway, lines) == [(1, False), (2, False), (3, False), (4, False)]
     assert [d for _, d in imported(gateway, lines)] == [True] * 4
     assert [d for _, d in imported(gateway, [*lines, line(3)])] == [True] * 4 + [False]
+    others = [
+        line(1, message="n", data={"a": 1.5}),
+        line(1, message="m", data={"a": 2}),
+        line(1, "z", message="m", data={"a": 1.5}),
+    ]
+    assert [d for _, d in imported(gateway, others)] == [False] * 3
     # In parts, told how often the same came before.
     assert [d for _, d in imported(gateway, lines[1:2], repetitions=[2])] == [True]
     assert [d for _, d in imported(gateway, lines[1:2], repetitions=[3])] == [False]
@@ -998,3 +1004,73 @@ def test_run_events_that_were_passed_over_are_found_and_mended(
     ).fetchall()
     assert [n for (n,) in log] == [*events, 50]
     assert gateway.execute(query).fetchall() == []
+
+
+def test_a_late_run_event_is_not_forgotten_by_the_numbering_of_the_other_log(
+    each_ledger: Ledger, gateway: Connection, operator: Connection
+) -> None:
+    """Its hole is dated and its transaction over: only a look into its own log may forget it."""
+    add_run(gateway, "run_1")
+    late = each_ledger.connect(gateway.info.user, autocommit=False)
+    first = add_event(late, "run_1", "late")
+    second = add_event(gateway, "run_1", "second")
+    for _ in range(3):
+        advance_all(operator)
+    late.commit()
+    advance_all(operator)
+    log = gateway.execute(
+        "select run_event_id from aximo.log_leaves where log = 'run_events' order by number"
+    ).fetchall()
+    assert [n for (n,) in log] == [second, first]
+
+
+def test_a_run_event_has_its_transactions_id_before_its_number(each_ledger: Ledger) -> None:
+    row = (
+        each_ledger.superuser()
+        .execute("select prosrc from pg_proc where oid = 'aximo_private.next_run_event_id()'::regprocedure")
+        .fetchone()
+    )
+    assert row is not None
+    assert 0 < row[0].index("perform pg_current_xact_id()") < row[0].index("return nextval(")
+
+
+def test_grants_too_many_forge_nothing_of_another_customer(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    stranger = gateway_of(each_ledger, "beta")
+    add_run(stranger, "run_2")
+    with each_ledger.connect(DBA) as owner:
+        owner.execute(f"grant select, insert, update, delete on all tables in schema helix to {stranger.info.user}")
+    for query in (
+        "insert into run_events (run_id, kind, customer_id) values ('run_1', 'x', 'acme')",
+        "insert into run_events (run_id, kind, recorded_by) values ('run_2', 'x', 'somebody')",
+        "insert into runs (run_id, project_id, tool_name, contract_version, params_hash, policy_hash, status, customer_id)"
+        " values ('run_3', 'p', 't', 'v1', 'h', 'h', 'queued', 'acme')",
+    ):
+        assert refusal(stranger, query)[0] == "42501"
+    # Without a condition, only the policy for UPDATE is asked; and nobody but the owner has one for DELETE.
+    assert stranger.execute("update runs set error = 'mine'").rowcount == 1
+    assert stranger.execute("delete from runs").rowcount == 0
+    assert gateway.execute("select error from runs").fetchall() == [(None,)]
+
+
+def test_an_observation_of_another_time_binds_no_transaction_of_the_same_id(
+    each_ledger: Ledger, gateway: Connection
+) -> None:
+    """As in a restored dump, where transactions have other ids."""
+    add_run(gateway, "run_1")
+    root = each_ledger.superuser()
+    columns = "(customer_id, run_id, target_run_id, observed_in, observed_at)"
+    write = "insert into helix.run_events (run_id, kind, customer_id) values ('run_1', 'x', 'acme')"
+    for moment, transaction, binds in (
+        ("'2000-01-01'", "pg_current_xact_id()", False),
+        ("now()", "'3'::xid8", False),
+        ("now()", "pg_current_xact_id()", True),
+    ):
+        with root.transaction(force_rollback=True):
+            values = f"('acme', 'observer', 'run_1', {transaction}, {moment})"
+            root.execute(f"insert into aximo_private.observations {columns} values {values}")  # type: ignore[call-overload]
+            if binds:
+                assert refusal(root, write)[1] == "observed_is_read_only"
+                assert refusal(root, "update helix.runs set error = 'x'")[1] == "observed_is_read_only"
+            else:
+                assert root.execute(write).rowcount == root.execute("update helix.runs set error = 'x'").rowcount == 1
