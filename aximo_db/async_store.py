@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -56,6 +56,8 @@ from aximo_db.events import (
 __all__ = ["AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"]
 
 T = TypeVar("T")
+# What ``connection.pgconn`` says; ``connection.info`` is an object made anew each time.
+_IDLE: Final = TransactionStatus.IDLE
 AnyConnection = AsyncConnection[Any]
 AnyPool = AsyncConnectionPool[Any]
 
@@ -86,11 +88,11 @@ class AsyncEventStore:
         retry_for: float = 30.0,
         prepare: bool = False,
     ) -> None:
-        self._connection: AnyConnection | None = None
+        self._lent: AnyConnection | None = None
         self._pool: AnyPool | None = None
         self._dsn: str | None = None
         if isinstance(source, AsyncConnection):
-            self._connection = source
+            self._lent = source
         elif isinstance(source, AsyncConnectionPool):
             self._pool = source
         elif source is None or isinstance(source, str):
@@ -100,6 +102,7 @@ class AsyncEventStore:
         self._customer_id = customer_id
         self._retry_for = retry_for
         self._prepare = prepare
+        self._connection: AnyConnection | None = None  # the store's own, made on first use
         self._lock = asyncio.Lock()
         # Connections of the store's own that are kept by one who works with them for a while; shared by for_customer.
         self._spares: list[AnyConnection] = []
@@ -123,7 +126,7 @@ class AsyncEventStore:
 
     async def close(self) -> None:
         """Closes the connection that the store made itself; a caller's connection or pool stays open."""
-        if self._dsn is not None and self._connection is not None:
+        if self._connection is not None:
             await self._connection.close()
             self._connection = None
         while self._spares:
@@ -154,11 +157,11 @@ class AsyncEventStore:
             raise
 
         async def write(connection: AnyConnection) -> Receipt:
-            cursor = connection.cursor(row_factory=tuple_row)
+            cursor = connection.cursor(row_factory=statements.receipt_row)
             await cursor.execute(statements.EMIT, values, prepare=self._prepare)
-            row = await cursor.fetchone()
-            assert row is not None  # noqa: S101
-            return Receipt(*row)
+            receipt = await cursor.fetchone()
+            assert receipt is not None  # noqa: S101
+            return receipt
 
         named = new.customer_id if new.customer_id is not None else self._customer_id
         return await self._run(write, customer="" if named is None else None, named=named, event=new, writing=True)
@@ -179,11 +182,10 @@ class AsyncEventStore:
         async def write(connection: AnyConnection) -> list[Receipt]:
             receipts: dict[int, Receipt] = {}
             for customer_id, places in statements.by_customer(batch, self._customer_id).items():
-                cursor = connection.cursor(row_factory=tuple_row)
+                cursor = connection.cursor(row_factory=statements.receipt_row)
                 document = statements.batch_value([batch[place] for place in places], customer_id)
                 await cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepare)
-                for place, row in zip(places, await cursor.fetchall(), strict=True):
-                    receipts[place] = Receipt(*row)
+                receipts.update(zip(places, await cursor.fetchall(), strict=True))
             return [receipts[place] for place in range(len(batch))]
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
@@ -581,7 +583,7 @@ class AsyncEventStore:
             own: BaseException | None = None
             try:
                 async with self._connection_apart() as connection:
-                    joined = connection.info.transaction_status is not TransactionStatus.IDLE
+                    joined = connection.pgconn.transaction_status != _IDLE
                     if not self._version_checked:
                         await self._check_versions(connection)
                     async with connection.transaction():
@@ -880,19 +882,12 @@ class AsyncEventStore:
         while True:
             joined = False
             try:
+                if self._lent is not None:  # nothing to wait for or to give back
+                    joined = self._lent.pgconn.transaction_status != _IDLE
+                    return await self._work_on(self._lent, joined, work, customer, setup, atomic)
                 async with self._connection_apart() if apart else self._connection_of() as connection:
-                    joined = connection.info.transaction_status is not TransactionStatus.IDLE
-                    if not self._version_checked:
-                        await self._check_versions(connection)
-                    if joined:
-                        return await self._joined(connection, work, customer)
-                    if connection.autocommit and not atomic and customer is None:
-                        return await work(connection)
-                    async with connection.transaction():
-                        if customer is not None:
-                            # Also if it is none: what a pooled session's earlier user left there is not ours.
-                            await connection.execute(setup, (customer,), prepare=self._prepare)
-                        return await work(connection)
+                    joined = connection.pgconn.transaction_status != _IDLE
+                    return await self._work_on(connection, joined, work, customer, setup, atomic)
             except (psycopg.Error, UnicodeEncodeError) as error:
                 malformed = statements.malformed_text(error, event)
                 if malformed is not None:
@@ -915,6 +910,28 @@ class AsyncEventStore:
             except AximoError as error:
                 error.event = error.event or event
                 raise
+
+    async def _work_on(
+        self,
+        connection: AnyConnection,
+        joined: bool,
+        work: Callable[[AnyConnection], Awaitable[T]],
+        customer: str | None,
+        setup: str,
+        atomic: bool,
+    ) -> T:
+        """Does the work once: in the caller's transaction, in one of its own, or as the one statement that it is."""
+        if not self._version_checked:
+            await self._check_versions(connection)
+        if joined:
+            return await self._joined(connection, work, customer)
+        if connection.autocommit and not atomic and customer is None:
+            return await work(connection)
+        async with connection.transaction():
+            if customer is not None:
+                # Also if it is none: what a pooled session's earlier user left there is not ours.
+                await connection.execute(setup, (customer,), prepare=self._prepare)
+            return await work(connection)
 
     async def _joined(
         self, connection: AnyConnection, work: Callable[[AnyConnection], Awaitable[T]], customer: str | None
@@ -946,27 +963,21 @@ class AsyncEventStore:
 
     def _may_retry(self, error: psycopg.Error, joined: bool) -> bool:
         # A first connection that fails is a wrong address more often than a server away for a moment.
-        if joined or not self._version_checked or not self._connection_is_ours():
+        if joined or not self._version_checked or self._lent is not None:
             return False
         return is_connection_loss(error) or error.sqlstate in ("40001", "40P01")
 
     def _is_joining(self) -> bool:
         """Whether the caller's connection is inside a transaction, or at work."""
-        if self._connection_is_ours() or self._connection is None:
-            return False
-        return self._connection.info.transaction_status is not TransactionStatus.IDLE
-
-    def _connection_is_ours(self) -> bool:
-        return self._dsn is not None or self._pool is not None
+        return self._lent is not None and self._lent.pgconn.transaction_status != _IDLE
 
     @asynccontextmanager
     async def _connection_of(self) -> AsyncIterator[AnyConnection]:
-        if self._pool is not None:
+        if self._lent is not None:
+            yield self._lent
+        elif self._pool is not None:
             async with self._pool.connection() as connection:
                 yield connection
-        elif self._dsn is None:
-            assert self._connection is not None  # noqa: S101
-            yield self._connection
         else:
             async with self._own_connection() as connection:
                 yield connection
@@ -992,7 +1003,7 @@ class AsyncEventStore:
         try:
             yield connection
         finally:
-            if connection.info.transaction_status is TransactionStatus.IDLE and not self._spares:
+            if connection.pgconn.transaction_status == _IDLE and not self._spares:
                 self._spares.append(connection)
             else:
                 await connection.close()

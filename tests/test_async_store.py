@@ -515,6 +515,19 @@ async def test_fifty_tasks_over_a_pool_lose_and_mix_nothing(dsn: str, customer: 
             assert {each.customer_id for each in events} == {f"{customer}-{number}"}
 
 
+async def test_tasks_may_share_a_connection(dsn: str, customer: str, seen: EventStore) -> None:
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        store = AsyncEventStore(connection, prepare=True)
+        batch = [new(customer_id=customer, payload={"n": n}, latency_ms=10**n) for n in range(19)]
+        await store.emit(batch[0])  # looks up the version, in a transaction
+        receipts = await asyncio.gather(*(store.emit(each) for each in batch))
+        assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    assert [receipt.event_id for receipt in receipts] == [each.event_id for each in batch]
+    assert {each.event_id: (each.payload, each.latency_ms) for each in seen.iter_events()} == {
+        each.event_id: (each.payload, each.latency_ms) for each in batch
+    }
+
+
 async def test_twenty_tasks_share_a_store_made_from_a_connection_string(ledger_: Ledger, customer: str) -> None:
     name = ledger_.login(f"login-{uuid4()}", "aximo_writer", customers=("*",))
     most = 0

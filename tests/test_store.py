@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta, timezone
+from enum import Enum, StrEnum
 from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,6 +32,7 @@ from aximo_db import (
     InstallationError,
     MalformedEventError,
     NewEvent,
+    Receipt,
     SchemaVersionError,
     SequenceError,
 )
@@ -189,6 +192,26 @@ def test_statements_are_prepared_only_where_asked_for(dsn: str, customer: str) -
             row = own.execute(prepared).fetchone()
             assert row is not None
             assert (row[0] > 0) is expected
+
+
+def test_one_prepared_statement_serves_every_event(dsn: str, customer: str) -> None:
+    events = [
+        new(),
+        new(customer_id=customer, payload={"a": 1}, latency_ms=1),
+        *(new(latency_ms=number) for number in (0, 40_000, 2**31, 2**63 - 1)),
+        new("execution_triggered", "exec-1", risk_level="R1", approval_mode="NEVER", correlation_id="c"),
+        new("execution_failed", "exec-1", channel_type="web", error_code="e", timestamp=datetime.now(UTC)),
+    ]
+    prepared = "select statement from pg_prepared_statements"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        store = EventStore(connection, customer_id=customer, prepare=True)
+        for each in events:
+            store.emit(each)
+        with connection.transaction():
+            connection.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
+            EventStore(connection, prepare=True).emit(new())  # for no customer in particular
+        statements = [row[0] for row in connection.execute(prepared, prepare=False)]
+    assert len([statement for statement in statements if "emit_event(" in statement]) == 1
 
 
 def test_for_customer_shares_the_connection(ledger_: Ledger, customer: str) -> None:
@@ -354,6 +377,113 @@ def test_the_same_event_again_is_a_duplicate_with_the_first_receipt(store: Event
     assert (again.event_id, again.recorded_at, again.duplicate) == (first.event_id, first.recorded_at, True)
     assert store.emit_batch([it])[0] == again
     assert len(list(store.iter_events())) == 1
+
+
+def test_a_receipt_is_the_same_from_every_call(dsn: str, customer: str) -> None:
+    for options in ({}, {"row_factory": dict_row}):
+        with psycopg.connect(dsn, autocommit=True, **options) as connection:  # type: ignore[arg-type]
+            store = EventStore(connection, customer_id=customer)
+            it = new()
+            for receipt in (store.emit(it), *store.emit_batch([it, it])):
+                assert type(receipt) is Receipt
+                assert receipt.event_id == it.event_id
+                assert type(receipt.event_id) is UUID
+                assert receipt.recorded_at.tzinfo is not None
+                assert type(receipt.duplicate) is bool
+
+
+OFFSETS = [
+    timedelta(0),
+    timedelta(hours=5, minutes=45),
+    -timedelta(hours=15, minutes=59, seconds=59),
+    timedelta(minutes=19, seconds=32),
+]
+# No batch carries these: PostgreSQL reads no such text.
+ODD_OFFSETS = [
+    timedelta(hours=23, minutes=59, seconds=59, microseconds=999_999),
+    -timedelta(hours=20),
+    timedelta(microseconds=1),
+]
+
+
+@pytest.mark.parametrize("offset", [*OFFSETS, *ODD_OFFSETS], ids=str)
+def test_a_moment_of_any_offset_is_read_back_equal(store: EventStore, offset: timedelta) -> None:
+    moments = [
+        datetime(1970, 1, 2, tzinfo=UTC),
+        datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(2000, 2, 29, 0, 0, 0, 1, tzinfo=UTC),
+        NOON,
+    ]
+    events = [new(timestamp=moment.astimezone(timezone(offset))) for moment in moments]
+    for each in events:
+        store.emit(each)
+        if offset in OFFSETS:
+            assert store.emit_batch([each])[0].duplicate
+    assert [each.timestamp for each in store.iter_events()] == moments
+
+
+@pytest.mark.parametrize("day", ["1969-12-31", "9999-01-01"])
+def test_a_moment_before_1970_or_after_9998_is_refused(store: EventStore, day: str) -> None:
+    for offset in (*OFFSETS, *ODD_OFFSETS):
+        moment = datetime.fromisoformat(f"{day}T12:00:00+00:00").astimezone(timezone(offset))
+        with pytest.raises(MalformedEventError) as caught:
+            store.emit(new(timestamp=moment))
+        assert caught.value.rule == "moment_range"
+
+
+class Numbers(int, Enum):
+    """A number whose text is another one's name."""
+
+    FIVE = 5
+
+
+class Words(str, Enum):  # noqa: UP042
+    """A string whose text is another one's name."""
+
+    RISK = "R1"
+
+
+@pytest.mark.parametrize("latency", [None, 0, 1, 2**15, 2**31, 2**53 + 1, 2**63 - 1, Numbers.FIVE])
+def test_a_latency_is_read_back_equal(store: EventStore, latency: int | None) -> None:
+    it = new(latency_ms=latency, risk_level=Words.RISK)
+    store.emit(it)
+    assert store.emit_batch([it])[0].duplicate
+    (found,) = store.iter_events()
+    assert (found.latency_ms, found.risk_level) == (latency, "R1")
+
+
+def test_a_payload_may_be_made_of_any_containers_that_json_has_a_form_for(store: EventStore) -> None:
+    nested = (OrderedDict(a=[1, (2, {"b": Words.RISK})]), defaultdict(list, c=()), Numbers.FIVE)
+    it = new(payload=Counter(x=1) | {"nested": nested})
+    store.emit(it)
+    assert store.emit_batch([it])[0].duplicate
+    (found,) = store.iter_events()
+    assert found.payload == {"x": 1, "nested": [{"a": [1, [2, {"b": "R1"}]]}, {"c": []}, 5]}
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_text_is_stored_in_every_encoding_that_has_it(dsn: str, customer: str, batch: bool) -> None:
+    fits = new(deployment_id="dép", payload={"é": "ÿ"})
+    with psycopg.connect(dsn, autocommit=True, client_encoding="latin1") as connection:
+        store = EventStore(connection, customer_id=customer)
+        assert not (store.emit_batch([fits])[0] if batch else store.emit(fits)).duplicate
+        for culprit in (new(deployment_id="🙂"), new(payload={"a": "🙂"})):
+            with pytest.raises(MalformedEventError):
+                store.emit_batch([culprit]) if batch else store.emit(culprit)
+    (found,) = stored(dsn, customer)
+    assert (found.deployment_id, found.payload) == (fits.deployment_id, fits.payload)
+
+
+def test_threads_may_share_a_connection(connection: psycopg.Connection[Any], store: EventStore, customer: str) -> None:
+    def work(place: int) -> bool:
+        batch = [new(customer_id=customer, payload={"place": place, "n": n}) for n in range(25)]
+        return [store.emit(each).event_id for each in batch] == [each.event_id for each in batch]
+
+    store.emit(new())  # looks up the version, in a transaction
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(work, range(16)))
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    assert len(list(store.iter_events())) == 1 + 16 * 25
 
 
 def test_a_mapping_is_an_event(store: EventStore) -> None:
@@ -702,6 +832,35 @@ def test_a_field_of_the_wrong_type_is_a_malformed_event(
         store.emit_batch([culprit]) if batch else store.emit(culprit)
     assert caught.value.rule
     assert list(store.iter_events()) == []
+
+
+TEXTS = [item.name for item in fields(NewEvent) if "str" in str(item.type)]
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name != "payload"])
+@pytest.mark.parametrize("value", [5, b"x", NOON, uuid4(), ["a"], Words])
+@pytest.mark.parametrize("batch", [False, True])
+def test_no_text_is_taken_from_what_is_none(store: EventStore, name: str, value: Any, batch: bool) -> None:
+    culprit = NewEvent(**{**event("sla_breached", None), name: value})
+    with pytest.raises(MalformedEventError) as caught:
+        store.emit_batch([culprit]) if batch else store.emit(culprit)
+    assert (caught.value.rule, caught.value.event) == (f"{name}_is_string", culprit)
+    assert caught.value.detail == f"{name} is a {type(value).__name__}"
+
+
+def test_what_can_not_be_sent_leaves_the_callers_transaction_as_it_was(dsn: str, customer: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        store = EventStore(connection, customer_id=customer)
+        store.log_size()
+        connection.execute("select 1")
+        for culprit in (new(payload={"a": "\x00"}), new(payload={"a": {1}}), new(risk_level=1), new(latency_ms=2**63)):
+            with pytest.raises(MalformedEventError) as caught:
+                store.emit(culprit)
+            assert caught.value.event is culprit
+        assert connection.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS
+        store.emit(new())
+        connection.commit()
+    assert len(stored(dsn, customer)) == 1
 
 
 @pytest.mark.parametrize(
