@@ -31,6 +31,8 @@ begin;
 \ir 05_emit/settle_conflict.sql
 \ir 05_emit/request_answered.sql
 \ir 05_emit/emit_event.sql
+\ir 05_emit/parsed_events.sql
+\ir 05_emit/write_fresh_events.sql
 \ir 05_emit/write_events.sql
 \ir 05_emit/emit_events.sql
 \ir 05_emit/import_events.sql
@@ -44,6 +46,7 @@ begin;
 \ir 06_history/open_executions_as_of.sql
 \ir 06_history/approvals.sql
 \ir 06_history/approvals_as_of.sql
+\ir 06_history/deployment_history.sql
 \ir 06_history/known_deployments.sql
 \ir 06_history/deployment_versions.sql
 \ir 06_history/deployment_versions_as_of.sql

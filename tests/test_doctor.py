@@ -155,8 +155,8 @@ TAMPERINGS = {
         "rule intruder on aximo_private.events",
     ),
     "a constraint dropped": (
-        "alter table aximo_private.events drop constraint execution_id_present",
-        "constraint execution_id_present",
+        "alter table aximo_private.customer_grants drop constraint customer_id_present",
+        "constraint customer_id_present",
     ),
     "a domain widened": (
         "alter domain aximo_private.identifier drop constraint identifier_not_blank",

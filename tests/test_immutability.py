@@ -311,6 +311,32 @@ def test_the_recorder_himself_is_on_record(ledger: Ledger) -> None:
     assert honest == [(True,)]
 
 
+@pytest.mark.parametrize("event_type", ["execution_triggered", "action_prepared", "approval_requested"])
+def test_not_even_the_recorder_leaves_out_the_execution(ledger: Ledger, event_type: str) -> None:
+    columns, values = _REQUIRED
+    with ledger.connect() as connection:
+        connection.execute("set role aximo_recorder")
+        insert = f"insert into {EVENTS} ({columns}, execution_id) values ({values}, %s)"
+        typed = insert.replace("'deployment_created'", f"'{event_type}'")
+        assert typed != insert
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            connection.execute(typed.encode(), [None])
+        connection.execute(typed.encode(), ["exec-1"])
+        connection.execute(insert.encode(), [None])
+
+
+def test_the_recorder_sees_the_grants_of_the_sessions_login_only(ledger: Ledger) -> None:
+    ledger.as_service("c1")
+    with ledger.connect() as connection:
+        connection.execute("select aximo.grant_customer('dba', 'c2')")
+        connection.execute("set role aximo_recorder")
+        logins = connection.execute("select distinct role_name from aximo_private.customer_grants").fetchall()
+    with ledger.superuser() as root:
+        everybody = root.execute("select distinct role_name from aximo_private.customer_grants").fetchall()
+    assert logins == [("dba",)]
+    assert len(everybody) > 1
+
+
 def test_an_old_transaction_does_not_record_its_events_early(one_ledger: Ledger) -> None:
     with one_ledger.connect(autocommit=False) as connection:
         start = connection.execute("select now()").fetchone()

@@ -959,6 +959,19 @@ def test_a_write_for_a_customer_not_granted_or_not_the_sessions_is_refused(fille
     assert rows_of(filled) == before
 
 
+@pytest.mark.parametrize(("setting", "named"), [("", "*"), ("*", None), ("*", "*")])
+def test_all_customers_are_no_customer_to_write_for(filled: Ledger, setting: str, named: str | None) -> None:
+    before = rows_of(filled)
+    connection = stranger(filled, "aximo_writer", customers=("*",))
+    connection.execute("select set_config('aximo.customer_id', %s, false)", [setting])
+    given = {} if named is None else {"customer_id": named}
+    for write in (emit, lambda c, *a, **k: c.execute("select aximo.emit_events(%s)", [Jsonb([event(*a, **k)])])):
+        with pytest.raises(psycopg.DatabaseError) as refusal:
+            write(connection, "execution_triggered", "exec-new", **given)
+        assert (refusal.value.sqlstate, refusal.value.diag.constraint_name) == ("ZXARG", "customer_id_not_all")
+    assert rows_of(filled) == before
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_one_foreign_event_refuses_the_whole_batch(filled: Ledger, place: int) -> None:
     before = rows_of(filled)

@@ -181,6 +181,9 @@ alter table aximo_private.customer_grants force row level security;
 -- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
 create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
 for all to aximo_gatekeeper using (true) with check (true);
+-- For a quick look: the grants of the session's login by name, and no others.
+create policy recorder_reads_own_grants on aximo_private.customer_grants
+for select to aximo_recorder using (role_name = session_user::text);
 create policy owner_reads_the_map on aximo_private.customer_grants
 for select to aximo_owner using (true);
 
@@ -192,6 +195,7 @@ comment on column aximo_private.customer_grants.granted_at is 'When, by the data
 comment on column aximo_private.customer_grants.granted_by is 'The login that granted it.';
 comment on policy gatekeeper_keeps_the_map on aximo_private.customer_grants is 'Only the access functions run as this role.';
 comment on policy owner_reads_the_map on aximo_private.customer_grants is 'A DBA can see who holds what; changing it goes through the functions.';
+comment on policy recorder_reads_own_grants on aximo_private.customer_grants is 'What the session''s own login was granted, for aximo.emit_event.';
 
 -- The one place that decides for whom a session works. Every policy asks it, as (select aximo.current_customer()), once a statement.
 -- STABLE, not IMMUTABLE: a prepared statement must ask again. session_user, not current_user: the latter is the definer's in here.
@@ -436,11 +440,13 @@ create domain aximo_private.event_type as text collate "C"
 alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
--- Blank is what Unicode calls white space, nothing else in it.
+-- Blank is what Unicode calls white space, nothing else in it. Text that begins with a visible ASCII character is not; that is nearly all,
+-- and seen faster.
 create domain aximo_private.identifier as text collate "C"
     constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
-        btrim(
+        value >= '!' and value < U&'\007F'
+        or btrim(
             value,
             U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
         ) <> ''
@@ -549,9 +555,7 @@ create table aximo_private.events (
     channel_type aximo_private.short_text,
     error_code aximo_private.short_text,
     recorded_by text collate "C" not null default session_user,
-    payload aximo_private.payload not null default '{}',
-    -- Kept short: a table's checks are read and compiled anew for every single-row statement.
-    constraint execution_id_present check (execution_id is not null or event_type !~ '^(action|approval|execution)_')
+    payload aximo_private.payload not null default '{}'
 );
 alter table aximo_private.events owner to aximo_owner;
 
@@ -563,7 +567,12 @@ where event_type in ('execution_triggered', 'execution_completed', 'execution_fa
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
-create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp");
+-- Without what happens inside an execution: aximo_private.deployment_history says so too.
+create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp")
+where event_type not in (
+    'action_prepared', 'action_dispatched', 'action_failed', 'approval_requested', 'approval_granted', 'approval_rejected',
+    'approval_timeout', 'execution_processing', 'execution_completed', 'execution_failed'
+);
 create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
@@ -586,8 +595,10 @@ for select to aximo_owner using (
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
 create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);
+-- The one limit that looks at two columns. No constraint: a table's are read and compiled anew for every single-row statement, which took
+-- a twentieth of an emit. Nobody else may insert.
 create policy recorder_writes_events on aximo_private.events
-for insert to aximo_recorder with check (true);
+for insert to aximo_recorder with check (execution_id is not null or event_type !~ '^(action|approval|execution)_');
 -- Numbering, and what is derived from it, is done for all customers at a time.
 create policy sequencer_reads_events on aximo_private.events
 for select to aximo_sequencer using (true);
@@ -643,7 +654,7 @@ comment on column aximo_private.events.recorded_by is 'The login that wrote it (
 comment on column aximo_private.events.payload is 'The rest, a JSON object.';
 comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
-comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them.';
+comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them. An execution, action or approval event names its execution.';
 comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
 comment on index aximo_private.events_answer is 'An approval is answered once.';
@@ -1303,7 +1314,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    customer constant text := aximo_private.writing_customer(emit_event.customer_id);
+    session_names constant text := current_setting('aximo.customer_id', true);
+    customer text := coalesce(emit_event.customer_id, session_names);
     -- Typed as the columns: the limits are checked when it is filled, and not again by the insert.
     event aximo_private.events;
     is_malformed boolean := false;
@@ -1311,6 +1323,14 @@ declare
     earlier text[];
     fits boolean;
 begin
+    -- Most calls name a customer that the login was granted. This may only ever say yes: writing_customer knows the rule.
+    perform
+    from aximo_private.customer_grants as g
+    where g.customer_id in (customer, '*');
+    if not found or coalesce(customer, '') in ('', '*') or session_names not in ('', customer) then
+        customer := aximo_private.writing_customer(emit_event.customer_id);
+    end if;
+
     -- Nothing is written in this block, so it takes no transaction id of its own.
     begin
         -- In the order of the table's columns, each cast to its type there.
@@ -1424,6 +1444,146 @@ comment on function aximo.emit_event(
 ) is
 'Writes one event and returns its receipt. The customer is the one named, else the session''s. The same event_id with the same content again returns the first receipt with duplicate = true. ZXCUS: not your customer; ZXARG: malformed; ZXSEQ, ZXATT: against the life of the execution; ZXDUP: event_id used for other content.';
 
+-- The events of a batch, field by field; what is null is filled in when it is inserted. Bound when it is created, and inlined.
+create function aximo_private.parsed_events(events jsonb)
+returns table (
+    place bigint,
+    event_id uuid,
+    event_type text,
+    "timestamp" timestamptz,
+    customer_id text,
+    deployment_id text,
+    skill_id text,
+    skill_version text,
+    execution_id text,
+    risk_level text,
+    approval_mode text,
+    actor text,
+    payload jsonb,
+    correlation_id text,
+    channel_type text,
+    error_code text,
+    latency_ms bigint,
+    is_malformed boolean
+)
+language sql stable security invoker parallel safe
+begin atomic
+    select
+        b.place,
+        (b.e ->> 'event_id')::uuid as event_id,
+        b.e ->> 'event_type' as event_type,
+        (b.e ->> 'timestamp')::timestamptz as "timestamp",
+        b.e ->> 'customer_id' as customer_id,
+        b.e ->> 'deployment_id' as deployment_id,
+        b.e ->> 'skill_id' as skill_id,
+        b.e ->> 'skill_version' as skill_version,
+        b.e ->> 'execution_id' as execution_id,
+        b.e ->> 'risk_level' as risk_level,
+        b.e ->> 'approval_mode' as approval_mode,
+        b.e ->> 'actor' as actor,
+        coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
+        b.e ->> 'correlation_id' as correlation_id,
+        b.e ->> 'channel_type' as channel_type,
+        b.e ->> 'error_code' as error_code,
+        (b.e ->> 'latency_ms')::bigint as latency_ms,
+        -- As far as a value's own type does not say it.
+        b.e - aximo_private.event_fields() <> '{}'
+        or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
+        or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
+        or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
+        or jsonb_path_exists(
+            b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
+        ) as is_malformed
+    from jsonb_array_elements(events) with ordinality as b (e, place);
+end;
+alter function aximo_private.parsed_events(jsonb) owner to aximo_recorder;
+comment on function aximo_private.parsed_events(jsonb) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event is.';
+
+-- Nearly always nothing of a batch is there yet, and nothing is wrong with it. This writes such a batch, or nothing at all: whatever
+-- else there is to say of a batch, aximo_private.write_events says.
+create function aximo_private.write_fresh_events(
+    events jsonb,
+    customer text,
+    mode text,
+    given_ids uuid[],
+    requests uuid[],
+    out ids uuid[],
+    out recorded timestamptz[]
+)
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    doubtful uuid[];
+begin
+    begin
+        with
+        inserted as (
+            insert into aximo_private.events (
+                event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
+                approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
+            )
+            select
+                coalesce(given_ids[p.place], p.event_id, gen_random_uuid()), p.event_type, coalesce(p."timestamp", clock_timestamp()),
+                write_fresh_events.customer, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode,
+                p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms, requests[p.place]
+            from aximo_private.parsed_events(write_fresh_events.events) as p
+            where coalesce(p.customer_id, write_fresh_events.customer) = write_fresh_events.customer and not p.is_malformed
+            order by p.place
+            returning
+                position, event_id, recorded_at, "timestamp", execution_id, event_type, deployment_id, skill_id, skill_version, payload
+        ),
+        -- Most executions are in a batch as a whole and fit for simple reasons; the events of all others are judged by check_flow.
+        plain as materialized (
+            select l.execution_id
+            from aximo_private.plain_lives(
+                array(
+                    select
+                        row(
+                            i.execution_id, i.position, true, null, i.event_type, null, i.deployment_id, i.skill_id, i.skill_version, null,
+                            aximo_private.step_key(i.payload, 'action_id'), aximo_private.step_key(i.payload, 'action_type')
+                        )::aximo_private.life_step
+                    from inserted as i
+                )
+            ) as l (execution_id)
+            -- And is not there already. (A statement does not see its own inserts.)
+            where (
+                select true
+                from only aximo_private.events as e
+                where e.customer_id = write_fresh_events.customer and e.execution_id = l.execution_id
+                limit 1
+            ) is null
+        )
+        select
+            array_agg(i.event_id order by i.position),
+            array_agg(i.recorded_at order by i.position),
+            array_agg(i.event_id) filter (
+                where i.execution_id is not null and i.execution_id not in (select l.execution_id from plain as l)
+            )
+        into ids, recorded, doubtful
+        from inserted as i
+        having max(i."timestamp") <= clock_timestamp() + interval '1 day';
+
+        if cardinality(ids) = jsonb_array_length(write_fresh_events.events) then
+            if doubtful is not null and write_fresh_events.mode = 'strict' then
+                perform aximo_private.check_flow(write_fresh_events.customer, doubtful);
+            end if;
+            return;
+        end if;
+        -- To be written by nobody, or not as it is: undone here.
+        raise cardinality_violation;
+    exception
+        when cardinality_violation or data_exception or integrity_constraint_violation then
+            ids := null;
+            recorded := null;
+    end;
+end;
+$$;
+alter function aximo_private.write_fresh_events(jsonb, text, text, uuid[], uuid[]) owner to aximo_recorder;
+comment on function aximo_private.write_fresh_events(jsonb, text, text, uuid[], uuid[]) is
+'Writes a batch of which all is new and well-formed, and returns its ids and moments in order. Else nulls, and nothing was written. ZXSEQ, ZXATT.';
+
 -- A batch, all or nothing, in the order of the array, judged set-wise. As history it is taken as it was: what breaks a rule of an
 -- execution's life is kept, and what a unique index keeps out is exempt from it; numbering lists both in aximo.violations.
 create function aximo_private.write_events(events jsonb, customer_id text, mode text) returns setof aximo.receipt
@@ -1501,33 +1661,28 @@ begin
             ) as w;
         end if;
 
+        if write_events.mode <> 'exempt' then
+            return query
+            select u.event_id, u.recorded_at, false
+            from aximo_private.write_fresh_events(write_events.events, customer, write_events.mode, ids, requests) as f
+            cross join lateral unnest(f.ids, f.recorded) with ordinality as u (event_id, recorded_at, place)
+            order by u.place;
+            if found then
+                return;
+            end if;
+        end if;
+
         with
         parsed as materialized (
             select
-                b.place,
-                coalesce(ids[b.place], (b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
-                b.e ->> 'event_type' as event_type,
-                coalesce((b.e ->> 'timestamp')::timestamptz, clock_timestamp()) as "timestamp",
-                coalesce(b.e ->> 'customer_id', customer) as customer_id,
-                b.e ->> 'deployment_id' as deployment_id,
-                b.e ->> 'skill_id' as skill_id,
-                b.e ->> 'skill_version' as skill_version,
-                b.e ->> 'execution_id' as execution_id,
-                b.e ->> 'risk_level' as risk_level,
-                b.e ->> 'approval_mode' as approval_mode,
-                b.e ->> 'actor' as actor,
-                coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
-                b.e ->> 'correlation_id' as correlation_id,
-                b.e ->> 'channel_type' as channel_type,
-                b.e ->> 'error_code' as error_code,
-                (b.e ->> 'latency_ms')::bigint as latency_ms,
-                b.e - aximo_private.event_fields() <> '{}'
-                or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
-                or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
-                or jsonb_path_exists(
-                    b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
-                ) as is_malformed
-            from jsonb_array_elements(events) with ordinality as b (e, place)
+                p.place,
+                coalesce(ids[p.place], p.event_id, gen_random_uuid()) as event_id,
+                p.event_type,
+                coalesce(p."timestamp", clock_timestamp()) as "timestamp",
+                coalesce(p.customer_id, customer) as customer_id,
+                p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
+                p.correlation_id, p.channel_type, p.error_code, p.latency_ms, p.is_malformed
+            from aximo_private.parsed_events(write_events.events) as p
         ),
         inserted as (
             insert into aximo_private.events (
@@ -1536,8 +1691,8 @@ begin
             )
             select
                 write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id,
-                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                case when write_events.mode <> 'exempt' then requests[p.place] end
+                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code,
+                p.latency_ms, case when write_events.mode <> 'exempt' then requests[p.place] end
             from parsed as p
             where p.customer_id = customer and not p.is_malformed
             order by p.place
@@ -2162,13 +2317,42 @@ alter function aximo.approvals_as_of(timestamptz, timestamptz) owner to aximo_ow
 comment on function aximo.approvals_as_of(timestamptz, timestamptz) is
 'aximo.approvals as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
+-- What tells of a deployment: everything but what happens inside an execution, once it was triggered. The index by deployment holds
+-- these events and no others, so that most events need not be entered there.
+create view aximo_private.deployment_history as
+select
+    customer_id,
+    deployment_id,
+    event_type,
+    "timestamp",
+    position,
+    event_id,
+    skill_id,
+    skill_version
+from aximo_private.history
+where event_type not in (
+    'action_prepared', 'action_dispatched', 'action_failed', 'approval_requested', 'approval_granted', 'approval_rejected',
+    'approval_timeout', 'execution_processing', 'execution_completed', 'execution_failed'
+);
+alter view aximo_private.deployment_history owner to aximo_owner;
+
+comment on view aximo_private.deployment_history is 'The events of the session''s customer that tell of a deployment.';
+comment on column aximo_private.deployment_history.customer_id is 'Whose deployment it is.';
+comment on column aximo_private.deployment_history.deployment_id is 'The deployment.';
+comment on column aximo_private.deployment_history.event_type is 'What happened.';
+comment on column aximo_private.deployment_history."timestamp" is 'When it happened, by the client''s clock.';
+comment on column aximo_private.deployment_history.position is 'Order of arrival.';
+comment on column aximo_private.deployment_history.event_id is 'The event.';
+comment on column aximo_private.deployment_history.skill_id is 'The skill.';
+comment on column aximo_private.deployment_history.skill_version is 'Its version.';
+
 -- Read off the index, one look-up a deployment, however many events there are.
 create view aximo_private.known_deployments as
 with recursive
 known as (
     (
         select e.customer_id, e.deployment_id
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         order by e.customer_id, e.deployment_id
         limit 1
     )
@@ -2177,7 +2361,7 @@ known as (
     from known as k
     cross join lateral (
         select e.customer_id, e.deployment_id
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
         order by e.customer_id, e.deployment_id
         limit 1
@@ -2186,7 +2370,7 @@ known as (
 select customer_id, deployment_id
 from known;
 alter view aximo_private.known_deployments owner to aximo_owner;
-comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of.';
+comment on view aximo_private.known_deployments is 'Every deployment that an event of its own, an execution''s start or a governance event of the customer names.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
 
@@ -2196,7 +2380,7 @@ with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
     from aximo_private.known_deployments as k
-    inner join aximo_private.history as e
+    inner join aximo_private.deployment_history as e
         on e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
             and e.event_type in (
                 'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
@@ -2210,7 +2394,7 @@ marks as (
     select
         e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position,
         'observed' as basis
-    from aximo_private.history as e
+    from aximo_private.deployment_history as e
     where e.event_type = 'execution_triggered'
         and not exists (select from declared as d where d.customer_id = e.customer_id and d.deployment_id = e.deployment_id)
 ),
@@ -2315,7 +2499,7 @@ left join lateral (
     ]) as t (event_type)
     cross join lateral (
         select e.event_type, e."timestamp", e.position, e.event_id
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
         order by e."timestamp" desc, e.position desc
         limit 1
@@ -2331,7 +2515,7 @@ left join lateral (
     ]) as t (event_type)
     cross join lateral (
         select e.skill_id, e.skill_version, e."timestamp", e.position
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
         order by e."timestamp" desc, e.position desc
         limit 1
@@ -2346,7 +2530,7 @@ left join lateral (
     ]) as t (event_type)
     cross join lateral (
         select e.skill_id, e.skill_version, e."timestamp", e.position
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
         order by e."timestamp" desc
         limit 1
@@ -10154,7 +10338,7 @@ from public;
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
-grant select on aximo_private.events to aximo_recorder;
+grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, exempt

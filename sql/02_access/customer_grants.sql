@@ -14,6 +14,9 @@ alter table aximo_private.customer_grants force row level security;
 -- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
 create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
 for all to aximo_gatekeeper using (true) with check (true);
+-- For a quick look: the grants of the session's login by name, and no others.
+create policy recorder_reads_own_grants on aximo_private.customer_grants
+for select to aximo_recorder using (role_name = session_user::text);
 create policy owner_reads_the_map on aximo_private.customer_grants
 for select to aximo_owner using (true);
 
@@ -25,3 +28,4 @@ comment on column aximo_private.customer_grants.granted_at is 'When, by the data
 comment on column aximo_private.customer_grants.granted_by is 'The login that granted it.';
 comment on policy gatekeeper_keeps_the_map on aximo_private.customer_grants is 'Only the access functions run as this role.';
 comment on policy owner_reads_the_map on aximo_private.customer_grants is 'A DBA can see who holds what; changing it goes through the functions.';
+comment on policy recorder_reads_own_grants on aximo_private.customer_grants is 'What the session''s own login was granted, for aximo.emit_event.';

@@ -75,33 +75,28 @@ begin
             ) as w;
         end if;
 
+        if write_events.mode <> 'exempt' then
+            return query
+            select u.event_id, u.recorded_at, false
+            from aximo_private.write_fresh_events(write_events.events, customer, write_events.mode, ids, requests) as f
+            cross join lateral unnest(f.ids, f.recorded) with ordinality as u (event_id, recorded_at, place)
+            order by u.place;
+            if found then
+                return;
+            end if;
+        end if;
+
         with
         parsed as materialized (
             select
-                b.place,
-                coalesce(ids[b.place], (b.e ->> 'event_id')::uuid, gen_random_uuid()) as event_id,
-                b.e ->> 'event_type' as event_type,
-                coalesce((b.e ->> 'timestamp')::timestamptz, clock_timestamp()) as "timestamp",
-                coalesce(b.e ->> 'customer_id', customer) as customer_id,
-                b.e ->> 'deployment_id' as deployment_id,
-                b.e ->> 'skill_id' as skill_id,
-                b.e ->> 'skill_version' as skill_version,
-                b.e ->> 'execution_id' as execution_id,
-                b.e ->> 'risk_level' as risk_level,
-                b.e ->> 'approval_mode' as approval_mode,
-                b.e ->> 'actor' as actor,
-                coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
-                b.e ->> 'correlation_id' as correlation_id,
-                b.e ->> 'channel_type' as channel_type,
-                b.e ->> 'error_code' as error_code,
-                (b.e ->> 'latency_ms')::bigint as latency_ms,
-                b.e - aximo_private.event_fields() <> '{}'
-                or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
-                or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
-                or jsonb_path_exists(
-                    b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
-                ) as is_malformed
-            from jsonb_array_elements(events) with ordinality as b (e, place)
+                p.place,
+                coalesce(ids[p.place], p.event_id, gen_random_uuid()) as event_id,
+                p.event_type,
+                coalesce(p."timestamp", clock_timestamp()) as "timestamp",
+                coalesce(p.customer_id, customer) as customer_id,
+                p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
+                p.correlation_id, p.channel_type, p.error_code, p.latency_ms, p.is_malformed
+            from aximo_private.parsed_events(write_events.events) as p
         ),
         inserted as (
             insert into aximo_private.events (
@@ -110,8 +105,8 @@ begin
             )
             select
                 write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id,
-                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms,
-                case when write_events.mode <> 'exempt' then requests[p.place] end
+                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code,
+                p.latency_ms, case when write_events.mode <> 'exempt' then requests[p.place] end
             from parsed as p
             where p.customer_id = customer and not p.is_malformed
             order by p.place

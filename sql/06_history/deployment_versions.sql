@@ -4,7 +4,7 @@ with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
     from aximo_private.known_deployments as k
-    inner join aximo_private.history as e
+    inner join aximo_private.deployment_history as e
         on e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
             and e.event_type in (
                 'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
@@ -18,7 +18,7 @@ marks as (
     select
         e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position,
         'observed' as basis
-    from aximo_private.history as e
+    from aximo_private.deployment_history as e
     where e.event_type = 'execution_triggered'
         and not exists (select from declared as d where d.customer_id = e.customer_id and d.deployment_id = e.deployment_id)
 ),

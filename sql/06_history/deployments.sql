@@ -24,7 +24,7 @@ left join lateral (
     ]) as t (event_type)
     cross join lateral (
         select e.event_type, e."timestamp", e.position, e.event_id
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
         order by e."timestamp" desc, e.position desc
         limit 1
@@ -40,7 +40,7 @@ left join lateral (
     ]) as t (event_type)
     cross join lateral (
         select e.skill_id, e.skill_version, e."timestamp", e.position
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
         order by e."timestamp" desc, e.position desc
         limit 1
@@ -55,7 +55,7 @@ left join lateral (
     ]) as t (event_type)
     cross join lateral (
         select e.skill_id, e.skill_version, e."timestamp", e.position
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id and e.event_type = t.event_type
         order by e."timestamp" desc
         limit 1

@@ -4,7 +4,7 @@ with recursive
 known as (
     (
         select e.customer_id, e.deployment_id
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         order by e.customer_id, e.deployment_id
         limit 1
     )
@@ -13,7 +13,7 @@ known as (
     from known as k
     cross join lateral (
         select e.customer_id, e.deployment_id
-        from aximo_private.history as e
+        from aximo_private.deployment_history as e
         where e.customer_id = k.customer_id and e.deployment_id > k.deployment_id
         order by e.customer_id, e.deployment_id
         limit 1
@@ -22,6 +22,6 @@ known as (
 select customer_id, deployment_id
 from known;
 alter view aximo_private.known_deployments owner to aximo_owner;
-comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of.';
+comment on view aximo_private.known_deployments is 'Every deployment that an event of its own, an execution''s start or a governance event of the customer names.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';

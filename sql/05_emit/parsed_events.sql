@@ -1,0 +1,54 @@
+-- The events of a batch, field by field; what is null is filled in when it is inserted. Bound when it is created, and inlined.
+create function aximo_private.parsed_events(events jsonb)
+returns table (
+    place bigint,
+    event_id uuid,
+    event_type text,
+    "timestamp" timestamptz,
+    customer_id text,
+    deployment_id text,
+    skill_id text,
+    skill_version text,
+    execution_id text,
+    risk_level text,
+    approval_mode text,
+    actor text,
+    payload jsonb,
+    correlation_id text,
+    channel_type text,
+    error_code text,
+    latency_ms bigint,
+    is_malformed boolean
+)
+language sql stable security invoker parallel safe
+begin atomic
+    select
+        b.place,
+        (b.e ->> 'event_id')::uuid as event_id,
+        b.e ->> 'event_type' as event_type,
+        (b.e ->> 'timestamp')::timestamptz as "timestamp",
+        b.e ->> 'customer_id' as customer_id,
+        b.e ->> 'deployment_id' as deployment_id,
+        b.e ->> 'skill_id' as skill_id,
+        b.e ->> 'skill_version' as skill_version,
+        b.e ->> 'execution_id' as execution_id,
+        b.e ->> 'risk_level' as risk_level,
+        b.e ->> 'approval_mode' as approval_mode,
+        b.e ->> 'actor' as actor,
+        coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
+        b.e ->> 'correlation_id' as correlation_id,
+        b.e ->> 'channel_type' as channel_type,
+        b.e ->> 'error_code' as error_code,
+        (b.e ->> 'latency_ms')::bigint as latency_ms,
+        -- As far as a value's own type does not say it.
+        b.e - aximo_private.event_fields() <> '{}'
+        or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
+        or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
+        or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
+        or jsonb_path_exists(
+            b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
+        ) as is_malformed
+    from jsonb_array_elements(events) with ordinality as b (e, place);
+end;
+alter function aximo_private.parsed_events(jsonb) owner to aximo_recorder;
+comment on function aximo_private.parsed_events(jsonb) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event is.';
