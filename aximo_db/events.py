@@ -167,7 +167,7 @@ def utc(moment: datetime) -> datetime:
     """
     if not isinstance(moment, datetime):
         raise MalformedEventError(rule="timestamp_well_formed", detail=f"timestamp is a {type(moment).__name__}")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
 
 
 def checked_payload(payload: object) -> Mapping[str, Any]:

@@ -247,7 +247,7 @@ FIELDS = [
     "error_code",
     "latency_ms",
 ]
-VALUES = ["text", "", 1, 1.5, -1, 10**30, True, False, [], ["text"], [1], [["system"]], {}, {"a": 1}, " "]
+VALUES = ["text", "", 1, 1.5, -1, 10**30, True, False, [], "5", ["text"], [1], [["system"]], {}, {"a": 1}, " "]
 FITTING = {
     "payload": [{}, {"a": 1}],
     "latency_ms": [1],
@@ -255,8 +255,8 @@ FITTING = {
     "event_id": [],
     "event_type": [],
     "timestamp": [],
-    **{name: ["text"] for name in ("customer_id", "deployment_id", "skill_id", "skill_version", "execution_id")},
-    **{name: ["text", "", " "] for name in SHORT_TEXTS},
+    **{name: ["text", "5"] for name in ("customer_id", "deployment_id", "skill_id", "skill_version", "execution_id")},
+    **{name: ["text", "", " ", "5"] for name in SHORT_TEXTS},
 }
 
 

@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
 from itertools import pairwise
 from typing import Any
@@ -502,6 +502,27 @@ def test_a_naive_timestamp_is_utc_whatever_the_session_prefers(dsn: str, custome
         store = EventStore(connection, customer_id=customer)
         store.emit(new(timestamp=naive))
         store.emit_batch([new(timestamp=naive)])
+        assert [each.timestamp for each in store.iter_events()] == [NOON, NOON]
+
+
+class Undecided(tzinfo):
+    """A time zone that does not know its offset, which makes a moment as naive as one without."""
+
+    def utcoffset(self, moment: datetime | None) -> None:
+        return None
+
+    dst = utcoffset
+
+    def tzname(self, moment: datetime | None) -> None:
+        return None
+
+
+def test_a_time_zone_without_an_offset_is_none(dsn: str, customer: str) -> None:
+    undecided = NOON.replace(tzinfo=Undecided())
+    with psycopg.connect(dsn, options="-c timezone=America/New_York", autocommit=True) as connection:
+        store = EventStore(connection, customer_id=customer)
+        store.emit(new(timestamp=undecided))
+        store.emit_batch([new(timestamp=undecided)])
         assert [each.timestamp for each in store.iter_events()] == [NOON, NOON]
 
 

@@ -1413,13 +1413,19 @@ begin
         where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
             and e.event_id <> event.event_id
     );
-    fits := 'execution_triggered' = any(earlier)
-        and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
-        and not earlier && array['execution_completed', 'execution_failed', 'other']
-        and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
-    if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
-        fits := cardinality(array_positions(earlier, 'approval_requested')) = cardinality(array_positions(earlier, 'approval_granted'))
-            and not earlier && array['approval_rejected', 'approval_timeout'];
+    -- Nearly always it was triggered, is processing, and nothing else: in the order of the index.
+    fits := earlier = '{execution_processing,execution_triggered}'
+        and event.event_type in ('action_prepared', 'action_dispatched', 'action_failed', 'execution_completed');
+    if not fits then
+        fits := 'execution_triggered' = any(earlier)
+            and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
+            and not earlier && array['execution_completed', 'execution_failed', 'other']
+            and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
+        if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
+            fits := not earlier && array['approval_rejected', 'approval_timeout']
+                and cardinality(array_positions(earlier, 'approval_requested'))
+                = cardinality(array_positions(earlier, 'approval_granted'));
+        end if;
     end if;
     if fits and event.event_type = 'execution_completed' then
         fits := not exists (
@@ -1491,9 +1497,8 @@ begin atomic
         or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
         or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
-        or jsonb_path_exists(
-            b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
-        ) as is_malformed
+        -- Neither a text nor null: nothing else compares with a text as unknown.
+        or jsonb_path_exists(b.e - array['payload', 'latency_ms'], 'strict $.* ? ((@ >= "") is unknown)') as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
 alter function aximo_private.parsed_events(jsonb) owner to aximo_recorder;
@@ -1563,6 +1568,7 @@ begin
             )
         into ids, recorded, doubtful
         from inserted as i
+        -- No row, and so no ids, if a clock is ahead.
         having max(i."timestamp") <= clock_timestamp() + interval '1 day';
 
         if cardinality(ids) = jsonb_array_length(write_fresh_events.events) then
@@ -2538,7 +2544,7 @@ left join lateral (
 ) as x on true;
 alter view aximo.deployments owner to aximo_owner;
 
-comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
+comment on view aximo.deployments is 'Every deployment that an event of its own, a governance event or an execution''s start names, with its current status and version. Key: deployment_id.';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';
 comment on column aximo.deployments.skill_id is 'The skill it runs: as last declared, else as last executed.';
@@ -3757,8 +3763,7 @@ as $$
 begin
     perform
     from helix.runs as r
-    where r.execution_id = execution_trace.execution_id
-    limit 1;
+    where r.execution_id = execution_trace.execution_id;
     if not found then
         return query
         select s.*

@@ -121,13 +121,19 @@ begin
         where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
             and e.event_id <> event.event_id
     );
-    fits := 'execution_triggered' = any(earlier)
-        and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
-        and not earlier && array['execution_completed', 'execution_failed', 'other']
-        and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
-    if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
-        fits := cardinality(array_positions(earlier, 'approval_requested')) = cardinality(array_positions(earlier, 'approval_granted'))
-            and not earlier && array['approval_rejected', 'approval_timeout'];
+    -- Nearly always it was triggered, is processing, and nothing else: in the order of the index.
+    fits := earlier = '{execution_processing,execution_triggered}'
+        and event.event_type in ('action_prepared', 'action_dispatched', 'action_failed', 'execution_completed');
+    if not fits then
+        fits := 'execution_triggered' = any(earlier)
+            and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
+            and not earlier && array['execution_completed', 'execution_failed', 'other']
+            and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
+        if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
+            fits := not earlier && array['approval_rejected', 'approval_timeout']
+                and cardinality(array_positions(earlier, 'approval_requested'))
+                = cardinality(array_positions(earlier, 'approval_granted'));
+        end if;
     end if;
     if fits and event.event_type = 'execution_completed' then
         fits := not exists (

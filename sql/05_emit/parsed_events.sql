@@ -45,9 +45,8 @@ begin atomic
         or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
         or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
-        or jsonb_path_exists(
-            b.e - array['payload', 'latency_ms'], 'strict $.* ? (@.type() != "string" && @.type() != "null")'
-        ) as is_malformed
+        -- Neither a text nor null: nothing else compares with a text as unknown.
+        or jsonb_path_exists(b.e - array['payload', 'latency_ms'], 'strict $.* ? ((@ >= "") is unknown)') as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
 alter function aximo_private.parsed_events(jsonb) owner to aximo_recorder;

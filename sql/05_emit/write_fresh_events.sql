@@ -62,6 +62,7 @@ begin
             )
         into ids, recorded, doubtful
         from inserted as i
+        -- No row, and so no ids, if a clock is ahead.
         having max(i."timestamp") <= clock_timestamp() + interval '1 day';
 
         if cardinality(ids) = jsonb_array_length(write_fresh_events.events) then

@@ -7,8 +7,7 @@ as $$
 begin
     perform
     from helix.runs as r
-    where r.execution_id = execution_trace.execution_id
-    limit 1;
+    where r.execution_id = execution_trace.execution_id;
     if not found then
         return query
         select s.*
