@@ -985,6 +985,15 @@ def test_one_foreign_event_refuses_the_whole_batch(filled: Ledger, place: int) -
     assert rows_of(filled) == before
 
 
+@pytest.mark.parametrize("function", ["emit_events", "import_events"])
+def test_a_foreign_event_is_foreign_before_it_is_malformed(filled: Ledger, function: str) -> None:
+    connection = stranger(filled, "aximo_operator", "aximo_writer", customers=(OWN,))
+    batch = [event("sla_breached", None, customer_id=OWN), event("action_failed", None, customer_id=VICTIM)]
+    with pytest.raises(psycopg.DatabaseError) as refusal:
+        connection.execute(f"select aximo.{function}(%s)", [Jsonb(batch)])
+    assert (refusal.value.sqlstate, refusal.value.diag.constraint_name) == ("ZXCUS", "customer_granted")
+
+
 def test_a_refused_write_leaves_the_session_with_its_own_customer(filled: Ledger) -> None:
     connection = stranger(filled, "aximo_writer")
     with connection.transaction(force_rollback=True):

@@ -126,6 +126,8 @@ def test_plans_made_while_the_ledger_was_empty_stay_good(each_ledger: Ledger) ->
         ("select * from aximo.approvals where execution_id = 'none'", 0),
         ("select * from aximo.events where event_id = '00000000-0000-0000-0000-000000000000'", 0),
         ("select * from aximo.events where correlation_id = 'none'", 0),
+        ("select * from aximo.events where deployment_id = 'none' and event_type = 'action_failed'", 0),
+        ("select * from aximo.events where deployment_id = 'none' and event_type = 'execution_failed'", 0),
         ("select * from aximo.deployments", 60),
     ],
 )

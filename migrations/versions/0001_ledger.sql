@@ -567,11 +567,12 @@ where event_type in ('execution_triggered', 'execution_completed', 'execution_fa
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
--- Without what happens inside an execution: aximo_private.deployment_history says so too.
+-- Without the steps of an execution but its failures, which are most events: aximo_private.deployment_history says so too. Without approvals, as a
+-- session that began on an empty ledger would look for an open request through here.
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp")
 where event_type not in (
-    'action_prepared', 'action_dispatched', 'action_failed', 'approval_requested', 'approval_granted', 'approval_rejected',
-    'approval_timeout', 'execution_processing', 'execution_completed', 'execution_failed'
+    'execution_processing', 'execution_completed', 'action_prepared', 'action_dispatched',
+    'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout'
 );
 create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
@@ -660,7 +661,7 @@ comment on index aximo_private.events_start_and_end is 'An execution is triggere
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
-comment on index aximo_private.events_by_deployment is 'Deployments, their versions, and their latest execution.';
+comment on index aximo_private.events_by_deployment is 'Deployments, their versions, their latest execution, and what went wrong in them.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
 comment on index aximo_private.events_by_position is 'What is new to the log.';
 comment on index aximo_private.events_by_request is 'Approvals that were asked for.';
@@ -1450,8 +1451,9 @@ comment on function aximo.emit_event(
 ) is
 'Writes one event and returns its receipt. The customer is the one named, else the session''s. The same event_id with the same content again returns the first receipt with duplicate = true. ZXCUS: not your customer; ZXARG: malformed; ZXSEQ, ZXATT: against the life of the execution; ZXDUP: event_id used for other content.';
 
--- The events of a batch, field by field; what is null is filled in when it is inserted. Bound when it is created, and inlined.
-create function aximo_private.parsed_events(events jsonb)
+-- The events of a batch for a customer, field by field; what else is null is filled in when it is inserted. Bound when it is created, and
+-- inlined.
+create function aximo_private.parsed_events(events jsonb, customer text)
 returns table (
     place bigint,
     event_id uuid,
@@ -1479,7 +1481,7 @@ begin atomic
         (b.e ->> 'event_id')::uuid as event_id,
         b.e ->> 'event_type' as event_type,
         (b.e ->> 'timestamp')::timestamptz as "timestamp",
-        b.e ->> 'customer_id' as customer_id,
+        coalesce(b.e ->> 'customer_id', customer) as customer_id,
         b.e ->> 'deployment_id' as deployment_id,
         b.e ->> 'skill_id' as skill_id,
         b.e ->> 'skill_version' as skill_version,
@@ -1497,12 +1499,13 @@ begin atomic
         or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
         or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
+        and coalesce(b.e ->> 'customer_id', customer) = customer
         -- Neither a text nor null: nothing else compares with a text as unknown.
         or jsonb_path_exists(b.e - array['payload', 'latency_ms'], 'strict $.* ? ((@ >= "") is unknown)') as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
-alter function aximo_private.parsed_events(jsonb) owner to aximo_recorder;
-comment on function aximo_private.parsed_events(jsonb) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event is.';
+alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
+comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event of the customer is.';
 
 -- Nearly always nothing of a batch is there yet, and nothing is wrong with it. This writes such a batch, or nothing at all: whatever
 -- else there is to say of a batch, aximo_private.write_events says.
@@ -1531,10 +1534,10 @@ begin
             )
             select
                 coalesce(given_ids[p.place], p.event_id, gen_random_uuid()), p.event_type, coalesce(p."timestamp", clock_timestamp()),
-                write_fresh_events.customer, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode,
+                p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode,
                 p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms, requests[p.place]
-            from aximo_private.parsed_events(write_fresh_events.events) as p
-            where coalesce(p.customer_id, write_fresh_events.customer) = write_fresh_events.customer and not p.is_malformed
+            from aximo_private.parsed_events(write_fresh_events.events, write_fresh_events.customer) as p
+            where p.customer_id = write_fresh_events.customer and not p.is_malformed
             order by p.place
             returning
                 position, event_id, recorded_at, "timestamp", execution_id, event_type, deployment_id, skill_id, skill_version, payload
@@ -1685,10 +1688,9 @@ begin
                 coalesce(ids[p.place], p.event_id, gen_random_uuid()) as event_id,
                 p.event_type,
                 coalesce(p."timestamp", clock_timestamp()) as "timestamp",
-                coalesce(p.customer_id, customer) as customer_id,
-                p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
+                p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
                 p.correlation_id, p.channel_type, p.error_code, p.latency_ms, p.is_malformed
-            from aximo_private.parsed_events(write_events.events) as p
+            from aximo_private.parsed_events(write_events.events, customer) as p
         ),
         inserted as (
             insert into aximo_private.events (
@@ -2323,8 +2325,8 @@ alter function aximo.approvals_as_of(timestamptz, timestamptz) owner to aximo_ow
 comment on function aximo.approvals_as_of(timestamptz, timestamptz) is
 'aximo.approvals as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- What tells of a deployment: everything but what happens inside an execution, once it was triggered. The index by deployment holds
--- these events and no others, so that most events need not be entered there.
+-- What tells of a deployment: an execution's start and failures, not its other steps. The index by deployment holds these events and no
+-- others, so that most events need not be entered there.
 create view aximo_private.deployment_history as
 select
     customer_id,
@@ -2337,8 +2339,8 @@ select
     skill_version
 from aximo_private.history
 where event_type not in (
-    'action_prepared', 'action_dispatched', 'action_failed', 'approval_requested', 'approval_granted', 'approval_rejected',
-    'approval_timeout', 'execution_processing', 'execution_completed', 'execution_failed'
+    'execution_processing', 'execution_completed', 'action_prepared', 'action_dispatched',
+    'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout'
 );
 alter view aximo_private.deployment_history owner to aximo_owner;
 
@@ -2376,7 +2378,7 @@ known as (
 select customer_id, deployment_id
 from known;
 alter view aximo_private.known_deployments owner to aximo_owner;
-comment on view aximo_private.known_deployments is 'Every deployment that an event of its own, an execution''s start or a governance event of the customer names.';
+comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of. (Imported steps of an execution without its start are not looked at.)';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
 
@@ -2544,7 +2546,7 @@ left join lateral (
 ) as x on true;
 alter view aximo.deployments owner to aximo_owner;
 
-comment on view aximo.deployments is 'Every deployment that an event of its own, a governance event or an execution''s start names, with its current status and version. Key: deployment_id.';
+comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id. (Imported steps of an execution without its start are not looked at.)';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';
 comment on column aximo.deployments.skill_id is 'The skill it runs: as last declared, else as last executed.';

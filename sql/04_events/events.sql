@@ -38,11 +38,12 @@ where event_type in ('execution_triggered', 'execution_completed', 'execution_fa
 create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
 create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
--- Without what happens inside an execution: aximo_private.deployment_history says so too.
+-- Without the steps of an execution but its failures, which are most events: aximo_private.deployment_history says so too. Without approvals, as a
+-- session that began on an empty ledger would look for an open request through here.
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp")
 where event_type not in (
-    'action_prepared', 'action_dispatched', 'action_failed', 'approval_requested', 'approval_granted', 'approval_rejected',
-    'approval_timeout', 'execution_processing', 'execution_completed', 'execution_failed'
+    'execution_processing', 'execution_completed', 'action_prepared', 'action_dispatched',
+    'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout'
 );
 create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
@@ -131,7 +132,7 @@ comment on index aximo_private.events_start_and_end is 'An execution is triggere
 comment on index aximo_private.events_answer is 'An approval is answered once.';
 comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
-comment on index aximo_private.events_by_deployment is 'Deployments, their versions, and their latest execution.';
+comment on index aximo_private.events_by_deployment is 'Deployments, their versions, their latest execution, and what went wrong in them.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
 comment on index aximo_private.events_by_position is 'What is new to the log.';
 comment on index aximo_private.events_by_request is 'Approvals that were asked for.';

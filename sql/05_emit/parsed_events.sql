@@ -1,5 +1,6 @@
--- The events of a batch, field by field; what is null is filled in when it is inserted. Bound when it is created, and inlined.
-create function aximo_private.parsed_events(events jsonb)
+-- The events of a batch for a customer, field by field; what else is null is filled in when it is inserted. Bound when it is created, and
+-- inlined.
+create function aximo_private.parsed_events(events jsonb, customer text)
 returns table (
     place bigint,
     event_id uuid,
@@ -27,7 +28,7 @@ begin atomic
         (b.e ->> 'event_id')::uuid as event_id,
         b.e ->> 'event_type' as event_type,
         (b.e ->> 'timestamp')::timestamptz as "timestamp",
-        b.e ->> 'customer_id' as customer_id,
+        coalesce(b.e ->> 'customer_id', customer) as customer_id,
         b.e ->> 'deployment_id' as deployment_id,
         b.e ->> 'skill_id' as skill_id,
         b.e ->> 'skill_version' as skill_version,
@@ -45,9 +46,10 @@ begin atomic
         or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
         or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
+        and coalesce(b.e ->> 'customer_id', customer) = customer
         -- Neither a text nor null: nothing else compares with a text as unknown.
         or jsonb_path_exists(b.e - array['payload', 'latency_ms'], 'strict $.* ? ((@ >= "") is unknown)') as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
-alter function aximo_private.parsed_events(jsonb) owner to aximo_recorder;
-comment on function aximo_private.parsed_events(jsonb) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event is.';
+alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
+comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event of the customer is.';

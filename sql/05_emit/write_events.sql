@@ -93,10 +93,9 @@ begin
                 coalesce(ids[p.place], p.event_id, gen_random_uuid()) as event_id,
                 p.event_type,
                 coalesce(p."timestamp", clock_timestamp()) as "timestamp",
-                coalesce(p.customer_id, customer) as customer_id,
-                p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
+                p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
                 p.correlation_id, p.channel_type, p.error_code, p.latency_ms, p.is_malformed
-            from aximo_private.parsed_events(write_events.events) as p
+            from aximo_private.parsed_events(write_events.events, customer) as p
         ),
         inserted as (
             insert into aximo_private.events (

@@ -25,10 +25,10 @@ begin
             )
             select
                 coalesce(given_ids[p.place], p.event_id, gen_random_uuid()), p.event_type, coalesce(p."timestamp", clock_timestamp()),
-                write_fresh_events.customer, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode,
+                p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode,
                 p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code, p.latency_ms, requests[p.place]
-            from aximo_private.parsed_events(write_fresh_events.events) as p
-            where coalesce(p.customer_id, write_fresh_events.customer) = write_fresh_events.customer and not p.is_malformed
+            from aximo_private.parsed_events(write_fresh_events.events, write_fresh_events.customer) as p
+            where p.customer_id = write_fresh_events.customer and not p.is_malformed
             order by p.place
             returning
                 position, event_id, recorded_at, "timestamp", execution_id, event_type, deployment_id, skill_id, skill_version, payload

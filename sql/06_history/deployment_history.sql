@@ -1,5 +1,5 @@
--- What tells of a deployment: everything but what happens inside an execution, once it was triggered. The index by deployment holds
--- these events and no others, so that most events need not be entered there.
+-- What tells of a deployment: an execution's start and failures, not its other steps. The index by deployment holds these events and no
+-- others, so that most events need not be entered there.
 create view aximo_private.deployment_history as
 select
     customer_id,
@@ -12,8 +12,8 @@ select
     skill_version
 from aximo_private.history
 where event_type not in (
-    'action_prepared', 'action_dispatched', 'action_failed', 'approval_requested', 'approval_granted', 'approval_rejected',
-    'approval_timeout', 'execution_processing', 'execution_completed', 'execution_failed'
+    'execution_processing', 'execution_completed', 'action_prepared', 'action_dispatched',
+    'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout'
 );
 alter view aximo_private.deployment_history owner to aximo_owner;
 

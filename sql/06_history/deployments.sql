@@ -63,7 +63,7 @@ left join lateral (
 ) as x on true;
 alter view aximo.deployments owner to aximo_owner;
 
-comment on view aximo.deployments is 'Every deployment that an event of its own, a governance event or an execution''s start names, with its current status and version. Key: deployment_id.';
+comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id. (Imported steps of an execution without its start are not looked at.)';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';
 comment on column aximo.deployments.skill_id is 'The skill it runs: as last declared, else as last executed.';

@@ -22,6 +22,6 @@ known as (
 select customer_id, deployment_id
 from known;
 alter view aximo_private.known_deployments owner to aximo_owner;
-comment on view aximo_private.known_deployments is 'Every deployment that an event of its own, an execution''s start or a governance event of the customer names.';
+comment on view aximo_private.known_deployments is 'Every deployment that the customer''s events speak of. (Imported steps of an execution without its start are not looked at.)';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
