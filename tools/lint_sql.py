@@ -32,12 +32,13 @@ def main() -> None:
     # pgspot loses the quotes of an argument's name, and "timestamp" is a type without them.
     script = install_script().replace('"timestamp"', "happened_at")
     # It can't read a body that is bound when it is created; as a text it can, and looks for what such a text would need.
-    script = re.sub(
-        r"^(language sql [^\n]*)\nreturn (.*?);\nalter function",
-        r"\1\nset search_path = pg_catalog, pg_temp\nas $$ select \2 $$;\nalter function",
-        script,
-        flags=re.DOTALL | re.MULTILINE,
-    )
+    for bound, text in ((r"return (.*?);", r"select \2"), (r"begin atomic\n(.*?);\nend;", r"\2")):
+        script = re.sub(
+            rf"^(language sql [^\n]*)\n{bound}\nalter function",
+            rf"\1\nset search_path = pg_catalog, pg_temp\nas $$ {text} $$;\nalter function",
+            script,
+            flags=re.DOTALL | re.MULTILINE,
+        )
     with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as file:
         file.write(script)
         file.flush()
