@@ -76,6 +76,7 @@ begin
         end if;
 
         if write_events.mode <> 'exempt' then
+            -- What is left after it has something in its way, and is judged event by event.
             return query
             select u.event_id, u.recorded_at, false
             from aximo_private.write_fresh_events(write_events.events, customer, write_events.mode, ids, requests) as f
@@ -111,40 +112,12 @@ begin
             order by p.place
             on conflict do nothing
             returning event_id, recorded_at
-        ),
-        -- Most executions are in a batch as a whole and fit for simple reasons; the events of all others are judged by check_flow.
-        plain as materialized (
-            select l.execution_id
-            from aximo_private.plain_lives(
-                array(
-                    select
-                        row(
-                            p.execution_id, p.place, true, null, p.event_type, null, p.deployment_id, p.skill_id, p.skill_version, null,
-                            aximo_private.step_key(p.payload, 'action_id'), aximo_private.step_key(p.payload, 'action_type')
-                        )::aximo_private.life_step
-                    from parsed as p
-                )
-            ) as l (execution_id)
-            -- And is not there already. (A statement does not see its own inserts.)
-            where (
-                select true
-                from only aximo_private.events as e
-                where e.customer_id = customer and e.execution_id = l.execution_id
-                limit 1
-            ) is null
         )
         select
             array_agg(p.event_id order by p.place),
             array_agg(i.recorded_at order by p.place),
             (select count(*) from inserted),
-            array_agg(i.event_id) filter (
-                where i.event_id is not null and p.execution_id is not null
-                and (
-                    p.execution_id not in (select l.execution_id from plain as l)
-                    -- An event that comes twice would be counted twice.
-                    or (select count(*) from inserted) < (select count(*) from parsed)
-                )
-            ),
+            array_agg(i.event_id) filter (where i.event_id is not null and p.execution_id is not null),
             min(p.place) filter (where p.is_malformed or p."timestamp" > clock_timestamp() + interval '1 day'),
             min(p.customer_id) filter (where p.customer_id <> customer)
         into ids, recorded, written, doubtful, malformed, foreign_customer
