@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, BinaryIO, Final, Literal, TextIO, TypeVar
+from typing import Any, BinaryIO, Final, Literal, Self, TextIO, TypeVar
 from uuid import UUID, uuid5
 
 from psycopg import Connection
@@ -109,6 +109,9 @@ class ImportStoppedError(Exception):
         super().__init__(f"line {refusal.line_number}: {refusal.reason} ({refusal.code})")
         self.refusal = refusal
         self.summary = summary
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Refusal, ImportSummary]]:
+        return type(self), (self.refusal, self.summary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,6 @@
 create function aximo_private.write_events(events jsonb, customer_id text, mode text) returns setof aximo.receipt
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A timestamp without an offset is UTC, and dates are read one way only, whatever the session prefers.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -183,7 +181,7 @@ begin
             begin
                 begin
                     receipt := aximo_private.settle_conflict(
-                        ids[place], e ->> 'event_type', (e ->> 'timestamp')::timestamptz, customer, e ->> 'deployment_id',
+                        ids[place], e ->> 'event_type', aximo_private.moment_of(e ->> 'timestamp'), customer, e ->> 'deployment_id',
                         e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
                         e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
                         e ->> 'error_code', (e ->> 'latency_ms')::bigint

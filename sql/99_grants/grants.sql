@@ -51,7 +51,7 @@ grant usage on type
 to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
-    aximo_private.has_extreme_number(jsonb)
+    aximo_private.has_extreme_number(jsonb), aximo_private.moment_of(text)
 to aximo_recorder;
 
 -- The sequencer numbers events and keeps what is derived from the log.
