@@ -362,14 +362,10 @@ def _note(
         )
         if stored is not None:
             return stored[0], stored[1]
-    row = (
-        LedgerCursor(connection)
-        .execute(
-            "select s.size, aximo.checkpoint_text(s.size, %s) from (select coalesce(%s, aximo.log_size(%s)) as size) as s",
-            (log, size, log),
-        )
-        .fetchone()
+    query = (
+        "select s.size, aximo.checkpoint_text(s.size, %s) from (select coalesce(%s, aximo.log_size(%s)) as size) as s"
     )
+    row = LedgerCursor(connection).execute(query, (log, size, log)).fetchone()
     if row is None or row[1] is None:
         raise ValueError("the session has no customer")
     return row[0], tlog.sign(row[1], key) if key is not None else row[1]
