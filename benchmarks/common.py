@@ -145,7 +145,7 @@ def per_item(work: Callable[[Any], object], items: Sequence[Any]) -> float:
 
 def advance_all(connection: psycopg.Connection[Any]) -> int:
     """Numbers everything."""
-    numbered = 0
+    numbered: int = 0
     while True:
         row = connection.execute("select numbered, is_behind from aximo.advance_log()").fetchone()
         assert row is not None

@@ -16,10 +16,12 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -54,6 +56,11 @@ from benchmarks.common import (
 )
 
 MARK = "pg_conf_load_time"
+TRACE = "select * from aximo.execution_trace(%s)"
+BARE_TRACE = (
+    f"select * from public.bare_read where customer_id = '{CUSTOMER}' and execution_id = %s"
+    ' order by "timestamp", event_id'
+)
 STORED = 21_000
 #: Executions that are counted together, after as many that only fill the session's caches.
 TOGETHER = 12
@@ -72,7 +79,8 @@ BARS = {
     "approval_granted at 203 events": 9.0,
     "prepared at 204 events": 6.0,
     "mix": 7.0,
-    "batch of 2": 5.0,
+    "batch of 2: triggered, processing": 5.0,
+    "batch of 2: prepared, dispatched": 5.0,
     "batch of 7": 5.5,
     "batch of 70": 4.0,
     "batch of 1,001": 3.7,
@@ -112,10 +120,12 @@ class Counted:
         self._own = 0
         self._own = min(self.count(lambda: None) for _ in range(3))
 
-    def execute(self, statement: str, arguments: Sequence[Any]) -> list[Any]:
-        """Runs a prepared statement and fetches its rows."""
-        cursor = self.connection.execute(statement, arguments, prepare=True)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description is not None else []
+    def each(self, statement: str, rows: Iterable[Sequence[Any]], *, prepare: bool = True) -> None:
+        """Runs a statement for each row of arguments and fetches what it returns."""
+        for row in rows:
+            cursor = self.connection.execute(statement, row, prepare=prepare)
+            if cursor.description is not None:
+                cursor.fetchall()
 
     def count(self, work: Callable[[], object]) -> int:
         """Instructions of the backend while that is done."""
@@ -178,8 +188,6 @@ def _write_script(path: Path, text: str) -> None:
 
 def version_of_binaries(folder: Path) -> str:
     """The major version of PostgreSQL's binaries."""
-    import subprocess
-
     text = subprocess.run([folder / "postgres", "-V"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"\) (\d+)", text)
     assert found is not None
@@ -192,21 +200,17 @@ class Kinds:
     def __init__(self, session: Counted) -> None:
         self.session = session
 
-    def _each(self, statement: str, events: Sequence[NewEvent]) -> None:
-        for event in events:
-            self.session.execute(statement, values(event))
-
     def steps(self, lives: Sequence[Sequence[NewEvent]], names: Sequence[str | None]) -> list[Line]:
         """Emits executions side by side, step by step; counts the steps that have a name, an event."""
         lines = []
         for place, name in enumerate(names):
             events = [life[place] for life in lives]
             if name is None:
-                self._each(EMIT, events)
+                self.session.each(EMIT, map(values, events))
                 continue
             bare, ledger = (
-                self.session.count(lambda statement=statement: self._each(statement, events)) / len(events)  # type: ignore[misc]
-                for statement in (BARE, EMIT)
+                self.session.count(partial(self.session.each, each, [values(event) for event in events])) / len(events)
+                for each in (BARE, EMIT)
             )
             lines.append(Line(name, bare, ledger))
         return lines
@@ -260,8 +264,7 @@ def long(session: Counted, stored: Stored) -> list[Line]:
 
 
 def _go_on(session: Counted, executions: Sequence[str], life: Life, names: Sequence[str]) -> list[Line]:
-    for execution in executions:  # so that what is counted finds the pages in memory
-        session.execute("select * from aximo.execution_trace(%s)", (execution,))
+    session.each(TRACE, [(execution,) for execution in executions])  # what is counted finds the pages in memory
     lives = [written(life, execution=execution) for execution in executions]
     half = len(lives) // 2
     Kinds(session).steps(lives[:half], names)
@@ -270,26 +273,27 @@ def _go_on(session: Counted, executions: Sequence[str], life: Life, names: Seque
 
 def mix(session: Counted, _: Stored) -> list[Line]:
     """One event at a time; a tenth of them is about an approval."""
-    lines = []
-    for _again in range(2):
-        events = [event for _ in range(TOGETHER // 3) for life in MIX for event in written(life)]
-        bare, ledger = (
-            session.count(lambda: [session.execute(statement, values(event)) for event in events]) / len(events)  # noqa: B023
-            for statement in (BARE, EMIT)
-        )
-        lines = [Line("mix", bare, ledger)]
-    return lines
+
+    def events() -> list[Sequence[Any]]:
+        return [values(event) for _ in range(TOGETHER // 3) for life in MIX for event in written(life)]
+
+    found = []
+    rows, more = events(), events()
+    for statement in (BARE, EMIT):
+        session.each(statement, rows)
+        found.append(session.count(partial(session.each, statement, more)) / len(more))
+    return [Line("mix", *found)]
 
 
 def batch(session: Counted, _: Stored) -> list[Line]:
     """Batches of whole executions, without approvals and with some, and those of two events."""
-    halves = [written(life)[start : start + 2] for life in [PLAIN] * 12 for start in (0, 2, 4)]
-    beginnings, middles = halves[0::3], halves[1::3] + halves[2::3]
-    for life in [written(PLAIN) for _ in range(12)]:
-        beginnings.append(life[0:2])
-        middles += [life[2:4], life[4:6]]
+    beginnings = _lives([START], 1, 24)
+    middles = [
+        written(PLAIN[place : place + 2], execution=life[0].execution_id) for life in beginnings for place in (2, 4)
+    ]
     return [
-        _batches(session, "batch of 2", halves[:18], halves[18:]),
+        _batches(session, "batch of 2: triggered, processing", beginnings[:12], beginnings[12:]),
+        _batches(session, "batch of 2: prepared, dispatched", middles[:24], middles[24:]),
         _batches(session, "batch of 7", _lives([PLAIN], 1, 8), _lives([PLAIN], 1, 9)),
         _batches(session, "batch of 7, each with an approval", _lives([APPROVED], 1, 8), _lives([APPROVED], 1, 9)),
         _batches(session, "batch of 7, mix", _lives(MIX, 1, 9), _lives(MIX, 1, 9)),
@@ -310,27 +314,23 @@ def _batches(session: Counted, name: str, warm: Sequence[list[NewEvent]], counte
     size = sum(map(len, counted))
     found = []
     for statement in (BARE_BATCH, EMIT_BATCH):
-        for events in warm:
-            session.execute(statement, (as_text(events),))
-        texts = [as_text(events) for events in counted]
-        found.append(session.count(lambda: [session.execute(statement, (text,)) for text in texts]) / size)  # noqa: B023
+        session.each(statement, [(as_text(events),) for events in warm])
+        rows = [(as_text(events),) for events in counted]
+        found.append(session.count(partial(session.each, statement, rows)) / size)
     return Line(name, *found)
 
 
 def trace(session: Counted, stored: Stored) -> list[Line]:
     """What happened in an execution, beside a look-up by an index."""
-    bare = (
-        f"select * from public.bare_read where customer_id = '{CUSTOMER}' and execution_id = %s"
-        ' order by "timestamp", event_id'
-    )
-    ledger = "select * from aximo.execution_trace(%s)"
-    found = []
-    for statement in (bare, ledger):
-        for execution in stored.to_trace * 2:
-            session.execute(statement, (execution,))
-        whole = session.count(lambda: [session.execute(statement, (key,)) for key in stored.to_trace])  # noqa: B023
-        found.append(whole / len(stored.to_trace))
-    return [Line("trace of 7 events", *found)]
+    lines = []
+    for name, prepare in (("trace of 7 events", False), ("trace of 7 events, prepared", True)):
+        found = []
+        for statement in (BARE_TRACE, TRACE):
+            rows = [(key,) for key in stored.to_trace]
+            session.each(statement, rows, prepare=prepare)
+            found.append(session.count(partial(session.each, statement, rows, prepare=prepare)) / len(rows))
+        lines.append(Line(name, *found))
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
