@@ -60,7 +60,7 @@ APPROVED: Life = (
 FAILED: Life = (
     *START,
     ("sla_breached", {"sla": "first_answer", "limit_ms": 5000, "took_ms": 7100}),
-    ("execution_failed", {"error_message": "the mail server did not answer"}),
+    ("execution_failed", {"error": "the mail server did not answer"}),
 )
 #: Of three executions one has an approval: of 21 events two are about one, a tenth.
 MIX: Sequence[Life] = (PLAIN, APPROVED, PLAIN)
