@@ -23,11 +23,6 @@ from psycopg.types.json import Jsonb
 from aximo_db import NewEvent
 from aximo_db.local import DATABASE, OWNER, LocalLedger
 
-__all__ = [
-    "APPROVED", "BARE", "BARE_BATCH", "BARE_TABLES", "COLUMNS", "EMIT", "EMIT_BATCH", "FAILED", "MIX", "PLAIN", "WRITER",
-    "Life", "actions", "advance_all", "as_text", "fill", "per_item", "setting_up", "values", "written",
-]  # fmt: skip
-
 #: The types and payloads of an execution's events, in order.
 Life = Sequence[tuple[str, dict[str, Any]]]
 
@@ -97,6 +92,11 @@ BARE_BATCH = (
 )
 EMIT = f"select * from aximo.emit_event({', '.join(f'{name} => %s' for name in NAMES.split(', '))})"
 EMIT_BATCH = "select * from aximo.emit_events(%s)"
+TRACE = "select * from aximo.execution_trace(%s)"
+BARE_TRACE = (
+    f"select * from public.bare_read where customer_id = '{CUSTOMER}' and execution_id = %s"
+    ' order by "timestamp", event_id'
+)
 
 
 def written(
@@ -152,6 +152,25 @@ def advance_all(connection: psycopg.Connection[Any]) -> int:
         numbered += row[0]
         if not row[1]:
             return numbered
+
+
+@contextmanager
+def without_rollups(superuser: psycopg.Connection[Any]) -> Iterator[None]:
+    """Lets the numbering keep no roll-ups."""
+    row = superuser.execute("select prosrc from pg_proc where proname = 'roll_up'").fetchone()
+    assert row is not None
+    _replace_roll_up(superuser, "begin end")
+    try:
+        yield
+    finally:
+        _replace_roll_up(superuser, row[0])
+
+
+def _replace_roll_up(superuser: psycopg.Connection[Any], body: str) -> None:
+    superuser.execute(
+        "create or replace function aximo_private.roll_up(touched aximo_private.log_growth[], advance bigint) returns void"
+        f" language plpgsql set search_path = pg_catalog, pg_temp as $body${body}$body$"
+    )
 
 
 def fill(connection: psycopg.Connection[Any], count: int, *, bare: bool = True) -> None:

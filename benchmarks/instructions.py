@@ -37,13 +37,14 @@ from benchmarks.common import (
     APPROVED,
     BARE,
     BARE_BATCH,
-    CUSTOMER,
+    BARE_TRACE,
     EMIT,
     EMIT_BATCH,
     FAILED,
     MIX,
     PLAIN,
     START,
+    TRACE,
     WRITER,
     Life,
     actions,
@@ -56,11 +57,6 @@ from benchmarks.common import (
 )
 
 MARK = "pg_conf_load_time"
-TRACE = "select * from aximo.execution_trace(%s)"
-BARE_TRACE = (
-    f"select * from public.bare_read where customer_id = '{CUSTOMER}' and execution_id = %s"
-    ' order by "timestamp", event_id'
-)
 STORED = 21_000
 #: Executions that are counted together, after as many that only fill the session's caches.
 TOGETHER = 12
