@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -125,6 +126,11 @@ def written(
     ]
 
 
+def mixed(executions: int, customer: str = CUSTOMER) -> list[NewEvent]:
+    """The events of so many executions that live as the mix does."""
+    return [event for number in range(executions) for event in written(MIX[number % 3], customer=customer)]
+
+
 def values(event: NewEvent) -> Sequence[Any]:
     """The values of a bare INSERT, and of ``aximo.emit_event``."""
     return [Jsonb(event.payload) if name == "payload" else getattr(event, name) for name in COLUMNS]
@@ -154,23 +160,17 @@ def advance_all(connection: psycopg.Connection[Any]) -> int:
             return numbered
 
 
-@contextmanager
-def without_rollups(superuser: psycopg.Connection[Any]) -> Iterator[None]:
-    """Lets the numbering keep no roll-ups."""
-    row = superuser.execute("select prosrc from pg_proc where proname = 'roll_up'").fetchone()
+def without_rollups(superuser: psycopg.Connection[Any]) -> Callable[[], object]:
+    """Lets the numbering keep no roll-ups; returns what lets it keep them again."""
+    row = superuser.execute(
+        "select pg_get_functiondef(oid) from pg_proc where proname = 'roll_up' and pronamespace = 'aximo_private'::regnamespace"
+    ).fetchone()
     assert row is not None
-    _replace_roll_up(superuser, "begin end")
-    try:
-        yield
-    finally:
-        _replace_roll_up(superuser, row[0])
-
-
-def _replace_roll_up(superuser: psycopg.Connection[Any], body: str) -> None:
     superuser.execute(
         "create or replace function aximo_private.roll_up(touched aximo_private.log_growth[], advance bigint) returns void"
-        f" language plpgsql set search_path = pg_catalog, pg_temp as $body${body}$body$"
+        " language plpgsql set search_path = pg_catalog, pg_temp as 'begin end'"
     )
+    return partial(superuser.execute, row[0])
 
 
 def fill(connection: psycopg.Connection[Any], count: int, *, bare: bool = True) -> None:

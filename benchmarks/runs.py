@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aximo_db.local import LocalLedger
-from benchmarks.run import per_item
+from benchmarks.common import per_item
 
 CUSTOMER = "run-bench"
 BARE_TABLES = """

@@ -1,11 +1,11 @@
 """Times what a ledger is used for beside the same with bare tables, in turns, so that a machine whose speed drifts
 does not decide; what counts is the ratio.
 
-    python -m benchmarks.shapes [--only singles writers traces wal import numbering] [--rounds 5]
+    python -m benchmarks.shapes [--only singles writers wal import numbering] [--rounds 5]
                                 [--bin-dir /path/to/postgresql/bin] [--json]
 
 ``singles``: one event a transaction, of a mix in which a tenth is about approvals. ``writers``: eight sessions, each on
-executions of its own, and all on one. ``traces``: what happened in an execution. ``wal``: bytes of WAL an event.
+executions of its own, and all on one. ``wal``: bytes of WAL an event.
 ``import``: ``aximo-db import`` beside COPY of the same rows, as CPU of client and server together. ``numbering``: one new
 event in each of ten executions of 9,900 events, beside ten ordinary ones, without roll-ups.
 """
@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,19 @@ from benchmarks.common import (
     APPROVED,
     BARE,
     BARE_BATCH,
-    BARE_TRACE,
     EMIT,
     EMIT_BATCH,
     MIX,
     NAMES,
     PLAIN,
     START,
-    TRACE,
     WRITER,
     Life,
     actions,
     advance_all,
     as_text,
     fill,
-    per_item,
+    mixed,
     setting_up,
     values,
     version_of,
@@ -98,38 +97,45 @@ def connect(ledger: LocalLedger, user: str, *, durable: bool = False) -> psycopg
     return connection
 
 
-def microseconds(connection: psycopg.Connection[Any], statement: str, rows: Sequence[Sequence[Any]]) -> float:
-    """What the statement takes for a row of arguments, its result fetched."""
-    return per_item(lambda row: connection.execute(statement, row).fetchall(), rows) * 1e6
-
-
-def mixed(executions: int) -> list[NewEvent]:
-    """Events of executions that live as the mix does."""
-    return [event for number in range(executions) for event in written(MIX[number % 3])]
+def backend_cpu(connection: psycopg.Connection[Any]) -> float:
+    """CPU seconds of a session's backend so far."""
+    return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def singles(ledger: LocalLedger, rounds: int) -> list[Line]:
-    """One event a transaction: by SQL, by EventStore, and durable."""
+    """One event a transaction: the server's CPU by SQL and by EventStore, and the time it takes if it is durable.
+
+    The sides take turns after each execution.
+    """
     lines = []
     for durable in (False, True):
-        kind = "durable" if durable else "not durable"
-        by_sql, by_store = Line(f"mix, SQL, {kind}", "us"), Line(f"mix, EventStore, {kind}", "us")
+        kind, unit = ("durable", "us") if durable else ("not durable", "us of server CPU")
+        by_sql, by_store = Line(f"mix, SQL, {kind}", unit), Line(f"mix, EventStore, {kind}", unit)
         with connect(ledger, WRITER, durable=durable) as connection:
             store = EventStore(connection, prepare=True)
+            clock = time.perf_counter if durable else partial(backend_cpu, connection)
+            ways: list[Callable[[NewEvent], object]] = [
+                lambda event: connection.execute(BARE, values(event)).fetchone(),
+                lambda event: connection.execute(EMIT, values(event)).fetchone(),
+                store.emit,
+            ]
             for number in range(rounds + 1):
-                sets = [mixed(21) for _ in range(3)]
-                bare = microseconds(connection, BARE, list(map(values, sets[0])))
-                emitted = microseconds(connection, EMIT, list(map(values, sets[1])))
-                stored = per_item(store.emit, sets[2]) * 1e6
+                took = [0.0, 0.0, 0.0]
+                for turn in range(30):
+                    for place, way in enumerate(ways):
+                        began = clock()
+                        for event in written(MIX[turn % 3]):
+                            way(event)
+                        took[place] += (clock() - began) * 1e6 / 210
                 if number:  # the first round warms up
-                    by_sql.add(bare, emitted)
-                    by_store.add(bare, stored)
+                    by_sql.add(took[0], took[1])
+                    by_store.add(took[0], took[2])
         lines += [by_sql, by_store]
     return lines
 
 
-def _write(dsn: str, statement: str, rows: Sequence[Sequence[Any]], seconds: float, ready: Any, counts: Any, place: int) -> None:  # fmt: skip
-    with psycopg.connect(dsn, autocommit=True) as connection:
+def _write(ledger: LocalLedger, durable: bool, statement: str, rows: Sequence[Sequence[Any]], ready: Any, counts: Any, place: int) -> None:  # fmt: skip
+    with connect(ledger, WRITER, durable=durable) as connection:
         for row in rows[:14]:
             connection.execute(statement, row)
         ready.wait()
@@ -138,18 +144,18 @@ def _write(dsn: str, statement: str, rows: Sequence[Sequence[Any]], seconds: flo
         for row in rows[14:]:
             connection.execute(statement, row)
             done += 1
-            if time.perf_counter() > began + seconds:
+            if time.perf_counter() > began + 1.5:
                 break
         counts[place] = done / (time.perf_counter() - began)
 
 
-def _eight(ledger: LocalLedger, statement: str, rows: Callable[[], Sequence[Sequence[Any]]]) -> float:
+def _eight(ledger: LocalLedger, durable: bool, statement: str, rows: Callable[[], Sequence[Sequence[Any]]]) -> float:
     """Microseconds an event over eight writers."""
     context = multiprocessing.get_context("fork")
     ready, counts = context.Barrier(8), context.Array("d", 8)
-    dsn = ledger.server.dsn(WRITER, DATABASE)
     workers = [
-        context.Process(target=_write, args=(dsn, statement, rows(), 2.0, ready, counts, place)) for place in range(8)
+        context.Process(target=_write, args=(ledger, durable, statement, rows(), ready, counts, place))
+        for place in range(8)
     ]
     for worker in workers:
         worker.start()
@@ -159,41 +165,24 @@ def _eight(ledger: LocalLedger, statement: str, rows: Callable[[], Sequence[Sequ
 
 
 def writers(ledger: LocalLedger, rounds: int) -> list[Line]:
-    """Eight durable writers for one customer: each with executions of its own, and all on one execution."""
-    apart, together = Line("8 writers, different executions", "us"), Line("8 writers, one execution", "us")
-    step = [("action_prepared", {"action_type": "lead_capture"})]
-    with connect(ledger, WRITER) as connection:
-        for number in range(max(2, rounds // 2) + 1):
-
-            def own() -> list[Sequence[Any]]:
-                return [values(event) for _ in range(900) for event in written(PLAIN)]
-
-            began = written(START)
-            connection.execute(EMIT_BATCH, (as_text(began),))
-            shared = began[0].execution_id
-
-            def one(shared: str | None = shared) -> list[Sequence[Any]]:
-                return [values(event) for event in written(step * 3000, execution=shared)]
-
-            for line, rows in ((apart, own), (together, one)):
-                bare, emitted = _eight(ledger, BARE, rows), _eight(ledger, EMIT, rows)
-                if number:
-                    line.add(bare, emitted)
-    return [apart, together]
-
-
-def traces(ledger: LocalLedger, rounds: int) -> list[Line]:
-    """What happened in an execution, beside a look-up by an index."""
-    line = Line("trace of 7 events", "us")
-    with connect(ledger, WRITER) as connection:
-        ids = connection.execute(
-            "select execution_id from public.bare_read where event_type = 'execution_completed' limit 200"
-        ).fetchall()
-        for number in range(rounds + 1):
-            bare, ours = (microseconds(connection, statement, ids) for statement in (BARE_TRACE, TRACE))
-            if number:
-                line.add(bare, ours)
-    return [line]
+    """Eight writers for one customer: each with executions of its own, and all on one execution."""
+    lines = []
+    for durable in (False, True):
+        kind = "durable" if durable else "not durable"
+        apart = Line(f"8 writers, different executions, {kind}", "us")
+        together = Line(f"8 writers, one execution, {kind}", "us")
+        for _ in range(rounds):
+            shared = written(START)
+            with connect(ledger, WRITER) as connection:
+                connection.execute(EMIT_BATCH, (as_text(shared),))
+            steps = [("action_prepared", {"action_type": "lead_capture"})] * 3000
+            for line, rows in (
+                (apart, lambda: [values(event) for _ in range(430) for event in written(PLAIN)]),
+                (together, lambda: [values(event) for event in written(steps, execution=shared[0].execution_id)]),  # noqa: B023
+            ):
+                line.add(_eight(ledger, durable, BARE, rows), _eight(ledger, durable, EMIT, rows))
+        lines += [apart, together]
+    return lines
 
 
 def wal(ledger: LocalLedger, rounds: int) -> list[Line]:
@@ -276,7 +265,7 @@ def importing(ledger: LocalLedger, rounds: int, folder: Path, count: int) -> lis
 
     lines = []
     for name, customers in (("import, many customers", 1000), ("import, one customer", 1)):
-        line = Line(name, "us of CPU")
+        line = Line(name, "us of all CPU")
         for _ in range(max(2, rounds // 2)):
             rows = _file(folder / "events.jsonl", customers, count)
             text = folder / "events.copy"
@@ -304,14 +293,14 @@ def _copied(value: Any) -> str:
 
 def numbering(ledger: LocalLedger, rounds: int) -> list[Line]:
     """``advance_log`` after one new event in each of ten long executions, beside ten ordinary ones."""
-    line = Line("numbering of long executions", "ms")
+    line = Line("numbering of long executions", "ms of server CPU")
     lives: dict[str, Life] = {"ordinary": [*START, *actions(2)], "long": [*START, *actions(4949)]}
     with (
         connect(ledger, WRITER) as writer,
         connect(ledger, "aximo_admin") as owner,
         psycopg.connect(ledger.server.dsn(database=DATABASE), autocommit=True) as root,
-        without_rollups(root),
     ):
+        without_rollups(root)
         names = {kind: [f"{kind}-{number}" for number in range(10)] for kind in lives}
         for kind, executions in names.items():
             for execution in executions:
@@ -325,9 +314,9 @@ def numbering(ledger: LocalLedger, rounds: int) -> list[Line]:
             for kind, executions in names.items():
                 for execution in executions:
                     writer.execute(EMIT, values(written(step, execution=execution)[0]))
-                began = time.perf_counter()
+                began = backend_cpu(owner)
                 assert advance_all(owner) == 10
-                took[kind] = (time.perf_counter() - began) * 1e3
+                took[kind] = (backend_cpu(owner) - began) * 1e3
             if number > 2:
                 line.add(took["ordinary"], took["long"])
     return [line]
@@ -335,7 +324,7 @@ def numbering(ledger: LocalLedger, rounds: int) -> list[Line]:
 
 def main() -> None:
     """Times everything on a server of its own."""
-    parts = ("singles", "writers", "traces", "wal", "import", "numbering")
+    parts = ("singles", "writers", "wal", "import", "numbering")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--rounds", type=int, default=5)
@@ -357,7 +346,6 @@ def main() -> None:
         work: dict[str, Callable[[], list[Line]]] = {
             "singles": lambda: singles(ledger, options.rounds),
             "writers": lambda: writers(ledger, options.rounds),
-            "traces": lambda: traces(ledger, options.rounds),
             "wal": lambda: wal(ledger, options.rounds),
             "import": lambda: importing(ledger, options.rounds, folder, options.lines),
             "numbering": lambda: numbering(ledger, options.rounds),
