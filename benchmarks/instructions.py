@@ -147,7 +147,7 @@ def under_valgrind(ledger: LocalLedger, folder: Path) -> Iterator[Counted]:
     programs.mkdir()
     real = ledger.server.bin_dir
     valgrind = [
-        shutil.which("valgrind") or sys.exit("valgrind is needed (apt-get install valgrind)"), "--tool=callgrind",
+        "valgrind", "--tool=callgrind",
         "-q", "--trace-children=yes", "--vgdb=no", f"--dump-before={MARK}", f"--callgrind-out-file={counts}/callgrind.%p",
     ]  # fmt: skip
     # pg_ctl asks the server for its version first, which needs no counting.
@@ -372,6 +372,8 @@ def main() -> None:
     parser.add_argument("--bin-dir", type=Path, help="PostgreSQL's binaries; the embedded ones if left out")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if shutil.which("valgrind") is None:
+        sys.exit("valgrind is needed: apt-get install valgrind")
     console = Console(stderr=True)
     lines: list[Line] = []
     with setting_up(options.bin_dir, {"fsync": "off"}) as (ledger, folder):
