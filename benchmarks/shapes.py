@@ -212,18 +212,26 @@ def wal(ledger: LocalLedger, rounds: int) -> list[Line]:
 def server_cpu(ledger: LocalLedger) -> float:
     """CPU seconds of the server so far: the postmaster, its children, and those that have ended."""
     root = ledger.server.pid
-    ticks = 0
+    while True:  # until no child has ended meanwhile, which would be counted twice or not at all
+        ended, alive = _ticks(root)
+        if _ticks(root)[0] == ended:
+            return (ended + alive) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(root: int | None) -> tuple[int, int]:
+    """The ticks of the postmaster's children that it has seen ending, and of itself with the others."""
+    ended = alive = 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 parts = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
             except OSError:
                 continue
+            if root in (int(entry.name), int(parts[1])):
+                alive += sum(map(int, parts[11:13]))
             if int(entry.name) == root:
-                ticks += sum(map(int, parts[11:15]))
-            elif int(parts[1]) == root:
-                ticks += sum(map(int, parts[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+                ended = sum(map(int, parts[13:15]))
+    return ended, alive
 
 
 def children_cpu() -> float:
