@@ -1164,15 +1164,19 @@ class ActionScope:
         self._execution = execution
         self._action_type = action_type
         self._payload = payload
+        # Known before anything is sent, so that whether it was begun can be told at any moment.
+        self._prepared_id = uuid7()
+        self._dispatched_id = uuid7()
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        event_id = uuid7()
         try:
-            to_the_end(lambda: self._execution.action_prepared(self._action_type, self._payload, event_id=event_id))
+            to_the_end(
+                lambda: self._execution.action_prepared(self._action_type, self._payload, event_id=self._prepared_id)
+            )
         except BaseException as error:
-            if self._execution.has_begun(event_id):
+            if self._execution.has_begun(self._prepared_id):
                 self._fail_after(error)
             raise
         return self
@@ -1183,18 +1187,17 @@ class ActionScope:
         if error is not None:
             self._fail_after(error)
             return
-        event_id = uuid7()
         try:
             latency_ms = self._elapsed_ms()
             to_the_end(
                 lambda: self._execution.action_dispatched(
-                    self._action_type, self._payload, latency_ms=latency_ms, event_id=event_id
+                    self._action_type, self._payload, latency_ms=latency_ms, event_id=self._dispatched_id
                 )
             )
         except (AximoError, psycopg.Error):
             raise
         except BaseException as interruption:
-            if not self._execution.has_begun(event_id):
+            if not self._execution.has_begun(self._dispatched_id):
                 self._fail_after(interruption)
             raise
 
