@@ -1,6 +1,7 @@
 """Checking an export, a checkpoint and a proof with no database at all: ``python -m aximo_db.audit``.
 
-Needs this module, :mod:`aximo_db.tlog`, and for signatures the package ``cryptography``; nothing of PostgreSQL.
+Needs this module, :mod:`aximo_db.tlog`, :mod:`aximo_db.source`, and for signatures the package ``cryptography``;
+nothing of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aximo_db import tlog
+from aximo_db.source import UnreadableFileError, json_lines, looks_like
 
 __all__ = ["Verdict", "check_export", "check_proof", "compare", "main", "read_note"]
 
@@ -65,7 +67,7 @@ def check_export(
     """Whether the lines of an export are what the checkpoints speak of.
 
     Args:
-        export: a file of JSON lines, as ``aximo-db export`` writes it.
+        export: a file of JSON lines, as ``aximo-db export`` writes it; compressed with gzip or not.
         checkpoints: files with a checkpoint each, signed or not.
         keys: files with a verifier key each; if there is one, every checkpoint has to be signed by one of them.
         progress: called with the number of lines read so far.
@@ -80,10 +82,17 @@ def check_export(
     if len({checkpoint.origin for checkpoint in found}) > 1:
         verdict.fail("the checkpoints are of different logs")
         return verdict
-    with export.open("rb") as lines:
-        told = tlog.verify_export(lines, sorted(found, key=lambda each: each.size), progress=progress)
+    try:
+        with export.open("rb") as file:
+            lines = json_lines(file)
+            told = tlog.verify_export(lines, sorted(found, key=lambda each: each.size), progress=progress)
+    except UnreadableFileError as error:
+        verdict.fail(f"{export}: {error}")
+        return verdict
     verdict.ok = told.ok
     verdict.findings += told.message.splitlines()
+    if not told.ok and (looks := _looks_like(export)) is not None:
+        verdict.findings.append(f"{export}: {looks}")
     verdict.facts = {
         "entries": told.entries,
         "root": told.root.hex(),
@@ -100,11 +109,23 @@ def check_export(
     return verdict
 
 
+def _looks_like(export: Path) -> str | None:
+    with export.open("rb") as file:
+        return looks_like(json_lines(file).readline(1 << 16))
+
+
 def compare(old: Path, new: Path) -> Verdict:
     """Whether the new export is the old one and perhaps more; names the first entry that is not."""
     verdict = Verdict()
     with old.open("rb") as before, new.open("rb") as after:
-        difference = tlog.compare_exports(before, after)
+        export = old
+        try:
+            lines = json_lines(before)
+            export = new
+            difference = tlog.compare_exports(lines, json_lines(after))
+        except UnreadableFileError as error:
+            verdict.fail(f"{export}: {error}")
+            return verdict
     if difference is None:
         verdict.findings.append("The exports are the same.")
         return verdict
