@@ -31,6 +31,7 @@ from aximo_db.contract import (
     read_contract,
     shipped_contract,
 )
+from aximo_db.errors import AximoError
 
 __all__ = ["app"]
 
@@ -63,6 +64,8 @@ def _problems() -> Iterator[None]:
     """What keeps from comparing is no verdict: exit code 2."""
     try:
         yield
+    except AximoError as error:
+        _fail(f"{error}: {error.detail}" if error.detail else str(error), error.hint)
     except ValueError as error:
         _fail(str(error))
     except OSError as error:

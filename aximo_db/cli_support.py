@@ -68,13 +68,11 @@ __all__ = [
 
 
 def _dsn(given: str | None) -> str | None:
-    """The connection string of the option or of the environment, as libpq reads it."""
-    dsn = given if given is not None else os.environ.get("AXIMO_DB_URL")
+    """The connection string of the option, as libpq reads it."""
     try:
-        return libpq_dsn(dsn) if dsn is not None else None
+        return libpq_dsn(given) if given is not None else None
     except AximoError as error:
-        where = "--db" if given is not None else "AXIMO_DB_URL"
-        fail(f"{where}: {error}", detail=error.detail, hint=error.hint, code=2)
+        fail(f"--db: {error}", detail=error.detail, hint=error.hint, code=2)
 
 
 Db = Annotated[

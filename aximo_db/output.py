@@ -237,11 +237,9 @@ def _part(named: str, place: Path, *, is_new: bool) -> tuple[int, str]:
     folder = place.parent
     try:
         return tempfile.mkstemp(prefix=".aximo-", suffix=".part", dir=folder)
-    except FileNotFoundError as error:
-        raise OSError(errno.ENOENT, f"there is no folder {folder}", named) from error
     except OSError as error:
         if is_new or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise OSError(error.errno, f"no file can be made in {folder}: {error.strerror}", named) from error
+            raise OSError(error.errno, f"{error.strerror}, in the folder {folder}", named) from error
     # The file may be written, its folder not.
     return tempfile.mkstemp(prefix="aximo-", suffix=".part")
 
