@@ -678,11 +678,17 @@ def doctor(
 def main() -> None:
     """The entry point of the script ``aximo-db``."""
     patient_streams()
-    # As with Ctrl-C, files that are half written go, and connections are closed.
+    code = 0
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        # As with Ctrl-C, statements are cancelled and files that are half written go.
+        stopped.append(number)
+        raise KeyboardInterrupt
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-    code = 0
+            signal.signal(number, stop)
     try:
         app()
     except SystemExit as ending:
@@ -692,4 +698,5 @@ def main() -> None:
     except OSError as error:
         told(error)
         code = 1
-    sys.exit(ended(code))
+    code = ended(code)
+    sys.exit(128 + stopped[0] if stopped else code)

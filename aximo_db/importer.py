@@ -281,9 +281,11 @@ def explained(error: MalformedEventError, raw: bytes, *, is_first: bool) -> Malf
         raw: the line.
         is_first: whether it is the first one that is not empty.
     """
-    told = looks_like(raw) if is_first and error.rule in _NO_LINE else None
-    if told is None and error.rule == "json_well_formed" and raw.lstrip().startswith(b"{") and raw[-1:] not in b"\n}":
+    told = None
+    if error.rule == "json_well_formed" and raw.lstrip().startswith(b"{") and raw[-1:] not in b"\n}":
         told = "the file ends in the middle of this line"
+    elif is_first and error.rule in _NO_LINE:
+        told = looks_like(raw)
     if told is None:
         return error
     detail = f"{error.detail}; {told}" if error.detail else told

@@ -124,8 +124,6 @@ def looks_like(line: bytes) -> str | None:
         return "the file looks like a JSON array; JSON lines are one object a line, as jq -c '.[]' makes them"
     if text == "{" or (text.startswith("{") and text.endswith((",", "[", "{", ":"))):
         return "the file looks like JSON over several lines; JSON lines are one object a line, as jq -c . makes them"
-    if text.startswith("\x1e"):
-        return "the file looks like a JSON text sequence, which is JSON lines without the record separators"
     if re.match(r"<!doctype html|<html", text, re.IGNORECASE):
         return "the file looks like an HTML page, perhaps what a server said instead of sending the file"
     if text.startswith("<"):

@@ -35,6 +35,8 @@ from tests.test_cli import SERVICE, line, run
 from tests.test_lost_connections import soon
 
 CUSTOMER = "acme"
+#: What no command writes.
+OLD = "this is what was there\n"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def site(servers: Callable[[str], EmbeddedServer], tmp_path_factory: pytest.Temp
         run("keygen", "audit.example.com", "-o", folder / "key")
         run("checkpoint", "--db", dsn, "-c", CUSTOMER, "-o", folder / "checkpoint")
         run("export", "--db", dsn, "-c", CUSTOMER, "-o", folder / "export")
-        (folder / "bad").write_text("no event\n")
+        (folder / "bad").write_text(line(CUSTOMER) + "\nno event\n")
+        (folder / "bad_runs").write_text((folder / "runs").read_text() + "no event\n")
         (folder / "stdout").symlink_to("/dev/stdout")
         yield Site(ledger, dsn, folder, event_id, run_id)
 
@@ -102,11 +105,12 @@ WRITTEN = {
     ("report", "output"): ["report", "--db", "{dsn}", "-c", CUSTOMER, "-o"],
     ("import", "rejects"): ["import", "{folder}/bad", "--db", "{dsn}", "-c", CUSTOMER, "--rejects"],
     ("runs export", "output"): ["runs", "export", "--db", "{dsn}", "-c", CUSTOMER, "-o"],
-    ("runs import", "rejects"): ["runs", "import", "{folder}/bad", "--db", "{dsn}", "-c", CUSTOMER, "--rejects"],
+    ("runs import", "rejects"): ["runs", "import", "{folder}/bad_runs", "--db", "{dsn}", "-c", CUSTOMER, "--rejects"],
     ("contract write", "output"): ["contract", "write", "--db", "{dsn}", "-o"],
 }
 #: Never written over anything, so it has a test of its own.
 KEYS = {("keygen", "output")}
+TWO = (("export", "output"), ("import", "rejects"))
 every_output = pytest.mark.parametrize("written", WRITTEN, ids=" ".join)
 
 
@@ -164,7 +168,7 @@ def test_a_file_keeps_its_mode_and_owner(written: tuple[str, str], site: Site, t
     if kept == 0o444 and os.geteuid() != 0:
         pytest.skip("only root may write it")
     path = tmp_path / "there"
-    path.write_text("before\n" * 100_000)
+    path.write_text(OLD * 100_000)
     path.chmod(kept)
     if os.geteuid() == 0:
         os.chown(path, 12345, 54321)
@@ -172,7 +176,7 @@ def test_a_file_keeps_its_mode_and_owner(written: tuple[str, str], site: Site, t
     write(written, site, path)
     after = path.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
-    assert b"before" not in path.read_bytes()
+    assert OLD.encode() not in path.read_bytes()
     assert [each.name for each in tmp_path.iterdir()] == ["there"]
 
 
@@ -186,7 +190,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(
     (tmp_path / "links").mkdir()
     real = tmp_path / "real" / "file"
     if there:
-        real.write_text("before\n")
+        real.write_text(OLD)
         real.chmod(0o640)
     target = "../real/file"
     for number in range(links):
@@ -198,7 +202,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(
     assert real.is_file()
     assert not real.is_symlink()
     assert mode(real) == (0o640 if there else 0o600)
-    assert b"before" not in real.read_bytes()
+    assert OLD.encode() not in real.read_bytes()
     assert [each.name for each in (tmp_path / "real").iterdir()] == ["file"]
 
 
@@ -209,7 +213,7 @@ def test_a_link_into_another_file_system_stays(written: tuple[str, str], site: S
         pytest.skip("there is no other file system here")
     real = other / f"aximo-test-{uuid4()}"
     try:
-        for content in ("", "before\n"):
+        for content in ("", OLD):
             if content:
                 real.write_text(content)
             link = tmp_path / f"link{len(content)}"
@@ -217,7 +221,7 @@ def test_a_link_into_another_file_system_stays(written: tuple[str, str], site: S
             write(written, site, link)
             assert link.is_symlink()
             assert real.read_bytes().endswith(b"\n")
-            assert b"before" not in real.read_bytes()
+            assert OLD.encode() not in real.read_bytes()
     finally:
         real.unlink(missing_ok=True)
 
@@ -307,14 +311,17 @@ def test_a_socket_is_written_into(written: tuple[str, str], site: Site, tmp_path
     assert found[0].endswith(b"\n")
 
 
-@every_output
-@pytest.mark.parametrize("where", ["a file", "a pipe", "a socket"])
-@pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"])
+@pytest.mark.parametrize(
+    ("written", "name", "where"),
+    [
+        *((written, "/dev/stdout", "a file") for written in WRITTEN),
+        *((("export", "output"), name, "a file") for name in ("/proc/self/fd/1", "/dev/fd/1")),
+        *((written, "/dev/stdout", where) for written in TWO for where in ("a pipe", "a socket")),
+    ],
+)
 def test_standard_output_by_its_name_goes_on_where_it_is(
     written: tuple[str, str], site: Site, tmp_path: Path, name: str, where: str
 ) -> None:
-    if written not in (("export", "output"), ("import", "rejects")) and (name, where) != ("/dev/stdout", "a file"):
-        pytest.skip("tried with two commands")
     link = tmp_path / "link"  # so that nothing but this link is lost if it is replaced
     link.symlink_to(name)
     if where == "a file":
@@ -447,6 +454,12 @@ def test_a_public_key_that_cannot_be_written_takes_the_secret_one_with_it(tmp_pa
 # Ends that come too early
 
 
+def as_in_a_terminal() -> None:
+    """A program that a shell started in the background ignores Ctrl-C, and so would these."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_stopped_leaves_the_file_as_it_was(site: Site, tmp_path: Path, number: int) -> None:
     path = tmp_path / "there"
@@ -454,7 +467,7 @@ def test_a_command_that_is_stopped_leaves_the_file_as_it_was(site: Site, tmp_pat
     command = [sys.executable, "-m", "aximo_db", *command_of(("export", "output"), site), str(path)]
     with psycopg.connect(site.ledger.dsn("postgres")) as root:
         root.execute("lock table aximo_private.events in access exclusive mode")
-        with subprocess.Popen(command, stderr=subprocess.PIPE) as export:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=as_in_a_terminal) as export:
             with psycopg.connect(site.ledger.dsn("postgres"), autocommit=True) as other:
                 query = "select exists (select from pg_locks where not granted)"
                 soon(lambda: other.execute(query).fetchone() == (True,))
@@ -625,7 +638,7 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "runs list": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "runs show": (["{run_id}", "--db", "{dsn}", "-c", CUSTOMER], 0),
     "runs tail": (["--db", "{dsn}", "-c", CUSTOMER], 0),
-    "runs import": (["{folder}/bad", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
+    "runs import": (["-c", CUSTOMER, "{folder}/bad_runs", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "runs export": (["--db", "{dsn}", "-c", CUSTOMER, "--shape", "run"], 0),
 }
 SERVERS = {"up", "down", "demo"}  # they are tried in test_cli.py
@@ -635,11 +648,11 @@ def test_every_command_is_tried_with_a_reader_that_goes_away() -> None:
     assert {" ".join(name) for name, _ in commands()} == PRINTED.keys() | SERVERS
 
 
-@pytest.mark.parametrize("name", PRINTED)
-@pytest.mark.parametrize("also_errors", [False, True], ids=["", "also of errors"])
+@pytest.mark.parametrize(
+    ("name", "also_errors"),
+    [*((name, False) for name in PRINTED), *((name, True) for name in ("export", "import", "executions"))],
+)
 def test_a_reader_that_goes_away_is_no_error(site: Site, name: str, also_errors: bool) -> None:
-    if also_errors and name not in ("export", "import", "executions"):
-        pytest.skip("tried with three commands")
     arguments, code = PRINTED[name]
     (site.folder / "printed").unlink(missing_ok=True)
     (site.folder / "printed.pub").unlink(missing_ok=True)
@@ -656,6 +669,20 @@ def test_a_reader_that_goes_away_is_no_error(site: Site, name: str, also_errors:
     said = (done.stderr or b"").decode()
     assert done.returncode == code, said
     assert not any(word in said for word in ("Traceback", "Broken", "Exception", "error:")), said
+
+
+@pytest.mark.parametrize(("export", "code"), [("export", 0), ("bad", 1)])
+def test_a_verdict_that_nobody_reads_is_still_the_exit_code(site: Site, export: str, code: int) -> None:
+    command = [sys.executable, "-m", "aximo_db.audit", "--export", str(site.folder / export)]
+    ours, its = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [*command, "--checkpoint", str(site.folder / "checkpoint")], stdout=its, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(its)
+    assert (done.returncode, done.stderr) == (code, b"")
 
 
 def test_an_export_that_nobody_reads_any_more_ends(site: Site) -> None:

@@ -69,10 +69,10 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "UTF-16 in gzip": (gzip.compress(TEXT.encode("utf-16")), "UTF-16"),
     "SQLite": (sqlite(), "SQLite"),
     "Parquet": (b"PAR1" + bytes(100), "Parquet"),
-    "gzip cut off": (gzip.compress(LINE * 1000)[:-20], "too early"),
+    "gzip cut off": (gzip.compress(LINE.strip())[:-9], "too early"),
     "gzip with nothing in it yet": (gzip.compress(LINE)[:10], "too early"),
-    "gzip damaged": (gzip.compress(LINE * 1000)[:-8] + bytes(8), "damaged"),
-    "gzip with something after it": (gzip.compress(LINE) + b"more", "damaged"),
+    "gzip damaged": (gzip.compress(LINE.strip())[:-8] + bytes(8), "damaged"),
+    "gzip with something after it": (gzip.compress(LINE.strip()) + b"more", "damaged"),
     "gzip made to text": (gzip.compress(LINE).decode("utf-8", "replace").encode(), "gzip"),
 }
 if not HAS_ZSTD:
@@ -101,7 +101,6 @@ TEXTS: dict[str, tuple[bytes, str]] = {
     "HTML": (b"<!DOCTYPE html>\n<html>\n", "HTML"),
     "XML": (b'<?xml version="1.0"?>\n', "XML"),
     "old Mac": (LINE.replace(b"\n", b"\r") * 2, "carriage return"),
-    "a text sequence": (b"\x1e" + LINE, "sequence"),
     "cut off": (LINE[:30], "middle"),
     "cut off in a character": (LINE[: LINE.index(b"\xbc")], "UTF-8"),
 }
@@ -212,7 +211,7 @@ def test_lines_are_read_however_they_are_packed(its: tuple[str, ...], tmp_path: 
         assert json.loads(told.stdout)["read"] == 3
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"")], ids=repr)
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"")], ids=["nothing", "blank", "a mark", "gzip"])
 def test_an_empty_file_is_no_error(its: tuple[str, ...], tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "lines"
     path.write_bytes(data)
