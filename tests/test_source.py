@@ -211,7 +211,9 @@ def test_lines_are_read_however_they_are_packed(its: tuple[str, ...], tmp_path: 
         assert json.loads(told.stdout)["read"] == 3
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"")], ids=["nothing", "blank", "a mark", "gzip"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n\n", b"\xef\xbb\xbf", gzip.compress(b"")], ids=["nothing", "blank", "a mark", "gzip"]
+)
 def test_an_empty_file_is_no_error(its: tuple[str, ...], tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "lines"
     path.write_bytes(data)
