@@ -282,7 +282,7 @@ def explained(error: MalformedEventError, raw: bytes, *, is_first: bool) -> Malf
         is_first: whether it is the first one that is not empty.
     """
     told = None
-    if error.rule == "json_well_formed" and raw.lstrip().startswith(b"{") and raw[-1:] not in b"\n}":
+    if error.rule == "json_well_formed" and raw.lstrip().startswith(b"{") and raw[-1:] not in b"\r\n}":
         told = "the file ends in the middle of this line"
     elif is_first and error.rule in _NO_LINE:
         told = looks_like(raw)

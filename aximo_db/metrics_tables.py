@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aximo_db.errors import CustomerError
-from aximo_db.render import WholeTable, visible
+from aximo_db.render import AtLeast, WholeTable, visible
 
 __all__ = [
     "Grain",
@@ -394,7 +394,7 @@ def _count(value: int, style: str = "") -> Text:
     return Text(f"{value:,}", style=style if value else "dim")
 
 
-def _overview(found: dict[str, Any], width: int) -> Panel:
+def _overview(found: dict[str, Any], width: int) -> RenderableType:
     row = found["overview"]
     limits = customer_thresholds(found["thresholds"])
     groups = (
@@ -442,7 +442,7 @@ def _overview(found: dict[str, Any], width: int) -> Panel:
     title = Text(visible(found["customer_id"]), style="bold")
     # The customer's name is shown whole, also where that is wider than the console.
     width = max(min(width, 130), title.cell_len + 6)
-    return Panel(body, title=title, title_align="left", expand=False, width=width, padding=(1, 2))
+    return AtLeast(Panel(body, title=title, title_align="left", expand=False, width=width, padding=(1, 2)), width)
 
 
 def _minute(moment: str | None) -> str:

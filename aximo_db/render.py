@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -24,6 +25,7 @@ from aximo_db.verifier import LogVerdict
 
 __all__ = [
     "UNLIMITED",
+    "AtLeast",
     "SafeConsole",
     "WholeTable",
     "approvals_table",
@@ -119,11 +121,21 @@ class WholeTable(Table):
         yield from super().__rich_console__(console, options.update(width=max(options.max_width, needed)))
 
 
-class _WholeTree(Tree):
-    """A tree that cuts nothing: its lines may be longer than the console is wide."""
+@dataclass(frozen=True)
+class AtLeast:
+    """Something that is shown in so many columns at least, however narrow the console is.
+
+    Attributes:
+        what: is shown.
+        columns: how many.
+    """
+
+    what: RenderableType
+    columns: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from super().__rich_console__(console, options.update(width=UNLIMITED))
+        """Renders it."""
+        yield from console.render(self.what, options.update(width=max(options.max_width, self.columns)))
 
 
 def visible(text: str) -> str:
@@ -180,7 +192,7 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
     title = Text.assemble(
         ("execution ", "bold"), (first.execution_id, "bold cyan"), f"{where}, for {first.customer_id}"
     )
-    tree = _WholeTree(title)
+    tree = Tree(title)
     tree.add(Text(f"{moment(first.timestamp)} UTC, {len(steps)} events in {duration(last.since_start)}", style="dim"))
     answers = {approval.request_event_id: approval for approval in approvals}
     for step in steps:
@@ -199,7 +211,7 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
         approval = answers.get(step.event_id) if step.event_id is not None else None
         if approval is not None:
             branch.add(_approval_story(approval))
-    return tree
+    return AtLeast(tree, UNLIMITED)
 
 
 def _approval_story(approval: Approval) -> Text:
@@ -311,7 +323,7 @@ def run_tree(run: Run, events: Sequence[RunEvent]) -> RenderableType:
     """
     title = Text.assemble(("run ", "bold"), (run.run_id, "bold cyan"), f"  {run.tool_name}, for {run.customer_id}  ")
     title.append_text(_styled(run.status))
-    tree = _WholeTree(title)
+    tree = Tree(title)
     about = Table.grid(padding=(0, 2))
     about.add_column(style="dim")
     about.add_column()
@@ -341,7 +353,7 @@ def run_tree(run: Run, events: Sequence[RunEvent]) -> RenderableType:
         if event.data:
             line.append(f"  {_short(event.data, 160)}", style="dim")
         tree.add(line)
-    return tree
+    return AtLeast(tree, UNLIMITED)
 
 
 def run_log_entry(entry: RunLogEntry) -> Text:

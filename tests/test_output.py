@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import pty
-import resource
 import signal
 import socket
 import stat
@@ -480,31 +478,26 @@ def test_a_command_that_is_stopped_leaves_the_file_as_it_was(site: Site, tmp_pat
     assert [each.name for each in tmp_path.iterdir()] == ["there"]
 
 
-def in_child(work: Callable[[], object], *, user: int | None = None) -> str:
-    """Does something in a process of its own, as another user perhaps. Returns the error's number and file, if any."""
-    ours, its = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        said = "no answer"
-        try:
-            if user is not None:
-                os.setgroups([])
-                os.setgid(user)
-                os.setuid(user)
-            work()
-            said = ""
-        except OSError as error:
-            said = f"{errno.errorcode.get(error.errno or 0)} {error.filename}"
-        except BaseException as error:
-            said = type(error).__name__
-        finally:
-            os.write(its, said.encode())
-            os._exit(0)
-    os.close(its)
-    with os.fdopen(ours, "rb") as answer:
-        said = answer.read().decode()
-    os.waitpid(pid, 0)
-    return said
+def in_child(path: Path, text: str, *, user: int = 0, most: int = -1) -> str:
+    """Writes a file in a process of its own, as another user perhaps, or where there is room for so many bytes only.
+
+    Returns the error's number and file, if there is an error.
+    """
+    program = (
+        "import errno, os, resource, signal, sys\n"
+        "from aximo_db.output import write_text\n"
+        "path, text, user, most = sys.argv[1], sys.stdin.read(), int(sys.argv[2]), int(sys.argv[3])\n"
+        "if user: os.setgroups([]); os.setgid(user); os.setuid(user)\n"
+        "if most >= 0:\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))\n"
+        "try: write_text(path, text)\n"
+        "except OSError as error: print(errno.errorcode[error.errno], error.filename, end='')\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(user), str(most)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 @pytest.fixture
@@ -520,19 +513,12 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as oth
 OTHER = 12345
 
 
-def fill_the_disk(path: Path) -> None:
-    """Writes more than may be written, which fails as on a full disk."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-    write_text(path, "after\n" * 10_000)
-
-
 def test_on_a_full_disk_the_file_stays_as_it_was_and_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    assert in_child(lambda: fill_the_disk(path)) == f"EFBIG {path}"
+    assert in_child(path, "after\n" * 10_000, most=4096) == f"EFBIG {path}"
     assert list(tmp_path.iterdir()) == []
     path.write_text("before\n")
-    assert in_child(lambda: fill_the_disk(path)) == f"EFBIG {path}"
+    assert in_child(path, "after\n" * 10_000, most=4096) == f"EFBIG {path}"
     assert path.read_text() == "before\n"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
@@ -555,9 +541,9 @@ def test_a_file_that_may_be_written_in_a_folder_that_may_not_is_written(shared: 
     path.write_text("before\n" * 100)
     path.chmod(0o666)
     number = path.stat().st_ino
-    assert in_child(lambda: write_text(path, "after\n"), user=OTHER) == ""
+    assert in_child(path, "after\n", user=OTHER) == ""
     assert (path.read_text(), path.stat().st_ino, path.stat().st_uid) == ("after\n", number, 0)
-    assert in_child(lambda: write_text(path, "after\n" * 1000), user=OTHER) == ""
+    assert in_child(path, "after\n" * 1000, user=OTHER) == ""
     assert path.read_text() == "after\n" * 1000
     assert [each.name for each in shared.iterdir()] == ["file"]
 
@@ -568,7 +554,7 @@ def test_a_file_of_somebody_elses_keeps_its_owner(shared: Path) -> None:
     path = shared / "file"
     path.write_text("before\n")
     path.chmod(0o666)
-    assert in_child(lambda: write_text(path, "after\n"), user=OTHER) == ""
+    assert in_child(path, "after\n", user=OTHER) == ""
     assert (path.read_text(), path.stat().st_uid, mode(path)) == ("after\n", 0, 0o666)
     assert [each.name for each in shared.iterdir()] == ["file"]
 
@@ -578,14 +564,14 @@ def test_what_may_not_be_written_is_refused_and_named(shared: Path) -> None:
     path = shared / "file"
     path.write_text("before\n")
     path.chmod(0o644)
-    assert in_child(lambda: write_text(path, "after\n"), user=OTHER) == f"EACCES {path}"
-    assert in_child(lambda: write_text(shared / "new", "after\n"), user=OTHER) == f"EACCES {shared / 'new'}"
+    assert in_child(path, "after\n", user=OTHER) == f"EACCES {path}"
+    assert in_child(shared / "new", "after\n", user=OTHER) == f"EACCES {shared / 'new'}"
     closed = shared / "closed"
     closed.mkdir(mode=0o700)
-    assert in_child(lambda: write_text(closed / "new", "after\n"), user=OTHER) == f"EACCES {closed / 'new'}"
+    assert in_child(closed / "new", "after\n", user=OTHER) == f"EACCES {closed / 'new'}"
     shared.chmod(0o777)
     path.chmod(0o444)
-    assert in_child(lambda: write_text(path, "after\n"), user=OTHER) == f"EACCES {path}"
+    assert in_child(path, "after\n", user=OTHER) == f"EACCES {path}"
     assert path.read_text() == "before\n"
 
 

@@ -88,7 +88,7 @@ def test_no_id_is_cut_in_a_pipe_and_a_row_is_a_line(ids: dict[str, str], name: s
         assert any(ids[each] in line for line in done.stdout.splitlines()), each
     if name in ("executions", "runs list"):
         (row, *_) = (line for line in done.stdout.splitlines() if ids[shown[0]] in line)
-        assert all(word in row for word in (("failed", "2026") if name == "executions" else ("imported", "2026")))
+        assert all(word in row for word in (("completed", "2026") if name == "executions" else ("imported", "2026")))
 
 
 @pytest.mark.parametrize("width", [1, 10, 40, 400])
