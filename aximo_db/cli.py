@@ -60,8 +60,6 @@ from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import import_lines
 from aximo_db.metrics import recount_metrics, verify_metrics
 from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
-from aximo_db.migrate import migrate as run_migrations
-from aximo_db.migrate import migration_script
 from aximo_db.source import UnreadableFileError, json_lines
 from aximo_db.store import EventStore
 from aximo_db.verifier import prove_growth, prove_inclusion, verify_log
@@ -108,6 +106,9 @@ def migrate(
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
 ) -> None:
     """Install the schema, or upgrade it to the newest version. Run as the owner of the database."""
+    from aximo_db.migrate import migrate as run_migrations
+    from aximo_db.migrate import migration_script
+
     with _refusals():
         if sql:
             typer.echo(migration_script(start), nl=False)

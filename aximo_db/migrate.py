@@ -15,13 +15,10 @@ import sqlalchemy.exc
 from alembic import command, context, op
 from alembic.config import Config
 
-from aximo_db._assets import migrations_path
+from aximo_db._assets import HEAD_SCHEMA_VERSION, migrations_path
 from aximo_db.errors import InstallationError, translate
 
 __all__ = ["HEAD_SCHEMA_VERSION", "PREPARATION", "connect", "migrate", "migration_script"]
-
-#: The schema version that the newest migration leaves behind: what ``aximo.schema_version()`` says then.
-HEAD_SCHEMA_VERSION: Final = 1
 
 #: What has to be there before Alembic looks for its version table.
 PREPARATION: Final = (
