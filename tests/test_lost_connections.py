@@ -65,11 +65,11 @@ def ids(root: psycopg.Connection[Any], customer: str) -> list[UUID]:
 
 def terminate_all(root: psycopg.Connection[Any]) -> int:
     """Ends every session of the service; waits until they are gone."""
-    rows = root.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = %s", (SERVICE,))
+    rows = root.execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = %s", (SERVICE,))
     return sum(1 for row in rows if row[0])
 
 
-def soon(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Polls until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -131,7 +131,7 @@ def test_a_session_ended_during_an_emit_is_replaced_and_the_event_lands_once(
         promise = threads.submit(lambda: store.emit_batch([it])[0] if batch else store.emit(it))
         soon(lambda: root.execute(waiting, (SERVICE,)).fetchone() is not None)
         (victim,) = root.execute(waiting, (SERVICE,)).fetchone() or (None,)
-        assert root.execute("select pg_terminate_backend(%s, 5000)", (victim,)).fetchone() == (True,)
+        assert root.execute("select pg_terminate_backend(%s, 60000)", (victim,)).fetchone() == (True,)
         soon(lambda: root.execute(waiting, (SERVICE,)).fetchone() is not None)  # the second attempt waits again
         other.rollback()
         receipt = promise.result(20)
@@ -412,8 +412,13 @@ def test_an_execution_whose_trigger_got_no_answer_is_ended(
             ),
             (
                 b"execution_completed",
-                ["execution_triggered", "execution_processing", "action_prepared", "action_dispatched"]
-                + ["execution_completed"],
+                [
+                    "execution_triggered",
+                    "execution_processing",
+                    "action_prepared",
+                    "action_dispatched",
+                    "execution_completed",
+                ],
             ),
         ):
             proxy.swallow = lost
