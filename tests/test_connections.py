@@ -27,6 +27,7 @@ from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row, namedtuple_row, scalar_row, tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from typer.testing import CliRunner
 
 from aximo_db import (
     AsyncEventStore,
@@ -39,13 +40,15 @@ from aximo_db import (
     NotConnectedError,
     ReadOnlyError,
 )
+from aximo_db.cli import app
 from aximo_db.embedded import EmbeddedServer
+from aximo_db.exporter import Exported, export_log
 from aximo_db.importer import import_lines
 from aximo_db.metrics_tables import read_metrics
 from aximo_db.report import write_report
 from aximo_db.run_files import import_runs
 from aximo_db.runs import Runs
-from aximo_db.verifier import prove_growth, prove_inclusion
+from aximo_db.verifier import prove_growth, prove_inclusion, verify_log
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE, event
 
@@ -426,6 +429,23 @@ def test_a_session_that_may_only_read_reads_and_says_how_to_write(dsn: str, cust
             assert (caught.value.sqlstate, caught.value.rule) == ("25006", "session_may_write")
             assert "target_session_attrs" in (caught.value.hint or "")
         assert time.monotonic() - began < 10
+
+
+def test_an_operators_session_that_may_only_read_shows_exports_and_verifies_what_has_its_number(
+    dsn: str, customer: str
+) -> None:
+    with EventStore(dsn, customer_id=customer) as store:
+        store.emit(new())
+        store.advance_all()
+        store.emit(new())
+    read_only = psycopg.conninfo.make_conninfo(dsn, options="-c default_transaction_read_only=on")
+    target = io.StringIO()
+    assert export_log(read_only, target, customer_id=customer) == Exported(written=1, unnumbered=1)
+    verdict = verify_log(read_only, customer_id=customer)
+    assert (verdict.size, verdict.problems) == (1, [])
+    for command in (["tail"], ["export"], ["verify"], ["executions"]):
+        result = CliRunner().invoke(app, [*command, "--db", read_only, "-c", customer])
+        assert result.exit_code == 0, (command, result.stderr)
 
 
 def test_a_store_whose_server_became_read_only_connects_anew_until_it_may_write(
