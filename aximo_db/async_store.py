@@ -140,7 +140,8 @@ class AsyncEventStore:
             await cursor.execute(statements.EMIT, values, prepare=self._prepare)
             receipt: Receipt | None = await cursor.fetchone()
             assert receipt is not None  # noqa: S101
-            statements.check_receipts((new,), (receipt,))
+            if receipt.event_id != new.event_id:
+                raise statements.receipt_of_another(new, receipt)
             return receipt
 
         named = new.customer_id if new.customer_id is not None else self._customer_id
