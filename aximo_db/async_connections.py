@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool
@@ -190,11 +191,15 @@ class AsyncConnections:
             turns = self._turns
             async with turns.lock:
                 was_busy = turns.is_busy
+                joined = True
                 try:  # as taken() does, and twice as fast, on the way of every call
                     turns.is_busy = True
-                    yield AsyncTurn(self.lent, turns.look(self.lent, self._block, was_busy))
+                    joined = turns.look(self.lent, self._block, was_busy)
+                    yield AsyncTurn(self.lent, joined)
                 finally:
                     turns.is_busy = False
+                    if not joined and self.lent.pgconn.transaction_status != _IDLE:
+                        await self._clear_away(self.lent)
         elif self.pool is not None:
             if self._is_inherited:
                 raise statements.other_process()
@@ -224,6 +229,14 @@ class AsyncConnections:
                 if self._own is None:
                     self._own = await self._connect()
                 yield AsyncTurn(self._own, False)
+
+    async def _clear_away(self, connection: AnyConnection) -> None:
+        """Ends the transaction that a call left open: what cancels a statement late may cancel its rollback, too."""
+        if connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            with suppress(psycopg.Error):
+                await connection.rollback()
+        # Else somebody else may have written in it.
+        self._turns.is_entangled = connection.pgconn.transaction_status != _IDLE
 
     @asynccontextmanager
     async def block(self, connection: AnyConnection) -> AsyncIterator[None]:
