@@ -5,9 +5,9 @@ as $$
 begin
     return query
     select w.*
-    from aximo_private.write_events(emit_events.events, emit_events.customer_id, 'strict') as w;
+    from aximo_private.write_events(emit_events.events, emit_events.customer_id, is_history => false, is_batch => true) as w;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo.emit_events(jsonb, text) is
-'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at and recorded_by; a timestamp without an offset is UTC. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';
+'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp without an offset is UTC. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';

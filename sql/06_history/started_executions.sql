@@ -1,0 +1,21 @@
+-- What a deployment is seen to run by. From the rows, for a moment in the past too: a start does not change.
+create view aximo_private.started_executions as
+select
+    x.customer_id,
+    x.execution_id,
+    x.deployment_id,
+    x.skill_id,
+    x.skill_version,
+    x.started_at,
+    x.start_step
+from only aximo_private.executions as x -- noqa: PRS
+where x.started_at <= (select aximo_private.as_of())
+    and (
+        (select aximo_private.as_of(known => true)) = 'infinity'
+        or exists (
+            select from aximo_private.history as e
+            where e.customer_id = x.customer_id and e.execution_id = x.execution_id and e.step = x.start_step
+        )
+    );
+alter view aximo_private.started_executions owner to aximo_owner;
+comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
