@@ -78,9 +78,15 @@ def emptied(ledger: Ledger) -> Iterator[Connection]:
     """
     guard = "trigger append_only_statement"
     with psycopg.connect(ledger.dsn("postgres")) as superuser:
-        superuser.execute(f"alter table aximo_private.events disable {guard}")
-        superuser.execute("truncate aximo_private.events")
-        superuser.execute(f"alter table aximo_private.events enable always {guard}")
+        guarded = ("events", "violations", "known_deployments")
+        for table in guarded:
+            superuser.execute(f"alter table aximo_private.{table} disable {guard}")  # type: ignore[call-overload]
+        superuser.execute(
+            "truncate aximo_private.events, aximo_private.violations, aximo_private.known_deployments,"
+            " aximo_private.executions, aximo_private.approvals"
+        )
+        for table in guarded:
+            superuser.execute(f"alter table aximo_private.{table} enable always {guard}")  # type: ignore[call-overload]
     with psycopg.connect(ledger.dsn(LOGIN), autocommit=True) as connection:
         yield connection
 
@@ -215,7 +221,7 @@ def test_every_field_is_stored_as_it_was_sent(service: Connection) -> None:
         row = stored(service, values["event_id"], customer)
         assert row.pop("recorded_by") == LOGIN
         row.pop("recorded_at")
-        assert row == {**values, "customer_id": customer}
+        assert row == {**values, "customer_id": customer, "step": 1}
 
 
 def test_recorded_at_is_the_moment_of_the_write_and_not_of_the_transaction(service: Connection) -> None:

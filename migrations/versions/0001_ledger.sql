@@ -2072,8 +2072,8 @@ alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner t
 comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is
 'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';
 
--- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md. All of it may only say yes:
--- the execution's row takes the event in, by an UPDATE of which the conditions are the rules in short. Whatever it is not certain of is left to
+-- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md. The execution's row takes the
+-- event in, by one UPDATE whose conditions are the rules in short: they may only say yes. Whatever they do not say yes to is left to
 -- aximo_private.write_events, which knows the rules.
 create function aximo.emit_event(
     event_type text,
@@ -2100,15 +2100,13 @@ as $$
 declare
     session_names constant text := current_setting('aximo.customer_id', true);
     customer text := coalesce(emit_event.customer_id, session_names);
-    kind constant text := emit_event.event_type;
-    execution constant text := emit_event.execution_id;
     id constant uuid := coalesce(emit_event.event_id, aximo_private.new_event_id());
     moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
     document constant jsonb := coalesce(emit_event.payload, '{}');
-    is_taken_in boolean := false;
-    fits boolean := true;
-    rule text;
+    -- From 2 on: the row has taken the event in.
     this_step integer;
+    -- Whether what a row alone does not tell is in the way.
+    fits boolean;
     still_open integer;
     prepared integer;
     had_denial boolean;
@@ -2125,54 +2123,49 @@ begin
         customer := aximo_private.writing_customer(emit_event.customer_id);
     end if;
 
-    -- In each UPDATE: ended_at, not outcome, and no list of types, as the planner would take either for a reason to use a partial index. An
-    -- event that is stored already is not taken in again.
-    if execution is null then
+    -- ended_at, not outcome: the planner would take that for a reason to use a partial index.
+    if emit_event.execution_id is null then
         null;
-    elsif kind = 'execution_triggered' then
+    elsif emit_event.event_type = 'execution_triggered' then
         -- Its row is made after it: a second trigger is kept out by the unique index of steps.
         this_step := 1;
-    elsif kind in ('action_prepared', 'action_dispatched', 'action_failed') then
+    elsif emit_event.event_type in ('action_prepared', 'action_dispatched', 'action_failed') then
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
-            actions_prepared = x.actions_prepared + case kind when 'action_prepared' then 1 else 0 end,
-            actions_dispatched = x.actions_dispatched + case kind when 'action_dispatched' then 1 else 0 end,
-            actions_failed = x.actions_failed + case kind when 'action_failed' then 1 else 0 end
-        where x.customer_id = customer and x.execution_id = execution and x.deployment_id = emit_event.deployment_id
+            actions_prepared = x.actions_prepared + case emit_event.event_type when 'action_prepared' then 1 else 0 end,
+            actions_dispatched = x.actions_dispatched + case emit_event.event_type when 'action_dispatched' then 1 else 0 end,
+            actions_failed = x.actions_failed + case emit_event.event_type when 'action_failed' then 1 else 0 end
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
             and x.started_at is not null and x.ended_at is null and x.processing
-            and (kind <> 'action_dispatched' or x.open_approvals = 0 and not x.denied)
-            and (select true from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) is null
+            and (emit_event.event_type <> 'action_dispatched' or x.open_approvals = 0 and not x.denied)
         returning x.steps into this_step;
-        is_taken_in := found;
-    elsif kind in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout') then
+    elsif emit_event.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout') then
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
-            open_approvals = x.open_approvals + case kind when 'approval_requested' then 1 else -1 end,
-            denied = x.denied or kind in ('approval_rejected', 'approval_timeout'),
-            approvals_requested = x.approvals_requested + case kind when 'approval_requested' then 1 else 0 end,
-            approvals_granted = x.approvals_granted + case kind when 'approval_granted' then 1 else 0 end,
-            approvals_rejected = x.approvals_rejected + case kind when 'approval_rejected' then 1 else 0 end,
-            approvals_timed_out = x.approvals_timed_out + case kind when 'approval_timeout' then 1 else 0 end
-        where x.customer_id = customer and x.execution_id = execution and x.deployment_id = emit_event.deployment_id
+            open_approvals = x.open_approvals + case emit_event.event_type when 'approval_requested' then 1 else -1 end,
+            denied = x.denied or emit_event.event_type in ('approval_rejected', 'approval_timeout'),
+            approvals_requested = x.approvals_requested + case emit_event.event_type when 'approval_requested' then 1 else 0 end,
+            approvals_granted = x.approvals_granted + case emit_event.event_type when 'approval_granted' then 1 else 0 end,
+            approvals_rejected = x.approvals_rejected + case emit_event.event_type when 'approval_rejected' then 1 else 0 end,
+            approvals_timed_out = x.approvals_timed_out + case emit_event.event_type when 'approval_timeout' then 1 else 0 end
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
             and x.started_at is not null and x.ended_at is null and x.processing
-            and (select true from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) is null
         returning x.steps, x.open_approvals into this_step, still_open;
-        is_taken_in := found;
-        if is_taken_in then
+        if this_step is not null then
             approval := aximo_private.step_key(document, 'approval_id');
-            if kind <> 'approval_requested' then
+            if emit_event.event_type <> 'approval_requested' then
                 update aximo_private.approvals as a set
-                    decision = substr(kind, 10),
+                    decision = substr(emit_event.event_type, 10),
                     decided_at = moment,
                     decided_by = emit_event.actor,
                     decision_recorded_by = session_user,
                     decision_event_id = id,
                     reason = document ->> 'reason'
-                where a.customer_id = customer and a.execution_id = execution and a.decision_event_id is null
+                where a.customer_id = customer and a.execution_id = emit_event.execution_id and a.decision_event_id is null
                     and a.approval_id is not distinct from approval
                 returning a.request_event_id into request;
                 fits := found;
@@ -2180,91 +2173,89 @@ begin
                 fits := approval is not null and not exists (
                     select
                     from only aximo_private.approvals as a
-                    where a.customer_id = customer and a.execution_id = execution and a.decision_event_id is null
+                    where a.customer_id = customer and a.execution_id = emit_event.execution_id and a.decision_event_id is null
                         and (a.approval_id is null or a.approval_id = approval)
                 );
             end if;
         end if;
-        if is_taken_in and fits and kind = 'approval_requested' then
+        if this_step is not null and fits is not false and emit_event.event_type = 'approval_requested' then
             insert into aximo_private.approvals (
                 customer_id, execution_id, step, approval_id, deployment_id, skill_id, skill_version, risk_level, approval_mode,
                 requested_at, requested_by, request_event_id
             ) values (
-                customer, execution, this_step, approval, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
-                emit_event.risk_level, emit_event.approval_mode, moment, emit_event.actor, id
+                customer, emit_event.execution_id, this_step, approval, emit_event.deployment_id, emit_event.skill_id,
+                emit_event.skill_version, emit_event.risk_level, emit_event.approval_mode, moment, emit_event.actor, id
             );
         end if;
-    elsif kind in ('execution_completed', 'execution_failed') then
+    elsif emit_event.event_type in ('execution_completed', 'execution_failed') then
         update aximo_private.executions as x set
             steps = x.steps + 1,
             end_step = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
             ended_at = moment,
-            outcome = case kind when 'execution_failed' then 'failed' else 'completed' end,
-            error_code = case kind when 'execution_failed' then emit_event.error_code end,
-            error_message = case kind when 'execution_failed' then document ->> 'error' end
-        where x.customer_id = customer and x.execution_id = execution and x.deployment_id = emit_event.deployment_id
+            outcome = case emit_event.event_type when 'execution_failed' then 'failed' else 'completed' end,
+            error_code = case emit_event.event_type when 'execution_failed' then emit_event.error_code end,
+            error_message = case emit_event.event_type when 'execution_failed' then document ->> 'error' end
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
-            and x.started_at is not null and x.ended_at is null and (kind = 'execution_failed' or x.processing and x.open_approvals = 0)
-            and (select true from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) is null
+            and x.started_at is not null and x.ended_at is null
+            and (emit_event.event_type = 'execution_failed' or x.processing and x.open_approvals = 0)
         returning x.steps, x.actions_prepared, x.denied into this_step, prepared, had_denial;
-        is_taken_in := found;
         -- Most actions are matched one by one, and nothing was denied; else whether all are resolved is asked as exactly as can be.
-        if is_taken_in and kind = 'execution_completed' and prepared > 0
+        if prepared > 0 and emit_event.event_type = 'execution_completed'
             and (
                 had_denial or exists (
                     select
                     from only aximo_private.events as e
-                    where e.customer_id = customer and e.execution_id = execution and e.event_type < 'approval_'
+                    where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type < 'approval_'
                     group by e.payload ->> 'action_id', e.payload ->> 'action_type'
                     having count(*) filter (where e.event_type = 'action_prepared') > count(*) filter (where e.event_type <> 'action_prepared')
                 )
             )
             and aximo_private.has_unresolved(
-                customer, execution, had_denial,
+                customer, emit_event.execution_id, had_denial,
                 array(
                     select a.approval_id
                     from only aximo_private.approvals as a
-                    where a.customer_id = customer and a.execution_id = execution and a.decision in ('rejected', 'timeout')
+                    where a.customer_id = customer and a.execution_id = emit_event.execution_id and a.decision in ('rejected', 'timeout')
                 ),
                 null, null, false
             ) then
-            rule := 'completes_with_actions_resolved';
+            fits := false;
         end if;
     else
         -- execution_processing, and what is no step of the life itself.
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
-            processing = x.processing or kind = 'execution_processing'
-        where x.customer_id = customer and x.execution_id = execution and x.deployment_id = emit_event.deployment_id
+            processing = x.processing or emit_event.event_type = 'execution_processing'
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
-            and x.started_at is not null and (x.ended_at is null or kind <> 'execution_processing')
-            and (select true from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) is null
+            and x.started_at is not null and (x.ended_at is null or emit_event.event_type <> 'execution_processing')
         returning x.steps into this_step;
-        is_taken_in := found;
     end if;
 
-    if rule is null and fits and (is_taken_in or execution is null or kind = 'execution_triggered') then
+    if fits is not false and (this_step is not null or emit_event.execution_id is null) then
         insert into aximo_private.events as e (
             event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
             correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
         ) values (
-            kind, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, execution, emit_event.actor,
-            emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code,
-            emit_event.latency_ms, id, document, request, this_step
+            emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
+            emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
+            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, document, request, this_step
         )
         on conflict do nothing
         returning e.event_id, e.recorded_at, false into receipt;
         if found then
-            if is_taken_in then
+            if this_step > 1 then
                 return receipt;
             end if;
-            if execution is not null then
+            if emit_event.execution_id is not null then
                 insert into aximo_private.executions (
                     customer_id, execution_id, deployment_id, skill_id, skill_version, started_at, last_event_at, steps, start_step
                 ) values (
-                    customer, execution, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, moment, moment, 1, 1
+                    customer, emit_event.execution_id, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, moment,
+                    moment, 1, 1
                 );
             end if;
             perform
@@ -2280,21 +2271,28 @@ begin
     end if;
 
     event := row(
-        1, moment, null, emit_event.latency_ms, id, null, null, kind, customer, emit_event.deployment_id, emit_event.skill_id,
-        emit_event.skill_version, execution, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
-        emit_event.channel_type, emit_event.error_code, null, document
+        1, moment, null, emit_event.latency_ms, id, null, null, emit_event.event_type, customer, emit_event.deployment_id,
+        emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
+        emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null, document
     );
-    if rule is not null and aximo_private.event_well_formed(event) then
-        perform aximo_private.refuse_step(row(1, id, kind, execution, null, rule, null, null)::aximo_private.breach, is_batch => false);
+    -- The row says by now that it has completed, so that write_events would give another reason.
+    if not fits and emit_event.event_type = 'execution_completed' and aximo_private.event_well_formed(event)
+        and not exists (select from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) then
+        perform aximo_private.refuse_step(
+            row(
+                1, id, emit_event.event_type, emit_event.execution_id, null, 'completes_with_actions_resolved', null, null
+            )::aximo_private.breach,
+            is_batch => false
+        );
     end if;
     select w.event_id, w.recorded_at, w.duplicate into receipt
     from aximo_private.write_events(
         jsonb_build_array(aximo_private.event_document(event, emit_event."timestamp" is not null)), customer,
         is_history => false, is_batch => false
     ) as w;
-    if is_taken_in then
-        -- The row took in what another transaction had written meanwhile: this very event.
-        perform aximo_private.rebuild_execution(customer, execution);
+    if this_step > 1 then
+        -- It was stored already, and is no further step.
+        perform aximo_private.rebuild_execution(customer, emit_event.execution_id);
     end if;
     return receipt;
 end;
@@ -3149,7 +3147,7 @@ left join lateral (
     limit 1
 ) as x on true
 -- Up to a moment in the past, those that had an event by then.
-where (select aximo_private.as_of()) = 'infinity' and (select aximo_private.as_of(known => true)) = 'infinity'
+where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
 alter view aximo.deployments owner to aximo_owner;
 
@@ -10833,7 +10831,8 @@ grant execute on function
     aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb),
     aximo_private.new_event_id(),
-    aximo_private.as_of(boolean)
+    aximo_private.as_of(boolean),
+    aximo.current_customer()
 to aximo_recorder;
 
 -- The sequencer numbers events and keeps what is derived from the log.

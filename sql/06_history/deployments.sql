@@ -50,7 +50,7 @@ left join lateral (
     limit 1
 ) as x on true
 -- Up to a moment in the past, those that had an event by then.
-where (select aximo_private.as_of()) = 'infinity' and (select aximo_private.as_of(known => true)) = 'infinity'
+where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
 alter view aximo.deployments owner to aximo_owner;
 

@@ -58,7 +58,8 @@ grant execute on function
     aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb),
     aximo_private.new_event_id(),
-    aximo_private.as_of(boolean)
+    aximo_private.as_of(boolean),
+    aximo.current_customer()
 to aximo_recorder;
 
 -- The sequencer numbers events and keeps what is derived from the log.
