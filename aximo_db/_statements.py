@@ -11,7 +11,16 @@ from uuid import UUID
 
 import psycopg
 
-from aximo_db.errors import CustomerError, MalformedEventError, ProofError, RunError, SchemaVersionError
+from aximo_db.errors import (
+    ConnectionLostError,
+    ConnectionStateError,
+    CustomerError,
+    MalformedEventError,
+    NotConnectedError,
+    ProofError,
+    RunError,
+    SchemaVersionError,
+)
 from aximo_db.events import (
     Approval,
     Deployment,
@@ -164,6 +173,102 @@ def check_versions(schema_version: int, oldest_client: int) -> None:
             detail=f"client protocol {CLIENT_PROTOCOL}, at least {oldest_client} is needed",
             hint="Upgrade the package aximo-db.",
         )
+
+
+def not_connected(detail: str) -> NotConnectedError:
+    """The error for a call that had no connection to be made on."""
+    return NotConnectedError(
+        rule="connection_open",
+        detail=detail,
+        hint="Nothing was sent. Look at the address, at the server, and at who closed the connection or the pool.",
+    )
+
+
+def connection_busy() -> ConnectionStateError:
+    """The error for a connection on which a statement that is not the store's has not ended."""
+    return ConnectionStateError(
+        "somebody else's statement is running on the connection",
+        rule="connection_is_free",
+        hint="Use a connection for one thing at a time and outside of pipelines, or give the store a pool.",
+    )
+
+
+def in_a_consumers_block() -> ConnectionStateError:
+    """The error for a call from outside on a connection with a consumer's transaction."""
+    return ConnectionStateError(
+        "a consumer is using the connection",
+        rule="block_is_the_consumers",
+        hint="Wait for the block of consume to end, or make a store over batch.connection inside of it.",
+    )
+
+
+def transactions_entangled() -> ConnectionStateError:
+    """The error for a connection with a transaction that nobody will end, or nobody knows who."""
+    return ConnectionStateError(
+        "two transactions got mixed up on the connection",
+        rule="transactions_are_whole",
+        hint="Roll back or commit on the connection, and open no transaction while a call of the store is under way.",
+    )
+
+
+def other_process() -> ConnectionStateError:
+    """The error for a connection or a pool that the process inherited when it was forked."""
+    return ConnectionStateError(
+        "the connection belongs to the process that forked this one",
+        rule="connection_of_this_process",
+        hint="Connect after the fork. A store over a connection string does so by itself.",
+    )
+
+
+def check_encoding(pgconn: Any) -> None:
+    """Refuses a session in which not every text can be sent and read.
+
+    Raises:
+        ConnectionStateError: its client_encoding is not UTF8.
+    """
+    encoding: bytes | None = pgconn.parameter_status(b"client_encoding")
+    if encoding not in (b"UTF8", None):
+        raise ConnectionStateError(
+            "the session's client_encoding is not UTF8",
+            rule="client_encoding_is_utf8",
+            detail=f"client_encoding {encoding.decode()}",
+            hint="set client_encoding = 'UTF8'",
+        )
+
+
+def transaction_not_whole() -> ConnectionLostError:
+    """The error for a call that could not end its own transaction, as somebody else opened one inside of it."""
+    return ConnectionLostError(
+        "somebody else's transaction got mixed up with the call's",
+        rule="transactions_are_whole",
+        hint="Emit the same event again, on another connection.",
+    )
+
+
+def outcome_unknown(events: Sequence[NewEvent]) -> ConnectionLostError:
+    """The error for a call of which an earlier attempt was lost, whatever became of the last one."""
+    lost = ConnectionLostError(
+        "the connection to the database was lost, and trying again did not tell what became of the call",
+        hint="Emit the same event again." if events else None,
+    )
+    lost.concern(events)
+    return lost
+
+
+def check_receipts(events: Sequence[NewEvent], receipts: Sequence[Receipt]) -> None:
+    """Looks whether each receipt is its own event's.
+
+    Raises:
+        ConnectionLostError: it is not: somebody else reads and writes on the same connection.
+    """
+    for event, receipt in zip(events, receipts, strict=True):
+        if receipt.event_id != event.event_id:
+            raise ConnectionLostError(
+                "the answer is another event's",
+                rule="receipt_is_the_events",
+                detail=f"event {event.event_id}, receipt for {receipt.event_id}",
+                hint="Emit the same event again, on a connection that nobody else uses.",
+            )
 
 
 def schema_missing() -> SchemaVersionError:

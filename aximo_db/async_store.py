@@ -12,27 +12,27 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
-from psycopg.types.json import set_json_loads
-from psycopg_pool import AsyncConnectionPool
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
+from aximo_db._async_waits import to_the_end
+from aximo_db._call import Call
+from aximo_db._cursors import AsyncLedgerCursor
 from aximo_db._statements import E, Feed
+from aximo_db.async_connections import AnyConnection, AnyPool, AsyncConnections
 from aximo_db.async_runs import AsyncRuns
 from aximo_db.errors import (
+    AttributionError,
     AximoError,
     ConnectionLostError,
     CustomerError,
+    NotConnectedError,
     SequenceError,
-    is_connection_loss,
-    translate,
 )
 from aximo_db.events import (
     AdvanceResult,
@@ -50,16 +50,11 @@ from aximo_db.events import (
     Receipt,
     RefreshedView,
     TraceStep,
-    readable_json,
 )
 
 __all__ = ["AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"]
 
 T = TypeVar("T")
-# What ``connection.pgconn`` says; ``connection.info`` is an object made anew each time.
-_IDLE: Final = TransactionStatus.IDLE
-AnyConnection = AsyncConnection[Any]
-AnyPool = AsyncConnectionPool[Any]
 
 
 class AsyncEventStore:
@@ -67,8 +62,8 @@ class AsyncEventStore:
 
     Args:
         source: a connection, a pool, or a libpq connection string; left out: ``AXIMO_DB_URL``, else libpq's own
-            ``PG*`` variables. A connection string makes one connection, on first use, used by one task at a time:
-            give a pool for more. A connection that is inside a transaction is joined and never committed.
+            ``PG*`` variables. Calls take turns on a connection, lent or made of a connection string: give a pool for
+            calls at the same time. A connection that is inside a transaction is joined and never committed.
         customer_id: the customer to work for where an event or a call names none. Not needed for a login that was
             granted one customer.
         retry_for: how many seconds to go on trying when the connection is lost (not inside a caller's transaction,
@@ -77,7 +72,7 @@ class AsyncEventStore:
             be in between, which lends the same server connection to others.
 
     Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
-    the call was written.
+    the call was written. What may be shared by threads, tasks and processes is in docs/service.md.
     """
 
     def __init__(
@@ -88,32 +83,16 @@ class AsyncEventStore:
         retry_for: float = 30.0,
         prepare: bool = False,
     ) -> None:
-        self._lent: AnyConnection | None = None
-        self._pool: AnyPool | None = None
-        self._dsn: str | None = None
-        if isinstance(source, AsyncConnection):
-            self._lent = source
-        elif isinstance(source, AsyncConnectionPool):
-            self._pool = source
-        elif source is None or isinstance(source, str):
-            self._dsn = statements.default_dsn(source)
-        else:
-            raise TypeError(f"source is a {type(source).__name__}, not a connection, a pool or a connection string")
+        self._connections = AsyncConnections(source, prepare=prepare)
         self._customer_id = customer_id
         self._retry_for = retry_for
         self._prepare = prepare
-        self._connection: AnyConnection | None = None  # the store's own, made on first use
-        self._lock = asyncio.Lock()
-        # Connections of the store's own that are kept by one who works with them for a while; shared by for_customer.
-        self._spares: list[AnyConnection] = []
-        self._version_checked = False
 
     def for_customer(self, customer_id: str) -> AsyncEventStore:
-        """A store over the same connection or pool that works for a customer. Cheap; close the first one only."""
+        """A store over the same connection or pool that works for a customer. Cheap; close one of them only."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._customer_id = customer_id
-        other._connection_of = self._connection_of  # type: ignore[method-assign]
         return other
 
     async def __aenter__(self) -> Self:
@@ -126,11 +105,7 @@ class AsyncEventStore:
 
     async def close(self) -> None:
         """Closes the connection that the store made itself; a caller's connection or pool stays open."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
-        while self._spares:
-            await self._spares.pop().close()
+        await self._connections.close()
 
     # Writing
 
@@ -153,18 +128,19 @@ class AsyncEventStore:
         try:
             values = statements.emit_values(new, self._customer_id)
         except AximoError as error:
-            error.event = new
+            error.concern((new,))
             raise
 
         async def write(connection: AnyConnection) -> Receipt:
-            cursor = connection.cursor(row_factory=statements.receipt_row)
+            cursor = AsyncLedgerCursor(connection, row_factory=statements.receipt_row)
             await cursor.execute(statements.EMIT, values, prepare=self._prepare)
-            receipt = await cursor.fetchone()
+            receipt: Receipt | None = await cursor.fetchone()
             assert receipt is not None  # noqa: S101
+            statements.check_receipts((new,), (receipt,))
             return receipt
 
         named = new.customer_id if new.customer_id is not None else self._customer_id
-        return await self._run(write, customer="" if named is None else None, named=named, event=new, writing=True)
+        return await self._run(write, customer="" if named is None else None, named=named, events=(new,), writing=True)
 
     async def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -173,23 +149,34 @@ class AsyncEventStore:
             events: as for :meth:`emit`; of one customer or several.
 
         Raises:
-            The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch.
+            The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch, and
+            ``events`` the whole batch.
         """
         batch = [NewEvent.of(event) for event in events]
-        for event in batch:
-            statements.check_types(event)
+        if not batch:
+            return []
+        parts: list[tuple[list[int], str | None, str]] = []
+        try:
+            for event in batch:
+                statements.check_types(event)
+            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
+                parts.append((places, customer_id, statements.batch_value([batch[n] for n in places], customer_id)))
+        except AximoError as error:
+            error.concern(batch)
+            raise
 
         async def write(connection: AnyConnection) -> list[Receipt]:
             receipts: dict[int, Receipt] = {}
-            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
-                cursor = connection.cursor(row_factory=statements.receipt_row)
-                document = statements.batch_value([batch[place] for place in places], customer_id)
+            for places, customer_id, document in parts:
+                cursor = AsyncLedgerCursor(connection, row_factory=statements.receipt_row)
                 await cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepare)
                 receipts.update(zip(places, await cursor.fetchall(), strict=True))
-            return [receipts[place] for place in range(len(batch))]
+            ordered = [receipts[place] for place in range(len(batch))]
+            statements.check_receipts(batch, ordered)
+            return ordered
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
-        return await self._run(write, customer="" if unnamed else None, atomic=True, writing=True) if batch else []
+        return await self._run(write, customer="" if unnamed else None, atomic=True, events=batch, writing=True)
 
     async def emit_many(
         self, events: Iterable[object] | AsyncIterable[object], *, batch_size: int = 500
@@ -499,14 +486,14 @@ class AsyncEventStore:
             CustomerError: the login works for certain customers only.
             psycopg.errors.InsufficientPrivilege: the login is no operator's.
         """
-        joining = self._is_joining()
+        joining = await self._connections.is_joining()
         if not joining:
             await self.advance_all()
 
         async def refresh(connection: AnyConnection) -> list[RefreshedView]:
+            cursor = AsyncLedgerCursor(connection)
             if not joining:
-                await connection.execute("set transaction isolation level repeatable read", prepare=self._prepare)
-            cursor = connection.cursor(row_factory=tuple_row)
+                await cursor.execute("set transaction isolation level repeatable read", prepare=self._prepare)
             await cursor.execute(statements.REFRESH_METRICS, (everything,), prepare=self._prepare)
             return [RefreshedView(*row) for row in await cursor.fetchall()]
 
@@ -576,18 +563,17 @@ class AsyncEventStore:
     ) -> AsyncIterator[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
-        deadline = time.monotonic() + self._retry_for
-        attempt = 0
+        call = Call(self._connections, self._retry_for, writing=True)
         while True:
-            joined = opened = False
+            opened = False
             own: BaseException | None = None
             try:
-                async with self._connection_apart() as connection:
-                    joined = connection.pgconn.transaction_status != _IDLE
-                    if not self._version_checked:
+                async with self._connections.turn(apart=True) as (connection, joined):
+                    call.reach(joined)
+                    if not self._connections.was_used:
                         await self._check_versions(connection)
                     async with connection.transaction():
-                        setting = connection.cursor(row_factory=tuple_row)
+                        setting = AsyncLedgerCursor(connection)
                         before = ""
                         if joined:
                             await setting.execute(statements.GET_CUSTOMER, prepare=self._prepare)
@@ -598,7 +584,8 @@ class AsyncEventStore:
                         entries = await self._entries(connection, feed, number, max_events)
                         opened = True
                         try:
-                            yield number, entries, connection
+                            async with self._connections.block(connection):
+                                yield number, entries, connection
                         except BaseException as error:
                             own = error
                             raise
@@ -613,19 +600,14 @@ class AsyncEventStore:
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
                     raise
-                malformed = statements.malformed_text(error, None)
-                if malformed is not None:
-                    raise malformed from error
-                if not isinstance(error, psycopg.Error):
-                    raise
-                if not opened and self._may_retry(error, joined) and time.monotonic() < deadline:
-                    await asyncio.sleep(statements.backoff(attempt))
-                    attempt += 1
+                call.fail(error)
+                if not opened and call.may_retry():
+                    await asyncio.sleep(call.pause())
                     continue
-                translated = translate(error)
-                if translated is None:
+                final = call.final_error()
+                if final is None:
                     raise
-                raise translated from error
+                raise final from error
 
     def subscribe(
         self,
@@ -718,7 +700,7 @@ class AsyncEventStore:
                 if name is not None and done > number:
                     await self._move_cursor(feed, name, number, done, customer, stop)
                 number = done
-        except ConnectionLostError:
+        except (ConnectionLostError, NotConnectedError):
             if not stopped():
                 raise
 
@@ -730,7 +712,7 @@ class AsyncEventStore:
         async def begin(connection: AnyConnection) -> int:
             if name is not None:
                 return await self._open_cursor(connection, feed, name)
-            cursor = connection.cursor(row_factory=tuple_row)
+            cursor = AsyncLedgerCursor(connection)
             await cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
             if await cursor.fetchone() == (None,):
                 raise statements.no_customer()
@@ -740,7 +722,7 @@ class AsyncEventStore:
 
     async def _advance(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         async def advance(connection: AnyConnection) -> AdvanceResult:
-            cursor = connection.cursor(row_factory=tuple_row)
+            cursor = AsyncLedgerCursor(connection)
             await cursor.execute(statements.ADVANCE_LOG, (max_events,), prepare=self._prepare)
             row = await cursor.fetchone()
             assert row is not None  # noqa: S101
@@ -750,7 +732,7 @@ class AsyncEventStore:
 
     async def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
-        if self._is_joining():
+        if await self._connections.is_joining():
             raise statements.advance_refused()
         return await self._advance(max(max_events, 10000), stop)
 
@@ -784,13 +766,12 @@ class AsyncEventStore:
         return await self._run(read, customer=customer or "", stop=stop)
 
     async def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
-        cursor = connection.cursor(row_factory=tuple_row)
-        set_json_loads(readable_json, cursor)
+        cursor = AsyncLedgerCursor(connection)
         await cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
         return statements.log_entries(feed, await cursor.fetchall(), after, max_events)
 
     async def _open_cursor(self, connection: AnyConnection, feed: Feed[E], name: str) -> int:
-        cursor = connection.cursor(row_factory=tuple_row)
+        cursor = AsyncLedgerCursor(connection)
         await cursor.execute(statements.OPEN_CURSOR, (name, feed.log), prepare=self._prepare)
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101
@@ -814,14 +795,15 @@ class AsyncEventStore:
             if tried and await self._open_cursor(connection, feed, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
-            await connection.execute(statements.MOVE_CURSOR, (name, start, end, feed.log), prepare=self._prepare)
+            values = (name, start, end, feed.log)
+            await AsyncLedgerCursor(connection).execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
 
         await self._run(move, customer=customer or "", stop=stop, apart=apart)
 
     async def _keep_place(self, feed: Feed[E], name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
         # Who collects garbage may close it at any time, in the midst of another statement on the connection too.
-        if name is None or end == start or self._is_joining():
+        if name is None or end == start or not self._connections.is_free():
             return
         with suppress(AximoError, psycopg.Error):  # then the entries come again
             await self._move_cursor(feed, name, start, end, customer, _always, apart=True)
@@ -856,8 +838,7 @@ class AsyncEventStore:
         customer = customer_id if customer_id is not None else self._customer_id
 
         async def read(connection: AnyConnection) -> list[Any]:
-            cursor = connection.cursor(row_factory=row_factory)
-            set_json_loads(readable_json, cursor)
+            cursor = AsyncLedgerCursor(connection, row_factory=row_factory)
             await cursor.execute(query, values, prepare=self._prepare)
             return await cursor.fetchall()
 
@@ -871,44 +852,40 @@ class AsyncEventStore:
         named: str | None = None,
         setup: str = statements.SET_CUSTOMER,
         atomic: bool = False,
-        event: NewEvent | None = None,
+        events: Sequence[NewEvent] = (),
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
         apart: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
-        deadline = time.monotonic() + self._retry_for
-        attempt = 0
+        call = Call(self._connections, self._retry_for, events=events, writing=writing, stop=stop)
         while True:
-            joined = False
             try:
-                if self._lent is not None:  # nothing to wait for or to give back
-                    joined = self._lent.pgconn.transaction_status != _IDLE
-                    return await self._work_on(self._lent, joined, work, customer, setup, atomic)
-                async with self._connection_apart() if apart else self._connection_of() as connection:
-                    joined = connection.pgconn.transaction_status != _IDLE
-                    return await self._work_on(connection, joined, work, customer, setup, atomic)
-            except (psycopg.Error, UnicodeEncodeError) as error:
-                malformed = statements.malformed_text(error, event)
-                if malformed is not None:
-                    raise malformed from error
-                if not isinstance(error, psycopg.Error):
-                    raise
-                given_up = time.monotonic() >= deadline or (stop is not None and stop())
-                if self._may_retry(error, joined) and not given_up:
-                    await asyncio.sleep(statements.backoff(attempt))
-                    attempt += 1
+                async with self._connections.turn(apart=apart) as (connection, joined):
+                    call.reach(joined)
+                    result = await self._work_on(connection, joined, work, customer, setup, atomic)
+                if writing:
+                    self._connections.has_written = True
+                return result
+            except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
+                meaning = call.fail(error)
+                if call.may_retry():
+                    if call.needs_another_connection:
+                        await self._connections.close()
+                    await asyncio.sleep(call.pause())
                     continue
-                translated = translate(error, event, writing=writing)
-                if isinstance(translated, CustomerError) and not joined and customer is None and named is not None:
+                if isinstance(meaning, CustomerError) and not call.joined and customer is None and named is not None:
                     # Perhaps a pooled session's earlier user left another customer behind: once more, set for certain.
                     customer = named
+                    call.again()
                     continue
-                if translated is None:
+                final = call.final_error()
+                if final is None:
                     raise
-                raise translated from error
-            except AximoError as error:
-                error.event = error.event or event
+                raise final from error
+            except BaseException as interruption:
+                if call.is_outcome_unknown:
+                    interruption.__cause__ = statements.outcome_unknown(events)
                 raise
 
     async def _work_on(
@@ -921,7 +898,7 @@ class AsyncEventStore:
         atomic: bool,
     ) -> T:
         """Does the work once: in the caller's transaction, in one of its own, or as the one statement that it is."""
-        if not self._version_checked:
+        if not self._connections.was_used:
             await self._check_versions(connection)
         if joined:
             return await self._joined(connection, work, customer)
@@ -930,7 +907,7 @@ class AsyncEventStore:
         async with connection.transaction():
             if customer is not None:
                 # Also if it is none: what a pooled session's earlier user left there is not ours.
-                await connection.execute(setup, (customer,), prepare=self._prepare)
+                await AsyncLedgerCursor(connection).execute(setup, (customer,), prepare=self._prepare)
             return await work(connection)
 
     async def _joined(
@@ -939,7 +916,7 @@ class AsyncEventStore:
         """Works in a caller's transaction, and leaves its customer as it was."""
         if not customer:
             return await work(connection)
-        setting = connection.cursor(row_factory=tuple_row)
+        setting = AsyncLedgerCursor(connection)
         await setting.execute(statements.GET_CUSTOMER, prepare=self._prepare)
         named = (await setting.fetchone() or ("",))[0]
         await setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepare)
@@ -950,7 +927,7 @@ class AsyncEventStore:
     async def _check_versions(self, connection: AnyConnection) -> None:
         try:
             async with connection.transaction():
-                cursor = connection.cursor(row_factory=tuple_row)
+                cursor = AsyncLedgerCursor(connection)
                 await cursor.execute(statements.VERSIONS, prepare=False)
                 row = await cursor.fetchone()
             if row is not None:
@@ -959,62 +936,7 @@ class AsyncEventStore:
             raise statements.schema_missing() from error
         except psycopg.errors.InsufficientPrivilege:
             pass  # a login that may only emit can't ask; the database answers for itself
-        self._version_checked = True
-
-    def _may_retry(self, error: psycopg.Error, joined: bool) -> bool:
-        # A first connection that fails is a wrong address more often than a server away for a moment.
-        if joined or not self._version_checked or self._lent is not None:
-            return False
-        return is_connection_loss(error) or error.sqlstate in ("40001", "40P01")
-
-    def _is_joining(self) -> bool:
-        """Whether the caller's connection is inside a transaction, or at work."""
-        return self._lent is not None and self._lent.pgconn.transaction_status != _IDLE
-
-    @asynccontextmanager
-    async def _connection_of(self) -> AsyncIterator[AnyConnection]:
-        if self._lent is not None:
-            yield self._lent
-        elif self._pool is not None:
-            async with self._pool.connection() as connection:
-                yield connection
-        else:
-            async with self._own_connection() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def _own_connection(self) -> AsyncIterator[AnyConnection]:
-        async with self._lock:
-            if self._connection is None or self._connection.closed:
-                self._connection = await self._connect()
-            yield self._connection
-
-    @asynccontextmanager
-    async def _connection_apart(self) -> AsyncIterator[AnyConnection]:
-        """A connection to keep for a while: of the store's own, not the one that its other calls take turns on."""
-        if self._dsn is None:
-            async with self._connection_of() as connection:
-                yield connection
-            return
-        try:
-            connection = self._spares.pop()
-        except IndexError:
-            connection = await self._connect()
-        try:
-            yield connection
-        finally:
-            if connection.pgconn.transaction_status == _IDLE and not self._spares:
-                self._spares.append(connection)
-            else:
-                await connection.close()
-
-    async def _connect(self) -> AnyConnection:
-        return await AsyncConnection.connect(
-            self._dsn or "",
-            autocommit=True,
-            prepare_threshold=0 if self._prepare else None,
-            application_name="aximo_db",
-        )
+        self._connections.was_used = True
 
 
 def _never() -> bool:
@@ -1046,15 +968,19 @@ async def _batches(events: Iterable[object] | AsyncIterable[object], size: int) 
 class AsyncExecutionScope:
     """An execution under way: made by :meth:`AsyncEventStore.execution`, used as a context.
 
-    ``execution_processing`` is emitted before the first event that needs it, if it was not emitted before.
+    ``execution_processing`` is emitted before the first event that needs it, if it was not emitted before. What the
+    scope has begun to write it ends, acknowledged or not: an event of which nobody knows whether it was written is
+    emitted once more before the next one.
     """
 
     def __init__(self, store: AsyncEventStore, common: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
         self._store = store
         self._common = common
         self._payload = payload
+        self._triggered = False
         self._processing = False
         self._ended = False
+        self._unsettled: NewEvent | None = None
         self._started = time.monotonic()
 
     @property
@@ -1069,7 +995,12 @@ class AsyncExecutionScope:
 
     async def __aenter__(self) -> Self:
         self._started = time.monotonic()
-        await self.emit("execution_triggered", self._payload)
+        try:
+            await to_the_end(lambda: self.emit("execution_triggered", self._payload))
+        except BaseException as error:
+            if self._triggered or self._unsettled is not None:
+                await self._fail_after(error)
+            raise
         return self
 
     async def __aexit__(
@@ -1077,25 +1008,41 @@ class AsyncExecutionScope:
     ) -> None:
         if self._ended:
             return
-        if error is None:
+        if error is not None:
+            await self._fail_after(error)
+            return
+        try:
+            await to_the_end(self.complete)
+        except SequenceError as refused:
+            # Something is left open. It ends all the same, and the caller learns why.
+            payload = {"error": str(refused), "rule": refused.rule}
             try:
-                await self.complete()
-            except SequenceError as refused:
-                # Something is left open. It ends all the same, and the caller learns why.
-                try:
-                    await self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
-                except (AximoError, psycopg.Error) as unwritten:
-                    # The refusal aborted the caller's transaction, for one.
-                    refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
-                raise
-        else:
-            try:
-                await _to_the_end(self.fail(statements.failure_code(error), statements.failure_payload(error)))
-            except AximoError as unwritten:
-                error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
-            except psycopg.Error as unwritten:
-                # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
-                error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
+                await to_the_end(lambda: self.fail("incomplete", payload))
+            except (AximoError, psycopg.Error) as unwritten:
+                # The refusal aborted the caller's transaction, for one.
+                refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
+            raise
+        except BaseException as interruption:
+            if self._unsettled is not None:
+                await self._fail_after(interruption)
+            raise
+
+    async def _fail_after(self, error: BaseException) -> None:
+        """Ends the execution because of an error, which then goes on."""
+        code, payload = statements.failure_code(error), statements.failure_payload(error)
+
+        async def fail() -> None:
+            await self._settle()
+            if not self._ended:
+                await self.fail(code, payload)
+
+        try:
+            await to_the_end(fail)
+        except AximoError as unwritten:
+            error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
+        except psycopg.Error as unwritten:
+            # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
+            error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
 
     async def emit(self, event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits any event of this execution.
@@ -1105,12 +1052,41 @@ class AsyncExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        receipt = await self._store.emit(
-            NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
-        )
-        self._processing = self._processing or event_type == "execution_processing"
-        self._ended = self._ended or event_type in ("execution_completed", "execution_failed")
+        event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        await self._settle()
+        return await self._emit(event)
+
+    async def _settle(self) -> None:
+        """Emits the event once more of which nobody knows whether it was written, so that it is known."""
+        event = self._unsettled
+        if event is None:
+            return
+        try:
+            await self._emit(event)
+        except (SequenceError, AttributionError):
+            pass  # judged now, so it was not written before
+        except BaseException:
+            self._unsettled = event
+            raise
+
+    async def _emit(self, event: NewEvent) -> Receipt:
+        self._unsettled = event
+        try:
+            receipt = await self._store.emit(event)
+        except ConnectionLostError:
+            raise
+        except (AximoError, psycopg.Error):
+            self._unsettled = None
+            raise
+        self._unsettled = None
+        self._triggered = self._triggered or event.event_type == "execution_triggered"
+        self._processing = self._processing or event.event_type == "execution_processing"
+        self._ended = self._ended or event.event_type in ("execution_completed", "execution_failed")
         return receipt
+
+    def is_unsettled(self, event_type: str) -> bool:
+        """Whether an event of that type was begun, and nobody knows whether it was written."""
+        return self._unsettled is not None and self._unsettled.event_type == event_type
 
     async def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits ``execution_processing``."""
@@ -1213,43 +1189,48 @@ class AsyncActionScope:
 
     async def __aenter__(self) -> Self:
         self._started = time.monotonic()
-        await self._execution.action_prepared(self._action_type, self._payload)
+        execution = self._execution
+        prepared = False
+
+        async def prepare() -> None:
+            nonlocal prepared
+            await execution.action_prepared(self._action_type, self._payload)
+            prepared = True
+
+        try:
+            await to_the_end(prepare)
+        except BaseException as error:
+            if prepared or execution.is_unsettled("action_prepared"):
+                await self._fail_after(error)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        latency_ms = statements.milliseconds(time.monotonic() - self._started)
-        if error is None:
-            await self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms)
+        if error is not None:
+            await self._fail_after(error)
             return
+        latency_ms = self._elapsed_ms()
+        await to_the_end(
+            lambda: self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms)
+        )
+
+    async def _fail_after(self, error: BaseException) -> None:
+        """Ends the action because of an error, which then goes on."""
+        payload = {**self._payload, **statements.failure_payload(error)}
+        code, latency_ms = statements.failure_code(error), self._elapsed_ms()
         try:
-            await _to_the_end(
-                self._execution.action_failed(
-                    self._action_type,
-                    {**self._payload, **statements.failure_payload(error)},
-                    error_code=statements.failure_code(error),
-                    latency_ms=latency_ms,
+            await to_the_end(
+                lambda: self._execution.action_failed(
+                    self._action_type, payload, error_code=code, latency_ms=latency_ms
                 )
             )
         except (AximoError, psycopg.Error) as unwritten:
             error.add_note(f"action_failed could not be emitted: {type(unwritten).__name__}")
 
-
-async def _to_the_end(work: Awaitable[Receipt]) -> Receipt:
-    """Finishes even if the task is cancelled once more meanwhile, and only then lets that be felt."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except (AximoError, psycopg.Error):
-            break
-    if cancelled is not None and not task.cancelled() and task.exception() is None:
-        raise cancelled
-    return task.result()
+    def _elapsed_ms(self) -> int:
+        return statements.milliseconds(time.monotonic() - self._started)
 
 
 def _named(approval_id: str | None, payload: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ looks at the class or at :attr:`AximoError.sqlstate`, never at the text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
@@ -17,16 +18,20 @@ __all__ = [
     "AttributionError",
     "AximoError",
     "ConnectionLostError",
+    "ConnectionStateError",
     "CursorError",
     "CustomerError",
     "DuplicateEventError",
     "ImmutableError",
     "InstallationError",
     "MalformedEventError",
+    "NotConnectedError",
     "ProofError",
+    "ReadOnlyError",
     "RunError",
     "SchemaVersionError",
     "SequenceError",
+    "is_connection_loss",
     "register",
     "translate",
 ]
@@ -41,6 +46,7 @@ class AximoError(Exception):
         detail: the values concerned; may hold the customer's data, so it is not part of ``str(error)``.
         hint: what to do about it, or ``None``.
         event: the event that was being written, or ``None``; emitting it again is always safe.
+        events: all events of the call that was being made: the one, or those of a batch.
     """
 
     sqlstate: ClassVar[str] = ""
@@ -60,6 +66,13 @@ class AximoError(Exception):
         self.detail = detail
         self.hint = hint
         self.event = event
+        self.events: tuple[NewEvent, ...] = () if event is None else (event,)
+
+    def concern(self, events: Sequence[NewEvent]) -> None:
+        """Says which events the call was about, unless that is known."""
+        if not self.events:
+            self.events = tuple(events)
+            self.event = self.events[0] if len(self.events) == 1 else None
 
 
 class ImmutableError(AximoError):
@@ -140,10 +153,35 @@ class SchemaVersionError(AximoError):
 
 
 class ConnectionLostError(AximoError):
-    """The connection broke, and whether the event was written is not known. Emitting :attr:`event` again settles it."""
+    """Whether the events were written is not known: emitting :attr:`events` again settles it.
+
+    The connection broke before the answer came. If a later attempt was refused, that refusal is the cause
+    (``__cause__``): it does not say that the first attempt was refused, too.
+    """
 
     sqlstate = "08006"
     meaning = "the connection to the database was lost"
+
+
+class NotConnectedError(AximoError):
+    """There was no connection: the server was not reached, or the pool had none to give. Nothing was sent."""
+
+    sqlstate = "08001"
+    meaning = "there is no connection to the database"
+
+
+class ConnectionStateError(AximoError):
+    """The connection is in use by somebody else, or in no state for this call. Nothing was sent."""
+
+    sqlstate = "ZXCON"
+    meaning = "the connection can't be used for this call"
+
+
+class ReadOnlyError(AximoError):
+    """The session may only read: a standby, or a session or transaction that is read only. Nothing was written."""
+
+    sqlstate = "25006"
+    meaning = "this session may only read"
 
 
 #: Every registered SQLSTATE and its exception class.
@@ -162,6 +200,9 @@ register: dict[str, type[AximoError]] = {
         InstallationError,
         SchemaVersionError,
         ConnectionLostError,
+        NotConnectedError,
+        ConnectionStateError,
+        ReadOnlyError,
     )
 }
 
@@ -177,21 +218,28 @@ _MALFORMED = {
     "54001": "json_depth",  # statement too complex: JSON nested too deep
 }
 
-_LOST = {"57P01", "57P02", "57P03", "57P05"}
+# Codes with which a session ends, or which say themselves that the outcome is open; beside them class 08, and whatever
+# is reported as FATAL or PANIC.
+_LOST = {"25P03", "25P04", "40003", "57P01", "57P02", "57P03", "57P05"}
 
 
 def is_connection_loss(error: psycopg.Error) -> bool:
-    """Whether the server, or the way to it, went away: a new connection may find it again."""
-    if not isinstance(error, psycopg.OperationalError):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in _LOST
+    """Whether the session ended with this error, so that it is not known what became of the statement.
+
+    Any other error is the server's answer, and says that the transaction was not committed.
+    """
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    if error.sqlstate.startswith("08") or error.sqlstate in _LOST:
+        return True
+    return getattr(error.diag, "severity_nonlocalized", None) in ("FATAL", "PANIC")
 
 
 def translate(error: psycopg.Error, event: NewEvent | None = None, *, writing: bool = False) -> AximoError | None:
     """The ledger's exception for a driver's, or ``None`` if it is none of the ledger's business.
 
     Args:
-        error: the driver's.
+        error: the driver's, from a connection that had been reached.
         event: the event that was being written.
         writing: whether events were being written, so that PostgreSQL's own complaints about text are about them.
     """
@@ -205,9 +253,17 @@ def translate(error: psycopg.Error, event: NewEvent | None = None, *, writing: b
         "hint": diagnostics.message_hint,
         "event": event,
     }
+    if state == ReadOnlyError.sqlstate:
+        return ReadOnlyError(rule="session_may_write", detail=diagnostics.message_primary, hint=_READ_ONLY, event=event)
     if state in register:
         return register[state](diagnostics.message_primary, rule=diagnostics.constraint_name, **fields)
     if (writing or event is not None) and state in _MALFORMED:
         fields["detail"] = diagnostics.message_detail or diagnostics.message_primary
         return MalformedEventError(rule=_MALFORMED[state], **fields)
     return None
+
+
+_READ_ONLY = (
+    "Reading works here. To write, connect to the primary (with several hosts in the connection string,"
+    " target_session_attrs=read-write finds it), or look at default_transaction_read_only and the transaction's mode."
+)

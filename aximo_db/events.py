@@ -6,6 +6,7 @@ The fields are those of the event model v1.0, section 4 (spec section 2); the da
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -110,7 +111,7 @@ class NewEvent:
         # What has a default is left out if it was given as None.
         given = {name: value for name, value in given.items() if value is not None}
         if isinstance(given.get("timestamp"), str):
-            given["timestamp"] = _parse_timestamp(given["timestamp"])
+            given["timestamp"] = _read_timestamp(given["timestamp"])
         if "event_id" in given and not isinstance(given["event_id"], UUID):
             try:
                 given["event_id"] = UUID(str(given["event_id"]))
@@ -129,7 +130,7 @@ class NewEvent:
             value = getattr(self, name)
             if value is not None:
                 document[name] = value
-        document["timestamp"] = utc(self.timestamp).isoformat()
+        document["timestamp"] = in_utc(self.timestamp).isoformat()
         document["event_id"] = str(self.event_id)
         document["payload"] = checked_payload(self.payload)
         if self.customer_id is None and customer_id is not None:
@@ -152,11 +153,35 @@ _CONTAINERS: Final = (*_ARRAYS, *_OBJECTS)
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def _parse_timestamp(text: str) -> datetime:
+_RFC_3339: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d+))?"
+    r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+
+
+def read_moment(text: str) -> datetime:
+    """The moment, in UTC, that a text in RFC 3339 says, as the database reads it: digits beyond the sixth are cut.
+
+    Raises:
+        ValueError: no date and time with an offset, or outside of the years 1 to 9999.
+    """
+    found = _RFC_3339.fullmatch(text)
+    if found is None:
+        raise ValueError("not a date and time with an offset, as RFC 3339 has them")
+    date, time, fraction, offset = found.groups()
+    moment = datetime.fromisoformat(f"{date}T{time}.{(fraction or '')[:6]:0<6}{offset.upper()}")
     try:
-        return datetime.fromisoformat(text)
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("outside of the years 1 to 9999") from error
+
+
+def _read_timestamp(text: str) -> datetime:
+    try:
+        return read_moment(text)
     except ValueError as error:
-        raise MalformedEventError(rule="timestamp_well_formed", detail="timestamp is not ISO 8601") from error
+        raise MalformedEventError(rule="timestamp_well_formed", detail=f"timestamp: {error}") from error
 
 
 def utc(moment: datetime) -> datetime:
@@ -168,6 +193,19 @@ def utc(moment: datetime) -> datetime:
     if not isinstance(moment, datetime):
         raise MalformedEventError(rule="timestamp_well_formed", detail=f"timestamp is a {type(moment).__name__}")
     return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC; a naive one is taken as that.
+
+    Raises:
+        MalformedEventError: not a datetime, or outside of the years 1 to 9999.
+    """
+    try:
+        return utc(moment).astimezone(UTC)
+    except OverflowError as error:
+        detail = "timestamp is outside of the years 1 to 9999, UTC"
+        raise MalformedEventError(rule="timestamp_well_formed", detail=detail) from error
 
 
 def checked_payload(payload: object) -> Mapping[str, Any]:
@@ -299,6 +337,7 @@ class Event:
     latency_ms: int | None
     recorded_at: datetime
     recorded_by: str
+    step: int | None
 
 
 @dataclass(frozen=True, slots=True)

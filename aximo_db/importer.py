@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, BinaryIO, Final, Literal, TextIO, TypeVar
+from typing import Any, BinaryIO, Final, Literal, Self, TextIO, TypeVar
 from uuid import UUID, uuid5
 
 from psycopg import Connection
@@ -35,7 +35,7 @@ select count(*) filter (where not r.duplicate), count(*) filter (where r.duplica
 from {function}(
     (
         select jsonb_agg(
-            (l.line::jsonb - array['recorded_at', 'recorded_by'])
+            (l.line::jsonb - array['recorded_at', 'recorded_by', 'step'])
             || jsonb_build_object('event_id', l.event_id, 'customer_id', %(customer)s::text)
             order by l.place
         )
@@ -110,6 +110,9 @@ class ImportStoppedError(Exception):
         self.refusal = refusal
         self.summary = summary
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Refusal, ImportSummary]]:
+        return type(self), (self.refusal, self.summary)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -143,7 +146,7 @@ def import_lines(
 
     A second run adds nothing: an event that is there is a duplicate. A line without an ``event_id`` gets one derived
     from its content and from how often the same content came before it in this file; that keeps about 100 bytes of
-    memory a line. ``recorded_at`` and ``recorded_by`` are the database's to set, so those of an export are left out.
+    memory a line. ``recorded_at``, ``recorded_by`` and ``step`` are the database's to set, so those of an export are left out.
 
     Args:
         store: where to; its login must be granted the customers of the file.
@@ -327,7 +330,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _derived_id(event: dict[str, Any], customer_id: str | None, seen: Counter[bytes]) -> str:
-    content = {key: value for key, value in event.items() if key not in ("recorded_at", "recorded_by")}
+    content = {key: value for key, value in event.items() if key not in ("recorded_at", "recorded_by", "step")}
     content["customer_id"] = customer_id
     canonical = canonical_text(content)
     return str(uuid5(NAMESPACE, f"{repetition_of(canonical, seen)}:{canonical}"))

@@ -11,7 +11,6 @@ As in :mod:`aximo_db.importer`, a line reaches PostgreSQL as it stands in the fi
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -24,6 +23,7 @@ from psycopg import Connection
 
 from aximo_db import _statements as statements
 from aximo_db.errors import AximoError, MalformedEventError, translate
+from aximo_db.events import read_moment
 from aximo_db.exporter import FETCH, snapshot
 from aximo_db.importer import (
     ImportStoppedError,
@@ -85,10 +85,6 @@ _RUN_LINES: Final = (
 )
 _HAS_RUN: Final = "select exists (select from helix.runs where run_id = %s)"
 
-# What Python and PostgreSQL read alike, and PostgreSQL keeps to the digit.
-_MOMENT: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6}0*)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
-)
 _NO_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 _RUN_MOMENTS: Final = ("created_at", "started_at", "finished_at")
 
@@ -366,18 +362,19 @@ def _line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]
 
 
 def _moment(value: object, name: str) -> datetime:
-    """The moment that a text says; without an offset it is UTC.
+    """The moment that a text says.
 
     Raises:
-        MalformedEventError: it is none, or finer than a microsecond, which PostgreSQL would round.
+        MalformedEventError: it says none, as RFC 3339 has them.
     """
-    if isinstance(value, str) and is_text(value) and _MOMENT.fullmatch(value):
+    if isinstance(value, str) and is_text(value):
         try:
-            moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
+            return read_moment(value)
+        except ValueError:
             pass
-    raise MalformedEventError(rule="run_event_moment", detail=f"{name} is not a moment to the microsecond, as ISO 8601")
+    raise MalformedEventError(
+        rule="run_event_moment", detail=f"{name} is no moment as RFC 3339 has them"
+    )
 
 
 def _write(

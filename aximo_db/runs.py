@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from psycopg import Connection
-from psycopg.rows import class_row, tuple_row
-from psycopg.types.json import set_json_loads
+from psycopg.rows import class_row
 
 from aximo_db import _statements as statements
-from aximo_db.events import LogCursor, readable_json
+from aximo_db._cursors import LedgerCursor
+from aximo_db.connections import AnyConnection
+from aximo_db.events import LogCursor
 from aximo_db.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Runs"]
 
 T = TypeVar("T")
-AnyConnection = Connection[Any]
 # "list" is a method in the class.
 _Runs: TypeAlias = list[Run]
 _RunEvents: TypeAlias = list[RunEvent]
@@ -158,8 +157,7 @@ class Runs:
         """
 
         def look(connection: AnyConnection) -> Observation:
-            cursor = connection.cursor(row_factory=tuple_row)
-            set_json_loads(readable_json, cursor)
+            cursor = LedgerCursor(connection)
             prepare = self._store._prepare
             cursor.execute(statements.OBSERVE_RUN, (run_id, tool_name, requested_by), prepare=prepare)
             row = cursor.fetchone()
@@ -183,10 +181,9 @@ class Runs:
         """
 
         def say(connection: AnyConnection) -> Run:
-            cursor = connection.cursor(row_factory=class_row(Run))
-            set_json_loads(readable_json, cursor)
+            cursor = LedgerCursor(connection, row_factory=class_row(Run))
             cursor.execute(statements.LINK_RUN, (execution_id, run_id), prepare=self._store._prepare)
-            run = cursor.fetchone()
+            run: Run | None = cursor.fetchone()
             if run is None:
                 raise statements.no_such_run(run_id)
             return run

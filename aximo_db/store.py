@@ -5,33 +5,32 @@ Made from ``async_store.py`` by ``tools/unasync.py``; change that one.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import Connection
-from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
-from psycopg.types.json import set_json_loads
-from psycopg_pool import ConnectionPool
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
+from aximo_db._call import Call
+from aximo_db._cursors import LedgerCursor
 from aximo_db._statements import E, Feed
+from aximo_db._waits import to_the_end
+from aximo_db.connections import AnyConnection, AnyPool, Connections
 from aximo_db.errors import (
+    AttributionError,
     AximoError,
     ConnectionLostError,
     CustomerError,
+    NotConnectedError,
     SequenceError,
-    is_connection_loss,
-    translate,
 )
 from aximo_db.events import (
     AdvanceResult,
@@ -49,17 +48,12 @@ from aximo_db.events import (
     Receipt,
     RefreshedView,
     TraceStep,
-    readable_json,
 )
 from aximo_db.runs import Runs
 
 __all__ = ["ActionScope", "EventStore", "ExecutionScope"]
 
 T = TypeVar("T")
-# What ``connection.pgconn`` says; ``connection.info`` is an object made anew each time.
-_IDLE: Final = TransactionStatus.IDLE
-AnyConnection = Connection[Any]
-AnyPool = ConnectionPool[Any]
 
 
 class EventStore:
@@ -67,8 +61,8 @@ class EventStore:
 
     Args:
         source: a connection, a pool, or a libpq connection string; left out: ``AXIMO_DB_URL``, else libpq's own
-            ``PG*`` variables. A connection string makes one connection, on first use, used by one thread at a time:
-            give a pool for more. A connection that is inside a transaction is joined and never committed.
+            ``PG*`` variables. Calls take turns on a connection, lent or made of a connection string: give a pool for
+            calls at the same time. A connection that is inside a transaction is joined and never committed.
         customer_id: the customer to work for where an event or a call names none. Not needed for a login that was
             granted one customer.
         retry_for: how many seconds to go on trying when the connection is lost (not inside a caller's transaction,
@@ -77,7 +71,7 @@ class EventStore:
             be in between, which lends the same server connection to others.
 
     Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
-    the call was written.
+    the call was written. What may be shared by threads, tasks and processes is in docs/service.md.
     """
 
     def __init__(
@@ -88,32 +82,16 @@ class EventStore:
         retry_for: float = 30.0,
         prepare: bool = False,
     ) -> None:
-        self._lent: AnyConnection | None = None
-        self._pool: AnyPool | None = None
-        self._dsn: str | None = None
-        if isinstance(source, Connection):
-            self._lent = source
-        elif isinstance(source, ConnectionPool):
-            self._pool = source
-        elif source is None or isinstance(source, str):
-            self._dsn = statements.default_dsn(source)
-        else:
-            raise TypeError(f"source is a {type(source).__name__}, not a connection, a pool or a connection string")
+        self._connections = Connections(source, prepare=prepare)
         self._customer_id = customer_id
         self._retry_for = retry_for
         self._prepare = prepare
-        self._connection: AnyConnection | None = None  # the store's own, made on first use
-        self._lock = threading.Lock()
-        # Connections of the store's own that are kept by one who works with them for a while; shared by for_customer.
-        self._spares: list[AnyConnection] = []
-        self._version_checked = False
 
     def for_customer(self, customer_id: str) -> EventStore:
-        """A store over the same connection or pool that works for a customer. Cheap; close the first one only."""
+        """A store over the same connection or pool that works for a customer. Cheap; close one of them only."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._customer_id = customer_id
-        other._connection_of = self._connection_of  # type: ignore[method-assign]
         return other
 
     def __enter__(self) -> Self:
@@ -126,11 +104,7 @@ class EventStore:
 
     def close(self) -> None:
         """Closes the connection that the store made itself; a caller's connection or pool stays open."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        while self._spares:
-            self._spares.pop().close()
+        self._connections.close()
 
     # Writing
 
@@ -153,18 +127,19 @@ class EventStore:
         try:
             values = statements.emit_values(new, self._customer_id)
         except AximoError as error:
-            error.event = new
+            error.concern((new,))
             raise
 
         def write(connection: AnyConnection) -> Receipt:
-            cursor = connection.cursor(row_factory=statements.receipt_row)
+            cursor = LedgerCursor(connection, row_factory=statements.receipt_row)
             cursor.execute(statements.EMIT, values, prepare=self._prepare)
-            receipt = cursor.fetchone()
+            receipt: Receipt | None = cursor.fetchone()
             assert receipt is not None  # noqa: S101
+            statements.check_receipts((new,), (receipt,))
             return receipt
 
         named = new.customer_id if new.customer_id is not None else self._customer_id
-        return self._run(write, customer="" if named is None else None, named=named, event=new, writing=True)
+        return self._run(write, customer="" if named is None else None, named=named, events=(new,), writing=True)
 
     def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -173,23 +148,34 @@ class EventStore:
             events: as for :meth:`emit`; of one customer or several.
 
         Raises:
-            The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch.
+            The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch, and
+            ``events`` the whole batch.
         """
         batch = [NewEvent.of(event) for event in events]
-        for event in batch:
-            statements.check_types(event)
+        if not batch:
+            return []
+        parts: list[tuple[list[int], str | None, str]] = []
+        try:
+            for event in batch:
+                statements.check_types(event)
+            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
+                parts.append((places, customer_id, statements.batch_value([batch[n] for n in places], customer_id)))
+        except AximoError as error:
+            error.concern(batch)
+            raise
 
         def write(connection: AnyConnection) -> list[Receipt]:
             receipts: dict[int, Receipt] = {}
-            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
-                cursor = connection.cursor(row_factory=statements.receipt_row)
-                document = statements.batch_value([batch[place] for place in places], customer_id)
+            for places, customer_id, document in parts:
+                cursor = LedgerCursor(connection, row_factory=statements.receipt_row)
                 cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepare)
                 receipts.update(zip(places, cursor.fetchall(), strict=True))
-            return [receipts[place] for place in range(len(batch))]
+            ordered = [receipts[place] for place in range(len(batch))]
+            statements.check_receipts(batch, ordered)
+            return ordered
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
-        return self._run(write, customer="" if unnamed else None, atomic=True, writing=True) if batch else []
+        return self._run(write, customer="" if unnamed else None, atomic=True, events=batch, writing=True)
 
     def emit_many(self, events: Iterable[object], *, batch_size: int = 500) -> EmitSummary:
         """Writes any number of events, in batches; each batch is all or nothing.
@@ -493,14 +479,14 @@ class EventStore:
             CustomerError: the login works for certain customers only.
             psycopg.errors.InsufficientPrivilege: the login is no operator's.
         """
-        joining = self._is_joining()
+        joining = self._connections.is_joining()
         if not joining:
             self.advance_all()
 
         def refresh(connection: AnyConnection) -> list[RefreshedView]:
+            cursor = LedgerCursor(connection)
             if not joining:
-                connection.execute("set transaction isolation level repeatable read", prepare=self._prepare)
-            cursor = connection.cursor(row_factory=tuple_row)
+                cursor.execute("set transaction isolation level repeatable read", prepare=self._prepare)
             cursor.execute(statements.REFRESH_METRICS, (everything,), prepare=self._prepare)
             return [RefreshedView(*row) for row in cursor.fetchall()]
 
@@ -570,18 +556,17 @@ class EventStore:
     ) -> Iterator[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
-        deadline = time.monotonic() + self._retry_for
-        attempt = 0
+        call = Call(self._connections, self._retry_for, writing=True)
         while True:
-            joined = opened = False
+            opened = False
             own: BaseException | None = None
             try:
-                with self._connection_apart() as connection:
-                    joined = connection.pgconn.transaction_status != _IDLE
-                    if not self._version_checked:
+                with self._connections.turn(apart=True) as (connection, joined):
+                    call.reach(joined)
+                    if not self._connections.was_used:
                         self._check_versions(connection)
                     with connection.transaction():
-                        setting = connection.cursor(row_factory=tuple_row)
+                        setting = LedgerCursor(connection)
                         before = ""
                         if joined:
                             setting.execute(statements.GET_CUSTOMER, prepare=self._prepare)
@@ -592,7 +577,8 @@ class EventStore:
                         entries = self._entries(connection, feed, number, max_events)
                         opened = True
                         try:
-                            yield number, entries, connection
+                            with self._connections.block(connection):
+                                yield number, entries, connection
                         except BaseException as error:
                             own = error
                             raise
@@ -607,19 +593,14 @@ class EventStore:
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
                     raise
-                malformed = statements.malformed_text(error, None)
-                if malformed is not None:
-                    raise malformed from error
-                if not isinstance(error, psycopg.Error):
-                    raise
-                if not opened and self._may_retry(error, joined) and time.monotonic() < deadline:
-                    time.sleep(statements.backoff(attempt))
-                    attempt += 1
+                call.fail(error)
+                if not opened and call.may_retry():
+                    time.sleep(call.pause())
                     continue
-                translated = translate(error)
-                if translated is None:
+                final = call.final_error()
+                if final is None:
                     raise
-                raise translated from error
+                raise final from error
 
     def subscribe(
         self,
@@ -712,7 +693,7 @@ class EventStore:
                 if name is not None and done > number:
                     self._move_cursor(feed, name, number, done, customer, stop)
                 number = done
-        except ConnectionLostError:
+        except (ConnectionLostError, NotConnectedError):
             if not stopped():
                 raise
 
@@ -724,7 +705,7 @@ class EventStore:
         def begin(connection: AnyConnection) -> int:
             if name is not None:
                 return self._open_cursor(connection, feed, name)
-            cursor = connection.cursor(row_factory=tuple_row)
+            cursor = LedgerCursor(connection)
             cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
             if cursor.fetchone() == (None,):
                 raise statements.no_customer()
@@ -734,7 +715,7 @@ class EventStore:
 
     def _advance(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         def advance(connection: AnyConnection) -> AdvanceResult:
-            cursor = connection.cursor(row_factory=tuple_row)
+            cursor = LedgerCursor(connection)
             cursor.execute(statements.ADVANCE_LOG, (max_events,), prepare=self._prepare)
             row = cursor.fetchone()
             assert row is not None  # noqa: S101
@@ -744,7 +725,7 @@ class EventStore:
 
     def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
-        if self._is_joining():
+        if self._connections.is_joining():
             raise statements.advance_refused()
         return self._advance(max(max_events, 10000), stop)
 
@@ -776,13 +757,12 @@ class EventStore:
         return self._run(read, customer=customer or "", stop=stop)
 
     def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
-        cursor = connection.cursor(row_factory=tuple_row)
-        set_json_loads(readable_json, cursor)
+        cursor = LedgerCursor(connection)
         cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
         return statements.log_entries(feed, cursor.fetchall(), after, max_events)
 
     def _open_cursor(self, connection: AnyConnection, feed: Feed[E], name: str) -> int:
-        cursor = connection.cursor(row_factory=tuple_row)
+        cursor = LedgerCursor(connection)
         cursor.execute(statements.OPEN_CURSOR, (name, feed.log), prepare=self._prepare)
         row = cursor.fetchone()
         assert row is not None  # noqa: S101
@@ -806,14 +786,15 @@ class EventStore:
             if tried and self._open_cursor(connection, feed, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
-            connection.execute(statements.MOVE_CURSOR, (name, start, end, feed.log), prepare=self._prepare)
+            values = (name, start, end, feed.log)
+            LedgerCursor(connection).execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
 
         self._run(move, customer=customer or "", stop=stop, apart=apart)
 
     def _keep_place(self, feed: Feed[E], name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
         # Who collects garbage may close it at any time, in the midst of another statement on the connection too.
-        if name is None or end == start or self._is_joining():
+        if name is None or end == start or not self._connections.is_free():
             return
         with suppress(AximoError, psycopg.Error):  # then the entries come again
             self._move_cursor(feed, name, start, end, customer, _always, apart=True)
@@ -848,8 +829,7 @@ class EventStore:
         customer = customer_id if customer_id is not None else self._customer_id
 
         def read(connection: AnyConnection) -> list[Any]:
-            cursor = connection.cursor(row_factory=row_factory)
-            set_json_loads(readable_json, cursor)
+            cursor = LedgerCursor(connection, row_factory=row_factory)
             cursor.execute(query, values, prepare=self._prepare)
             return cursor.fetchall()
 
@@ -863,44 +843,40 @@ class EventStore:
         named: str | None = None,
         setup: str = statements.SET_CUSTOMER,
         atomic: bool = False,
-        event: NewEvent | None = None,
+        events: Sequence[NewEvent] = (),
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
         apart: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
-        deadline = time.monotonic() + self._retry_for
-        attempt = 0
+        call = Call(self._connections, self._retry_for, events=events, writing=writing, stop=stop)
         while True:
-            joined = False
             try:
-                if self._lent is not None:  # nothing to wait for or to give back
-                    joined = self._lent.pgconn.transaction_status != _IDLE
-                    return self._work_on(self._lent, joined, work, customer, setup, atomic)
-                with self._connection_apart() if apart else self._connection_of() as connection:
-                    joined = connection.pgconn.transaction_status != _IDLE
-                    return self._work_on(connection, joined, work, customer, setup, atomic)
-            except (psycopg.Error, UnicodeEncodeError) as error:
-                malformed = statements.malformed_text(error, event)
-                if malformed is not None:
-                    raise malformed from error
-                if not isinstance(error, psycopg.Error):
-                    raise
-                given_up = time.monotonic() >= deadline or (stop is not None and stop())
-                if self._may_retry(error, joined) and not given_up:
-                    time.sleep(statements.backoff(attempt))
-                    attempt += 1
+                with self._connections.turn(apart=apart) as (connection, joined):
+                    call.reach(joined)
+                    result = self._work_on(connection, joined, work, customer, setup, atomic)
+                if writing:
+                    self._connections.has_written = True
+                return result
+            except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
+                meaning = call.fail(error)
+                if call.may_retry():
+                    if call.needs_another_connection:
+                        self._connections.close()
+                    time.sleep(call.pause())
                     continue
-                translated = translate(error, event, writing=writing)
-                if isinstance(translated, CustomerError) and not joined and customer is None and named is not None:
+                if isinstance(meaning, CustomerError) and not call.joined and customer is None and named is not None:
                     # Perhaps a pooled session's earlier user left another customer behind: once more, set for certain.
                     customer = named
+                    call.again()
                     continue
-                if translated is None:
+                final = call.final_error()
+                if final is None:
                     raise
-                raise translated from error
-            except AximoError as error:
-                error.event = error.event or event
+                raise final from error
+            except BaseException as interruption:
+                if call.is_outcome_unknown:
+                    interruption.__cause__ = statements.outcome_unknown(events)
                 raise
 
     def _work_on(
@@ -913,7 +889,7 @@ class EventStore:
         atomic: bool,
     ) -> T:
         """Does the work once: in the caller's transaction, in one of its own, or as the one statement that it is."""
-        if not self._version_checked:
+        if not self._connections.was_used:
             self._check_versions(connection)
         if joined:
             return self._joined(connection, work, customer)
@@ -922,14 +898,14 @@ class EventStore:
         with connection.transaction():
             if customer is not None:
                 # Also if it is none: what a pooled session's earlier user left there is not ours.
-                connection.execute(setup, (customer,), prepare=self._prepare)
+                LedgerCursor(connection).execute(setup, (customer,), prepare=self._prepare)
             return work(connection)
 
     def _joined(self, connection: AnyConnection, work: Callable[[AnyConnection], T], customer: str | None) -> T:
         """Works in a caller's transaction, and leaves its customer as it was."""
         if not customer:
             return work(connection)
-        setting = connection.cursor(row_factory=tuple_row)
+        setting = LedgerCursor(connection)
         setting.execute(statements.GET_CUSTOMER, prepare=self._prepare)
         named = (setting.fetchone() or ("",))[0]
         setting.execute(statements.SET_CUSTOMER, (customer,), prepare=self._prepare)
@@ -940,7 +916,7 @@ class EventStore:
     def _check_versions(self, connection: AnyConnection) -> None:
         try:
             with connection.transaction():
-                cursor = connection.cursor(row_factory=tuple_row)
+                cursor = LedgerCursor(connection)
                 cursor.execute(statements.VERSIONS, prepare=False)
                 row = cursor.fetchone()
             if row is not None:
@@ -949,62 +925,7 @@ class EventStore:
             raise statements.schema_missing() from error
         except psycopg.errors.InsufficientPrivilege:
             pass  # a login that may only emit can't ask; the database answers for itself
-        self._version_checked = True
-
-    def _may_retry(self, error: psycopg.Error, joined: bool) -> bool:
-        # A first connection that fails is a wrong address more often than a server away for a moment.
-        if joined or not self._version_checked or self._lent is not None:
-            return False
-        return is_connection_loss(error) or error.sqlstate in ("40001", "40P01")
-
-    def _is_joining(self) -> bool:
-        """Whether the caller's connection is inside a transaction, or at work."""
-        return self._lent is not None and self._lent.pgconn.transaction_status != _IDLE
-
-    @contextmanager
-    def _connection_of(self) -> Iterator[AnyConnection]:
-        if self._lent is not None:
-            yield self._lent
-        elif self._pool is not None:
-            with self._pool.connection() as connection:
-                yield connection
-        else:
-            with self._own_connection() as connection:
-                yield connection
-
-    @contextmanager
-    def _own_connection(self) -> Iterator[AnyConnection]:
-        with self._lock:
-            if self._connection is None or self._connection.closed:
-                self._connection = self._connect()
-            yield self._connection
-
-    @contextmanager
-    def _connection_apart(self) -> Iterator[AnyConnection]:
-        """A connection to keep for a while: of the store's own, not the one that its other calls take turns on."""
-        if self._dsn is None:
-            with self._connection_of() as connection:
-                yield connection
-            return
-        try:
-            connection = self._spares.pop()
-        except IndexError:
-            connection = self._connect()
-        try:
-            yield connection
-        finally:
-            if connection.pgconn.transaction_status == _IDLE and not self._spares:
-                self._spares.append(connection)
-            else:
-                connection.close()
-
-    def _connect(self) -> AnyConnection:
-        return Connection.connect(
-            self._dsn or "",
-            autocommit=True,
-            prepare_threshold=0 if self._prepare else None,
-            application_name="aximo_db",
-        )
+        self._connections.was_used = True
 
 
 def _never() -> bool:
@@ -1026,15 +947,19 @@ def _batches(events: Iterable[object], size: int) -> Iterator[list[object]]:
 class ExecutionScope:
     """An execution under way: made by :meth:`EventStore.execution`, used as a context.
 
-    ``execution_processing`` is emitted before the first event that needs it, if it was not emitted before.
+    ``execution_processing`` is emitted before the first event that needs it, if it was not emitted before. What the
+    scope has begun to write it ends, acknowledged or not: an event of which nobody knows whether it was written is
+    emitted once more before the next one.
     """
 
     def __init__(self, store: EventStore, common: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
         self._store = store
         self._common = common
         self._payload = payload
+        self._triggered = False
         self._processing = False
         self._ended = False
+        self._unsettled: NewEvent | None = None
         self._started = time.monotonic()
 
     @property
@@ -1049,7 +974,12 @@ class ExecutionScope:
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        self.emit("execution_triggered", self._payload)
+        try:
+            to_the_end(lambda: self.emit("execution_triggered", self._payload))
+        except BaseException as error:
+            if self._triggered or self._unsettled is not None:
+                self._fail_after(error)
+            raise
         return self
 
     def __exit__(
@@ -1057,25 +987,41 @@ class ExecutionScope:
     ) -> None:
         if self._ended:
             return
-        if error is None:
+        if error is not None:
+            self._fail_after(error)
+            return
+        try:
+            to_the_end(self.complete)
+        except SequenceError as refused:
+            # Something is left open. It ends all the same, and the caller learns why.
+            payload = {"error": str(refused), "rule": refused.rule}
             try:
-                self.complete()
-            except SequenceError as refused:
-                # Something is left open. It ends all the same, and the caller learns why.
-                try:
-                    self.fail("incomplete", {"error": str(refused), "rule": refused.rule})
-                except (AximoError, psycopg.Error) as unwritten:
-                    # The refusal aborted the caller's transaction, for one.
-                    refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
-                raise
-        else:
-            try:
-                _to_the_end(self.fail(statements.failure_code(error), statements.failure_payload(error)))
-            except AximoError as unwritten:
-                error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
-            except psycopg.Error as unwritten:
-                # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
-                error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
+                to_the_end(lambda: self.fail("incomplete", payload))
+            except (AximoError, psycopg.Error) as unwritten:
+                # The refusal aborted the caller's transaction, for one.
+                refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
+            raise
+        except BaseException as interruption:
+            if self._unsettled is not None:
+                self._fail_after(interruption)
+            raise
+
+    def _fail_after(self, error: BaseException) -> None:
+        """Ends the execution because of an error, which then goes on."""
+        code, payload = statements.failure_code(error), statements.failure_payload(error)
+
+        def fail() -> None:
+            self._settle()
+            if not self._ended:
+                self.fail(code, payload)
+
+        try:
+            to_the_end(fail)
+        except AximoError as unwritten:
+            error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
+        except psycopg.Error as unwritten:
+            # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
+            error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
 
     def emit(self, event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits any event of this execution.
@@ -1085,12 +1031,41 @@ class ExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        receipt = self._store.emit(
-            NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
-        )
-        self._processing = self._processing or event_type == "execution_processing"
-        self._ended = self._ended or event_type in ("execution_completed", "execution_failed")
+        event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        self._settle()
+        return self._emit(event)
+
+    def _settle(self) -> None:
+        """Emits the event once more of which nobody knows whether it was written, so that it is known."""
+        event = self._unsettled
+        if event is None:
+            return
+        try:
+            self._emit(event)
+        except (SequenceError, AttributionError):
+            pass  # judged now, so it was not written before
+        except BaseException:
+            self._unsettled = event
+            raise
+
+    def _emit(self, event: NewEvent) -> Receipt:
+        self._unsettled = event
+        try:
+            receipt = self._store.emit(event)
+        except ConnectionLostError:
+            raise
+        except (AximoError, psycopg.Error):
+            self._unsettled = None
+            raise
+        self._unsettled = None
+        self._triggered = self._triggered or event.event_type == "execution_triggered"
+        self._processing = self._processing or event.event_type == "execution_processing"
+        self._ended = self._ended or event.event_type in ("execution_completed", "execution_failed")
         return receipt
+
+    def is_unsettled(self, event_type: str) -> bool:
+        """Whether an event of that type was begun, and nobody knows whether it was written."""
+        return self._unsettled is not None and self._unsettled.event_type == event_type
 
     def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits ``execution_processing``."""
@@ -1187,31 +1162,46 @@ class ActionScope:
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        self._execution.action_prepared(self._action_type, self._payload)
+        execution = self._execution
+        prepared = False
+
+        def prepare() -> None:
+            nonlocal prepared
+            execution.action_prepared(self._action_type, self._payload)
+            prepared = True
+
+        try:
+            to_the_end(prepare)
+        except BaseException as error:
+            if prepared or execution.is_unsettled("action_prepared"):
+                self._fail_after(error)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        latency_ms = statements.milliseconds(time.monotonic() - self._started)
-        if error is None:
-            self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms)
+        if error is not None:
+            self._fail_after(error)
             return
+        latency_ms = self._elapsed_ms()
+        to_the_end(lambda: self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms))
+
+    def _fail_after(self, error: BaseException) -> None:
+        """Ends the action because of an error, which then goes on."""
+        payload = {**self._payload, **statements.failure_payload(error)}
+        code, latency_ms = statements.failure_code(error), self._elapsed_ms()
         try:
-            _to_the_end(
-                self._execution.action_failed(
-                    self._action_type,
-                    {**self._payload, **statements.failure_payload(error)},
-                    error_code=statements.failure_code(error),
-                    latency_ms=latency_ms,
+            to_the_end(
+                lambda: self._execution.action_failed(
+                    self._action_type, payload, error_code=code, latency_ms=latency_ms
                 )
             )
         except (AximoError, psycopg.Error) as unwritten:
             error.add_note(f"action_failed could not be emitted: {type(unwritten).__name__}")
 
-
-def _to_the_end(work: Receipt) -> Receipt:
-    return work
+    def _elapsed_ms(self) -> int:
+        return statements.milliseconds(time.monotonic() - self._started)
 
 
 def _named(approval_id: str | None, payload: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ begin;
 \ir 03_append_only/refuse_change.sql
 \ir 03_append_only/make_append_only.sql
 \ir 04_events/has_extreme_number.sql
+\ir 04_events/moment_of.sql
 \ir 04_events/domains.sql
 \ir 04_events/event_types.sql
 \ir 04_events/new_event_id.sql

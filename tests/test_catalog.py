@@ -884,7 +884,10 @@ RAISES = [
 INTERNAL = {"invalid_datetime_format", "check_violation"}
 PYTHON_ONLY = {
     "ZXVER",  # the package and the schema don't fit: only the package knows
+    "ZXCON",  # the connection can't be used for the call: nothing is sent
     "08006",  # the connection was lost: there is no database to say so
+    "08001",  # there is no connection
+    "25006",  # PostgreSQL's own
 }
 
 

@@ -29,6 +29,7 @@ from aximo_db import (
     LogEntry,
     MalformedEventError,
     NewEvent,
+    NotConnectedError,
     ProofError,
 )
 from aximo_db.embedded import EmbeddedServer
@@ -668,12 +669,11 @@ def test_a_server_that_stays_away_ends_a_subscription(dsn: str, customer: str) -
         feeds = [store.subscribe(poll=FAST, stop=stop) for stop in (None, stopping.is_set)]
         assert [next(feed).number for feed in feeds] == [1, 1]
         store.close()
-        store._dsn = "host=/nowhere"
-        with pytest.raises(ConnectionLostError):
+        store._connections.dsn = "host=/nowhere"
+        with pytest.raises(NotConnectedError):
             next(feeds[0])
         stopping.set()
         assert list(feeds[1]) == []
-        store._dsn = None
 
 
 def test_a_move_whose_answer_was_lost_is_no_error(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

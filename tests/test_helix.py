@@ -583,7 +583,7 @@ def test_an_import_can_be_repeated(gateway: Connection) -> None:
     assert [d for _, d in imported(gateway, lines[1:2], repetitions=[2])] == [True]
     assert [d for _, d in imported(gateway, lines[1:2], repetitions=[3])] == [False]
     # One moment, said in several ways, on the line or in the call.
-    same = ["2026-02-01T00:00:00Z", "2026-02-01T00:00:00+00:00", "2026-02-01T01:00:00.000000+01"]
+    same = ["2026-02-01T00:00:00Z", "2026-02-01T00:00:00+00:00", "2026-02-01T01:00:00.000000+01:00"]
     told = [
         {"run_id": "run_1", "created_at": same[0], "kind": "y"},
         {"created_at": same[1], "kind": "y"},
@@ -663,7 +663,7 @@ def test_a_run_made_for_imported_events_is_in_the_state_they_say(gateway: Connec
     ({"run_id": "r", "kind": "x", "ts": "2026-01-01"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": "2026-02-30T00:00:00Z"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": "2026-01-01T23:59:60Z"}, "run_event_moment"),
-    ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00.0000006Z"}, "run_event_moment"),
+    ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00"}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": 5}, "run_event_moment"),
     ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00Z", "data": []}, "data_is_object"),
     ({"run_id": "r", "kind": "x", "ts": "2026-01-01T00:00:00Z", "message": {}}, "message_is_string"),

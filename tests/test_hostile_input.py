@@ -399,14 +399,12 @@ def test_a_payload_that_swells_beyond_all_memory_is_refused(quick: Connection) -
 
 MOMENTS = {
     "2026-01-02T03:04:05Z": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    "2026-01-02T03:04:05": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    "2026-01-02 03:04:05.123456": datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC),
+    "2026-01-02 03:04:05.123456Z": datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC),
     "2026-01-02T03:04:05+05:30": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=5, minutes=30))),
-    "2026-01-02T03:04:05-08": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=-8))),
-    "2026-01-02": datetime(2026, 1, 2, tzinfo=UTC),
+    "2026-01-02T03:04:05-08:00": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=-8))),
     # The hour that New York skips, and the one it has twice.
-    "2026-03-08T02:30:00": datetime(2026, 3, 8, 2, 30, tzinfo=UTC),
-    "2025-11-02T01:30:00": datetime(2025, 11, 2, 1, 30, tzinfo=UTC),
+    "2026-03-08T02:30:00Z": datetime(2026, 3, 8, 2, 30, tzinfo=UTC),
+    "2025-11-02T01:30:00Z": datetime(2025, 11, 2, 1, 30, tzinfo=UTC),
 }
 
 

@@ -247,8 +247,8 @@ def test_the_same_event_written_otherwise_is_the_same(store: EventStore, run_id:
         json.dumps(dict(reversed(event.items())), separators=(",", ":")),
         plain.replace("1.5", "15.0e-1").replace('"a": 1', '"a": 1.00'),
         plain.replace("exec.plan", "exec\\u002eplan"),
-        plain.replace(MOMENT, "2026-03-01 13:00:00.123456000+01"),
-        plain.replace(MOMENT, "2026-03-01T12:00:00.123456"),
+        plain.replace(MOMENT, "2026-03-01 13:00:00.123456789+01:00"),
+        plain.replace(MOMENT, "2026-03-01t12:00:00.123456z"),
         plain.replace('"message": null, ', ""),
         plain.replace('"created_at"', '"ts"'),
         json.dumps({**event, "event_id": 5, "recorded_at": MOMENT, "recorded_by": "x", "colour": "red"}),
@@ -320,10 +320,10 @@ def test_two_imports_of_a_file_at_once_add_it_once(dsn: str, customer: str) -> N
             assert [event.data for event in store.runs.events(name)] == [{"n": n // 2} for n in range(10)]
 
 
-def test_a_moment_without_an_offset_is_utc_whatever_the_session_says(
+def test_a_moment_is_the_same_whatever_the_session_says(
     dsn: str, store: EventStore, customer: str, run_id: str
 ) -> None:
-    line = row(run_id, created_at="2026-03-01T12:00:00")
+    line = row(run_id, created_at="2026-03-01T13:00:00+01:00")
     with psycopg.connect(
         dsn, autocommit=True, options="-c timezone=America/New_York -c datestyle=SQL,DMY"
     ) as connection:
@@ -458,7 +458,7 @@ BAD: dict[str, tuple[Callable[[str], str | bytes], str, str]] = {
     "a moment that is a number": (lambda r: row(r, created_at=1), "ZXARG", "run_event_moment"),
     "a moment that changes": (lambda r: row(r, created_at="now"), "ZXARG", "run_event_moment"),
     "a moment without an end": (lambda r: row(r, created_at="infinity"), "ZXARG", "run_event_moment"),
-    "a moment too fine": (lambda r: row(r, created_at="2026-03-01T12:00:00.1234567Z"), "ZXARG", "run_event_moment"),
+    "a moment without an offset": (lambda r: row(r, created_at="2026-03-01T12:00:00"), "ZXARG", "run_event_moment"),
     "a moment that is none": (lambda r: row(r, created_at="2026-02-30T12:00:00Z"), "ZXARG", "run_event_moment"),
     "a moment long ago": (lambda r: row(r, created_at="1969-12-31T23:59:59Z"), "ZXARG", "run_event_moment"),
     "a run with another field": (lambda r: run_row(f"{r}-", colour="red"), "ZXARG", "field_known"),

@@ -1,4 +1,4 @@
-"""Makes aximo_db/store.py and runs.py from async_store.py and async_runs.py, so that each is written once.
+"""Makes aximo_db/connections.py, store.py and runs.py from their asynchronous forms, so that each is written once.
 
 python tools/unasync.py [--check]
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "aximo_db"
-NAMES = ("store", "runs")
+NAMES = ("connections", "store", "runs")
 
 # In order, each for one of the files at least; words first, then what is left of the asynchronous syntax.
 REPLACEMENTS = [
@@ -21,21 +21,18 @@ REPLACEMENTS = [
     (r"``(\w+)\.py`` is made from this file by ``tools/unasync\.py``; change this one\.",
      r"Made from ``async_\1.py`` by ``tools/unasync.py``; change that one."),
     (r"\baximo_db\.async_(\w+)", r"aximo_db.\1"),
-    (r"\bused by one task at a time\b", "used by one thread at a time"),
+    (r"\ban asynchronous store's\b", "a store's"),
+    (r"_async_waits", "_waits"),
     (r", a cancelled task included,", ", KeyboardInterrupt included,"),
-    (r"import asyncio\n", "import threading\n"),
-    (r"asyncio\.Lock\(\)", "threading.Lock()"),
+    (r"import asyncio\n", ""),
     (r"asyncio\.sleep", "time.sleep"),
-    (r"    \"\"\"Finishes even if the task(?:.*\n)*?    return task\.result\(\)\n", "    return work\n"),
-    (r"work: Awaitable\[Receipt\]", "work: Receipt"),
-    (r"await (_to_the_end)", r"\1"),
     (r"Awaitable\[T\]", "T"),
     (r"Iterable\[object\] \| AsyncIterable\[object\]", "Iterable[object]"),
     (r"    if isinstance\(events, AsyncIterable\):\n(?:.*\n)*?    else:\n        iterator = iter\(events\)\n        while (.*)\n            (.*)\n",
      r"    iterator = iter(events)\n    while \1\n        \2\n"),
     (r"AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable", "Callable, Iterable, Iterator"),
     (r"AsyncIterator, Awaitable, Callable, Sequence", "Callable, Iterator, Sequence"),
-    (r"\bAsync(Connection|ConnectionPool|EventStore|ExecutionScope|ActionScope|Iterator|Runs)\b", r"\1"),
+    (r"\bAsync(Connection|ConnectionPool|Connections|Turn|Turns|LedgerCursor|EventStore|ExecutionScope|ActionScope|Iterator|Runs)\b", r"\1"),
     (r"asynccontextmanager", "contextmanager"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),

@@ -423,6 +423,23 @@ alter function aximo_private.has_extreme_number(jsonb) owner to aximo_owner;
 comment on function aximo_private.has_extreme_number(jsonb) is
 'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
 
+-- Digits beyond the sixth are cut, as PostgreSQL would round them; offsets of 16 hours and more are taken apart, as it reads none.
+-- Bound when it is created, and inlined.
+create function aximo_private.moment_of(moment text) returns timestamptz
+language sql stable security invoker parallel safe
+return case
+    when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
+        -- Not a moment, so that the cast says so.
+        then 'not RFC 3339'::text::timestamptz
+    when substr(moment, 27, 1) between '0' and '9' or moment ~ '[+-](1[6-9]|2\d):\d\d$'
+        then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
+            - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
+    else moment::timestamptz
+end;
+alter function aximo_private.moment_of(text) owner to aximo_owner;
+comment on function aximo_private.moment_of(text) is
+'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
+
 -- The limits of an event's fields, by name. The columns have plain types: aximo_private.is_well_formed says yes to nearly every event in one
 -- expression, and aximo_private.refuse_malformed tries the others field by field, by these.
 -- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
@@ -1116,16 +1133,15 @@ begin
                 problem_rule := format('%s_is_%s', field.name, field.json_type);
             else
                 begin
-                    if field.name = 'timestamp' and event ->> field.name not like '____-__-__%' then
-                        raise exception using errcode = 'invalid_datetime_format', constraint = 'timestamp_is_iso_8601';
-                    end if;
                     if field.json_type = 'object' then
                         -- As it is: its text may be larger than a text can be.
                         execute format('select ($1::jsonb)::%s', field.domain) using event -> field.name;
+                    elsif field.name = 'timestamp' then
+                        execute format('select ($1::timestamptz)::%s', field.domain) using aximo_private.moment_of(event ->> field.name);
                     else
                         execute format('select ($1::text)::%s', field.domain) using event ->> field.name;
                     end if;
-                    if field.name = 'timestamp' and (event ->> field.name)::timestamptz > clock_timestamp() + interval '1 day' then
+                    if field.name = 'timestamp' and aximo_private.moment_of(event ->> field.name) > clock_timestamp() + interval '1 day' then
                         raise exception using errcode = 'check_violation', constraint = 'timestamp_not_ahead';
                     end if;
                 exception
@@ -1836,7 +1852,7 @@ begin atomic
         b.place,
         (b.e ->> 'event_id')::uuid as event_id,
         b.e ->> 'event_type' as event_type,
-        (b.e ->> 'timestamp')::timestamptz as "timestamp",
+        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp",
         coalesce(b.e ->> 'customer_id', customer) as customer_id,
         b.e ->> 'deployment_id' as deployment_id,
         b.e ->> 'skill_id' as skill_id,
@@ -1853,7 +1869,6 @@ begin atomic
         -- As far as a value's own type does not say it.
         b.e - aximo_private.event_fields() <> '{}'
         or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
-        or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
         and coalesce(b.e ->> 'customer_id', customer) = customer
         -- Neither a text nor null: nothing else compares with a text as unknown.
@@ -1875,8 +1890,6 @@ create function aximo_private.write_events(
 ) returns setof aximo.receipt
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A timestamp without an offset is UTC, and dates are read one way only, whatever the session prefers.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -2317,7 +2330,7 @@ end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo.emit_events(jsonb, text) is
-'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp without an offset is UTC. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';
+'Writes a JSON array of events of one customer, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp is RFC 3339, with an offset. The customer is the one named in the call, else in the first event, else the session''s. Errors as aximo.emit_event, with the event''s place in the detail.';
 
 create function aximo.import_events(events jsonb, customer_id text default null) returns setof aximo.receipt
 language plpgsql volatile security definer parallel unsafe
@@ -3921,8 +3934,6 @@ create function helix.import_runs(lines jsonb, customer_id text default null)
 returns table (line integer, run_id text, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- What a line says of a moment without an offset is UTC, whatever the session's settings are.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -3983,8 +3994,8 @@ begin
             into wanted
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
-                policy_hash text, status text, requested_by text, created_at timestamptz, started_at timestamptz,
-                finished_at timestamptz, exit_code integer, error text, log_artifact_id text, execution_id text, made_for_events boolean
+                policy_hash text, status text, requested_by text, created_at text, started_at text,
+                finished_at text, exit_code integer, error text, log_artifact_id text, execution_id text, made_for_events boolean
             );
             insert into helix.runs (
                 run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at,
@@ -3993,8 +4004,8 @@ begin
             )
             values (
                 wanted.run_id, wanted.project_id, wanted.tool_name, wanted.contract_version, wanted.tool_version, wanted.params_hash,
-                wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(wanted.created_at, now()), wanted.started_at,
-                wanted.finished_at, wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
+                wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(aximo_private.moment_of(wanted.created_at), now()),
+                aximo_private.moment_of(wanted.started_at), aximo_private.moment_of(wanted.finished_at), wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
                 wanted.log_artifact_id, wanted.execution_id, customer, coalesce(wanted.made_for_events, false)
             )
             on conflict do nothing;
@@ -4050,8 +4061,6 @@ create function helix.import_run_events(
 returns table (line integer, event_id bigint, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- What a line says of a moment without an offset is UTC, whatever the session's settings are.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -4099,12 +4108,9 @@ begin
                 when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
                 when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
                 when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
-                -- Not what PostgreSQL would round, or take for a moment of its own choice.
-                when entry.value ->> entry.clock
-                    !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:[0-5]\d:[0-5]\d([.,]\d{1,6}0*)?([Zz]|[+-]\d\d(:?\d\d)?)?$' then 'run_event_moment'
             end;
             exit when rule is not null;
-            moment := (entry.value ->> entry.clock)::timestamptz;
+            moment := aximo_private.moment_of(entry.value ->> entry.clock);
             if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
                 rule := 'run_event_moment';
                 exit;
@@ -10830,6 +10836,7 @@ to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb),
+    aximo_private.moment_of(text),
     aximo_private.new_event_id(),
     aximo_private.as_of(boolean),
     aximo.current_customer()

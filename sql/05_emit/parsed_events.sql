@@ -27,7 +27,7 @@ begin atomic
         b.place,
         (b.e ->> 'event_id')::uuid as event_id,
         b.e ->> 'event_type' as event_type,
-        (b.e ->> 'timestamp')::timestamptz as "timestamp",
+        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp",
         coalesce(b.e ->> 'customer_id', customer) as customer_id,
         b.e ->> 'deployment_id' as deployment_id,
         b.e ->> 'skill_id' as skill_id,
@@ -44,7 +44,6 @@ begin atomic
         -- As far as a value's own type does not say it.
         b.e - aximo_private.event_fields() <> '{}'
         or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
-        or coalesce(b.e ->> 'timestamp' not like '____-__-__%', false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
         and coalesce(b.e ->> 'customer_id', customer) = customer
         -- Neither a text nor null: nothing else compares with a text as unknown.

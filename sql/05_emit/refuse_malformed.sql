@@ -59,16 +59,15 @@ begin
                 problem_rule := format('%s_is_%s', field.name, field.json_type);
             else
                 begin
-                    if field.name = 'timestamp' and event ->> field.name not like '____-__-__%' then
-                        raise exception using errcode = 'invalid_datetime_format', constraint = 'timestamp_is_iso_8601';
-                    end if;
                     if field.json_type = 'object' then
                         -- As it is: its text may be larger than a text can be.
                         execute format('select ($1::jsonb)::%s', field.domain) using event -> field.name;
+                    elsif field.name = 'timestamp' then
+                        execute format('select ($1::timestamptz)::%s', field.domain) using aximo_private.moment_of(event ->> field.name);
                     else
                         execute format('select ($1::text)::%s', field.domain) using event ->> field.name;
                     end if;
-                    if field.name = 'timestamp' and (event ->> field.name)::timestamptz > clock_timestamp() + interval '1 day' then
+                    if field.name = 'timestamp' and aximo_private.moment_of(event ->> field.name) > clock_timestamp() + interval '1 day' then
                         raise exception using errcode = 'check_violation', constraint = 'timestamp_not_ahead';
                     end if;
                 exception

@@ -10,8 +10,6 @@ create function aximo_private.write_events(
 ) returns setof aximo.receipt
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A timestamp without an offset is UTC, and dates are read one way only, whatever the session prefers.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column

@@ -10,8 +10,6 @@ create function helix.import_run_events(
 returns table (line integer, event_id bigint, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- What a line says of a moment without an offset is UTC, whatever the session's settings are.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -59,12 +57,9 @@ begin
                 when jsonb_typeof(entry.value -> 'message') not in ('string', 'null') then 'message_is_string'
                 when jsonb_typeof(entry.value -> 'data') not in ('object', 'null') then 'data_is_object'
                 when jsonb_typeof(entry.value -> entry.clock) is distinct from 'string' then 'run_event_moment'
-                -- Not what PostgreSQL would round, or take for a moment of its own choice.
-                when entry.value ->> entry.clock
-                    !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:[0-5]\d:[0-5]\d([.,]\d{1,6}0*)?([Zz]|[+-]\d\d(:?\d\d)?)?$' then 'run_event_moment'
             end;
             exit when rule is not null;
-            moment := (entry.value ->> entry.clock)::timestamptz;
+            moment := aximo_private.moment_of(entry.value ->> entry.clock);
             if moment < '1970-01-01 00:00:00+00' or moment >= '9999-01-01 00:00:00+00' then
                 rule := 'run_event_moment';
                 exit;

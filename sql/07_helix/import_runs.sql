@@ -2,8 +2,6 @@ create function helix.import_runs(lines jsonb, customer_id text default null)
 returns table (line integer, run_id text, is_duplicate boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- What a line says of a moment without an offset is UTC, whatever the session's settings are.
-set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 #variable_conflict use_column
 declare
@@ -64,8 +62,8 @@ begin
             into wanted
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
-                policy_hash text, status text, requested_by text, created_at timestamptz, started_at timestamptz,
-                finished_at timestamptz, exit_code integer, error text, log_artifact_id text, execution_id text, made_for_events boolean
+                policy_hash text, status text, requested_by text, created_at text, started_at text,
+                finished_at text, exit_code integer, error text, log_artifact_id text, execution_id text, made_for_events boolean
             );
             insert into helix.runs (
                 run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at,
@@ -74,8 +72,8 @@ begin
             )
             values (
                 wanted.run_id, wanted.project_id, wanted.tool_name, wanted.contract_version, wanted.tool_version, wanted.params_hash,
-                wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(wanted.created_at, now()), wanted.started_at,
-                wanted.finished_at, wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
+                wanted.policy_hash, wanted.status, wanted.requested_by, coalesce(aximo_private.moment_of(wanted.created_at), now()),
+                aximo_private.moment_of(wanted.started_at), aximo_private.moment_of(wanted.finished_at), wanted.snapshot, wanted.surroundings, wanted.exit_code, wanted.error, wanted.result,
                 wanted.log_artifact_id, wanted.execution_id, customer, coalesce(wanted.made_for_events, false)
             )
             on conflict do nothing;

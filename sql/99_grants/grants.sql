@@ -57,6 +57,7 @@ to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
     aximo_private.has_extreme_number(jsonb),
+    aximo_private.moment_of(text),
     aximo_private.new_event_id(),
     aximo_private.as_of(boolean),
     aximo.current_customer()

@@ -1,0 +1,156 @@
+"""A call of a store over its attempts: what a failure means, and whether to try again. Shared by the two stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import psycopg
+from psycopg.transaction import OutOfOrderTransactionNesting
+from psycopg_pool import PoolClosed
+
+from aximo_db import _statements as statements
+from aximo_db.errors import AximoError, ConnectionLostError, NotConnectedError, ReadOnlyError, translate
+from aximo_db.events import NewEvent
+
+__all__ = ["Call"]
+
+
+class _Connections(Protocol):
+    """What a call has to know of its store's connections."""
+
+    was_used: bool
+    has_written: bool
+
+    @property
+    def makes_its_own(self) -> bool: ...
+
+    @property
+    def is_lent(self) -> bool: ...
+
+    def entangle(self) -> None: ...
+
+
+class Call:
+    """A call, from its first attempt to its last.
+
+    Args:
+        connections: the store's.
+        retry_for: seconds in which it may be tried again.
+        events: the events that it writes, if it knows them.
+        writing: whether it writes anything.
+        stop: asked before it is tried again; true ends it.
+
+    Attributes:
+        reached: whether the attempt has a connection. Before that, nothing can have been sent.
+        joined: whether the attempt works in a transaction of the caller's.
+        is_outcome_unknown: whether an attempt was lost after it may have written. From then on, only success tells.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_connections",
+        "_deadline",
+        "_error",
+        "_events",
+        "_meaning",
+        "_stop",
+        "_writing",
+        "is_outcome_unknown",
+        "joined",
+        "reached",
+    )
+
+    def __init__(
+        self,
+        connections: _Connections,
+        retry_for: float,
+        *,
+        events: Sequence[NewEvent] = (),
+        writing: bool = False,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self.reached = False
+        self.joined = False
+        self.is_outcome_unknown = False
+        self._connections = connections
+        self._deadline = time.monotonic() + retry_for
+        self._events = events
+        self._writing = writing
+        self._stop = stop
+        self._attempts = 0
+        self._error: Exception | None = None
+        self._meaning: AximoError | None = None
+
+    def reach(self, joined: bool) -> None:
+        """Says that the attempt has a connection, and whether it works in a transaction of the caller's."""
+        self.reached = True
+        self.joined = joined
+
+    def fail(self, error: psycopg.Error | UnicodeEncodeError | AximoError) -> AximoError | None:
+        """Says what the attempt ended in; returns what that means, ``None`` if it is none of the ledger's business."""
+        self._error = error
+        self._meaning = self._meaning_of(error)
+        if self._writing and self.reached and isinstance(self._meaning, ConnectionLostError):
+            self.is_outcome_unknown = True
+        return self._meaning
+
+    def _meaning_of(self, error: psycopg.Error | UnicodeEncodeError | AximoError) -> AximoError | None:
+        if isinstance(error, AximoError):
+            return error
+        event = self._events[0] if len(self._events) == 1 else None
+        if not self.reached and isinstance(error, psycopg.Error):
+            return statements.not_connected(str(error))
+        if isinstance(error, OutOfOrderTransactionNesting):
+            self._connections.entangle()
+            return statements.transaction_not_whole()
+        malformed = statements.malformed_text(error, event)
+        if malformed is not None or not isinstance(error, psycopg.Error):
+            return malformed
+        return translate(error, event, writing=self._writing)
+
+    def may_retry(self) -> bool:
+        """Whether to try again after the failure."""
+        if self.joined or time.monotonic() >= self._deadline or (self._stop is not None and self._stop()):
+            return False
+        connections = self._connections
+        if isinstance(self._error, psycopg.Error) and self._error.sqlstate in ("40001", "40P01"):
+            return True
+        if isinstance(self._meaning, ConnectionLostError):
+            # A first connection that fails is a wrong address more often than a server away for a moment.
+            return connections.was_used and not connections.is_lent
+        if isinstance(self._meaning, NotConnectedError):
+            if connections.makes_its_own:
+                return connections.was_used
+            # A pool waits for its connections itself, as long as it was told to. After a loss it is worth more.
+            return self.is_outcome_unknown and not isinstance(self._error, PoolClosed) and not connections.is_lent
+        # The server was the primary, and is not any more.
+        return isinstance(self._meaning, ReadOnlyError) and connections.makes_its_own and connections.has_written
+
+    @property
+    def needs_another_connection(self) -> bool:
+        """Whether the next attempt is of no use on the connection that this one had, though that is not lost."""
+        return isinstance(self._meaning, ReadOnlyError) or (
+            isinstance(self._meaning, ConnectionLostError) and self._meaning.rule == "receipt_is_the_events"
+        )
+
+    def pause(self) -> float:
+        """Seconds to wait before the next attempt, which begins without a connection."""
+        seconds = statements.backoff(self._attempts)
+        self._attempts += 1
+        self.again()
+        return seconds
+
+    def again(self) -> None:
+        """Begins the next attempt."""
+        self.reached = self.joined = False
+
+    def final_error(self) -> AximoError | None:
+        """What the caller gets instead of the last attempt's error; ``None`` for that error itself."""
+        meaning = self._meaning
+        if self.is_outcome_unknown and not isinstance(meaning, ConnectionLostError):
+            meaning = statements.outcome_unknown(self._events)
+        if meaning is not None:
+            meaning.concern(self._events)
+        return None if meaning is self._error else meaning

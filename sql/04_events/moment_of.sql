@@ -1,0 +1,16 @@
+-- Digits beyond the sixth are cut, as PostgreSQL would round them; offsets of 16 hours and more are taken apart, as it reads none.
+-- Bound when it is created, and inlined.
+create function aximo_private.moment_of(moment text) returns timestamptz
+language sql stable security invoker parallel safe
+return case
+    when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
+        -- Not a moment, so that the cast says so.
+        then 'not RFC 3339'::text::timestamptz
+    when substr(moment, 27, 1) between '0' and '9' or moment ~ '[+-](1[6-9]|2\d):\d\d$'
+        then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
+            - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
+    else moment::timestamptz
+end;
+alter function aximo_private.moment_of(text) owner to aximo_owner;
+comment on function aximo_private.moment_of(text) is
+'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
