@@ -492,6 +492,7 @@ class Execution:
     approvals_timed_out: int
     error_code: str | None
     error_message: str | None
+    outcome: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1016,14 +1016,15 @@ comment on policy owner_reads_own_violations on aximo_private.violations is 'Vie
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
 comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';
 
--- Which deployments there are, so that a page of them is no walk over events. Whoever writes the first event of a deployment notes it. No
--- unique key, so that nobody waits for anybody here: of two at once each may note it, and readers take it once.
+-- Which deployments there are, so that a page of them is no walk over events. Whoever writes the first event of a deployment notes it. The
+-- event is in the key, so that nobody waits for anybody here: of two at once each may note it, and readers take it once.
 create table aximo_private.known_deployments (
     customer_id text collate "C" not null,
-    deployment_id text collate "C" not null
+    deployment_id text collate "C" not null,
+    event_id uuid not null,
+    constraint known_deployments_pkey primary key (customer_id, deployment_id, event_id)
 );
 alter table aximo_private.known_deployments owner to aximo_owner;
-create index known_deployments_by_id on aximo_private.known_deployments (customer_id, deployment_id);
 alter table aximo_private.known_deployments enable row level security;
 alter table aximo_private.known_deployments force row level security;
 create policy owner_reads_own_deployments on aximo_private.known_deployments
@@ -1039,15 +1040,16 @@ for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
 alter table aximo_private.known_deployments
     alter customer_id set statistics 0,
-    alter deployment_id set statistics 0;
+    alter deployment_id set statistics 0,
+    alter event_id set statistics 0;
 
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
+comment on column aximo_private.known_deployments.event_id is 'The event that it was noted with.';
 comment on policy owner_reads_own_deployments on aximo_private.known_deployments is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_deployments on aximo_private.known_deployments is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_notes_deployments on aximo_private.known_deployments is 'The emit functions.';
-comment on index aximo_private.known_deployments_by_id is 'A deployment, or a page of them.';
 
 create type aximo.receipt as (
     event_id uuid,
@@ -1221,7 +1223,9 @@ return coalesce(
     and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
     and coalesce((event).latency_ms, 0) >= 0
     and jsonb_typeof((event).payload) = 'object'
-    and pg_column_size((event).payload) <= 2000,
+    -- As it is, not as a table has it compressed; before its text is made, as a number may have a text 10,000 times its size.
+    and pg_column_size((event).payload || '{}') <= 2048
+    and octet_length((event).payload::text) <= 1048576,
     false
 );
 alter function aximo_private.is_well_formed(aximo_private.events) owner to aximo_recorder;
@@ -1809,9 +1813,13 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-    insert into aximo_private.known_deployments (customer_id, deployment_id)
-    select note_deployments.customer, d.deployment_id
-    from (select distinct e.deployment_id from unnest(note_deployments.events) as e) as d
+    insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
+    select note_deployments.customer, d.deployment_id, d.event_id
+    from (
+        select distinct on (e.deployment_id) e.deployment_id, e.event_id
+        from unnest(note_deployments.events) as e
+        order by e.deployment_id, e.position
+    ) as d
     where (
         select true
         from only aximo_private.known_deployments as k
@@ -2031,8 +2039,7 @@ begin
         attempt := attempt + 1;
         if attempt > 4 then
             perform aximo_private.check_rows_present(customer, array(select distinct t.execution_id from unnest(told) as t));
-            raise exception using
-                errcode = 'serialization_failure',
+            raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
                 detail = format('customer %L', customer),
                 hint = 'Try the transaction again.',
@@ -2222,7 +2229,9 @@ begin
                     from only aximo_private.events as e
                     where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type < 'approval_'
                     group by e.payload ->> 'action_id', e.payload ->> 'action_type'
-                    having count(*) filter (where e.event_type = 'action_prepared') > count(*) filter (where e.event_type <> 'action_prepared')
+                    having
+                        count(*) filter (where e.event_type = 'action_prepared')
+                        > count(*) filter (where e.event_type <> 'action_prepared')
                 )
             )
             and aximo_private.has_unresolved(
@@ -2276,8 +2285,8 @@ begin
             where k.customer_id = customer and k.deployment_id = emit_event.deployment_id
             limit 1;
             if not found then
-                insert into aximo_private.known_deployments (customer_id, deployment_id)
-                values (customer, emit_event.deployment_id);
+                insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
+                values (customer, emit_event.deployment_id, id);
             end if;
             return receipt;
         end if;
@@ -2755,6 +2764,27 @@ where e.execution_id is not null
 group by e.customer_id, e.execution_id;
 alter view aximo_private.executions_told owner to aximo_owner;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
+comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
+comment on column aximo_private.executions_told.execution_id is 'The execution.';
+comment on column aximo_private.executions_told.deployment_id is 'The deployment that ran it.';
+comment on column aximo_private.executions_told.skill_id is 'The skill.';
+comment on column aximo_private.executions_told.skill_version is 'The version of the skill.';
+comment on column aximo_private.executions_told.status is 'triggered, processing, awaiting_approval, completed or failed.';
+comment on column aximo_private.executions_told.started_at is 'When it was triggered.';
+comment on column aximo_private.executions_told.ended_at is 'When it completed or failed; null while it is open.';
+comment on column aximo_private.executions_told.duration is 'From trigger to end; null while it is open.';
+comment on column aximo_private.executions_told.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_private.executions_told.events is 'How many events it has.';
+comment on column aximo_private.executions_told.actions_prepared is 'How many actions were prepared.';
+comment on column aximo_private.executions_told.actions_dispatched is 'How many actions were dispatched.';
+comment on column aximo_private.executions_told.actions_failed is 'How many actions failed.';
+comment on column aximo_private.executions_told.approvals_requested is 'How many approvals were requested.';
+comment on column aximo_private.executions_told.approvals_granted is 'How many approvals were granted.';
+comment on column aximo_private.executions_told.approvals_rejected is 'How many approvals were rejected.';
+comment on column aximo_private.executions_told.approvals_timed_out is 'How many approvals timed out.';
+comment on column aximo_private.executions_told.error_code is 'The error_code of execution_failed.';
+comment on column aximo_private.executions_told.error_message is 'What execution_failed says in payload.error.';
+comment on column aximo_private.executions_told.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
 
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
@@ -2896,6 +2926,25 @@ left join lateral (
 where r.event_type = 'approval_requested';
 alter view aximo_private.approvals_told owner to aximo_owner;
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
+comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
+comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';
+comment on column aximo_private.approvals_told.approval_id is 'payload.approval_id of the request, if it has one.';
+comment on column aximo_private.approvals_told.deployment_id is 'The deployment.';
+comment on column aximo_private.approvals_told.skill_id is 'The skill.';
+comment on column aximo_private.approvals_told.skill_version is 'The version of the skill.';
+comment on column aximo_private.approvals_told.risk_level is 'The risk the request states.';
+comment on column aximo_private.approvals_told.approval_mode is 'The mode the request states.';
+comment on column aximo_private.approvals_told.requested_at is 'When it was asked for.';
+comment on column aximo_private.approvals_told.requested_by is 'The actor of the request.';
+comment on column aximo_private.approvals_told.decision is 'open, granted, rejected or timeout.';
+comment on column aximo_private.approvals_told.decided_at is 'When it was answered; null while it is open.';
+comment on column aximo_private.approvals_told.decided_by is 'The actor of the answer, as claimed.';
+comment on column aximo_private.approvals_told.decision_recorded_by is 'The login that wrote the answer.';
+comment on column aximo_private.approvals_told.delay is 'From request to answer; null while it is open.';
+comment on column aximo_private.approvals_told.reason is 'payload.reason of the answer, if it has one.';
+comment on column aximo_private.approvals_told.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
+comment on column aximo_private.approvals_told.request_event_id is 'The event that asked.';
+comment on column aximo_private.approvals_told.decision_event_id is 'The event that answered.';
 
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.approvals as
@@ -2996,6 +3045,13 @@ where x.started_at <= (select aximo_private.as_of())
     );
 alter view aximo_private.started_executions owner to aximo_owner;
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
+comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
+comment on column aximo_private.started_executions.execution_id is 'The execution.';
+comment on column aximo_private.started_executions.deployment_id is 'The deployment.';
+comment on column aximo_private.started_executions.skill_id is 'The skill.';
+comment on column aximo_private.started_executions.skill_version is 'Its version.';
+comment on column aximo_private.started_executions.started_at is 'When it was triggered.';
+comment on column aximo_private.started_executions.start_step is 'The step that triggered it.';
 
 -- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
 create view aximo.deployment_versions with (security_barrier = true) as

@@ -135,7 +135,9 @@ begin
                     from only aximo_private.events as e
                     where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type < 'approval_'
                     group by e.payload ->> 'action_id', e.payload ->> 'action_type'
-                    having count(*) filter (where e.event_type = 'action_prepared') > count(*) filter (where e.event_type <> 'action_prepared')
+                    having
+                        count(*) filter (where e.event_type = 'action_prepared')
+                        > count(*) filter (where e.event_type <> 'action_prepared')
                 )
             )
             and aximo_private.has_unresolved(
@@ -189,8 +191,8 @@ begin
             where k.customer_id = customer and k.deployment_id = emit_event.deployment_id
             limit 1;
             if not found then
-                insert into aximo_private.known_deployments (customer_id, deployment_id)
-                values (customer, emit_event.deployment_id);
+                insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
+                values (customer, emit_event.deployment_id, id);
             end if;
             return receipt;
         end if;

@@ -4,9 +4,13 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-    insert into aximo_private.known_deployments (customer_id, deployment_id)
-    select note_deployments.customer, d.deployment_id
-    from (select distinct e.deployment_id from unnest(note_deployments.events) as e) as d
+    insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
+    select note_deployments.customer, d.deployment_id, d.event_id
+    from (
+        select distinct on (e.deployment_id) e.deployment_id, e.event_id
+        from unnest(note_deployments.events) as e
+        order by e.deployment_id, e.position
+    ) as d
     where (
         select true
         from only aximo_private.known_deployments as k

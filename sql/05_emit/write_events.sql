@@ -151,8 +151,7 @@ begin
         attempt := attempt + 1;
         if attempt > 4 then
             perform aximo_private.check_rows_present(customer, array(select distinct t.execution_id from unnest(told) as t));
-            raise exception using
-                errcode = 'serialization_failure',
+            raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
                 detail = format('customer %L', customer),
                 hint = 'Try the transaction again.',
