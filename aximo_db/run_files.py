@@ -372,9 +372,7 @@ def _moment(value: object, name: str) -> datetime:
             return read_moment(value)
         except ValueError:
             pass
-    raise MalformedEventError(
-        rule="run_event_moment", detail=f"{name} is no moment as RFC 3339 has them"
-    )
+    raise MalformedEventError(rule="run_event_moment", detail=f"{name} is no moment as RFC 3339 has them")
 
 
 def _write(
