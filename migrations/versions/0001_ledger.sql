@@ -1569,7 +1569,8 @@ begin
                 end if;
             when 'action_prepared' then
                 life.actions_prepared := life.actions_prepared + 1;
-                pending := array_append(pending, coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), ''));
+                action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
+                pending := array_append(pending, action);
             when 'action_dispatched', 'action_failed' then
                 if event.event_type = 'action_dispatched' then
                     life.actions_dispatched := life.actions_dispatched + 1;
@@ -2418,7 +2419,8 @@ alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
 comment on function aximo.close_stale_executions(interval) is
 'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
 
--- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and compares.
+-- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and
+-- compares.
 create function aximo.verify_executions(newest integer default null)
 returns table (problem text, execution_id text, step integer, event_id uuid, detail text)
 language plpgsql stable security definer parallel unsafe
@@ -2481,7 +2483,11 @@ begin
         where retold.lives[1] is distinct from life.kept
         union all
         select
-            case when o.step is null then 'approval_row_surplus' when k.step is null then 'approval_row_missing' else 'approval_row_differs' end,
+            case
+                when o.step is null then 'approval_row_surplus'
+                when k.step is null then 'approval_row_missing'
+                else 'approval_row_differs'
+            end,
             life.execution_id, coalesce(o.step, k.step), coalesce(o.request_event_id, k.request_event_id), null
         from unnest(retold.approvals) as o
         full join (
@@ -2493,7 +2499,11 @@ begin
         union all
         -- Steps are in the order of the log, without a gap.
         select
-            case when s.step <> o.step then 'step_missing' when s.answers is distinct from o.answers then 'answer_differs' else 'step_out_of_order' end,
+            case
+                when s.step <> o.step then 'step_missing'
+                when s.answers is distinct from o.answers then 'answer_differs'
+                else 'step_out_of_order'
+            end,
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
@@ -2511,6 +2521,16 @@ begin
         ) as v on v.event_id = b.event_id
         where b.rule is distinct from v.rule;
     end loop;
+    return query
+    select 'deployment_row_missing', null::text, null::integer, null::uuid, format('deployment %s', u.deployment_id)
+    from (
+        select distinct e.deployment_id
+        from only aximo_private.events as e
+        where newest is null and e.customer_id = customer
+    ) as u
+    where not exists (
+        select from only aximo_private.known_deployments as k where k.customer_id = customer and k.deployment_id = u.deployment_id
+    );
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
@@ -2529,12 +2549,21 @@ begin
     for execution in
         select distinct v.execution_id
         from aximo.verify_executions() as v
-        where v.problem ~ '_row_'
+        where v.problem ~ '^(execution|approval)_row_'
         order by v.execution_id
     loop
         perform aximo_private.rebuild_execution(customer, execution);
         repaired := repaired + 1;
     end loop;
+    perform aximo_private.note_deployments(
+        customer,
+        array(
+            select distinct on (e.deployment_id) e
+            from only aximo_private.events as e
+            where e.customer_id = customer
+            order by e.deployment_id, e.position
+        )
+    );
     return repaired;
 end;
 $$;
@@ -2968,7 +2997,10 @@ select
     t.actions_withheld,
     a.request_event_id,
     a.decision_event_id
-from only aximo_private.approvals as a -- noqa: PRS
+from (
+    select *
+    from only aximo_private.approvals -- noqa: PRS
+) as a
 -- Of few: what a denial withheld is among the actions; a row has only the hash of an id that is long or no text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
@@ -3034,7 +3066,10 @@ select
     x.skill_version,
     x.started_at,
     x.start_step
-from only aximo_private.executions as x -- noqa: PRS
+from (
+    select *
+    from only aximo_private.executions -- noqa: PRS
+) as x
 where x.started_at <= (select aximo_private.as_of())
     and (
         (select aximo_private.as_of(known => true)) = 'infinity'
@@ -3071,8 +3106,8 @@ marks as (
     from declared as d
     union all
     select
-        r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null, 'execution_triggered', r.started_at, null, r.execution_id,
-        r.start_step, 'observed' as basis
+        r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null as event_id, 'execution_triggered' as event_type,
+        r.started_at as "timestamp", null as position, r.execution_id, r.start_step, 'observed' as basis
     from aximo_private.started_executions as r
     where (r.customer_id, r.deployment_id) not in (select d.customer_id, d.deployment_id from declared as d)
 ),
@@ -3182,7 +3217,10 @@ select
     s.event_id as status_event_id,
     x.started_at as last_execution_at
 -- Noted twice by two at once, a deployment is one all the same. Read in the order of the index, so a page of them is no walk over all.
-from (select distinct n.customer_id, n.deployment_id from only aximo_private.known_deployments as n) as k -- noqa: PRS
+from (
+    select distinct customer_id, deployment_id
+    from only aximo_private.known_deployments -- noqa: PRS
+) as k
 -- Each a look-up. The first list of types is that of the index, word by word, for the planner to see it.
 left join lateral (
     select e.event_type, e."timestamp", e.event_id
@@ -5167,11 +5205,14 @@ select
     v.rule,
     v.against,
     v.found_at
-from only aximo_private.violations as v -- noqa: PRS
+from (
+    select *
+    from only aximo_private.violations -- noqa: PRS
+) as v
 left join lateral (
-    select e.number
-    from only aximo_private.log_entries as e -- noqa: PRS
-    where e.customer_id = v.customer_id and e.event_id = v.event_id
+    select number
+    from only aximo_private.log_entries -- noqa: PRS
+    where customer_id = v.customer_id and event_id = v.event_id
     offset 0
 ) as l on true;
 alter view aximo.violations owner to aximo_owner;
@@ -10872,7 +10913,8 @@ revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entr
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
 aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
-revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals, aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
+revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
+aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
 aximo_private.rollup_heads, aximo_private.metric_state, aximo_private.logs, aximo_private.run_rollups,
 aximo_private.run_states from aximo_owner;
@@ -10899,7 +10941,13 @@ grant execute on function
 to aximo_recorder;
 
 -- The sequencer numbers events and keeps what is derived from the log.
-grant select on aximo_private.events, aximo_private.executions, aximo_private.approvals, aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
+grant select on
+    aximo_private.events,
+    aximo_private.executions,
+    aximo_private.approvals,
+    aximo_private.log_entries,
+    aximo_private.log_nodes
+to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;

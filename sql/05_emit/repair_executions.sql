@@ -10,12 +10,21 @@ begin
     for execution in
         select distinct v.execution_id
         from aximo.verify_executions() as v
-        where v.problem ~ '_row_'
+        where v.problem ~ '^(execution|approval)_row_'
         order by v.execution_id
     loop
         perform aximo_private.rebuild_execution(customer, execution);
         repaired := repaired + 1;
     end loop;
+    perform aximo_private.note_deployments(
+        customer,
+        array(
+            select distinct on (e.deployment_id) e
+            from only aximo_private.events as e
+            where e.customer_id = customer
+            order by e.deployment_id, e.position
+        )
+    );
     return repaired;
 end;
 $$;

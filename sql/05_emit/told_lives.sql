@@ -146,7 +146,8 @@ begin
                 end if;
             when 'action_prepared' then
                 life.actions_prepared := life.actions_prepared + 1;
-                pending := array_append(pending, coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), ''));
+                action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
+                pending := array_append(pending, action);
             when 'action_dispatched', 'action_failed' then
                 if event.event_type = 'action_dispatched' then
                     life.actions_dispatched := life.actions_dispatched + 1;

@@ -1,4 +1,5 @@
--- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and compares.
+-- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and
+-- compares.
 create function aximo.verify_executions(newest integer default null)
 returns table (problem text, execution_id text, step integer, event_id uuid, detail text)
 language plpgsql stable security definer parallel unsafe
@@ -61,7 +62,11 @@ begin
         where retold.lives[1] is distinct from life.kept
         union all
         select
-            case when o.step is null then 'approval_row_surplus' when k.step is null then 'approval_row_missing' else 'approval_row_differs' end,
+            case
+                when o.step is null then 'approval_row_surplus'
+                when k.step is null then 'approval_row_missing'
+                else 'approval_row_differs'
+            end,
             life.execution_id, coalesce(o.step, k.step), coalesce(o.request_event_id, k.request_event_id), null
         from unnest(retold.approvals) as o
         full join (
@@ -73,7 +78,11 @@ begin
         union all
         -- Steps are in the order of the log, without a gap.
         select
-            case when s.step <> o.step then 'step_missing' when s.answers is distinct from o.answers then 'answer_differs' else 'step_out_of_order' end,
+            case
+                when s.step <> o.step then 'step_missing'
+                when s.answers is distinct from o.answers then 'answer_differs'
+                else 'step_out_of_order'
+            end,
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
@@ -91,6 +100,16 @@ begin
         ) as v on v.event_id = b.event_id
         where b.rule is distinct from v.rule;
     end loop;
+    return query
+    select 'deployment_row_missing', null::text, null::integer, null::uuid, format('deployment %s', u.deployment_id)
+    from (
+        select distinct e.deployment_id
+        from only aximo_private.events as e
+        where newest is null and e.customer_id = customer
+    ) as u
+    where not exists (
+        select from only aximo_private.known_deployments as k where k.customer_id = customer and k.deployment_id = u.deployment_id
+    );
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;

@@ -20,7 +20,10 @@ select
     t.actions_withheld,
     a.request_event_id,
     a.decision_event_id
-from only aximo_private.approvals as a -- noqa: PRS
+from (
+    select *
+    from only aximo_private.approvals -- noqa: PRS
+) as a
 -- Of few: what a denial withheld is among the actions; a row has only the hash of an id that is long or no text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id

@@ -16,8 +16,8 @@ marks as (
     from declared as d
     union all
     select
-        r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null, 'execution_triggered', r.started_at, null, r.execution_id,
-        r.start_step, 'observed' as basis
+        r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null as event_id, 'execution_triggered' as event_type,
+        r.started_at as "timestamp", null as position, r.execution_id, r.start_step, 'observed' as basis
     from aximo_private.started_executions as r
     where (r.customer_id, r.deployment_id) not in (select d.customer_id, d.deployment_id from declared as d)
 ),

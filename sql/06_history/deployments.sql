@@ -16,7 +16,10 @@ select
     s.event_id as status_event_id,
     x.started_at as last_execution_at
 -- Noted twice by two at once, a deployment is one all the same. Read in the order of the index, so a page of them is no walk over all.
-from (select distinct n.customer_id, n.deployment_id from only aximo_private.known_deployments as n) as k -- noqa: PRS
+from (
+    select distinct customer_id, deployment_id
+    from only aximo_private.known_deployments -- noqa: PRS
+) as k
 -- Each a look-up. The first list of types is that of the index, word by word, for the planner to see it.
 left join lateral (
     select e.event_type, e."timestamp", e.event_id

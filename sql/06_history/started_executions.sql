@@ -8,7 +8,10 @@ select
     x.skill_version,
     x.started_at,
     x.start_step
-from only aximo_private.executions as x -- noqa: PRS
+from (
+    select *
+    from only aximo_private.executions -- noqa: PRS
+) as x
 where x.started_at <= (select aximo_private.as_of())
     and (
         (select aximo_private.as_of(known => true)) = 'infinity'

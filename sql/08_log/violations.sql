@@ -7,11 +7,14 @@ select
     v.rule,
     v.against,
     v.found_at
-from only aximo_private.violations as v -- noqa: PRS
+from (
+    select *
+    from only aximo_private.violations -- noqa: PRS
+) as v
 left join lateral (
-    select e.number
-    from only aximo_private.log_entries as e -- noqa: PRS
-    where e.customer_id = v.customer_id and e.event_id = v.event_id
+    select number
+    from only aximo_private.log_entries -- noqa: PRS
+    where customer_id = v.customer_id and event_id = v.event_id
     offset 0
 ) as l on true;
 alter view aximo.violations owner to aximo_owner;

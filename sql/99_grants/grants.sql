@@ -37,7 +37,8 @@ revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entr
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
 aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
-revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals, aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
+revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
+aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
 aximo_private.rollup_heads, aximo_private.metric_state, aximo_private.logs, aximo_private.run_rollups,
 aximo_private.run_states from aximo_owner;
@@ -64,7 +65,13 @@ grant execute on function
 to aximo_recorder;
 
 -- The sequencer numbers events and keeps what is derived from the log.
-grant select on aximo_private.events, aximo_private.executions, aximo_private.approvals, aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
+grant select on
+    aximo_private.events,
+    aximo_private.executions,
+    aximo_private.approvals,
+    aximo_private.log_entries,
+    aximo_private.log_nodes
+to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
