@@ -627,7 +627,7 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         breaks("rule given another SQLSTATE", "rule grant_exists (ZXARG)"),
     ),
     "a rule of an execution's life no longer checked": (
-        edit("aximo_private.breaches", "'no_dispatch_after_denial'", "null"),
+        edit("aximo_private.broken_rule", "'no_dispatch_after_denial'", "null"),
         breaks("rule removed", "rule no_dispatch_after_denial (ZXSEQ)"),
     ),
     # lines, payloads, settings, values
@@ -643,7 +643,7 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         breaks("payload field removed", "payload priority=high"),
     ),
     "a payload field no longer compared": (
-        edit("aximo_private.request_answered", "'approval_id'", "'approval'"),
+        edit("aximo_private.told_lives", "'approval_id'", "'approval'"),
         breaks("payload field removed", "payload approval_id"),
     ),
     "a column that no longer tells of a payload field": (

@@ -30,7 +30,7 @@ left join lateral (
     from aximo_private.approvals_told as s
     where s.customer_id = a.customer_id and s.execution_id = a.execution_id and s.request_event_id = a.request_event_id
     offset 0
-) as t on a.decision in ('rejected', 'timeout') or a.approval_id ~ '^(sha256|json) ';
+) as t on a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ';
 alter view aximo.approvals owner to aximo_owner;
 
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';

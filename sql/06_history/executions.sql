@@ -6,9 +6,13 @@ select
     deployment_id,
     skill_id,
     skill_version,
-    coalesce(
-        outcome, case when open_approvals > 0 then 'awaiting_approval' when processing then 'processing' else 'triggered' end
-    ) as status,
+    case
+        when outcome = 'failed' then 'failed'
+        when outcome = 'completed' then 'completed'
+        when open_approvals > 0 then 'awaiting_approval'
+        when processing then 'processing'
+        else 'triggered'
+    end as status,
     started_at,
     ended_at,
     ended_at - started_at as duration,
