@@ -1,6 +1,7 @@
 # Everything in a virtual environment of the checkout's own. Nothing is left outside of it.
 #   make demo   the whole story on the embedded PostgreSQL
 #   make test   the tests, on every PostgreSQL there is
+#   make bench  the benchmarks, see benchmarks/README.md
 PYTHON ?= python3
 VENV := .venv
 BI_VENV := .venv-bi
@@ -44,7 +45,9 @@ lint: $(VENV)/.linted
 	@$(BIN)/python tools/contract_since_release.py
 
 bench: $(VENV)/.installed
-	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.instructions
+	@$(BIN)/python -m benchmarks.pages
+	@$(BIN)/python -m benchmarks.shapes
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.metrics
 	@$(BIN)/python -m benchmarks.runs

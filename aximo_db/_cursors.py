@@ -22,7 +22,7 @@ from psycopg.rows import tuple_row
 from psycopg.types.array import register_all_arrays
 from psycopg.types.json import set_json_loads
 
-from aximo_db.events import readable_json
+from aximo_db.events import exact_json, readable_json
 
 __all__ = ["AsyncLedgerCursor", "LedgerCursor"]
 
@@ -48,39 +48,52 @@ class _UtcLoader(Loader):
             raise psycopg.DataError("a moment outside of the years 1 to 9999, UTC") from None
 
 
-def _own_adapters() -> AdaptersMap:
+def _own_adapters(loads: Callable[[str | bytes], Any]) -> AdaptersMap:
     adapters = AdaptersMap(types=postgres_types)
     register_default_adapters(adapters)
     register_all_arrays(adapters)
-    set_json_loads(readable_json, adapters)
+    set_json_loads(loads, adapters)
     adapters.register_loader("timestamptz", _UtcLoader)
     return adapters
 
 
-_ADAPTERS: Final = _own_adapters()
+_ADAPTERS: Final = _own_adapters(readable_json)
+_EXACT_ADAPTERS: Final = _own_adapters(exact_json)
 
 
 class LedgerCursor(Cursor[Any]):
-    """A cursor of the package's own."""
+    """A cursor of the package's own.
 
-    def __init__(self, connection: Connection[Any], *, row_factory: RowFactory = tuple_row) -> None:
+    Args:
+        connection: any.
+        row_factory: makes what is fetched of a row.
+        exact: whether numbers in JSON keep every digit, as Decimals.
+    """
+
+    def __init__(
+        self, connection: Connection[Any], *, row_factory: RowFactory = tuple_row, exact: bool = False
+    ) -> None:
+        self._own_adapters = _EXACT_ADAPTERS if exact else _ADAPTERS
         super().__init__(connection, row_factory=row_factory)
         self.format = Format.BINARY
 
     @property
     def adapters(self) -> AdaptersMap:
         """The driver's adapters by default, not the connection's."""
-        return _ADAPTERS
+        return self._own_adapters
 
 
 class AsyncLedgerCursor(AsyncCursor[Any]):
-    """An asynchronous cursor of the package's own."""
+    """An asynchronous cursor of the package's own. Arguments as :class:`LedgerCursor`."""
 
-    def __init__(self, connection: AsyncConnection[Any], *, row_factory: RowFactory = tuple_row) -> None:
+    def __init__(
+        self, connection: AsyncConnection[Any], *, row_factory: RowFactory = tuple_row, exact: bool = False
+    ) -> None:
+        self._own_adapters = _EXACT_ADAPTERS if exact else _ADAPTERS
         super().__init__(connection, row_factory=row_factory)
         self.format = Format.BINARY
 
     @property
     def adapters(self) -> AdaptersMap:
         """The driver's adapters by default, not the connection's."""
-        return _ADAPTERS
+        return self._own_adapters

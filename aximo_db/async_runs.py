@@ -157,7 +157,7 @@ class AsyncRuns:
         """
 
         async def look(connection: AnyConnection) -> Observation:
-            cursor = AsyncLedgerCursor(connection)
+            cursor = AsyncLedgerCursor(connection, exact=self._store._exact)
             prepare = self._store._prepare
             await cursor.execute(statements.OBSERVE_RUN, (run_id, tool_name, requested_by), prepare=prepare)
             row = await cursor.fetchone()
@@ -181,7 +181,7 @@ class AsyncRuns:
         """
 
         async def say(connection: AnyConnection) -> Run:
-            cursor = AsyncLedgerCursor(connection, row_factory=class_row(Run))
+            cursor = AsyncLedgerCursor(connection, row_factory=class_row(Run), exact=self._store._exact)
             await cursor.execute(statements.LINK_RUN, (execution_id, run_id), prepare=self._store._prepare)
             run: Run | None = await cursor.fetchone()
             if run is None:

@@ -70,6 +70,8 @@ class AsyncEventStore:
             and not on a caller's own connection). Every event has an id, so it lands once.
         prepare: whether statements are prepared on the server: a quarter faster, and not to be used where PgBouncer may
             be in between, which lends the same server connection to others.
+        exact_numbers: whether numbers that are read in payloads keep every digit: what is no integer is a Decimal then,
+            not a float.
 
     Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
     the call was written. What may be shared by threads, tasks and processes is in docs/service.md.
@@ -82,11 +84,13 @@ class AsyncEventStore:
         customer_id: str | None = None,
         retry_for: float = 30.0,
         prepare: bool = False,
+        exact_numbers: bool = False,
     ) -> None:
         self._connections = AsyncConnections(source, prepare=prepare)
         self._customer_id = customer_id
         self._retry_for = retry_for
         self._prepare = prepare
+        self._exact = exact_numbers
 
     def for_customer(self, customer_id: str) -> AsyncEventStore:
         """A store over the same connection or pool that works for a customer. Cheap; close one of them only."""
@@ -766,7 +770,7 @@ class AsyncEventStore:
         return await self._run(read, customer=customer or "", stop=stop)
 
     async def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
-        cursor = AsyncLedgerCursor(connection)
+        cursor = AsyncLedgerCursor(connection, exact=self._exact)
         await cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
         return statements.log_entries(feed, await cursor.fetchall(), after, max_events)
 
@@ -838,7 +842,7 @@ class AsyncEventStore:
         customer = customer_id if customer_id is not None else self._customer_id
 
         async def read(connection: AnyConnection) -> list[Any]:
-            cursor = AsyncLedgerCursor(connection, row_factory=row_factory)
+            cursor = AsyncLedgerCursor(connection, row_factory=row_factory, exact=self._exact)
             await cursor.execute(query, values, prepare=self._prepare)
             return await cursor.fetchall()
 

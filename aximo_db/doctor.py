@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import psycopg
 
 from aximo_db import _statements as statements
+from aximo_db._connect import connect
 from aximo_db.migrate import HEAD_SCHEMA_VERSION
 
 __all__ = ["Finding", "examine", "facts", "fingerprint"]
@@ -304,7 +305,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
         customers: whose open executions to count, and whose newest executions to compare with their events.
     """
-    with psycopg.connect(statements.default_dsn(dsn), autocommit=True, prepare_threshold=None) as connection:
+    with connect(dsn, of_catalog=True) as connection:
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found

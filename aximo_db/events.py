@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -63,11 +63,11 @@ class NewEvent:
         actor: ``system``, ``founder``, ``operator`` or ``external_user``.
         customer_id: whose event it is; ``None`` for the store's or the login's only customer.
         execution_id: required for execution, action and approval events.
-        payload: JSON object, at most 1 MiB as text; string keys, no NaN.
+        payload: JSON object, any mapping, at most 1 MiB as text; string keys, no NaN. A Decimal keeps its digits.
         timestamp: when it happened; a naive one is UTC; now, if left out.
         risk_level, approval_mode, correlation_id, channel_type, error_code: optional, at most 255 characters.
         latency_ms: optional, milliseconds, not negative.
-        event_id: unique within the customer; a UUIDv7 if left out.
+        event_id: unique within the customer; a UUIDv7 if left out. Of any class of UUIDs.
     """
 
     event_type: str
@@ -96,7 +96,7 @@ class NewEvent:
                 can't be read.
         """
         if isinstance(event, NewEvent):
-            return event
+            return event if type(event.event_id) is UUID else replace(event, event_id=as_uuid(event.event_id))
         given: dict[str, Any]
         if isinstance(event, Mapping):
             unknown = [str(key) for key in event if key not in _FIELDS]
@@ -112,11 +112,8 @@ class NewEvent:
         given = {name: value for name, value in given.items() if value is not None}
         if isinstance(given.get("timestamp"), str):
             given["timestamp"] = _read_timestamp(given["timestamp"])
-        if "event_id" in given and not isinstance(given["event_id"], UUID):
-            try:
-                given["event_id"] = UUID(str(given["event_id"]))
-            except ValueError as error:
-                raise MalformedEventError(rule="event_id_well_formed", detail="event_id is not a UUID") from error
+        if "event_id" in given:
+            given["event_id"] = as_uuid(given["event_id"])
         return cls(**given)
 
     def as_json(self, customer_id: str | None = None) -> dict[str, Any]:
@@ -149,8 +146,6 @@ _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _ARRAYS: Final = (list, tuple)
 _OBJECTS: Final = (dict, Mapping)
 _CONTAINERS: Final = (*_ARRAYS, *_OBJECTS)
-# json.dumps would make one each time.
-_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 _RFC_3339: Final = re.compile(
@@ -175,6 +170,20 @@ def read_moment(text: str) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("outside of the years 1 to 9999") from error
+
+
+def as_uuid(value: object) -> UUID:
+    """The UUID that an id is, of whatever class, or that its text says.
+
+    Raises:
+        MalformedEventError: it is none.
+    """
+    if type(value) is UUID:
+        return value
+    try:
+        return UUID(str(value))
+    except ValueError as error:
+        raise MalformedEventError(rule="event_id_well_formed", detail="event_id is not a UUID") from error
 
 
 def _read_timestamp(text: str) -> datetime:
@@ -208,8 +217,8 @@ def in_utc(moment: datetime) -> datetime:
         raise MalformedEventError(rule="timestamp_well_formed", detail=detail) from error
 
 
-def checked_payload(payload: object) -> Mapping[str, Any]:
-    """The payload, if it is a mapping whose keys, at any depth, are strings.
+def checked_payload(payload: object) -> Mapping[str, Any] | _Kept:
+    """The payload, to be encoded, if it is a mapping whose keys, at any depth, are strings.
 
     Python's JSON encoder turns other keys into strings, so that ``{1: …, "1": …}`` would lose one of them.
 
@@ -219,6 +228,7 @@ def checked_payload(payload: object) -> Mapping[str, Any]:
     if not isinstance(payload, _OBJECTS):
         raise MalformedEventError(rule="payload_is_object", detail=f"payload is a {type(payload).__name__}")
     pending: list[Any] = [payload]
+    is_kept = False
     parts = 1
     while pending:
         value = pending.pop()
@@ -230,12 +240,55 @@ def checked_payload(payload: object) -> Mapping[str, Any]:
         if isinstance(value, _ARRAYS):
             pending += [item for item in value if type(item) not in _LEAVES]
             continue
+        is_kept = is_kept or type(value) is UnreadableJson
         for key, item in value.items():
             if not isinstance(key, str):
                 raise MalformedEventError(rule="payload_keys_are_strings", detail=f"a key is a {type(key).__name__}")
             if type(item) not in _LEAVES:
                 pending.append(item)
-    return payload
+    return _Kept(payload) if is_kept else payload
+
+
+class _NeedsCareError(TypeError):
+    """A value in it has a JSON form that the encoder does not know: an exact number, or JSON as it is stored."""
+
+
+class _Kept:
+    """A payload with JSON in it that could not be read and is kept as it is."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: Mapping[str, Any]) -> None:
+        self.payload = payload
+
+
+def _default(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Decimal | _Kept):
+        raise _NeedsCareError
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+# json.dumps would make one each time.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
+
+
+def _encode_with_care(value: object) -> str:
+    """As the encoder does, only slower: a Decimal keeps its digits, and JSON that was not read stays as it is."""
+    if isinstance(value, _Kept):
+        return _encode_with_care(value.payload)
+    if isinstance(value, UnreadableJson):
+        return value.text
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("Out of range decimal values are not JSON compliant")
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_encode(key)}:{_encode_with_care(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, _ARRAYS):
+        return "[" + ",".join(map(_encode_with_care, value)) + "]"
+    return _encode(value)
 
 
 def to_json(value: object) -> str:
@@ -245,7 +298,10 @@ def to_json(value: object) -> str:
         MalformedEventError: it holds one of those, something JSON has no form for, or is nested too deep.
     """
     try:
-        text = _encode(value)
+        try:
+            text = _encode(value)
+        except _NeedsCareError:
+            text = _encode_with_care(value)
         text.encode()
     except UnicodeEncodeError as error:
         raise MalformedEventError(rule="no_lone_surrogate", detail="text with a lone surrogate") from error
@@ -275,7 +331,7 @@ def _strings(value: object) -> str:
 class UnreadableJson(dict[str, Any]):
     """A stored payload that is nested too deep for Python's JSON reader.
 
-    It is empty as a mapping; ``text`` is the JSON as it is stored.
+    It is empty as a mapping; ``text`` is the JSON as it is stored, and what is sent if it is emitted again.
     """
 
     def __init__(self, text: str) -> None:
@@ -283,15 +339,20 @@ class UnreadableJson(dict[str, Any]):
         self.text = text
 
 
-def readable_json(data: str | bytes) -> Any:
+def readable_json(data: str | bytes, parse_float: Callable[[str], Any] = float) -> Any:
     """Reads stored JSON; what can't be read does not keep the events around it from being read."""
     try:
-        return json.loads(data)
+        return json.loads(data, parse_float=parse_float)
     except ValueError:
         # Python reads no integer of more than some thousand digits; as a Decimal it does.
-        return json.loads(data, parse_int=Decimal)
+        return json.loads(data, parse_float=parse_float, parse_int=Decimal)
     except RecursionError:
         return UnreadableJson(data if isinstance(data, str) else bytes(data).decode())
+
+
+def exact_json(data: str | bytes) -> Any:
+    """Reads stored JSON without losing a digit: what is no integer becomes a Decimal."""
+    return readable_json(data, Decimal)
 
 
 class Receipt(NamedTuple):

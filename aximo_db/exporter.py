@@ -11,6 +11,8 @@ import psycopg
 from psycopg import IsolationLevel
 
 from aximo_db import _statements as statements
+from aximo_db._connect import connect
+from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import CustomerError, ProofError
 from aximo_db.events import Log
 
@@ -35,13 +37,17 @@ class Exported:
 
 
 def number_new_events(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
-    """Numbers what is new, step by step, each in a transaction; False if the login may not."""
+    """Numbers what is new, step by step, each in a transaction; False if the login or the session may not."""
     while True:
         try:
             with connection.transaction():
-                row = connection.execute("select is_behind from aximo.advance_log()").fetchone()
+                row = LedgerCursor(connection).execute("select is_behind from aximo.advance_log()").fetchone()
         except psycopg.Error as error:
-            if isinstance(error, psycopg.errors.InsufficientPrivilege) or error.sqlstate == CustomerError.sqlstate:
+            # A session that may only read, on a standby for one, reads what has its number.
+            if (
+                isinstance(error, psycopg.errors.InsufficientPrivilege | psycopg.errors.ReadOnlySqlTransaction)
+                or error.sqlstate == CustomerError.sqlstate
+            ):
                 return False
             raise
         if row is None or row[0] is not True:
@@ -58,7 +64,7 @@ def snapshot(
         dsn, customer_id: as for :func:`export_log`.
         numbered: number new events first, if the login may.
     """
-    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None, autocommit=True) as connection:
+    with connect(dsn) as connection:
         if numbered:
             number_new_events(connection)
         connection.autocommit = False

@@ -18,6 +18,8 @@ from uuid import UUID, uuid5
 
 from psycopg import Connection
 
+from aximo_db import deep_json
+from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import AximoError, ConnectionLostError, MalformedEventError
 from aximo_db.store import EventStore
 
@@ -263,17 +265,18 @@ def read_object(raw: bytes) -> tuple[str, dict[str, Any]]:
     """The text of a line and the object that it is, if PostgreSQL would read the same; numbers are kept as text.
 
     Raises:
-        MalformedEventError: not UTF-8, not JSON, not an object, a key twice, or nested too deep.
+        MalformedEventError: not UTF-8, not JSON, not an object, or a key twice.
     """
     try:
         text = raw.decode("utf-8").strip()
-        event = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_Number, parse_int=_Number
-        )
+        try:
+            event = json.loads(
+                text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_Number, parse_int=_Number
+            )
+        except RecursionError:  # PostgreSQL takes more levels than Python's reader
+            event = deep_json.read(text, _object, _Number)
     except UnicodeDecodeError as error:
         raise MalformedEventError(rule="text_is_utf_8", detail=f"not UTF-8 at byte {error.start}") from error
-    except RecursionError as error:
-        raise MalformedEventError(rule="json_depth", detail="nested too deep") from error
     except ValueError as error:
         raise MalformedEventError(rule="json_well_formed", detail=str(error)) from error
     if not isinstance(event, dict):
@@ -338,15 +341,11 @@ def _derived_id(event: dict[str, Any], customer_id: str | None, seen: Counter[by
 
 
 def canonical_text(value: object) -> str:
-    """One text for everything that PostgreSQL holds equal, of values of :func:`read_object`; in ASCII.
-
-    Raises:
-        MalformedEventError: nested too deep.
-    """
+    """One text for everything that PostgreSQL holds equal, of values of :func:`read_object`; in ASCII."""
     try:
         return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
-    except RecursionError as error:
-        raise MalformedEventError(rule="json_depth", detail="nested too deep") from error
+    except RecursionError:
+        return deep_json.write(value, lambda leaf: json.dumps(_canonical(leaf), separators=(",", ":")))
 
 
 def repetition_of(canonical: str, seen: Counter[bytes]) -> int:
@@ -414,15 +413,19 @@ def _write_events(store: EventStore, statement: str, lines: Sequence[_EventLine]
     def write(connection: Connection[Any]) -> tuple[int, int]:
         inserted = duplicates = 0
         for customer, group in groups.items():
-            row = connection.execute(
-                statement,
-                {
-                    "customer": customer,
-                    "lines": [line.text for line in group],
-                    "ids": [line.event_id for line in group],
-                },
-                prepare=False,
-            ).fetchone()
+            row = (
+                LedgerCursor(connection)
+                .execute(
+                    statement,
+                    {
+                        "customer": customer,
+                        "lines": [line.text for line in group],
+                        "ids": [line.event_id for line in group],
+                    },
+                    prepare=False,
+                )
+                .fetchone()
+            )
             if row is not None:
                 inserted += row[0]
                 duplicates += row[1]

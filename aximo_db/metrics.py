@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from aximo_db._statements import default_dsn
+from aximo_db._connect import connect
 from aximo_db.errors import translate
 
 __all__ = ["MetricDifference", "MetricsVerdict", "recount_metrics", "verify_metrics"]
@@ -69,7 +69,7 @@ def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) ->
         CustomerError: the login has not that customer.
         psycopg.Error: the server can't be reached, or the login may not read.
     """
-    with psycopg.connect(default_dsn(dsn), autocommit=True) as connection:
+    with connect(dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         try:
@@ -112,7 +112,7 @@ def recount_metrics(
         psycopg.Error: the server can't be reached, or the login is no operator's.
     """
     done = 0
-    with psycopg.connect(default_dsn(dsn), autocommit=True) as connection:
+    with connect(dsn) as connection:
         while True:
             try:
                 row = connection.execute(

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import psycopg
-from psycopg.rows import tuple_row
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import CustomerError
 from aximo_db.render import visible
 
@@ -264,8 +264,7 @@ def ask(connection: psycopg.Connection[Any], statement: str, values: dict[str, A
     Raises:
         CustomerError: the session works for no customer.
     """
-    cursor = connection.cursor(row_factory=tuple_row)
-    row = cursor.execute(statement, values).fetchone()
+    row = LedgerCursor(connection).execute(statement, values).fetchone()
     found: dict[str, Any] = json.loads(row[0]) if row else {}
     if found.get("customer_id") is None:
         raise CustomerError("this session works for no customer", hint="Name the customer with --customer.")

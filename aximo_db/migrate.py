@@ -16,6 +16,7 @@ from alembic import command, context, op
 from alembic.config import Config
 
 from aximo_db._assets import migrations_path
+from aximo_db._statements import default_dsn
 from aximo_db.errors import InstallationError, translate
 
 __all__ = ["HEAD_SCHEMA_VERSION", "PREPARATION", "connect", "migrate", "migration_script"]
@@ -40,9 +41,7 @@ def connect(dsn: str | None) -> psycopg.Connection[Any]:
     Raises:
         InstallationError: the database can't hold every text.
     """
-    connection = psycopg.connect(
-        dsn or os.environ.get("AXIMO_DB_URL") or "", application_name="aximo-db migrate", client_encoding="utf8"
-    )
+    connection = psycopg.connect(default_dsn(dsn), application_name="aximo-db migrate", client_encoding="utf8")
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         connection.close()

@@ -21,10 +21,10 @@ from typing import Any, Final, TextIO
 from xml.etree import ElementTree
 
 import psycopg
-from psycopg.rows import tuple_row
 
 from aximo_db import __version__
 from aximo_db import _statements as statements
+from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import InstallationError
 from aximo_db.metrics_tables import ask, customer_thresholds, human_ms, human_rate, rate_level, worst_level
 from aximo_db.render import visible
@@ -289,7 +289,7 @@ def _read(connection: psycopg.Connection[Any], customer: str | None) -> dict[str
     if customer is None:
         return ask(connection, _REPORT, values)
     with connection.transaction():
-        setting = connection.cursor(row_factory=tuple_row)
+        setting = LedgerCursor(connection)
         before = setting.execute(statements.GET_CUSTOMER).fetchone() or ("",)
         setting.execute(statements.SET_CUSTOMER, (customer,))
         found = ask(connection, _REPORT, values)

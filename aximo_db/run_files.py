@@ -22,6 +22,7 @@ import psycopg
 from psycopg import Connection
 
 from aximo_db import _statements as statements
+from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import AximoError, MalformedEventError, translate
 from aximo_db.events import read_moment
 from aximo_db.exporter import FETCH, snapshot
@@ -302,7 +303,7 @@ def import_run_log(
         summary.compared = _one(connection, _HAS_EVENTS, run_id)
         if add_missing or not summary.compared:
             # Until this transaction ends nobody else writes to the run.
-            connection.execute(_LOCK, (run_id,), prepare=False)
+            LedgerCursor(connection).execute(_LOCK, (run_id,), prepare=False)
             summary.compared = _one(connection, _HAS_EVENTS, run_id)
         add = partial(_write, run_id=run_id, create_runs=create_runs)
         if not summary.compared:
@@ -388,17 +389,21 @@ def _write(
     inserted = duplicates = 0
     for customer, of_customer in parts.items():
         for part in of_customer:
-            row = connection.execute(
-                _IMPORT_RUNS if part[0].is_run else _IMPORT_EVENTS,
-                {
-                    "lines": [line.text for line in part],
-                    "customer": customer,
-                    "run": run_id,
-                    "create": create_runs,
-                    "repetitions": [line.repetition for line in part],
-                },
-                prepare=False,
-            ).fetchone()
+            row = (
+                LedgerCursor(connection)
+                .execute(
+                    _IMPORT_RUNS if part[0].is_run else _IMPORT_EVENTS,
+                    {
+                        "lines": [line.text for line in part],
+                        "customer": customer,
+                        "run": run_id,
+                        "create": create_runs,
+                        "repetitions": [line.repetition for line in part],
+                    },
+                    prepare=False,
+                )
+                .fetchone()
+            )
             if row is not None:
                 inserted += row[0]
                 duplicates += row[1]
@@ -407,7 +412,7 @@ def _write(
 
 def _read(connection: Connection[Any], lines: Sequence[_RunLine]) -> tuple[int, int]:
     """Has PostgreSQL read the lines; it is what refuses some."""
-    connection.execute(_READABLE, {"lines": [line.text for line in lines]}, prepare=False)
+    LedgerCursor(connection).execute(_READABLE, {"lines": [line.text for line in lines]}, prepare=False)
     return 0, 0
 
 
@@ -428,7 +433,7 @@ def _in_savepoint(
 
 
 def _one(connection: Connection[Any], query: LiteralString, *values: object) -> Any:
-    row = connection.execute(query, values, prepare=False).fetchone()
+    row = LedgerCursor(connection).execute(query, values, prepare=False).fetchone()
     return row[0] if row is not None else None
 
 
@@ -442,7 +447,7 @@ def _compare(
         alike[line.said].append(line)
     there: dict[str, list[datetime]] = defaultdict(list)
     short: set[str] = set()
-    for place, event_id, ts, kind in connection.execute(_COMPARE, values, prepare=False):
+    for place, event_id, ts, kind in LedgerCursor(connection).execute(_COMPARE, values, prepare=False):
         if place is None:
             summary.missing_there.append(RunEventMissing(event_id, ts, kind))
         elif event_id is None:

@@ -157,7 +157,7 @@ class Runs:
         """
 
         def look(connection: AnyConnection) -> Observation:
-            cursor = LedgerCursor(connection)
+            cursor = LedgerCursor(connection, exact=self._store._exact)
             prepare = self._store._prepare
             cursor.execute(statements.OBSERVE_RUN, (run_id, tool_name, requested_by), prepare=prepare)
             row = cursor.fetchone()
@@ -181,7 +181,7 @@ class Runs:
         """
 
         def say(connection: AnyConnection) -> Run:
-            cursor = LedgerCursor(connection, row_factory=class_row(Run))
+            cursor = LedgerCursor(connection, row_factory=class_row(Run), exact=self._store._exact)
             cursor.execute(statements.LINK_RUN, (execution_id, run_id), prepare=self._store._prepare)
             run: Run | None = cursor.fetchone()
             if run is None:

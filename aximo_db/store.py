@@ -69,6 +69,8 @@ class EventStore:
             and not on a caller's own connection). Every event has an id, so it lands once.
         prepare: whether statements are prepared on the server: a quarter faster, and not to be used where PgBouncer may
             be in between, which lends the same server connection to others.
+        exact_numbers: whether numbers that are read in payloads keep every digit: what is no integer is a Decimal then,
+            not a float.
 
     Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
     the call was written. What may be shared by threads, tasks and processes is in docs/service.md.
@@ -81,11 +83,13 @@ class EventStore:
         customer_id: str | None = None,
         retry_for: float = 30.0,
         prepare: bool = False,
+        exact_numbers: bool = False,
     ) -> None:
         self._connections = Connections(source, prepare=prepare)
         self._customer_id = customer_id
         self._retry_for = retry_for
         self._prepare = prepare
+        self._exact = exact_numbers
 
     def for_customer(self, customer_id: str) -> EventStore:
         """A store over the same connection or pool that works for a customer. Cheap; close one of them only."""
@@ -757,7 +761,7 @@ class EventStore:
         return self._run(read, customer=customer or "", stop=stop)
 
     def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
-        cursor = LedgerCursor(connection)
+        cursor = LedgerCursor(connection, exact=self._exact)
         cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
         return statements.log_entries(feed, cursor.fetchall(), after, max_events)
 
@@ -829,7 +833,7 @@ class EventStore:
         customer = customer_id if customer_id is not None else self._customer_id
 
         def read(connection: AnyConnection) -> list[Any]:
-            cursor = LedgerCursor(connection, row_factory=row_factory)
+            cursor = LedgerCursor(connection, row_factory=row_factory, exact=self._exact)
             cursor.execute(query, values, prepare=self._prepare)
             return cursor.fetchall()
 

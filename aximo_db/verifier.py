@@ -12,6 +12,8 @@ from psycopg import IsolationLevel
 
 from aximo_db import _statements as statements
 from aximo_db import tlog
+from aximo_db._connect import connect
+from aximo_db._cursors import LedgerCursor
 from aximo_db.events import Log
 
 __all__ = ["LogVerdict", "Problem", "prove_growth", "prove_inclusion", "tile_reader", "verify_log"]
@@ -116,7 +118,11 @@ def tile_reader(connection: psycopg.Connection[Any], log: Log = "events") -> tlo
     """Reads tiles of a log of the connection's customer."""
 
     def read(level: int, index: int, width: int, /) -> bytes:
-        row = connection.execute("select aximo.log_tile(%s, %s, %s, %s)", (level, index, width, log)).fetchone()
+        row = (
+            LedgerCursor(connection)
+            .execute("select aximo.log_tile(%s, %s, %s, %s)", (level, index, width, log))
+            .fetchone()
+        )
         return bytes(row[0]) if row and row[0] is not None else b""
 
     return read
@@ -149,18 +155,19 @@ def verify_log(
     """
     statements.check_log(log)
     verdict = LogVerdict(log)
-    with psycopg.connect(statements.default_dsn(dsn), prepare_threshold=None) as connection:
+    with connect(dsn) as connection:
+        connection.autocommit = False
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         if customer_id is not None:
-            connection.execute(statements.SET_CUSTOMER, (customer_id,))
-        row = connection.execute("select aximo.log_origin(%s), aximo.log_size(%s)", (log, log)).fetchone()
+            LedgerCursor(connection).execute(statements.SET_CUSTOMER, (customer_id,))
+        row = LedgerCursor(connection).execute("select aximo.log_origin(%s), aximo.log_size(%s)", (log, log)).fetchone()
         verdict.origin, total = row if row else (None, 0)
         if verdict.origin is None:
             return verdict
         nodes = {
             (level, index): bytes(digest)
-            for level, index, digest in connection.execute(
+            for level, index, digest in LedgerCursor(connection).execute(
                 "select level, index, hash from aximo.log_nodes where log = %s", (log,)
             )
         }
@@ -168,7 +175,7 @@ def verify_log(
         pending = sorted([*stored, *_of_this_log(checkpoints, verdict)], key=lambda each: each.size)
         verdict.checkpoints = len(pending)
         _walk(connection, verdict, nodes, pending, total, progress)
-        for event_id, run_event_id, coming in connection.execute(
+        for event_id, run_event_id, coming in LedgerCursor(connection).execute(
             "select event_id, run_event_id, is_coming from aximo.unlogged_events(%s)", (log,)
         ):
             if coming:
@@ -189,7 +196,7 @@ def verify_log(
 def _stored_checkpoints(connection: psycopg.Connection[Any], verdict: LogVerdict) -> list[tlog.Checkpoint]:
     found = []
     query = "select size, root, note from aximo.checkpoints where log = %s order by size, made_at"
-    for size, root, note in connection.execute(query, (verdict.log,)):
+    for size, root, note in LedgerCursor(connection).execute(query, (verdict.log,)):
         try:
             checkpoint = tlog.read_checkpoint(note)
         except ValueError as error:
@@ -313,7 +320,7 @@ def prove_inclusion(
     statements.check_log(log)
     if not isinstance(event_id, _IDS[log][0]):
         raise TypeError(f"an event of log {log} has no {type(event_id).__name__} as its id")
-    row = connection.execute(_IDS[log][1], (event_id,)).fetchone()
+    row = LedgerCursor(connection).execute(_IDS[log][1], (event_id,)).fetchone()
     if row is None:
         raise ValueError("there is no such event in the log; a new one has to be numbered first")
     number: int = row[0]
@@ -351,18 +358,22 @@ def _note(
 ) -> tuple[int, str]:
     """A checkpoint of the size asked for, else the latest one there is."""
     if key is None:
-        stored = connection.execute(
-            "select size, note from aximo.checkpoints"
-            " where log = %s and size >= %s and (%s::bigint is null or size = %s)"
-            " order by size desc, position(E'\\n\\n' in note) > 0 desc, made_at desc limit 1",
-            (log, at_least, size, size),
-        ).fetchone()
+        stored = (
+            LedgerCursor(connection)
+            .execute(
+                "select size, note from aximo.checkpoints"
+                " where log = %s and size >= %s and (%s::bigint is null or size = %s)"
+                " order by size desc, position(E'\\n\\n' in note) > 0 desc, made_at desc limit 1",
+                (log, at_least, size, size),
+            )
+            .fetchone()
+        )
         if stored is not None:
             return stored[0], stored[1]
-    row = connection.execute(
-        "select s.size, aximo.checkpoint_text(s.size, %s) from (select coalesce(%s, aximo.log_size(%s)) as size) as s",
-        (log, size, log),
-    ).fetchone()
+    query = (
+        "select s.size, aximo.checkpoint_text(s.size, %s) from (select coalesce(%s, aximo.log_size(%s)) as size) as s"
+    )
+    row = LedgerCursor(connection).execute(query, (log, size, log)).fetchone()
     if row is None or row[1] is None:
         raise ValueError("the session has no customer")
     return row[0], tlog.sign(row[1], key) if key is not None else row[1]

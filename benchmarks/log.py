@@ -23,7 +23,7 @@ from rich.table import Table
 
 from aximo_db.local import LocalLedger
 from aximo_db.verifier import prove_inclusion, verify_log
-from benchmarks.run import BARE, BARE_BATCH, BARE_TABLE, EMIT, events, per_item, values
+from benchmarks.common import BARE, BARE_BATCH, BARE_TABLES, EMIT, advance_all, as_text, mixed, per_item, values
 
 CUSTOMER = "log-bench"
 
@@ -32,8 +32,8 @@ def emit(connection: psycopg.Connection[Any], count: int, customer: str = CUSTOM
     """Emits that many events in batches; seconds a bare batch insert of an event took, if asked for."""
     done, spent = 0, 0.0
     while done < count:
-        batch = events(min(700, -(-(count - done) // 7)), customer)
-        text = json.dumps([event.as_json() for event in batch], separators=(",", ":"))
+        batch = mixed(min(700, -(-(count - done) // 7)), customer)
+        text = as_text(batch)
         if bare:
             began = time.perf_counter()
             connection.execute(BARE_BATCH, (text,))
@@ -43,24 +43,13 @@ def emit(connection: psycopg.Connection[Any], count: int, customer: str = CUSTOM
     return spent / done
 
 
-def advance_all(connection: psycopg.Connection[Any]) -> int:
-    """Numbers everything."""
-    numbered = 0
-    while True:
-        row = connection.execute("select numbered, is_behind from aximo.advance_log()").fetchone()
-        assert row is not None
-        numbered += row[0]
-        if not row[1]:
-            return numbered
-
-
 def advancing(dsn: str, rounds: int) -> dict[str, Any]:
     """Seconds to number an event, beside those of a bare insert of it."""
     single, batch, ours = [], [], []
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("set synchronous_commit = off")
         for number in range(rounds + 1):
-            rows = [values(event) for event in events(150, "bare")]
+            rows = [values(event) for event in mixed(150, "bare")]
             one = per_item(lambda row: connection.execute(BARE, row).fetchone(), rows)
             many = emit(connection, 20_000, bare=True)
             began = time.perf_counter()
@@ -154,7 +143,7 @@ def _advance_for(dsn: str, every: float, ready: Any, numbering: Any, done: Any) 
 
 def _emit_for(dsn: str, customer: str, seconds: float, barrier: Any) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
-        rows = [values(event) for event in events(2000, customer)]
+        rows = [values(event) for event in mixed(2000, customer)]
         barrier.wait()
         deadline = time.perf_counter() + seconds
         for row in rows:
@@ -181,7 +170,7 @@ def while_advancing(dsn: str, rounds: int, every: float, executions: int) -> dic
                 numbering.clear()
             time.sleep(2 * every)
             times = []
-            for row in [values(event) for event in events(executions, "latency")]:
+            for row in [values(event) for event in mixed(executions, "latency")]:
                 began = time.perf_counter()
                 connection.execute(EMIT, row).fetchone()
                 times.append(time.perf_counter() - began)
@@ -244,7 +233,7 @@ def main() -> None:
             ledger.start()
             dsn = ledger.dsns()["owner"]
             with psycopg.connect(dsn, autocommit=True) as connection:
-                connection.execute(BARE_TABLE)
+                connection.execute(BARE_TABLES)
                 version = connection.execute("show server_version").fetchone()
             found: dict[str, Any] = {}
             found |= advancing(dsn, options.rounds)

@@ -22,28 +22,31 @@ from rich.console import Console
 from rich.table import Table
 
 from aximo_db.local import DATABASE, LocalLedger
-from benchmarks.log import advance_all
+from benchmarks.common import advance_all, without_rollups
 
 NEW = 10_000
 # Executions of 7 events, for 3 customers with 20 deployments each; 10 million events are a year.
 FILL = """
-insert into aximo_private.events (
-    event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, latency_ms, payload
-)
-select
-    t.event_type,
-    '2025-10-01T00:00:00Z'::timestamptz + x * interval '22 seconds' + t.step * (50 + x %% 977) * interval '1 millisecond',
-    'customer-' || x %% 3, 'deployment-' || x %% 60, 'skill-' || x %% 5, '1.0', 'execution-' || x, 'system', t.risk,
-    case when t.step = 6 then 6 * (50 + x %% 977) end, t.payload::jsonb
-from generate_series(%s::bigint, %s::bigint) as x
-cross join (
-    values
-    (0, 'execution_triggered', null, '{"channel": "web"}'), (1, 'execution_processing', null, '{}'),
-    (2, 'action_prepared', 'R2', '{"action_type": "lead_capture"}'), (3, 'action_dispatched', 'R2', '{"action_type": "lead_capture"}'),
-    (4, 'action_prepared', 'R3', '{"action_type": "send_email"}'), (5, 'action_dispatched', 'R3', '{"action_type": "send_email"}'),
-    (6, 'execution_completed', null, '{"actions_count": 2}')
-) as t (step, event_type, risk, payload)
-order by x, t.step
+select count(*) from aximo.emit_events((
+    select jsonb_agg(
+        jsonb_build_object(
+            'event_type', t.event_type,
+            'timestamp', '2025-10-01T00:00:00Z'::timestamptz + x * interval '22 seconds' + t.step * (50 + x %% 977) * interval '1 millisecond',
+            'customer_id', 'customer-' || x %% 3, 'deployment_id', 'deployment-' || x %% 60, 'skill_id', 'skill-' || x %% 5,
+            'skill_version', '1.0', 'execution_id', 'execution-' || x, 'actor', 'system', 'risk_level', t.risk,
+            'latency_ms', case when t.step = 6 then 6 * (50 + x %% 977) end, 'payload', t.payload::jsonb
+        )
+        order by x, t.step
+    )
+    from generate_series(%s::bigint, %s::bigint, 3) as x
+    cross join (
+        values
+        (0, 'execution_triggered', null, '{"channel": "web"}'), (1, 'execution_processing', null, '{}'),
+        (2, 'action_prepared', 'R2', '{"action_type": "lead_capture"}'), (3, 'action_dispatched', 'R2', '{"action_type": "lead_capture"}'),
+        (4, 'action_prepared', 'R3', '{"action_type": "send_email"}'), (5, 'action_dispatched', 'R3', '{"action_type": "send_email"}'),
+        (6, 'execution_completed', null, '{"actions_count": 2}')
+    ) as t (step, event_type, risk, payload)
+))
 """
 PLAIN = """
 create materialized view bench_plain as
@@ -57,21 +60,21 @@ select
 from aximo_private.events
 group by 1, 2, 3, 4, 5
 """
-EMPTY = "begin end"
 
 
 class Growing:
     """A ledger that grows at its end."""
 
-    def __init__(self, root: psycopg.Connection[Any], console: Console) -> None:
-        self.root, self.console, self.executions = root, console, 0
+    def __init__(self, root: psycopg.Connection[Any], owner: psycopg.Connection[Any], console: Console) -> None:
+        self.root, self.owner, self.console, self.executions = root, owner, console, 0
 
     def grow(self, count: int) -> None:
         """Adds so many events, without numbering them."""
         wanted = self.executions + -(-count // 7)
         while self.executions < wanted:
-            until = min(wanted, self.executions + 15_000)
-            self.root.execute(FILL, (self.executions, until - 1))
+            until = min(wanted, self.executions + 1000)
+            for first in range(self.executions, min(until, self.executions + 3)):  # one customer's after another's
+                self.owner.execute(FILL, (first, until - 1))
             self.executions = until
 
     def grow_to(self, count: int) -> None:
@@ -88,30 +91,20 @@ class Growing:
         return time.perf_counter() - began
 
 
-def _replace_roll_up(root: psycopg.Connection[Any], body: str) -> None:
-    root.execute(
-        "create or replace function aximo_private.roll_up(touched aximo_private.log_growth[], advance bigint) returns void"
-        f" language plpgsql set search_path = pg_catalog, pg_temp as $body${body}$body$"
-    )
-
-
 def rollups(ledger: Growing, rounds: int) -> dict[str, float]:
     """Numbering with rollups and without, in turn."""
-    root = ledger.root
-    row = root.execute("select prosrc from pg_proc where proname = 'roll_up'").fetchone()
-    assert row is not None
-    ways = {"with": row[0], "without": EMPTY}
     took: dict[str, list[float]] = {"with": [], "without": []}
     for number in range(rounds + 1):
-        for way, body in ways.items():
-            _replace_roll_up(root, body)
+        for way, line in took.items():
             ledger.grow(NEW)
+            keep = without_rollups(ledger.root) if way == "without" else None
             began = time.perf_counter()
-            numbered = advance_all(root)
+            numbered = advance_all(ledger.root)
             if number:
-                took[way].append((time.perf_counter() - began) / numbered)
-        _replace_roll_up(root, ways["with"])
-        counted = root.execute("select counted, remaining from aximo.recount_metrics()").fetchone()
+                line.append((time.perf_counter() - began) / numbered)
+            if keep is not None:
+                keep()
+        counted = ledger.root.execute("select counted, remaining from aximo.recount_metrics()").fetchone()
         assert counted is not None
         assert counted[0] >= NEW
         assert counted[1] == 0
@@ -160,9 +153,13 @@ def main() -> None:
         ledger = LocalLedger(Path(folder) / "data", bin_dir=arguments.bin_dir, settings={"shared_buffers": "512MB"})
         try:
             ledger.start()
-            with psycopg.connect(ledger.server.dsn("postgres", DATABASE), autocommit=True) as root:
+            with (
+                psycopg.connect(ledger.server.dsn("postgres", DATABASE), autocommit=True) as root,
+                psycopg.connect(ledger.dsns()["owner"], autocommit=True) as owner,
+            ):
                 root.execute("set synchronous_commit = off")
-                growing = Growing(root, console)
+                owner.execute("set synchronous_commit = off")
+                growing = Growing(root, owner, console)
                 growing.grow_to(arguments.sizes[0])
                 found: dict[str, Any] = {"rollups": rollups(growing, arguments.rounds), "sizes": []}
                 for size in arguments.sizes:

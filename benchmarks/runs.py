@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aximo_db.local import LocalLedger
-from benchmarks.run import per_item
+from benchmarks.common import per_item
 
 CUSTOMER = "run-bench"
 BARE_TABLES = """
@@ -73,7 +73,7 @@ def measured(dsn: str, owner_dsn: str, rounds: int) -> dict[str, Any]:
 
                 def send(statement: str, schema: str = schema) -> Callable[[Any], object]:
                     text = statement.format(schema=schema)
-                    return lambda row: connection.execute(text, row)  # type: ignore[call-overload]
+                    return lambda row: connection.execute(text, row)
 
                 timed("insert a run", send(RUN), [(name, Jsonb(DATA)) for name in names])
                 rows = [(name, kind, "a message", Jsonb(DATA)) for name in names for kind in KINDS]
