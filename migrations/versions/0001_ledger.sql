@@ -2043,8 +2043,7 @@ begin
             raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
                 detail = format('customer %L', customer),
-                hint = 'Try the transaction again.',
-                constraint = 'execution_moved_on';
+                hint = 'Try the transaction again.';
         end if;
     end loop;
 
