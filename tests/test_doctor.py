@@ -162,7 +162,7 @@ TAMPERINGS = {
         "alter domain aximo_private.identifier drop constraint identifier_not_blank",
         "constraint identifier_not_blank",
     ),
-    "an index dropped": ("drop index aximo_private.events_answer", "index aximo_private.events_answer"),
+    "an index dropped": ("drop index aximo_private.executions_open", "index aximo_private.executions_open"),
     "an index added": (
         'create index intruder on aximo_private.events ("timestamp")',
         "index aximo_private.intruder",

@@ -290,6 +290,8 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.checkpoint_text(size bigint, log text)": [("()", []), ("(3)", []), ("(3, 'run_events')", [])],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
     "aximo.verify_log(log text)": [("()", []), ("('run_events')", [])],
+    "aximo.verify_executions(newest integer)": [("()", []), ("(10)", [])],
+    "aximo.repair_executions()": [("()", [])],
     "aximo.refresh_metrics(everything boolean)": [("()", []), ("(true)", [])],
     "aximo.recount_metrics(from_the_start boolean, max_events integer)": [("()", []), ("(true, 1)", [])],
     "aximo.recompute_metrics(up_to bigint)": [("(1000)", [])],

@@ -64,7 +64,7 @@ begin
                 for place in
                     select b.position
                     from unnest(batch) as b
-                    where malformed is not null or not aximo_private.is_well_formed(b)
+                    where b.position = malformed or b.customer_id = customer and not aximo_private.is_well_formed(b)
                     order by b.position
                 loop
                     perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
