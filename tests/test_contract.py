@@ -155,7 +155,16 @@ FULL = {
     "actor": "system", "payload": {"a": 1}, "correlation_id": "k", "channel_type": "web", "error_code": "none", "latency_ms": 1,
     "recorded_at": "2026-01-01T00:00:00Z", "recorded_by": "r",
 }  # fmt: skip
-OPTIONAL = {"execution_id", "step", "risk_level", "approval_mode", "correlation_id", "channel_type", "error_code", "latency_ms"}
+OPTIONAL = {
+    "execution_id",
+    "step",
+    "risk_level",
+    "approval_mode",
+    "correlation_id",
+    "channel_type",
+    "error_code",
+    "latency_ms",
+}
 
 
 def test_the_fields_of_an_exported_line_are_those_that_are_written(surface: Surface) -> None:
@@ -1312,7 +1321,10 @@ def test_a_contract_is_written_anew(surface: Surface, contract: Contract, tmp_pa
     raised = load_contract(path)
     assert raised.version == contract.version + 1
     kept = contract.document["reviewed"]["rewordings"]
-    assert raised.document["reviewed"] == {"note": "Read.", "rewordings": {**kept, "aximo.cursors.name": "The consumer."}}
+    assert raised.document["reviewed"] == {
+        "note": "Read.",
+        "rewordings": {**kept, "aximo.cursors.name": "The consumer."},
+    }
     run("write", "-o", path, "--db", surface.ledger.dsn(), "--from", path)
     assert load_contract(path).document == raised.document
     run("write", "-o", path, "--db", surface.ledger.dsn(), "--reworded", "aximo.dreams", code=2)

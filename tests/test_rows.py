@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -26,10 +25,10 @@ LONG = "x" * 300
 
 
 @pytest.fixture
-def keeper(each_ledger: Ledger) -> Iterator[Connection]:
+def keeper(each_ledger: Ledger) -> Connection:
     """A login that emits, imports and repairs, for one customer."""
     login = each_ledger.login(KEEPER, "aximo_writer", "aximo_operator", customers=("c1",))
-    yield each_ledger.connect(login)
+    return each_ledger.connect(login)
 
 
 def tell(connection: Connection) -> None:
@@ -140,7 +139,9 @@ def test_steps_are_verified(each_ledger: Ledger, keeper: Connection) -> None:
     tell(keeper)
     with each_ledger.superuser() as root:
         root.execute("alter table aximo_private.events disable trigger user")
-        root.execute("update aximo_private.events set step = 7 where execution_id = 'b' and event_type = 'execution_failed'")
+        root.execute(
+            "update aximo_private.events set step = 7 where execution_id = 'b' and event_type = 'execution_failed'"
+        )
     assert ("step_missing", "b", 7) in problems(keeper)
 
 

@@ -771,6 +771,126 @@ alter function aximo_private.event_line(aximo_private.events) owner to aximo_own
 comment on function aximo_private.event_line(aximo_private.events) is
 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
+create function aximo_private.event_document(event aximo_private.events, has_timestamp boolean) returns jsonb
+language sql stable security invoker parallel safe
+return jsonb_build_object(
+    'event_id', (event).event_id, 'event_type', (event).event_type, 'customer_id', (event).customer_id,
+    'deployment_id', (event).deployment_id, 'skill_id', (event).skill_id, 'skill_version', (event).skill_version,
+    'execution_id', (event).execution_id, 'actor', (event).actor, 'risk_level', (event).risk_level,
+    'approval_mode', (event).approval_mode, 'correlation_id', (event).correlation_id, 'channel_type', (event).channel_type,
+    'error_code', (event).error_code, 'latency_ms', (event).latency_ms,
+    'timestamp', case
+        when not has_timestamp then null
+        -- Out of range: as a text that is so too, and can be written.
+        when (event)."timestamp" < '1970-01-01 00:00:00+00' or (event)."timestamp" >= '9999-01-01 00:00:00+00' then '0001-01-01T00:00:00Z'
+        else to_char((event)."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    end,
+    -- JSON null would stand for no payload.
+    'payload', case when jsonb_typeof((event).payload) = 'null' then '[]' else (event).payload end
+);
+alter function aximo_private.event_document(aximo_private.events, boolean) owner to aximo_recorder;
+comment on function aximo_private.event_document(aximo_private.events, boolean) is 'An event as an element of a batch.';
+
+-- Ids in a payload may be of any length and kind; steps hold many of them, and the text of a number may be 100,000 times its size.
+-- Bound when it is created, and inlined.
+create function aximo_private.step_key(payload jsonb, name text) returns text
+language sql stable security invoker parallel safe
+return case jsonb_typeof(payload -> name)
+    when 'string' then
+        case
+            when octet_length(payload ->> name) <= 255 then payload ->> name
+            else 'sha256 ' || encode(sha256(convert_to(payload ->> name, 'UTF8')), 'hex')
+        end
+    when 'number' then
+        case
+            when abs((payload -> name)::numeric) < 1e100 and scale((payload -> name)::numeric) < 100 then payload ->> name
+            else 'json ' || jsonb_hash_extended(payload -> name, 0)
+        end
+    when 'boolean' then payload ->> name
+    when 'null' then null
+    else 'json ' || jsonb_hash_extended(payload -> name, 0)
+end;
+alter function aximo_private.step_key(jsonb, text) owner to aximo_recorder;
+comment on function aximo_private.step_key(jsonb, text) is 'An id in a payload as the rules compare it: itself, or its hash if it is long or no text.';
+
+create type aximo_private.breach as (
+    place bigint,
+    event_id uuid,
+    event_type text,
+    execution_id text,
+    approval_id text,
+    rule text,
+    against uuid,
+    against_step integer
+);
+alter type aximo_private.breach owner to aximo_owner;
+comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
+comment on column aximo_private.breach.place is 'Its place in the batch.';
+comment on column aximo_private.breach.event_id is 'The event.';
+comment on column aximo_private.breach.event_type is 'What happened.';
+comment on column aximo_private.breach.execution_id is 'The execution.';
+comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
+comment on column aximo_private.breach.rule is 'The rule.';
+comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
+comment on column aximo_private.breach.against_step is 'The step it is broken against otherwise, if there is one.';
+
+-- The limits of an event's fields, in one expression without an exception block: it costs a tenth of what sixteen domains do. It may only say
+-- yes: aximo_private.refuse_malformed knows the limits. Bound when it is created, and inlined.
+create function aximo_private.is_well_formed(event aximo_private.events) returns boolean
+language sql volatile security invoker parallel safe
+return coalesce(
+    (event).event_type in (
+        'execution_triggered', 'execution_processing', 'execution_completed', 'execution_failed',
+        'action_prepared', 'action_dispatched', 'action_failed',
+        'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout',
+        'sla_breached', 'escalation_triggered', 'pressure_invoked', 'deployment_suspended',
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
+        'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+    )
+    and (event).actor in ('system', 'founder', 'operator', 'external_user')
+    -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
+    and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
+    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < U&'\007F'
+    and (event).customer_id is not null
+    and (event).deployment_id is not null
+    and (event).skill_id is not null
+    and (event).skill_version is not null
+    and ((event).execution_id is not null or (event).event_type !~ '^(action|approval|execution)_')
+    -- 255 bytes in all are at most 255 characters in each.
+    and octet_length(
+        concat(
+            (event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id, (event).risk_level,
+            (event).approval_mode, (event).correlation_id, (event).channel_type, (event).error_code
+        )
+    ) <= 255
+    and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
+    and coalesce((event).latency_ms, 0) >= 0
+    and jsonb_typeof((event).payload) = 'object'
+    -- As it is, not as a table has it compressed; before its text is made, as a number may have a text 10,000 times its size.
+    and pg_column_size((event).payload || '{}') <= 2048
+    and octet_length((event).payload::text) <= 1048576,
+    false
+);
+alter function aximo_private.is_well_formed(aximo_private.events) owner to aximo_recorder;
+comment on function aximo_private.is_well_formed(aximo_private.events) is 'Whether an event certainly keeps the limits of its fields.';
+
+create function aximo_private.event_well_formed(event aximo_private.events) returns boolean
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform aximo_private.refuse_malformed(aximo_private.event_document(event, true), null, event.customer_id);
+    return true;
+end;
+$$;
+alter function aximo_private.event_well_formed(aximo_private.events) owner to aximo_recorder;
+comment on function aximo_private.event_well_formed(aximo_private.events) is 'True, or ZXARG with the field in the detail.';
+
+-- No constraint: a table's are read, planned and compiled anew for every single-row statement. Nobody else may insert.
+create policy recorder_writes_events on aximo_private.events
+for insert to aximo_recorder with check (aximo_private.is_well_formed(events) or aximo_private.event_well_formed(events));
+comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them; within the limits of an event''s fields.';
+
 -- How each execution stands. The row is four things in one: the lock that two writers of an execution wait for each other at, the rule
 -- whether the next event fits, the number of its step, and what aximo.executions shows. Derived: whoever writes an event writes it too, in
 -- the same transaction, and aximo.verify_executions works it out anew.
@@ -1051,6 +1171,30 @@ comment on policy owner_reads_own_deployments on aximo_private.known_deployments
 comment on policy recorder_reads_deployments on aximo_private.known_deployments is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_notes_deployments on aximo_private.known_deployments is 'The emit functions.';
 
+create function aximo_private.note_deployments(customer text, events aximo_private.events[]) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
+    select note_deployments.customer, d.deployment_id, d.event_id
+    from (
+        select distinct on (e.deployment_id) e.deployment_id, e.event_id
+        from unnest(note_deployments.events) as e
+        order by e.deployment_id, e.position
+    ) as d
+    where (
+        select true
+        from only aximo_private.known_deployments as k
+        where k.customer_id = note_deployments.customer and k.deployment_id = d.deployment_id
+        limit 1
+    ) is null;
+end;
+$$;
+alter function aximo_private.note_deployments(text, aximo_private.events[]) owner to aximo_recorder;
+comment on function aximo_private.note_deployments(text, aximo_private.events[]) is 'Notes the deployments of events that are not known yet.';
+
 create type aximo.receipt as (
     event_id uuid,
     recorded_at timestamptz,
@@ -1170,105 +1314,6 @@ $$;
 alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
 comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
 'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
-
-create function aximo_private.event_document(event aximo_private.events, has_timestamp boolean) returns jsonb
-language sql stable security invoker parallel safe
-return jsonb_build_object(
-    'event_id', (event).event_id, 'event_type', (event).event_type, 'customer_id', (event).customer_id,
-    'deployment_id', (event).deployment_id, 'skill_id', (event).skill_id, 'skill_version', (event).skill_version,
-    'execution_id', (event).execution_id, 'actor', (event).actor, 'risk_level', (event).risk_level,
-    'approval_mode', (event).approval_mode, 'correlation_id', (event).correlation_id, 'channel_type', (event).channel_type,
-    'error_code', (event).error_code, 'latency_ms', (event).latency_ms,
-    'timestamp', case
-        when not has_timestamp then null
-        -- Out of range: as a text that is so too, and can be written.
-        when (event)."timestamp" < '1970-01-01 00:00:00+00' or (event)."timestamp" >= '9999-01-01 00:00:00+00' then '0001-01-01T00:00:00Z'
-        else to_char((event)."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-    end,
-    -- JSON null would stand for no payload.
-    'payload', case when jsonb_typeof((event).payload) = 'null' then '[]' else (event).payload end
-);
-alter function aximo_private.event_document(aximo_private.events, boolean) owner to aximo_recorder;
-comment on function aximo_private.event_document(aximo_private.events, boolean) is 'An event as an element of a batch.';
-
--- The limits of an event's fields, in one expression without an exception block: it costs a tenth of what sixteen domains do. It may only say
--- yes: aximo_private.refuse_malformed knows the limits. Bound when it is created, and inlined.
-create function aximo_private.is_well_formed(event aximo_private.events) returns boolean
-language sql volatile security invoker parallel safe
-return coalesce(
-    (event).event_type in (
-        'execution_triggered', 'execution_processing', 'execution_completed', 'execution_failed',
-        'action_prepared', 'action_dispatched', 'action_failed',
-        'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout',
-        'sla_breached', 'escalation_triggered', 'pressure_invoked', 'deployment_suspended',
-        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
-        'deployment_terminated', 'version_upgraded', 'version_rolled_back'
-    )
-    and (event).actor in ('system', 'founder', 'operator', 'external_user')
-    -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
-    and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
-    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < U&'\007F'
-    and (event).customer_id is not null
-    and (event).deployment_id is not null
-    and (event).skill_id is not null
-    and (event).skill_version is not null
-    and ((event).execution_id is not null or (event).event_type !~ '^(action|approval|execution)_')
-    -- 255 bytes in all are at most 255 characters in each.
-    and octet_length(
-        concat(
-            (event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id, (event).risk_level,
-            (event).approval_mode, (event).correlation_id, (event).channel_type, (event).error_code
-        )
-    ) <= 255
-    and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
-    and coalesce((event).latency_ms, 0) >= 0
-    and jsonb_typeof((event).payload) = 'object'
-    -- As it is, not as a table has it compressed; before its text is made, as a number may have a text 10,000 times its size.
-    and pg_column_size((event).payload || '{}') <= 2048
-    and octet_length((event).payload::text) <= 1048576,
-    false
-);
-alter function aximo_private.is_well_formed(aximo_private.events) owner to aximo_recorder;
-comment on function aximo_private.is_well_formed(aximo_private.events) is 'Whether an event certainly keeps the limits of its fields.';
-
-create function aximo_private.event_well_formed(event aximo_private.events) returns boolean
-language plpgsql volatile security invoker parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform aximo_private.refuse_malformed(aximo_private.event_document(event, true), null, event.customer_id);
-    return true;
-end;
-$$;
-alter function aximo_private.event_well_formed(aximo_private.events) owner to aximo_recorder;
-comment on function aximo_private.event_well_formed(aximo_private.events) is 'True, or ZXARG with the field in the detail.';
-
--- No constraint: a table's are read, planned and compiled anew for every single-row statement. Nobody else may insert.
-create policy recorder_writes_events on aximo_private.events
-for insert to aximo_recorder with check (aximo_private.is_well_formed(events) or aximo_private.event_well_formed(events));
-comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them; within the limits of an event''s fields.';
-
--- Ids in a payload may be of any length and kind; steps hold many of them, and the text of a number may be 100,000 times its size.
--- Bound when it is created, and inlined.
-create function aximo_private.step_key(payload jsonb, name text) returns text
-language sql stable security invoker parallel safe
-return case jsonb_typeof(payload -> name)
-    when 'string' then
-        case
-            when octet_length(payload ->> name) <= 255 then payload ->> name
-            else 'sha256 ' || encode(sha256(convert_to(payload ->> name, 'UTF8')), 'hex')
-        end
-    when 'number' then
-        case
-            when abs((payload -> name)::numeric) < 1e100 and scale((payload -> name)::numeric) < 100 then payload ->> name
-            else 'json ' || jsonb_hash_extended(payload -> name, 0)
-        end
-    when 'boolean' then payload ->> name
-    when 'null' then null
-    else 'json ' || jsonb_hash_extended(payload -> name, 0)
-end;
-alter function aximo_private.step_key(jsonb, text) owner to aximo_recorder;
-comment on function aximo_private.step_key(jsonb, text) is 'An id in a payload as the rules compare it: itself, or its hash if it is long or no text.';
 
 -- The rules of an execution's life (spec, section 3): which one the next event breaks, null if it fits. The only place that names them, in
 -- the order in which they are asked. What says yes more quickly elsewhere says "may only say yes", and leaves the rest to this.
@@ -1399,27 +1444,6 @@ $$;
 alter function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) owner to aximo_recorder;
 comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is
 'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
-
-create type aximo_private.breach as (
-    place bigint,
-    event_id uuid,
-    event_type text,
-    execution_id text,
-    approval_id text,
-    rule text,
-    against uuid,
-    against_step integer
-);
-alter type aximo_private.breach owner to aximo_owner;
-comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
-comment on column aximo_private.breach.place is 'Its place in the batch.';
-comment on column aximo_private.breach.event_id is 'The event.';
-comment on column aximo_private.breach.event_type is 'What happened.';
-comment on column aximo_private.breach.execution_id is 'The execution.';
-comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
-comment on column aximo_private.breach.rule is 'The rule.';
-comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
-comment on column aximo_private.breach.against_step is 'The step it is broken against otherwise, if there is one.';
 
 -- Tells lives on by the events of a batch: what each execution and its approvals come to, event by event, and which event breaks a rule. One
 -- that does is left out, unless this is history, which is told as it was. Locks each execution, in the order of their ids, so that two
@@ -1662,36 +1686,6 @@ $$;
 alter function aximo_private.keep_lives(aximo_private.executions[], aximo_private.approvals[]) owner to aximo_recorder;
 comment on function aximo_private.keep_lives(aximo_private.executions[], aximo_private.approvals[]) is 'Writes the rows of executions and approvals, whether they are there or not.';
 
-create function aximo_private.rebuild_execution(customer text, execution text) returns void
-language plpgsql volatile security invoker parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    retold record;
-begin
-    perform
-    from only aximo_private.executions as x
-    where x.customer_id = customer and x.execution_id = execution
-    for no key update;
-    select t.lives, t.approvals into retold
-    from aximo_private.told_lives(
-        customer,
-        array(select e from only aximo_private.events as e where e.customer_id = customer and e.execution_id = execution order by e.step),
-        is_history => true, from_nothing => true
-    ) as t;
-    delete from aximo_private.approvals as a
-    where a.customer_id = customer and a.execution_id = execution;
-    if retold.lives is null then
-        delete from aximo_private.executions as x
-        where x.customer_id = customer and x.execution_id = execution;
-    else
-        perform aximo_private.keep_lives(retold.lives, retold.approvals);
-    end if;
-end;
-$$;
-alter function aximo_private.rebuild_execution(text, text) owner to aximo_recorder;
-comment on function aximo_private.rebuild_execution(text, text) is 'Makes the rows of an execution and its approvals anew, from its events alone.';
-
 create function aximo_private.refuse_step(breach aximo_private.breach, is_batch boolean) returns void
 language plpgsql volatile security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -1774,63 +1768,6 @@ $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
 comment on function aximo_private.first_receipt(aximo_private.events, boolean) is
 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
-
--- Rows are made with the first event and never go. Where one is behind its events all the same, going on would tell another life.
-create function aximo_private.check_rows_present(customer text, executions text[]) returns void
-language plpgsql stable security invoker parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    lost text;
-begin
-    select u.execution_id into lost
-    from unnest(executions) as u (execution_id)
-    where (
-        select e.step
-        from only aximo_private.events as e
-        where e.customer_id = customer and e.execution_id = u.execution_id
-        order by e.step desc
-        limit 1
-    ) > coalesce(
-        (select x.steps from only aximo_private.executions as x where x.customer_id = customer and x.execution_id = u.execution_id), 0
-    )
-    limit 1;
-    if lost is not null then
-        raise exception using
-            errcode = 'ZXENV',
-            message = 'the row of an execution is behind its events',
-            detail = format('execution %L', lost),
-            hint = 'aximo-db verify names such rows, and aximo.repair_executions() makes them anew.',
-            constraint = 'execution_row_present';
-    end if;
-end;
-$$;
-alter function aximo_private.check_rows_present(text, text[]) owner to aximo_recorder;
-comment on function aximo_private.check_rows_present(text, text[]) is 'ZXENV, if the row of an execution is behind its events.';
-
-create function aximo_private.note_deployments(customer text, events aximo_private.events[]) returns void
-language plpgsql volatile security invoker parallel unsafe
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan
-as $$
-begin
-    insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
-    select note_deployments.customer, d.deployment_id, d.event_id
-    from (
-        select distinct on (e.deployment_id) e.deployment_id, e.event_id
-        from unnest(note_deployments.events) as e
-        order by e.deployment_id, e.position
-    ) as d
-    where (
-        select true
-        from only aximo_private.known_deployments as k
-        where k.customer_id = note_deployments.customer and k.deployment_id = d.deployment_id
-        limit 1
-    ) is null;
-end;
-$$;
-alter function aximo_private.note_deployments(text, aximo_private.events[]) owner to aximo_recorder;
-comment on function aximo_private.note_deployments(text, aximo_private.events[]) is 'Notes the deployments of events that are not known yet.';
 
 -- The events of a batch for a customer, field by field; what else is null is filled in when it is inserted. Bound when it is created, and
 -- inlined.
@@ -2417,6 +2354,69 @@ $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
 comment on function aximo.close_stale_executions(interval) is
 'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
+
+create function aximo_private.rebuild_execution(customer text, execution text) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    retold record;
+begin
+    perform
+    from only aximo_private.executions as x
+    where x.customer_id = customer and x.execution_id = execution
+    for no key update;
+    select t.lives, t.approvals into retold
+    from aximo_private.told_lives(
+        customer,
+        array(select e from only aximo_private.events as e where e.customer_id = customer and e.execution_id = execution order by e.step),
+        is_history => true, from_nothing => true
+    ) as t;
+    delete from aximo_private.approvals as a
+    where a.customer_id = customer and a.execution_id = execution;
+    if retold.lives is null then
+        delete from aximo_private.executions as x
+        where x.customer_id = customer and x.execution_id = execution;
+    else
+        perform aximo_private.keep_lives(retold.lives, retold.approvals);
+    end if;
+end;
+$$;
+alter function aximo_private.rebuild_execution(text, text) owner to aximo_recorder;
+comment on function aximo_private.rebuild_execution(text, text) is 'Makes the rows of an execution and its approvals anew, from its events alone.';
+
+-- Rows are made with the first event and never go. Where one is behind its events all the same, going on would tell another life.
+create function aximo_private.check_rows_present(customer text, executions text[]) returns void
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lost text;
+begin
+    select u.execution_id into lost
+    from unnest(executions) as u (execution_id)
+    where (
+        select e.step
+        from only aximo_private.events as e
+        where e.customer_id = customer and e.execution_id = u.execution_id
+        order by e.step desc
+        limit 1
+    ) > coalesce(
+        (select x.steps from only aximo_private.executions as x where x.customer_id = customer and x.execution_id = u.execution_id), 0
+    )
+    limit 1;
+    if lost is not null then
+        raise exception using
+            errcode = 'ZXENV',
+            message = 'the row of an execution is behind its events',
+            detail = format('execution %L', lost),
+            hint = 'aximo-db verify names such rows, and aximo.repair_executions() makes them anew.',
+            constraint = 'execution_row_present';
+    end if;
+end;
+$$;
+alter function aximo_private.check_rows_present(text, text[]) owner to aximo_recorder;
+comment on function aximo_private.check_rows_present(text, text[]) is 'ZXENV, if the row of an execution is behind its events.';
 
 -- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and
 -- compares.
