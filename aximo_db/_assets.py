@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
-__all__ = ["install_script", "migrations_path", "recording_path", "sql_files"]
+__all__ = ["HEAD_SCHEMA_VERSION", "install_script", "migrations_path", "recording_path", "sql_files"]
+
+#: The schema version that the newest migration leaves behind: what ``aximo.schema_version()`` says then.
+HEAD_SCHEMA_VERSION: Final = 1
 
 _PACKAGE = Path(__file__).resolve().parent
 

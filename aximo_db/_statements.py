@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 
+from aximo_db.dsn import libpq_dsn
 from aximo_db.errors import (
     ConnectionLostError,
     ConnectionStateError,
@@ -136,8 +137,12 @@ RUN_EVENTS: Final = _feed("run_events", RunLogEntry, "helix.read_log")
 
 
 def default_dsn(dsn: str | None) -> str:
-    """The connection string to use: the one given, else ``AXIMO_DB_URL``, else libpq's own variables."""
-    return dsn if dsn is not None else os.environ.get("AXIMO_DB_URL", "")
+    """The connection string to use: the one given, else ``AXIMO_DB_URL``, else libpq's own variables.
+
+    Raises:
+        InstallationError: it is for another database, or for a library that has options of its own.
+    """
+    return libpq_dsn(dsn if dsn is not None else os.environ.get("AXIMO_DB_URL", ""))
 
 
 def check_log(log: str) -> None:

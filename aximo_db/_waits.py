@@ -4,52 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeVar
-
-from aximo_db._statements import connection_busy
 
 __all__ = ["Lock", "acquire", "to_the_end"]
 
 T = TypeVar("T")
-
-
-class Lock:
-    """A lock that refuses its owner, such as a signal handler in the midst of a call, instead of hanging."""
-
-    __slots__ = ("_lock", "_owner")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner: int | None = None
-
-    def acquire(self) -> None:
-        """Acquires the lock.
-
-        Raises:
-            ConnectionStateError: the same thread has it.
-        """
-        me = threading.get_ident()
-        if self._owner == me:
-            raise connection_busy()
-        self._lock.acquire()
-        self._owner = me
-
-    def release(self) -> None:
-        """Releases the lock."""
-        self._owner = None
-        self._lock.release()
-
-    def locked(self) -> bool:
-        """Whether anybody has it."""
-        return self._lock.locked()
-
-    __enter__ = acquire
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
+# Its owner gets it again: a signal handler in the midst of a call then sees that it is busy, instead of hanging.
+Lock = threading.RLock
 
 
 def to_the_end(work: Callable[[], T]) -> T:
@@ -57,6 +18,6 @@ def to_the_end(work: Callable[[], T]) -> T:
     return work()
 
 
-def acquire(lock: Lock) -> None:
+def acquire(lock: threading.RLock) -> None:
     """Acquires the lock."""
     lock.acquire()

@@ -52,6 +52,7 @@ class AsyncTurns:
 
     Attributes:
         lock: held by the call whose turn it is.
+        is_busy: whether a call has its turn.
         block: the consumer's block that is open on the connection, if any: a transaction that is not the store's to
             end, so that only calls from inside the block may join it.
         is_entangled: whether somebody else's transaction got mixed up with a call's. While it is open, nobody can tell
@@ -59,10 +60,11 @@ class AsyncTurns:
         is_inherited: whether the connection is another process's, which forked this one.
     """
 
-    __slots__ = ("__weakref__", "block", "is_entangled", "is_inherited", "lock")
+    __slots__ = ("__weakref__", "block", "is_busy", "is_entangled", "is_inherited", "lock")
 
     def __init__(self) -> None:
         self.lock = Lock()
+        self.is_busy = False
         self.block: object | None = None
         self.is_entangled = False
         self.is_inherited = False
@@ -76,12 +78,27 @@ class AsyncTurns:
                 turns = _turns[connection] = cls()
             return turns
 
-    def look(self, connection: AnyConnection, block: object | None) -> bool:
-        """Whether the caller has a transaction open; for whoever holds the lock.
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[bool]:
+        """The turn, when it has come, until the end of the block: true in the midst of another turn of the same thread.
+
+        A signal handler may come in there; or what a signal's exception interrupted has not been cleared away yet.
+        """
+        async with self.lock:
+            was_busy = self.is_busy
+            try:
+                self.is_busy = True
+                yield was_busy
+            finally:
+                self.is_busy = False
+
+    def look(self, connection: AnyConnection, block: object | None, was_busy: bool) -> bool:
+        """Whether the caller has a transaction open; for whoever has the turn.
 
         Args:
             connection: the connection.
             block: the consumer's block in which the store was made.
+            was_busy: whether this is in the midst of another turn, whose transaction is none of the caller's.
 
         Raises:
             ConnectionStateError: the connection is another process's, or somebody else is using it.
@@ -95,7 +112,7 @@ class AsyncTurns:
             raise statements.in_a_consumers_block()
         pgconn = connection.pgconn
         status = pgconn.transaction_status
-        if status == _ACTIVE or pgconn.pipeline_status != _NO_PIPELINE:
+        if status == _ACTIVE or (was_busy and status != _IDLE) or pgconn.pipeline_status != _NO_PIPELINE:
             raise statements.connection_busy()
         if status == _IDLE:
             self.is_entangled = False
@@ -144,7 +161,7 @@ class AsyncConnections:
         # Made on first use: the one that calls take turns on, and those kept by who works with them for a while.
         self._own: AnyConnection | None = None
         self._spares: list[AnyConnection] = []
-        self._lock = Lock()
+        self._own_turns = AsyncTurns()
         _alive.add(self)
 
     @property
@@ -170,8 +187,8 @@ class AsyncConnections:
             NotConnectedError: there is none; psycopg.OperationalError, of the driver or the pool, says the same.
         """
         if self.lent is not None:
-            async with self._turns.lock:
-                yield AsyncTurn(self.lent, self._turns.look(self.lent, self._block))
+            async with self._turns.taken() as was_busy:
+                yield AsyncTurn(self.lent, self._turns.look(self.lent, self._block, was_busy))
         elif self.pool is not None:
             if self._is_inherited:
                 raise statements.other_process()
@@ -180,12 +197,12 @@ class AsyncConnections:
                 if not apart:
                     yield AsyncTurn(connection, False)
                     return
-                async with AsyncTurns.of(connection).lock:
+                async with AsyncTurns.of(connection).taken():
                     yield AsyncTurn(connection, False)
         elif apart:
             connection = self._spares.pop() if self._spares else await self._connect()
             try:
-                async with AsyncTurns.of(connection).lock:
+                async with AsyncTurns.of(connection).taken():
                     yield AsyncTurn(connection, False)
             finally:
                 if connection.pgconn.transaction_status == _IDLE and not self._spares:
@@ -193,16 +210,14 @@ class AsyncConnections:
                 else:
                     await connection.close()
         else:
-            async with self._lock:
-                connection_ = self._own
-                if connection_ is None or connection_.closed:
-                    connection_ = self._own = await self._connect()
-                try:
-                    yield AsyncTurn(connection_, False)
-                finally:
-                    # What was interrupted half way is nothing to go on with.
-                    if connection_.pgconn.transaction_status != _IDLE:
-                        await connection_.close()
+            async with self._own_turns.taken():
+                # What was interrupted half way is nothing to go on with.
+                if self._own is not None and self._own.pgconn.transaction_status != _IDLE:
+                    await self._own.close()
+                    self._own = None
+                if self._own is None:
+                    self._own = await self._connect()
+                yield AsyncTurn(self._own, False)
 
     @asynccontextmanager
     async def block(self, connection: AnyConnection) -> AsyncIterator[None]:
@@ -211,13 +226,17 @@ class AsyncConnections:
         outer, turns.block = turns.block, object()
         block = turns.block
         _inside.set((*_inside.get(), block))
+        turns.is_busy = False
         turns.lock.release()
         try:
             yield
         finally:
-            turns.block = outer
             _inside.set(tuple(other for other in _inside.get() if other is not block))
-            await acquire(turns.lock)
+            try:
+                await acquire(turns.lock)
+            finally:
+                turns.block = outer
+                turns.is_busy = True
 
     async def is_joining(self) -> bool:
         """Whether the caller has a transaction open on the connection that it lent."""
@@ -232,7 +251,7 @@ class AsyncConnections:
             return True
         turns = self._turns
         return (
-            not turns.lock.locked()
+            not turns.is_busy
             and turns.block is None
             and not turns.is_inherited
             and self.lent.pgconn.transaction_status == _IDLE
@@ -245,7 +264,7 @@ class AsyncConnections:
 
     async def close(self) -> None:
         """Closes the connections that were made here, after the call that has its turn."""
-        async with self._lock:
+        async with self._own_turns.taken():
             if self._own is not None:
                 await self._own.close()
                 self._own = None
@@ -269,7 +288,7 @@ class AsyncConnections:
         self._is_inherited = True
         self._own = None
         self._spares = []
-        self._lock = Lock()
+        self._own_turns = AsyncTurns()
 
 
 _alive: WeakSet[AsyncConnections] = WeakSet()
@@ -281,6 +300,7 @@ def _after_fork() -> None:
     _registry = threading.RLock()
     for turns in list(_turns.values()):
         turns.lock = Lock()  # whoever held it is not in this process
+        turns.is_busy = False
         turns.block = None
         turns.is_inherited = True
     for connections in list(_alive):

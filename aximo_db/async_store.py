@@ -985,6 +985,7 @@ class AsyncExecutionScope:
         self._processing = False
         self._ended = False
         self._unsettled: NewEvent | None = None
+        self._latest_id: UUID | None = None
         self._started = time.monotonic()
 
     @property
@@ -1027,7 +1028,7 @@ class AsyncExecutionScope:
                 refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
             raise
         except BaseException as interruption:
-            if self._unsettled is not None:
+            if not self._ended:
                 await self._fail_after(interruption)
             raise
 
@@ -1082,15 +1083,16 @@ class AsyncExecutionScope:
         except (AximoError, psycopg.Error):
             self._unsettled = None
             raise
-        self._unsettled = None
         self._triggered = self._triggered or event.event_type == "execution_triggered"
         self._processing = self._processing or event.event_type == "execution_processing"
         self._ended = self._ended or event.event_type in ("execution_completed", "execution_failed")
+        self._latest_id = event.event_id
+        self._unsettled = None
         return receipt
 
-    def is_unsettled(self, event_type: str) -> bool:
-        """Whether an event of that type was begun, and nobody knows whether it was written."""
-        return self._unsettled is not None and self._unsettled.event_type == event_type
+    def has_begun(self, event_id: UUID) -> bool:
+        """Whether the event is the latest that was written, or that may have been."""
+        return event_id in (self._latest_id, self._unsettled.event_id if self._unsettled is not None else None)
 
     async def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits ``execution_processing``."""
@@ -1189,22 +1191,19 @@ class AsyncActionScope:
         self._execution = execution
         self._action_type = action_type
         self._payload = payload
+        # Known before anything is sent, so that whether it was begun can be told at any moment.
+        self._prepared_id = uuid7()
+        self._dispatched_id = uuid7()
         self._started = time.monotonic()
 
     async def __aenter__(self) -> Self:
         self._started = time.monotonic()
-        execution = self._execution
-        prepared = False
-
-        async def prepare() -> None:
-            nonlocal prepared
-            await execution.action_prepared(self._action_type, self._payload)
-            prepared = True
-
         try:
-            await to_the_end(prepare)
+            await to_the_end(
+                lambda: self._execution.action_prepared(self._action_type, self._payload, event_id=self._prepared_id)
+            )
         except BaseException as error:
-            if prepared or execution.is_unsettled("action_prepared"):
+            if self._execution.has_begun(self._prepared_id):
                 await self._fail_after(error)
             raise
         return self
@@ -1215,10 +1214,19 @@ class AsyncActionScope:
         if error is not None:
             await self._fail_after(error)
             return
-        latency_ms = self._elapsed_ms()
-        await to_the_end(
-            lambda: self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms)
-        )
+        try:
+            latency_ms = self._elapsed_ms()
+            await to_the_end(
+                lambda: self._execution.action_dispatched(
+                    self._action_type, self._payload, latency_ms=latency_ms, event_id=self._dispatched_id
+                )
+            )
+        except (AximoError, psycopg.Error):
+            raise
+        except BaseException as interruption:
+            if not self._execution.has_begun(self._dispatched_id):
+                await self._fail_after(interruption)
+            raise
 
     async def _fail_after(self, error: BaseException) -> None:
         """Ends the action because of an error, which then goes on."""

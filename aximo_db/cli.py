@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,11 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
+<<<<<<< HEAD
 from aximo_db._statements import SET_CUSTOMER, default_dsn
+=======
+from aximo_db._connect import connect
+>>>>>>> main
 from aximo_db.cli_support import (
     AsJson,
     BatchSize,
@@ -37,12 +40,16 @@ from aximo_db.cli_support import (
     Output,
     Rejects,
     Start,
+    ended,
     exporting,
     import_file,
     import_line,
+    nobody_reads,
+    patient_streams,
     print_log,
     print_refused,
     print_unnumbered,
+    told,
 )
 from aximo_db.cli_support import err as _err
 from aximo_db.cli_support import fail as _fail
@@ -50,14 +57,14 @@ from aximo_db.cli_support import out as _out
 from aximo_db.cli_support import plain as _plain
 from aximo_db.cli_support import print_json as _print_json
 from aximo_db.cli_support import refusals as _refusals
+from aximo_db.cli_support import row_of as _row_of
 from aximo_db.doctor import examine, expected_facts, fingerprint
 from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import import_lines
 from aximo_db.metrics import recount_metrics, verify_metrics
 from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
-from aximo_db.migrate import migrate as run_migrations
-from aximo_db.migrate import migration_script
+from aximo_db.source import UnreadableFileError, json_lines
 from aximo_db.store import EventStore
 from aximo_db.verifier import prove_growth, prove_inclusion, verify_log
 
@@ -103,6 +110,9 @@ def migrate(
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
 ) -> None:
     """Install the schema, or upgrade it to the newest version. Run as the owner of the database."""
+    from aximo_db.migrate import migrate as run_migrations
+    from aximo_db.migrate import migration_script
+
     with _refusals():
         if sql:
             typer.echo(migration_script(start), nl=False)
@@ -156,7 +166,8 @@ def down(data: Data = Path(".aximo")) -> None:
     from aximo_db.embedded import EmbeddedServer
 
     with _refusals():
-        EmbeddedServer(data).stop()
+        if not EmbeddedServer(data).stop():
+            _err().print(f"No server runs on {_plain(str(data))}.")
 
 
 @app.command()
@@ -236,7 +247,7 @@ def emit(
     with _refusals(), EventStore(db, customer_id=customer) as store:
         try:
             if event_type is None:
-                fields = json.load(sys.stdin)
+                fields = json.loads(json_lines(sys.stdin.buffer).read())
             else:
                 fields = {
                     "event_type": event_type,
@@ -250,7 +261,7 @@ def emit(
                     "event_id": event_id,
                 }
         except (ValueError, RecursionError) as error:
-            _fail(f"not JSON: {error}", code=2)
+            _fail(f"not JSON: {error}", hint=error.hint if isinstance(error, UnreadableFileError) else None, code=2)
         receipt = store.emit(NewEvent.of(fields))
     if as_json:
         _print_json(receipt._asdict())
@@ -272,7 +283,7 @@ def trace(
         steps = store.trace(execution)
         approvals = store.approvals(execution_id=execution)
     if as_json:
-        _print_json([asdict(step) for step in steps])
+        _print_json([_row_of(step) for step in steps])
     elif steps:
         _out().print(render.trace_tree(steps, approvals))
     if not steps:
@@ -292,7 +303,7 @@ def executions(
     with _refusals(), EventStore(db, customer_id=customer) as store:
         found = store.executions(status=status, deployment_id=deployment, limit=limit)
     if as_json:
-        _print_json([asdict(item) for item in found])
+        _print_json([_row_of(item) for item in found])
     else:
         _out().print(render.executions_table(found))
 
@@ -308,7 +319,7 @@ def advance(
     """Number new events of all customers: feed, proofs and metrics speak of numbered events. For operators."""
     numbered = 0
     console = _err()
-    with _refusals(), psycopg.connect(default_dsn(db), autocommit=True) as connection, contextlib.ExitStack() as stack:
+    with _refusals(), connect(db) as connection, contextlib.ExitStack() as stack:
         status = None
         if console.is_terminal and not as_json:
             status = stack.enter_context(console.status("numbering"))
@@ -318,6 +329,8 @@ def advance(
             numbered += count
             if as_json and follow and count:
                 _print_json({"numbered": count})
+                if nobody_reads():
+                    break
             if status is not None:
                 status.update(f"numbering: {numbered:,} events")
             if behind:
@@ -365,7 +378,9 @@ def keygen(
         verifier = tlog.write_key_pair(output, name)
     except FileExistsError as error:
         _fail(f"{error.filename}: exists already", hint="Keys are never overwritten.")
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+    except ValueError as error:
         _fail(str(error))
     typer.echo(verifier.encode())
 
@@ -375,33 +390,31 @@ def checkpoint(
     customer: Customer = None,
     log: LogName = "events",
     key: Annotated[Path | None, typer.Option("--key", help="Sign it with this secret key.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+    output: Output = None,
     keep: Annotated[bool, typer.Option(help="Also keep it in aximo.checkpoints.")] = True,
     db: Db = None,
 ) -> None:
     """State how long a customer's log is, and its root: to be kept elsewhere, by somebody else."""
-    with _refusals(), _log_of(db, customer) as connection:
-        row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
-        if row is None or row[0] is None:
-            _fail("there is no such customer for this login", hint="Name the customer with --customer.")
-        note: str = row[0]
-        if key is not None:
-            try:
-                note = tlog.sign(note, tlog.read_secret_key(key))
-            except ValueError as error:
-                _fail(f"{key}: {error}")
-        if keep:
-            connection.execute("select aximo.add_checkpoint(%s)", (note,))
-        if output is not None:
-            output.write_text(note, encoding="utf-8", newline="\n")
-        else:
-            typer.echo(note, nl=False)
+    with _refusals(), exporting(output, inputs=[key]) as (target, _):
+        with _log_of(db, customer) as connection:
+            row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
+            if row is None or row[0] is None:
+                _fail("there is no such customer for this login", hint="Name the customer with --customer.")
+            note: str = row[0]
+            if key is not None:
+                try:
+                    note = tlog.sign(note, tlog.read_secret_key(key))
+                except ValueError as error:
+                    _fail(f"{key}: {error}")
+            if keep:
+                connection.execute("select aximo.add_checkpoint(%s)", (note,))
+        target.write(note)
 
 
 @contextlib.contextmanager
 def _log_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection[Any]]:
     """A connection in a transaction for a customer, after numbering what is new, if the login may."""
-    with psycopg.connect(default_dsn(db), autocommit=True) as connection:
+    with connect(db) as connection:
         number_new_events(connection)
         with connection.transaction():
             if customer is not None:
@@ -472,8 +485,13 @@ def _verify_database(
         given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
     except ValueError as error:
         _fail(f"checkpoint: {error}")
+<<<<<<< HEAD
     with psycopg.connect(default_dsn(db), autocommit=True) as connection:
         mended = repaired = 0
+=======
+    with connect(db) as connection:
+        mended = 0
+>>>>>>> main
         if mend:
             row = connection.execute("select aximo.mend_log()").fetchone()
             mended = row[0] if row else 0
@@ -527,7 +545,7 @@ def prove(
         typer.Option(min=1, help="The size of the log to prove it for; the latest checkpoint's if left out."),
     ] = None,
     key: Annotated[Path | None, typer.Option("--key", help="Sign the checkpoint in it with this secret key.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
+    output: Output = None,
     customer: Customer = None,
     log: LogName = "events",
     db: Db = None,
@@ -535,20 +553,18 @@ def prove(
     """Prove that an event is in the log, or that the log only grew; "verify --proof" checks it with no database."""
     if (event_id is None) == (old is None and new is None):
         _fail("prove an event, or growth from one size to another", hint="EVENT_ID, or --from and --to.", code=2)
-    with _refusals(), _log_of(db, customer) as connection:
-        try:
-            secret = tlog.read_secret_key(key) if key is not None else None
-            if event_id is not None:
-                named = UUID(event_id) if log == "events" else int(event_id)
-                text = prove_inclusion(connection, named, size, secret, log=log)
-            else:
-                text = prove_growth(connection, old or 0, new, secret, log=log)
-        except ValueError as error:
-            _fail(str(error))
-    if output is not None:
-        output.write_text(text, encoding="utf-8", newline="\n")
-    else:
-        typer.echo(text, nl=False)
+    with _refusals(), exporting(output, inputs=[key]) as (target, _):
+        with _log_of(db, customer) as connection:
+            try:
+                secret = tlog.read_secret_key(key) if key is not None else None
+                if event_id is not None:
+                    named = UUID(event_id) if log == "events" else int(event_id)
+                    text = prove_inclusion(connection, named, size, secret, log=log)
+                else:
+                    text = prove_growth(connection, old or 0, new, secret, log=log)
+            except ValueError as error:
+                _fail(str(error))
+        target.write(text)
 
 
 @app.command()
@@ -621,8 +637,8 @@ def report(
     """Write a customer's metrics as one HTML page with charts, which needs nothing else to be looked at."""
     from aximo_db.report import write_report
 
-    with _refusals(), _metrics_of(db, customer) as connection:
-        write_report(connection, output, customer=customer, now=datetime.now(UTC))
+    with _refusals(), exporting(output) as (target, _), _metrics_of(db, customer) as connection:
+        write_report(connection, target, customer=customer, now=datetime.now(UTC))
     _err().print(f"{output} written")
 
 
@@ -635,7 +651,7 @@ def _at_work(what: str, *, hidden: bool) -> contextlib.AbstractContextManager[ob
 @contextlib.contextmanager
 def _metrics_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection[Any]]:
     """A connection in a transaction for a customer. What is new is for a refresh to count, which others may run."""
-    with psycopg.connect(default_dsn(db), autocommit=True) as connection, connection.transaction():
+    with connect(db) as connection, connection.transaction():
         if customer is not None:
             connection.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
         yield connection
@@ -687,11 +703,26 @@ def doctor(
 
 def main() -> None:
     """The entry point of the script ``aximo-db``."""
+    patient_streams()
+    code = 0
+    stopped: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        # As with Ctrl-C, statements are cancelled and files that are half written go.
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
     try:
         app()
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else 0 if ending.code is None else 1
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away, as head does.
-        sys.stderr.close()
-        sys.exit(1)
+        code = 130
+    except OSError as error:
+        told(error)
+        code = 1
+    code = ended(code)
+    sys.exit(128 + stopped[0] if stopped else code)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,23 +14,24 @@ from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from aximo_db import render
-from aximo_db._statements import default_dsn
+from aximo_db._connect import connect
+from aximo_db.cli_support import AsJson, Db, exporting
+from aximo_db.cli_support import out as _out
 from aximo_db.contract import (
     Change,
     Contract,
     compare,
     contract_names,
+    contract_text,
     holds,
     load_contract,
     read_contract,
     shipped_contract,
 )
-from aximo_db.contract import write as write_contract
+from aximo_db.errors import AximoError
 
 __all__ = ["app"]
 
@@ -44,25 +43,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Db = Annotated[
-    str | None,
-    typer.Option(
-        "--db", metavar="DSN", help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
 Name = Annotated[str, typer.Option("--contract", metavar="NAME", help="Which contract.")]
 OneOrAll = Annotated[
     str | None, typer.Option("--contract", metavar="NAME", help="Which contract; all of this package if left out.")
 ]
 
 _STYLES = {"breaking": "bold red", "unknown": "yellow", "additive": "green"}
-
-
-def _out() -> Console:
-    # Into a file or a pipe, tables are as wide as they need.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
-    return render.SafeConsole(highlight=False, soft_wrap=True, width=width)
 
 
 def _fail(message: str, hint: str | None = None) -> NoReturn:
@@ -78,6 +64,8 @@ def _problems() -> Iterator[None]:
     """What keeps from comparing is no verdict: exit code 2."""
     try:
         yield
+    except AximoError as error:
+        _fail(f"{error}: {error.detail}" if error.detail else str(error), error.hint)
     except ValueError as error:
         _fail(str(error))
     except OSError as error:
@@ -88,7 +76,7 @@ def _problems() -> Iterator[None]:
 
 
 def _live(db: str | None, base: Contract) -> Contract:
-    with psycopg.connect(default_dsn(db), autocommit=True, prepare_threshold=None) as connection:
+    with connect(db, of_catalog=True) as connection:
         return read_contract(connection, base.name, base)
 
 
@@ -167,9 +155,8 @@ def _compared_with_database(db: str | None, before: Contract) -> _Compared:
 def _print_changes(before: Contract, after: Contract, changes: list[Change], ok: bool) -> None:
     console = _out()
     if changes:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("", "what", "where", "why"):
-            table.add_column(column, overflow="fold")
+        table = render.WholeTable("", "what", "where", "why", ids=("", "where"))
+        table.pad_edge, table.header_style = False, "dim"
         for change in changes:
             style = _STYLES[change.kind]
             cells = (escape(change.what), escape(change.where), escape(change.reason))
@@ -263,7 +250,7 @@ def write(
     ] = None,
 ) -> None:
     """Write a contract's file from a database and from what the old one has by hand."""
-    with _problems():
+    with _problems(), exporting(output) as (target, _):
         old = load_contract(base) if base is not None else shipped_contract(contract)
         new = _live(db, old)
         places = _meanings(new.document)
@@ -277,7 +264,7 @@ def write(
         reviewed = {"note": note or old.document["reviewed"]["note"], "rewordings": dict(sorted(kept.items()))}
         version = old.version + raise_version
         new = replace(new, document={**new.document, "version": version, "reviewed": reviewed})
-        write_contract(new, output)
+        target.write(contract_text(new))
     _out().print(f"{escape(str(output))} written")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -33,6 +32,7 @@ from aximo_db.cli_support import (
     print_refused,
     print_unnumbered,
     refusals,
+    row_of,
 )
 from aximo_db.exporter import export_log
 from aximo_db.importer import ImportSummary
@@ -78,7 +78,7 @@ def list_(
             limit=limit,
         )
     if as_json:
-        print_json([asdict(run) for run in found])
+        print_json([row_of(run) for run in found])
     else:
         out().print(render.runs_table(found))
 
@@ -92,7 +92,7 @@ def show(run: RunId, customer: Customer = None, db: Db = None, as_json: AsJson =
     if found is None:
         fail("there is no such run for this customer", hint="Name the customer with --customer.")
     if as_json:
-        print_json({"run": asdict(found), "events": [asdict(event) for event in events]})
+        print_json({"run": row_of(found), "events": [row_of(event) for event in events]})
     else:
         out().print(render.run_tree(found, events))
 

@@ -1,6 +1,8 @@
 """What the commands share: options, output for people and for programs, refusals and progress.
 
 Exit codes: 0 done, 1 refused or something found, 2 wrong usage, 130 interrupted.
+
+That the reader of the output goes away, as ``head`` does, is no error: what was found out decides about the exit code.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ import contextlib
 import io
 import json
 import os
+import stat
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,9 +29,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColum
 from rich.text import Text
 
 from aximo_db import render
-from aximo_db.errors import AximoError, CustomerError
+from aximo_db.dsn import libpq_dsn
+from aximo_db.errors import AximoError, CustomerError, ReadOnlyError
+from aximo_db.events import UnreadableJson
 from aximo_db.importer import ImportStoppedError, ImportSummary
+from aximo_db.output import Outlet, writing
 from aximo_db.runs import Runs
+from aximo_db.source import is_gzip
 from aximo_db.store import EventStore
 
 __all__ = [
@@ -43,24 +50,40 @@ __all__ = [
     "Output",
     "Rejects",
     "Start",
+    "ended",
     "err",
     "exporting",
     "fail",
     "import_file",
     "import_line",
+    "nobody_reads",
     "out",
+    "patient_streams",
     "plain",
     "print_json",
     "print_log",
     "print_refused",
     "print_unnumbered",
     "refusals",
+    "row_of",
 ]
+
+
+def _dsn(given: str | None) -> str | None:
+    """The connection string of the option, as libpq reads it."""
+    try:
+        return libpq_dsn(given) if given is not None else None
+    except AximoError as error:
+        fail(f"--db: {error}", detail=error.detail, hint=error.hint, code=2)
+
 
 Db = Annotated[
     str | None,
     typer.Option(
-        "--db", metavar="DSN", help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables."
+        "--db",
+        metavar="DSN",
+        callback=_dsn,
+        help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables.",
     ),
 ]
 Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
@@ -90,7 +113,7 @@ S = TypeVar("S", bound=ImportSummary)
 def out() -> Console:
     """The console for results."""
     # Into a file or a pipe, tables are as wide as they need.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 240
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else render.UNLIMITED
     return render.SafeConsole(highlight=False, soft_wrap=True, width=width)
 
 
@@ -101,7 +124,24 @@ def err() -> Console:
 
 def print_json(value: Any) -> None:
     """Prints one line of JSON: moments as ISO 8601, durations in seconds, numbers that no float holds as text."""
-    typer.echo(json.dumps(value, default=_jsonable, ensure_ascii=False))
+    typer.echo(_json(value))
+
+
+def _json(value: Any, levels: int = 3) -> str:
+    """As json.dumps writes it, but a payload that Python could not read is written as it is stored."""
+    if isinstance(value, UnreadableJson):
+        return value.text
+    if levels and isinstance(value, list):
+        return f"[{', '.join(_json(item, levels - 1) for item in value)}]"
+    if levels and isinstance(value, dict):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)}: {_json(item, levels - 1)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value, default=_jsonable, ensure_ascii=False)
+
+
+def row_of(row: Any) -> dict[str, Any]:
+    """The fields of a dataclass, as they are."""
+    return {item.name: getattr(row, item.name) for item in fields(row)}
 
 
 def _jsonable(value: object) -> object:
@@ -139,7 +179,8 @@ def refusals() -> Iterator[None]:
         rule = f" {error.rule}" if error.rule else ""
         fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint)
     except OSError as error:
-        fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        told(error)
+        raise typer.Exit(1) from error
     except psycopg.Error as error:
         code = f" ({error.sqlstate})" if error.sqlstate else ""
         fail(f"{error.diag.message_primary or str(error).strip()}{code}", detail=error.diag.message_detail)
@@ -169,8 +210,8 @@ def print_log(
         try:
             store.advance_all()
             may_advance = True
-        except (psycopg.errors.InsufficientPrivilege, CustomerError):
-            may_advance = False
+        except (psycopg.errors.InsufficientPrivilege, CustomerError, ReadOnlyError):
+            may_advance = False  # what has its number can be read all the same
         reader = log(store)
         after = 0
         if name is None:
@@ -178,10 +219,12 @@ def print_log(
         console = out()
         for entry in reader.subscribe(name, after=after, advance=may_advance, follow=follow):
             if as_json:
-                print_json(asdict(entry))
-                sys.stdout.flush()
+                print_json(row_of(entry))
             else:
                 console.print(shown(entry))
+                sys.stdout.flush()
+            if nobody_reads():
+                break
 
 
 def import_file(
@@ -204,7 +247,7 @@ def import_file(
         source, size = _open_source(file, stack)
         rejected: TextIO | None = None
         if rejects is not None:
-            rejected = stack.enter_context(rejects.open("w", encoding="utf-8"))
+            rejected = stack.enter_context(writing(rejects, inputs=[source], drops_when_unread=True))
         store = stack.enter_context(EventStore(db))
         progress = stack.enter_context(_reading(size, hidden=as_json))
         on_error = "reject" if rejects is not None else "stop"
@@ -246,38 +289,110 @@ def _open_source(file: str, stack: contextlib.ExitStack) -> tuple[BinaryIO, int 
         return sys.stdin.buffer, None
     path = Path(file)
     try:
-        return stack.enter_context(path.open("rb")), path.stat().st_size
+        source = stack.enter_context(path.open("rb"))
+        found = path.stat()
+        # How many bytes there are is not known of a pipe, nor of what has to be unpacked.
+        is_known = stat.S_ISREG(found.st_mode) and not is_gzip(source.peek(2))
     except OSError as error:
         fail(f"{file}: {error.strerror}", code=2)
+    return source, found.st_size if is_known else None
 
 
 @contextlib.contextmanager
-def exporting(output: Path | None, what: str = "events") -> Iterator[tuple[TextIO, Callable[[int], None]]]:
+def exporting(
+    output: Path | None, what: str = "events", *, inputs: Sequence[Path | None] = ()
+) -> Iterator[tuple[TextIO, Callable[[int], None]]]:
     """A file, or standard output, for lines kept to the byte, and what is told how many there are so far.
 
-    A file of that name is there when all of it is.
+    If nobody reads them any more, the command ends.
+
+    Args:
+        output: the file, written as :func:`aximo_db.output.writing` does; ``None`` for standard output.
+        what: what is counted.
+        inputs: files that the command reads.
     """
-    if output is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-        yield sys.stdout, lambda _: None
+    try:
+        if output is None:
+            with _told_when_unread():
+                yield sys.stdout, lambda _: None
+                sys.stdout.flush()
+            return
+        console = err()
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(writing(output, inputs=[each for each in inputs if each is not None]))
+            status = stack.enter_context(console.status("exporting")) if console.is_terminal else None
+
+            def progress(written: int) -> None:
+                if status is not None:
+                    status.update(f"exporting: {written:,} {what}")
+
+            yield target, progress
+    except BrokenPipeError as error:
+        raise typer.Exit from error
+
+
+@contextlib.contextmanager
+def _told_when_unread() -> Iterator[None]:
+    """Makes it an error for a while that nobody reads standard output, so that nobody goes on writing."""
+    outlet = _outlet(sys.stdout)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    if outlet is None:
+        yield
         return
-    console = err()
-    partial = output.with_name(output.name + ".part")
-    with contextlib.ExitStack() as stack:
-        status = stack.enter_context(console.status("exporting")) if console.is_terminal else None
+    outlet.drops_when_unread = False
+    try:
+        yield
+    finally:
+        outlet.drops_when_unread = True
 
-        def progress(written: int) -> None:
-            if status is not None:
-                status.update(f"exporting: {written:,} {what}")
 
+def patient_streams() -> None:
+    """Makes standard output and standard error drop what nobody reads, so that a command ends as it would have."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         try:
-            with partial.open("w", encoding="utf-8", newline="\n") as target:
-                yield target, progress
-            partial.replace(output)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            stream.flush()
+            descriptor = stream.fileno()
+        except (AttributeError, OSError, ValueError):  # closed, or no file
+            continue
+        named = "standard output" if name == "stdout" else "standard error"
+        patient = io.TextIOWrapper(
+            io.BufferedWriter(Outlet(descriptor, named, drops_when_unread=True, closes=False)),
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+        setattr(sys, name, patient)
+
+
+def _outlet(stream: TextIO) -> Outlet | None:
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    return raw if isinstance(raw, Outlet) else None
+
+
+def nobody_reads() -> bool:
+    """Whether the reader of standard output has gone."""
+    outlet = _outlet(sys.stdout)
+    return outlet is not None and outlet.is_over
+
+
+def ended(code: int) -> int:
+    """Writes what is left of the output, and says what the exit code is then."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        told(error)
+        return code or 1
+    return code
+
+
+def told(error: OSError) -> None:
+    """Says what went wrong with a file."""
+    where = error.filename or "input or output"
+    err().print(f"[bold red]error:[/] {plain(f'{where}: {error.strerror or error}')}")
 
 
 @contextlib.contextmanager

@@ -26,12 +26,14 @@ import psycopg
 from aximo_db._assets import install_script
 from aximo_db.doctor import _NEUTRAL
 from aximo_db.errors import register
+from aximo_db.output import write_text
 
 __all__ = [
     "Change",
     "Contract",
     "compare",
     "contract_names",
+    "contract_text",
     "holds",
     "load_contract",
     "parse_contract",
@@ -228,7 +230,12 @@ def _has_field(contract: Contract, place: str) -> bool:
 
 def write(contract: Contract, path: Path) -> None:
     """Writes a contract's file: the same text for the same contract."""
-    path.write_text(_text(contract.document, 0) + "\n", encoding="utf-8", newline="\n")
+    write_text(path, contract_text(contract))
+
+
+def contract_text(contract: Contract) -> str:
+    """What a contract's file holds: the same text for the same contract."""
+    return _text(contract.document, 0) + "\n"
 
 
 def _text(value: object, depth: int) -> str:

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 import psycopg
 
 from aximo_db import _statements as statements
+from aximo_db._assets import HEAD_SCHEMA_VERSION
 from aximo_db._connect import connect
-from aximo_db.migrate import HEAD_SCHEMA_VERSION
 
 __all__ = ["Finding", "examine", "facts", "fingerprint"]
 

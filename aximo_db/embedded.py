@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -25,6 +26,8 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+import psycopg
+
 from aximo_db.errors import InstallationError
 
 __all__ = ["EmbeddedServer", "embedded_binaries"]
@@ -32,6 +35,12 @@ __all__ = ["EmbeddedServer", "embedded_binaries"]
 # A Unix socket's path has to fit into sockaddr_un; the shortest limit among the systems PostgreSQL runs on.
 _SOCKET_PATH_LIMIT: Final = 103
 _START_TIMEOUT_S: Final = 60
+#: How long the processes of a server that was killed may take to notice it.
+_ORPHANS_TIMEOUT_S: Final = 10
+#: The lines of postmaster.pid; the server writes them as it comes to know them.
+_PORT, _SOCKET_DIR, _ADDRESS, _STATUS = 3, 4, 5, 7
+#: A number that no process has, on no system that PostgreSQL runs on.
+_NOBODY: Final = 2**31 - 1
 
 
 def embedded_binaries() -> Path:
@@ -58,6 +67,9 @@ class EmbeddedServer:
     It listens on a Unix socket in a private directory, and on 127.0.0.1 as well if a port is given. Whoever can open
     the socket is trusted; over TCP, passwords are asked for. Started by root, the server runs as ``nobody``, as
     PostgreSQL refuses to run as root.
+
+    Whether a server runs is not decided by the number in ``postmaster.pid`` alone, which may have become another
+    process's: see :attr:`pid`.
 
     Args:
         data_dir: the data directory; made on the first start.
@@ -104,15 +116,56 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster's process id, or ``None`` if no server runs on this data directory."""
+        """The postmaster's process id, or ``None`` if no server runs on this data directory.
+
+        The number in ``postmaster.pid`` is believed if that process is a PostgreSQL that works in this directory, or,
+        where that can't be seen, if the server that answers on the recorded socket says that it does.
+        """
         number = self._recorded_pid()
-        return number if number is not None and _is_alive(number) else None
+        if number is None or not _is_alive(number):
+            return None
+        works_here = _is_postgres_in(number, self.data_dir)
+        if works_here is None:
+            works_here = self._answers_for_this_directory()
+        return number if works_here else None
+
+    def _recorded(self) -> list[str]:
+        """The lines of postmaster.pid; none, if there is no such file."""
+        try:
+            return (self.data_dir / "postmaster.pid").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
 
     def _recorded_pid(self) -> int | None:
-        try:
-            return int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
+        lines = self._recorded()
+        # Less than 1 is no process, but a group of them, or all.
+        return int(lines[0]) if lines and re.fullmatch(r"[1-9]\d{0,9}", lines[0].strip(), re.ASCII) else None
+
+    def _recorded_socket(self) -> Path | None:
+        lines = self._recorded()
+        if len(lines) <= _SOCKET_DIR or not lines[_SOCKET_DIR] or not lines[_PORT].isdecimal():
             return None
+        return Path(lines[_SOCKET_DIR]) / f".s.PGSQL.{lines[_PORT]}"
+
+    def _answers_for_this_directory(self) -> bool:
+        """Whether the server on the recorded socket, if there is one, says that it works in this directory."""
+        recorded = self._recorded_socket()
+        if recorded is None or not _answers(recorded):
+            return False
+        try:
+            with psycopg.connect(
+                host=str(recorded.parent),
+                hostaddr="",
+                port=recorded.suffix[1:],
+                user="postgres",
+                dbname="postgres",
+                connect_timeout=10,
+            ) as connection:
+                row = connection.execute("select current_setting('data_directory')").fetchone()
+                return row is not None and self.data_dir.samefile(row[0])
+        except (psycopg.Error, OSError):
+            # It can't be asked, so where its socket is has to tell.
+            return recorded.parent in (self.data_dir, self._choose_socket_dir())
 
     def start(self) -> None:
         """Makes the data directory if there is none, and starts the server unless it runs.
@@ -127,10 +180,7 @@ class EmbeddedServer:
         if self.pid is not None:
             self._adopt()
             return
-        # Left by a server that was killed; while nobody has reaped its process, PostgreSQL takes it for alive.
-        if self._recorded_pid() is not None:
-            (self.data_dir / "postmaster.pid").unlink()
-            (self.socket_dir / f".s.PGSQL.{self.socket_port}.lock").unlink(missing_ok=True)
+        self._clear_what_is_left()
         if self.socket_dir != self.data_dir:
             self._make_socket_dir()
         settings = {
@@ -149,6 +199,46 @@ class EmbeddedServer:
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else started.stderr
             raise InstallationError("PostgreSQL does not start", rule="server_starts", detail=tail)
 
+    def _clear_what_is_left(self) -> None:
+        """Makes the lock files of a server that was killed or whose machine stopped stand in nobody's way.
+
+        Raises:
+            InstallationError: processes of a server, perhaps one that can't be seen from here, use the data directory.
+        """
+        self._refuse_what_is_not_seen()
+        deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
+        while (working := _postgres_processes_in(self.data_dir)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if working:
+            raise InstallationError(
+                "processes of a PostgreSQL server work in the data directory, and postmaster.pid does not name it",
+                rule="data_dir_is_free",
+                detail=f"processes {', '.join(map(str, working))} in {self.data_dir}",
+                hint="End them first, as a database administrator would: with SIGINT, not with SIGKILL.",
+            )
+        file = self.data_dir / "postmaster.pid"
+        lines = self._recorded()
+        if self._recorded_pid() is not None:
+            # The number may be that of any process by now, which PostgreSQL would take for the server. The other
+            # lines are kept: by them PostgreSQL makes sure that nobody uses the shared memory of that server.
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW), "w") as target:
+                target.writelines(f"{line}\n" for line in [str(_NOBODY), *lines[1:]])
+        elif file.exists() and Path("/proc/self/stat").exists():
+            # Empty or garbage, so that PostgreSQL would not start; nobody works here, as was seen above.
+            file.unlink()
+        lock = self.socket_dir / f".s.PGSQL.{self.socket_port}.lock"
+        if not _answers(lock.with_suffix("")):
+            lock.unlink(missing_ok=True)
+
+    def _refuse_what_is_not_seen(self) -> None:
+        if self._recorded() and self._answers_for_this_directory():
+            raise InstallationError(
+                "a server runs on this data directory, and its process can't be seen from here",
+                rule="server_is_seen",
+                detail=f"it answers on {self._recorded_socket()}",
+                hint="It may run in a container, or as another user: start and stop it there.",
+            )
+
     def _make_socket_dir(self) -> None:
         self.socket_dir.mkdir(mode=0o700, exist_ok=True)
         owner = self.socket_dir.stat().st_uid
@@ -163,8 +253,24 @@ class EmbeddedServer:
 
     def _adopt(self) -> None:
         """Learns from the server that runs how it can be reached."""
-        lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
-        port, socket_dir, address = int(lines[3]), Path(lines[4]), lines[5].strip()
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while len(lines := self._recorded()) <= _STATUS or lines[_STATUS].strip() not in ("ready", "standby"):
+            # Somebody else started it just now.
+            if self.pid is None or time.monotonic() > deadline:
+                raise InstallationError(
+                    "the server on this data directory is starting or stopping, and takes long",
+                    rule="server_starts",
+                    detail=str(self.data_dir),
+                )
+            time.sleep(0.05)
+        port, socket_dir, address = int(lines[_PORT]), Path(lines[_SOCKET_DIR]), lines[_ADDRESS].strip()
+        if not lines[_SOCKET_DIR]:
+            raise InstallationError(
+                "the server runs already, and has no socket",
+                rule="server_runs_as_asked",
+                detail=f"process {self.pid}",
+                hint="Stop it first (aximo-db down).",
+            )
         if self.port is not None and (not address or port != self.port):
             raise InstallationError(
                 "the server runs already, and not on that port",
@@ -175,16 +281,25 @@ class EmbeddedServer:
         self.socket_dir = socket_dir
         self._socket_port = port
 
-    def stop(self, mode: str = "fast") -> None:
-        """Stops the server, if it runs.
+    def stop(self, mode: str = "fast") -> bool:
+        """Stops the server. Returns whether one ran; if none did, nothing is signalled.
 
         Args:
             mode: ``smart``, ``fast`` or ``immediate``, as ``pg_ctl`` has them.
+
+        Raises:
+            InstallationError: a server runs on this data directory whose process can't be seen from here.
         """
-        if self.pid is not None:
+        runs = self.pid is not None
+        if runs:
             self._run("pg_ctl", "stop", "-w", "-m", mode)
-        if self.socket_dir != self.data_dir:
-            shutil.rmtree(self.socket_dir, ignore_errors=True)
+        else:
+            self._refuse_what_is_not_seen()
+        own = self._choose_socket_dir()
+        if own != self.data_dir:
+            shutil.rmtree(own, ignore_errors=True)
+        self.socket_dir, self._socket_port = own, self.port or 5432
+        return runs
 
     def kill(self) -> None:
         """Kills the postmaster, its children with it, as a power cut would. For trials of recovery."""
@@ -299,6 +414,52 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_postgres_in(pid: int, folder: Path) -> bool | None:
+    """Whether a process is a PostgreSQL server that works in a folder; ``None`` if that can't be seen."""
+    process = Path(f"/proc/{pid}")
+    try:
+        return (process / "cwd").samefile(folder) and _is_postgres(process)
+    except FileNotFoundError:
+        return None if not Path("/proc/self/stat").exists() else False
+    except PermissionError:
+        # Of another user. Its name can be read by everybody.
+        return None if _is_postgres(process) else False
+    except OSError:
+        return None
+
+
+def _is_postgres(process: Path) -> bool:
+    """Whether the program of a process, by its folder in /proc, is PostgreSQL."""
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names.append((process / "comm").read_text(errors="replace").strip())
+    with contextlib.suppress(OSError):
+        names.append((process / "exe").readlink().name)
+    # A file that was replaced meanwhile, as by an upgrade, is followed by " (deleted)".
+    return any(name.split(" ")[0] in ("postgres", "postmaster") for name in names)
+
+
+def _postgres_processes_in(folder: Path) -> list[int]:
+    """The PostgreSQL processes that are seen to work in a folder; none where /proc does not tell."""
+    if not Path("/proc/self/stat").exists():
+        return []
+    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [each for each in everybody if _is_alive(each) and _is_postgres_in(each, folder) is True]
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(10)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:  # so many wait there
+            return True
+        except OSError:
+            return False
+        return True
 
 
 def _children(pid: int) -> Sequence[int]:

@@ -21,6 +21,7 @@ from psycopg import Connection
 from aximo_db import deep_json
 from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import AximoError, ConnectionLostError, MalformedEventError
+from aximo_db.source import UnreadableFileError, json_lines, looks_like
 from aximo_db.store import EventStore
 
 __all__ = ["ImportStoppedError", "ImportSummary", "Refusal", "import_lines"]
@@ -31,6 +32,9 @@ NAMESPACE: Final = UUID("3c1a7c84-9d0e-5b7e-8f57-6a1f0cbb2c55")
 LONGEST_LINE: Final = 16 * 1024 * 1024
 #: Bytes after which a batch is written, however few lines they are.
 LARGEST_BATCH: Final = 32 * 1024 * 1024
+
+#: Rules that a line breaks if the file is something else.
+_NO_LINE: Final = ("json_well_formed", "event_is_object", "text_is_utf_8", "payload_size", "run_event_size")
 
 _EMIT_LINES: Final = """
 select count(*) filter (where not r.duplicate), count(*) filter (where r.duplicate)
@@ -153,7 +157,7 @@ def import_lines(
 
     Args:
         store: where to; its login must be granted the customers of the file.
-        source: a binary file; UTF-8, a byte order mark and CRLF are fine, empty lines are skipped.
+        source: a binary file; UTF-8, a byte order mark, CRLF and gzip are fine, empty lines are skipped.
         customer_id: the customer of lines that name none.
         on_error: ``stop`` at the first refused line, or ``reject`` it and go on.
         rejects: where refused lines are written to, as JSON lines.
@@ -164,6 +168,7 @@ def import_lines(
 
     Raises:
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``.
+        MalformedEventError: the file is no text in UTF-8, or what is compressed is damaged.
         ConnectionLostError: the server stayed away; run again to go on.
     """
     statement = _EMIT_LINES.format(function="aximo.import_events" if accept_violations else "aximo.emit_events")
@@ -200,7 +205,7 @@ def import_each(
         longest: of a longer line, in bytes, ``parse`` gets no more than the beginning.
 
     Raises:
-        ImportStoppedError, ConnectionLostError: as :func:`import_lines`.
+        ImportStoppedError, MalformedEventError, ConnectionLostError: as :func:`import_lines`.
     """
     summary = ImportSummary()
     batch: list[L] = []
@@ -232,7 +237,7 @@ def import_each(
             size += len(raw)
         except MalformedEventError as error:
             flush()  # what came before is written before the import may stop
-            refuse(refusal_of(number, text, error))
+            refuse(refusal_of(number, text, explained(error, raw, is_first=summary.read == 1)))
         if len(batch) >= batch_size or size >= LARGEST_BATCH:
             flush()
     flush()
@@ -240,7 +245,20 @@ def import_each(
 
 
 def raw_lines(source: BinaryIO, longest: int) -> Iterator[tuple[int, bytes, int]]:
-    """Numbered lines and the position after each; of a line that is too long, the beginning."""
+    """Numbered lines and the position after each; of a line that is too long, the beginning.
+
+    Raises:
+        MalformedEventError: the file is no text in UTF-8, or what is compressed is damaged.
+    """
+    try:
+        yield from _raw_lines(json_lines(source), longest)
+    except UnreadableFileError as error:
+        raise MalformedEventError(
+            "this file can't be read as JSON lines", rule="file_is_json_lines", detail=str(error), hint=error.hint
+        ) from error
+
+
+def _raw_lines(source: BinaryIO, longest: int) -> Iterator[tuple[int, bytes, int]]:
     number = 0
     position = 0
     while line := source.readline(longest + 1):
@@ -259,6 +277,25 @@ def raw_lines(source: BinaryIO, longest: int) -> Iterator[tuple[int, bytes, int]
 def as_text(raw: bytes) -> str:
     r"""A line as it is shown to people, whatever it is; bytes that are not UTF-8 as \xNN."""
     return raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def explained(error: MalformedEventError, raw: bytes, *, is_first: bool) -> MalformedEventError:
+    """An error of a line that also says what the file is, if it is not what it should be.
+
+    Args:
+        error: why the line was refused.
+        raw: the line.
+        is_first: whether it is the first one that is not empty.
+    """
+    told = None
+    if error.rule == "json_well_formed" and raw.lstrip().startswith(b"{") and raw[-1:] not in b"\r\n}":
+        told = "the file ends in the middle of this line"
+    elif is_first and error.rule in _NO_LINE:
+        told = looks_like(raw)
+    if told is None:
+        return error
+    detail = f"{error.detail}; {told}" if error.detail else told
+    return MalformedEventError(rule=error.rule, detail=detail, hint=error.hint)
 
 
 def read_object(raw: bytes) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.migrate import migrate
+from aximo_db.output import write_text
 
 __all__ = ["DATABASE", "OWNER", "SERVICE", "LocalLedger"]
 
@@ -78,7 +79,6 @@ class LocalLedger:
     def _passwords(self) -> dict[str, str]:
         path = self.server.data_dir / "aximo_passwords.json"
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({name: secrets.token_urlsafe(24) for name in (OWNER, SERVICE)}))
+            write_text(path, json.dumps({name: secrets.token_urlsafe(24) for name in (OWNER, SERVICE)}))
         passwords: dict[str, str] = json.loads(path.read_text())
         return passwords

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import CustomerError
-from aximo_db.render import visible
+from aximo_db.render import AtLeast, WholeTable, visible
 
 __all__ = [
     "Grain",
@@ -325,7 +325,7 @@ def print_metrics(
     """
     found = read_metrics(connection, grain, last)
     for part in _parts(found, console.width):
-        console.print(part, soft_wrap=False)
+        console.print(part, soft_wrap=False, crop=False)
 
 
 def _parts(found: dict[str, Any], width: int) -> Iterable[RenderableType]:
@@ -393,7 +393,7 @@ def _count(value: int, style: str = "") -> Text:
     return Text(f"{value:,}", style=style if value else "dim")
 
 
-def _overview(found: dict[str, Any], width: int) -> Panel:
+def _overview(found: dict[str, Any], width: int) -> RenderableType:
     row = found["overview"]
     limits = customer_thresholds(found["thresholds"])
     groups = (
@@ -439,7 +439,9 @@ def _overview(found: dict[str, Any], width: int) -> Panel:
     period = Text(f"{_minute(row['first_event_at'])} to {_minute(row['last_event_at'])} UTC", style="dim")
     body = Group(Columns(grids, padding=(0, 3)), Text(), freshness_line(found), period)
     title = Text(visible(found["customer_id"]), style="bold")
-    return Panel(body, title=title, title_align="left", expand=False, width=min(width, 130), padding=(1, 2))
+    # The customer's name is shown whole, also where that is wider than the console.
+    width = max(min(width, 130), title.cell_len + 6)
+    return AtLeast(Panel(body, title=title, title_align="left", expand=False, width=width, padding=(1, 2)), width)
 
 
 def _minute(moment: str | None) -> str:
@@ -453,12 +455,13 @@ def _bucket(value: str, grain: Grain, narrow: bool) -> str:
     return value[:10] if grain == "day" else value[:7]
 
 
-def _table(columns: Sequence[str], *, left: Sequence[str] = (), folded: str | None = None, narrow: bool) -> Table:
-    """A table of numbers, right-aligned, but for some columns of words; one of which may be folded."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0), header_style="dim")
+def _table(columns: Sequence[str], *, left: Sequence[str] = (), whole: str | None = None, narrow: bool) -> Table:
+    """A table of numbers, right-aligned, but for some columns of words; one of which is never cut or folded."""
+    table = WholeTable()
+    table.pad_edge, table.padding, table.header_style = False, (0, 1 if narrow else 2, 0, 0), "dim"
     for name in columns:
-        if name == folded:
-            table.add_column(name, overflow="fold", min_width=16)
+        if name == whole:
+            table.add_column(name, no_wrap=True)
         else:
             words = max(len(word) for word in name.split())
             table.add_column(
@@ -475,7 +478,7 @@ def _deployments(rows: list[dict[str, Any]], width: int) -> RenderableType:
     names = ["deployment", "version", "status", "executions", "open", "errors", "SLA breaches", "SLA rate"]
     if width >= _WIDE:
         names.append("last execution")
-    table = _table(names, left=("version", "status"), folded="deployment", narrow=width < _NARROW)
+    table = _table(names, left=("version", "status"), whole="deployment", narrow=width < _NARROW)
     table.columns[1].overflow, table.columns[1].no_wrap = "fold", False
     for row in rows[:_DEPLOYMENTS_SHOWN]:
         cells = [
@@ -550,7 +553,7 @@ def _actions(rows: list[dict[str, Any]], narrow: bool) -> RenderableType:
         for place, name in enumerate(("prepared", "dispatched", "failed")):
             sums[place] += row[name]
     ranked = sorted(types.items(), key=lambda item: (-max(item[1]), item[0] or ""))
-    table = _table(("action type", "prepared", "dispatched", "failed"), folded="action type", narrow=narrow)
+    table = _table(("action type", "prepared", "dispatched", "failed"), whole="action type", narrow=narrow)
     for action_type, sums in ranked[:_TYPES_SHOWN]:
         shown = Text("none stated", style="dim") if action_type is None else Text(visible(action_type))
         table.add_row(shown, *(_count(value) for value in sums))
@@ -605,7 +608,7 @@ _METRICS_NAMED: Final = {"error_rate": "error rate", "sla_breach_rate": "SLA bre
 
 def _alerts(rows: list[dict[str, Any]], grain: Grain, narrow: bool) -> RenderableType:
     names = (grain, "deployment", "metric", "level", "rate", "above", "count")
-    table = _table(names, left=(grain, "metric", "level"), folded="deployment", narrow=narrow)
+    table = _table(names, left=(grain, "metric", "level"), whole="deployment", narrow=narrow)
     for row in rows[:_ALERTS_SHOWN]:
         table.add_row(
             Text(_bucket(row[grain], grain, narrow)),
@@ -623,7 +626,7 @@ def _tool_runs(rows: list[dict[str, Any]], narrow: bool) -> Iterable[RenderableT
     if not rows:
         return
     columns = ("tool", "started", "succeeded", "failed", "blocked", "average wait", "average run")
-    table = _table(columns, folded="tool", narrow=narrow)
+    table = _table(columns, whole="tool", narrow=narrow)
     for row in rows[:_TYPES_SHOWN]:
         counts = (_count(row[name]) for name in columns[1:5])
         times = (human_ms(row[name]) for name in ("queue_time_avg_ms", "run_time_avg_ms"))

@@ -15,14 +15,11 @@ import sqlalchemy.exc
 from alembic import command, context, op
 from alembic.config import Config
 
-from aximo_db._assets import migrations_path
+from aximo_db._assets import HEAD_SCHEMA_VERSION, migrations_path
 from aximo_db._statements import default_dsn
 from aximo_db.errors import InstallationError, translate
 
 __all__ = ["HEAD_SCHEMA_VERSION", "PREPARATION", "connect", "migrate", "migration_script"]
-
-#: The schema version that the newest migration leaves behind: what ``aximo.schema_version()`` says then.
-HEAD_SCHEMA_VERSION: Final = 1
 
 #: What has to be there before Alembic looks for its version table.
 PREPARATION: Final = (
@@ -95,7 +92,7 @@ def migrate(dsn: str | None = None, *, revision: str = "head", grant_installer: 
         AximoError: anything else the database refused.
     """
     config = _config()
-    options = psycopg.conninfo.conninfo_to_dict(dsn or os.environ.get("AXIMO_DB_URL") or "")
+    options = psycopg.conninfo.conninfo_to_dict(default_dsn(dsn))
     given = str(options.get("options") or os.environ.get("PGOPTIONS") or "")
     if not grant_installer:
         options["options"] = f"{given} -c aximo.grant_installer=off".strip()

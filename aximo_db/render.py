@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +24,10 @@ from aximo_db.run_files import RunLogSummary
 from aximo_db.verifier import LogVerdict
 
 __all__ = [
+    "UNLIMITED",
+    "AtLeast",
     "SafeConsole",
+    "WholeTable",
     "approvals_table",
     "duration",
     "executions_table",
@@ -68,6 +73,9 @@ _STYLES = {
 }
 _MOST_DIFFERENCES = 50
 _MOST_MISSING = 20
+#: As wide as nothing is that is shown.
+UNLIMITED: Final = 100_000
+_WIDEST_TEXT: Final = 200
 _JOINERS: Final = frozenset("\u200c\u200d")
 _UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
@@ -83,6 +91,51 @@ class SafeConsole(Console):
             else:
                 shown = "\n".join(visible(line) for line in segment.text.split("\n"))
                 yield Segment(shown, segment.style)
+
+
+class WholeTable(Table):
+    """A table that cuts nothing. Ids stay on one line, even if that is longer than the console is wide."""
+
+    def __init__(self, *names: str, ids: Sequence[str] = (), header: bool = True) -> None:
+        """A table.
+
+        Args:
+            names: of the columns.
+            ids: those of them that hold ids; other text may be folded.
+            header: whether the names are shown.
+        """
+        super().__init__(box=None, show_header=header, pad_edge=header)
+        for name in names:
+            is_id = name in ids
+            self.add_column(name, overflow="fold", no_wrap=is_id, max_width=None if is_id else _WIDEST_TEXT)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Renders it as wide as the console is, or as the ids need."""
+        wide = options.update(width=UNLIMITED)
+        for column in self.columns:
+            if column.no_wrap:
+                column.min_width = max(
+                    (Measurement.get(console, wide, each).maximum for each in column.cells), default=0
+                )
+        needed = self.__rich_measure__(console, wide).minimum
+        yield from super().__rich_console__(console, options.update(width=max(options.max_width, needed)))
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Something that is shown in so many columns at least, however narrow the console is.
+
+    Attributes:
+        what: is shown.
+        columns: how many.
+    """
+
+    what: RenderableType
+    columns: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Renders it."""
+        yield from console.render(self.what, options.update(width=max(options.max_width, self.columns)))
 
 
 def visible(text: str) -> str:
@@ -158,7 +211,7 @@ def trace_tree(steps: Sequence[TraceStep], approvals: Sequence[Approval]) -> Ren
         approval = answers.get(step.event_id) if step.event_id is not None else None
         if approval is not None:
             branch.add(_approval_story(approval))
-    return tree
+    return AtLeast(tree, UNLIMITED)
 
 
 def _approval_story(approval: Approval) -> Text:
@@ -177,9 +230,8 @@ def _approval_story(approval: Approval) -> Text:
 
 def executions_table(executions: Iterable[Execution]) -> Table:
     """Executions, one a row."""
-    table = Table(
-        "execution", "deployment", "version", "status", "started (UTC)", "duration", "actions", "error", box=None
-    )
+    names = ("execution", "deployment", "version", "status", "started (UTC)", "duration", "actions", "error")
+    table = WholeTable(*names, ids=names[:-1])
     for item in executions:
         table.add_row(
             Text(item.execution_id),
@@ -196,14 +248,15 @@ def executions_table(executions: Iterable[Execution]) -> Table:
 
 def approvals_table(approvals: Iterable[Approval]) -> Table:
     """Approvals, one a row."""
-    table = Table("approval", "execution", "requested (UTC)", "decision", "by", "after", "reason", "not done", box=None)
+    names = ("approval", "execution", "requested (UTC)", "decision", "by", "after", "reason", "not done")
+    table = WholeTable(*names, ids=names[:-2])
     for item in approvals:
         table.add_row(
             Text(item.approval_id or "–"),
             Text(item.execution_id),
             moment(item.requested_at),
             _styled(item.decision),
-            item.decided_by or "–",
+            Text(item.decided_by or "–"),
             duration(item.delay),
             Text(item.reason or ""),
             Text(", ".join(item.actions_withheld or [])),
@@ -214,7 +267,7 @@ def approvals_table(approvals: Iterable[Approval]) -> Table:
 def findings_table(findings: Sequence[Finding]) -> RenderableType:
     """The doctor's findings, the worst last, where the eye is."""
     order = {"ok": 0, "note": 1, "warning": 2, "error": 3}
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = WholeTable("level", "check", "message", ids=("level", "check"), header=False)
     for finding in sorted(findings, key=lambda finding: order[finding.level]):
         text = Text(finding.message)
         if finding.fix is not None and finding.level in ("warning", "error"):
@@ -241,7 +294,8 @@ def _short(value: object, most: int = 120) -> str:
 
 def runs_table(runs: Iterable[Run]) -> Table:
     """Tool runs, one a row."""
-    table = Table("run", "tool", "status", "made (UTC)", "duration", "project", "execution", "error", box=None)
+    names = ("run", "tool", "status", "made (UTC)", "duration", "project", "execution", "error")
+    table = WholeTable(*names, ids=names[:-1])
     for run in runs:
         table.add_row(
             Text(run.run_id),
@@ -299,7 +353,7 @@ def run_tree(run: Run, events: Sequence[RunEvent]) -> RenderableType:
         if event.data:
             line.append(f"  {_short(event.data, 160)}", style="dim")
         tree.add(line)
-    return tree
+    return AtLeast(tree, UNLIMITED)
 
 
 def run_log_entry(entry: RunLogEntry) -> Text:
@@ -342,13 +396,13 @@ def log_verdict(found: LogVerdict) -> RenderableType:
         about.add_row("not numbered yet", f"{found.coming:,}")
     if found.ok:
         return Group(about, Text("It is what it was.", style="green"))
-    problems = Table("entry", "problem", "event", "detail")
+    problems = WholeTable("entry", "problem", "event", "detail", ids=("entry", "problem", "event"))
     for problem in found.problems:
         problems.add_row(
             "–" if problem.number is None else f"{problem.number:,}",
             Text(problem.kind.replace("_", " "), style="bold red"),
             "–" if problem.event is None else str(problem.event),
-            problem.detail,
+            Text(problem.detail),
         )
     more = found.problem_count - len(found.problems)
     return Group(about, problems, Text(f"and {more:,} more" if more else "", style="red"))
@@ -365,7 +419,8 @@ def metrics_verdict(found: MetricsVerdict) -> RenderableType:
         )
     if not found.differences:
         return Text(f"Every number is what the first {found.counts_up_to:,} events say.", style="green")
-    table = Table("view", "row", "column", "stored", "from the events")
+    names = ("view", "row", "column", "stored", "from the events")
+    table = WholeTable(*names, ids=names)
     for difference in found.differences[:_MOST_DIFFERENCES]:
         table.add_row(
             difference.view_name,

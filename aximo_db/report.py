@@ -27,6 +27,7 @@ from aximo_db import _statements as statements
 from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import InstallationError
 from aximo_db.metrics_tables import ask, customer_thresholds, human_ms, human_rate, rate_level, worst_level
+from aximo_db.output import write_text
 from aximo_db.render import visible
 
 __all__ = ["write_report"]
@@ -261,7 +262,7 @@ def write_report(
 
     Args:
         connection: a login that reads ``aximo_metrics``; its transaction, if it is in one, stays as it is.
-        path_or_file: the file to write, which is there when all of it is; or an open one, for text in UTF-8.
+        path_or_file: the file to write, as :func:`aximo_db.output.writing` does; or an open one, for text in UTF-8.
         customer: whose; ``None`` for the session's.
         now: when the report is made, with an offset.
 
@@ -278,10 +279,7 @@ def write_report(
     if not isinstance(path_or_file, str | Path):
         path_or_file.write(page)
         return
-    path = Path(path_or_file)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(page, encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_text(path_or_file, page)
 
 
 def _read(connection: psycopg.Connection[Any], customer: str | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from aximo_db.importer import (
     as_text,
     canonical_text,
     customer_of,
+    explained,
     import_each,
     is_text,
     raw_lines,
@@ -192,7 +193,7 @@ def import_runs(
 
     Args:
         store: where to; its login must be granted the customers of the file.
-        source: a binary file; UTF-8, a byte order mark and CRLF are fine, empty lines are skipped.
+        source: a binary file; UTF-8, a byte order mark, CRLF and gzip are fine, empty lines are skipped.
         customer_id: the customer of lines that name none.
         on_error: ``stop`` at the first refused line, or ``reject`` it and go on.
         rejects: where refused lines are written to, as JSON lines.
@@ -202,6 +203,7 @@ def import_runs(
 
     Raises:
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``.
+        MalformedEventError: the file is no text in UTF-8, or what is compressed is damaged.
         ConnectionLostError: the server stayed away; run again to go on.
     """
     seen: Counter[bytes] = Counter()
@@ -251,6 +253,7 @@ def import_run_log(
 
     Raises:
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``; nothing was added.
+        MalformedEventError: the file is no text in UTF-8, or what is compressed is damaged; nothing was added.
         CustomerError: no customer, or one that the login was not granted.
         ConnectionLostError: the server stayed away; run again.
     """
@@ -266,7 +269,7 @@ def import_run_log(
         try:
             lines.append(_line(number, raw, customer_id, seen, run_id))
         except MalformedEventError as error:
-            unreadable.append(refusal_of(number, text, error))
+            unreadable.append(refusal_of(number, text, explained(error, raw, is_first=read == 1)))
             if on_error == "stop":
                 break
         if progress is not None and read % batch_size == 0:

@@ -964,6 +964,7 @@ class ExecutionScope:
         self._processing = False
         self._ended = False
         self._unsettled: NewEvent | None = None
+        self._latest_id: UUID | None = None
         self._started = time.monotonic()
 
     @property
@@ -1006,7 +1007,7 @@ class ExecutionScope:
                 refused.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
             raise
         except BaseException as interruption:
-            if self._unsettled is not None:
+            if not self._ended:
                 self._fail_after(interruption)
             raise
 
@@ -1061,15 +1062,16 @@ class ExecutionScope:
         except (AximoError, psycopg.Error):
             self._unsettled = None
             raise
-        self._unsettled = None
         self._triggered = self._triggered or event.event_type == "execution_triggered"
         self._processing = self._processing or event.event_type == "execution_processing"
         self._ended = self._ended or event.event_type in ("execution_completed", "execution_failed")
+        self._latest_id = event.event_id
+        self._unsettled = None
         return receipt
 
-    def is_unsettled(self, event_type: str) -> bool:
-        """Whether an event of that type was begun, and nobody knows whether it was written."""
-        return self._unsettled is not None and self._unsettled.event_type == event_type
+    def has_begun(self, event_id: UUID) -> bool:
+        """Whether the event is the latest that was written, or that may have been."""
+        return event_id in (self._latest_id, self._unsettled.event_id if self._unsettled is not None else None)
 
     def processing(self, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits ``execution_processing``."""
@@ -1162,22 +1164,19 @@ class ActionScope:
         self._execution = execution
         self._action_type = action_type
         self._payload = payload
+        # Known before anything is sent, so that whether it was begun can be told at any moment.
+        self._prepared_id = uuid7()
+        self._dispatched_id = uuid7()
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        execution = self._execution
-        prepared = False
-
-        def prepare() -> None:
-            nonlocal prepared
-            execution.action_prepared(self._action_type, self._payload)
-            prepared = True
-
         try:
-            to_the_end(prepare)
+            to_the_end(
+                lambda: self._execution.action_prepared(self._action_type, self._payload, event_id=self._prepared_id)
+            )
         except BaseException as error:
-            if prepared or execution.is_unsettled("action_prepared"):
+            if self._execution.has_begun(self._prepared_id):
                 self._fail_after(error)
             raise
         return self
@@ -1188,8 +1187,19 @@ class ActionScope:
         if error is not None:
             self._fail_after(error)
             return
-        latency_ms = self._elapsed_ms()
-        to_the_end(lambda: self._execution.action_dispatched(self._action_type, self._payload, latency_ms=latency_ms))
+        try:
+            latency_ms = self._elapsed_ms()
+            to_the_end(
+                lambda: self._execution.action_dispatched(
+                    self._action_type, self._payload, latency_ms=latency_ms, event_id=self._dispatched_id
+                )
+            )
+        except (AximoError, psycopg.Error):
+            raise
+        except BaseException as interruption:
+            if not self._execution.has_begun(self._dispatched_id):
+                self._fail_after(interruption)
+            raise
 
     def _fail_after(self, error: BaseException) -> None:
         """Ends the action because of an error, which then goes on."""

@@ -758,22 +758,25 @@ def write_key_pair(path: str | os.PathLike[str], name: str) -> VerifierKey:
         name: of the key, often the ledger's.
 
     Raises:
-        FileExistsError: one of the files exists; then neither is written.
+        FileExistsError: one of the files exists, whatever it is; then neither is written.
+        OSError: a file can't be written; then neither is.
         MalformedNote: not a name for a key.
     """
     key = SecretKey.generate(name)
     secret = Path(path)
     public = secret.with_name(secret.name + ".pub")
-    _write_new(secret, key.encode(), 0o600)
+    written = _write_new(secret, key.encode(), 0o600)
     try:
         _write_new(public, key.verifier.encode(), 0o644)
     except BaseException:
-        secret.unlink()
+        written.unlink()
         raise
     return key.verifier
 
 
-def _write_new(path: Path, line: str, mode: int) -> None:
+def _write_new(path: Path, line: str, mode: int) -> Path:
+    # Where a link leads to nothing, that is made.
+    path = Path(os.path.realpath(path))
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         try:
             file.write(f"{line}\n".encode())
@@ -782,6 +785,7 @@ def _write_new(path: Path, line: str, mode: int) -> None:
         except BaseException:
             path.unlink()
             raise
+    return path
 
 
 def _read_line(path: str | os.PathLike[str], what: str) -> str:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import signal
 import socket
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -288,3 +293,238 @@ def test_the_folders_above_are_opened_no_further_than_needed(make: Make, tmp_pat
     closed.mkdir(mode=0o700)
     make(closed / "data").start()
     assert stat.S_IMODE(closed.stat().st_mode) == 0o701
+
+
+# What a server that was killed leaves behind
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the server's own account that notes every signal it gets."""
+    program = (
+        "import os, pwd, signal\n"
+        "def note(number, frame): os.write(1, b'%d ' % number)\n"
+        "for number in range(1, 32):\n"
+        "    if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD): signal.signal(number, note)\n"
+        "if os.geteuid() == 0: os.setuid(pwd.getpwnam('nobody').pw_uid)\n"
+        "os.write(1, b'ready ')\n"
+        "while True: signal.pause()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd="/") as process:
+        assert process.stdout is not None
+        assert os.read(process.stdout.fileno(), 6) == b"ready "
+        yield process
+        process.kill()
+
+
+def signals_of(process: subprocess.Popen[bytes]) -> bytes:
+    """Which signals a process got, up to one more."""
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout is not None
+    found = b""
+    while not found.endswith(b"%d " % signal.SIGUSR1):
+        found += os.read(process.stdout.fileno(), 100)
+    return found.removesuffix(b"%d " % signal.SIGUSR1)
+
+
+def left_behind(server: EmbeddedServer, recorded: int | str) -> None:
+    """Starts and kills a server, and puts another number, or any text, into the files that it left."""
+    server.start()
+    ask(server, "create table if not exists kept as select 42 as answer")
+    file, lock = server.data_dir / "postmaster.pid", server.socket_dir / f".s.PGSQL.{server.socket_port}.lock"
+    texts = {path: path.read_text() for path in (file, lock)}
+    owner = file.stat()
+    server.kill()
+    soon(lambda: not postgres_in(server.data_dir))
+    for path, text in texts.items():
+        if isinstance(recorded, int):
+            path.write_text(f"{recorded}\n" + text.split("\n", 1)[1])
+        else:
+            path.write_text(recorded if path == file else text)
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def postgres_in(folder: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and entry.joinpath("cwd").samefile(folder) and not _is_dead(int(entry.name)):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+with_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+@with_proc
+@pytest.mark.parametrize("does", ["start", "stop", "kill"])
+def test_a_process_that_has_the_number_now_is_left_alone(
+    make: Make, tmp_path: Path, stranger: subprocess.Popen[bytes], does: str
+) -> None:
+    server = make(tmp_path / "data")
+    left_behind(server, stranger.pid)
+    assert server.pid is None
+    if does == "start":
+        server.start()
+        assert server.pid not in (None, stranger.pid)
+        assert ask(server, "select answer from kept") == 42
+        assert server.stop() is True
+    elif does == "stop":
+        assert server.stop() is False
+        server.start()
+        assert ask(server, "select answer from kept") == 42
+    else:
+        server.kill()
+    assert stranger.poll() is None
+    assert signals_of(stranger) == b""
+
+
+@with_proc
+def test_whatever_the_pid_file_says_a_dead_server_is_started_and_nobody_signalled(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    numbers = (1, os.getpid(), os.getppid(), 2**22 - 1)
+    texts = ("", "\n", "nonsense\n", "-1\n", "0\n", "-4711\n", "1 2\n", "\0\0\n", "9" * 30)
+    for recorded in (*numbers, *texts):
+        left_behind(server, recorded)
+        assert server.pid is None
+        assert server.stop() is False
+        server.kill()
+    server.start()
+    assert ask(server, "select answer from kept") == 42
+
+
+@with_proc
+def test_the_server_of_another_directory_is_left_alone(make: Make, tmp_path: Path) -> None:
+    other = make(tmp_path / "other")
+    other.start()
+    server = make(tmp_path / "data")
+    left_behind(server, other.pid)
+    assert server.stop() is False
+    server.kill()
+    server.start()
+    assert ask(server, "select answer from kept") == 42
+    assert ask(other, "select 1") == 1
+    assert server.pid != other.pid
+
+
+@with_proc
+def test_a_copy_of_a_running_servers_directory_does_not_stop_that_server(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    server.start()
+    shutil.copytree(
+        server.data_dir, tmp_path / "copy", ignore=lambda _, names: [n for n in names if n == ".s.PGSQL.5432"]
+    )
+    copy = make(tmp_path / "copy")
+    assert copy.pid is None
+    assert copy.stop() is False
+    assert ask(server, "select 1") == 1
+
+
+@with_proc
+@pytest.mark.parametrize("text", ["", "nonsense\n", "1\n"])
+def test_a_server_whose_pid_file_was_spoilt_is_not_joined_by_a_second_one(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr("aximo_db.embedded._ORPHANS_TIMEOUT_S", 0.2)
+    server = make(tmp_path / "data")
+    server.start()
+    file = server.data_dir / "postmaster.pid"
+    right = file.read_text()
+    file.write_text(text)
+    with pytest.raises(InstallationError) as caught:
+        make(tmp_path / "data").start()
+    assert caught.value.rule == "data_dir_is_free"
+    assert file.read_text() == text
+    assert ask(server, "select 1") == 1
+    file.write_text(right)
+
+
+def test_a_server_whose_process_is_not_seen_is_neither_joined_nor_signalled(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make(tmp_path / "data")
+    server.start()
+    pid = server.pid
+    # As in another container that shares the directory.
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("aximo_db.embedded._is_alive", lambda pid: False)
+        for call in (make(tmp_path / "data").start, make(tmp_path / "data").stop):
+            with pytest.raises(InstallationError) as caught:
+                call()
+            assert caught.value.rule == "server_is_seen"
+    assert server.pid == pid
+    assert ask(server, "select 1") == 1
+
+
+@pytest.mark.parametrize("number", ["its own", "a stranger's"])
+def test_where_processes_do_not_tell_the_socket_does(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, stranger: subprocess.Popen[bytes]
+) -> None:
+    monkeypatch.setattr("aximo_db.embedded._is_postgres_in", lambda pid, folder: None)
+    server = make(tmp_path / "data")
+    if number == "its own":
+        server.start()
+        pid = server.pid
+        assert pid is not None
+        again = make(tmp_path / "data")
+        again.start()
+        assert (again.pid, ask(again, "select 1")) == (pid, 1)
+        assert again.stop() is True
+        assert server.pid is None
+    else:
+        left_behind(server, stranger.pid)
+        assert server.stop() is False
+        server.start()
+        assert ask(server, "select answer from kept") == 42
+        server.stop()
+        assert signals_of(stranger) == b""
+
+
+@with_proc
+def test_processes_that_outlive_their_server_are_waited_for(make: Make, tmp_path: Path) -> None:
+    server = make(tmp_path / "data")
+    server.start()
+    ask(server, "create table kept as select 42 as answer")
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        # A backend that is stopped does not notice that its postmaster is gone.
+        backend, postmaster = connection.info.backend_pid, server.pid
+        assert postmaster is not None
+        os.kill(backend, signal.SIGSTOP)
+        os.kill(postmaster, signal.SIGKILL)
+        soon(lambda: _is_dead(postmaster) and postgres_in(server.data_dir) == [backend])
+        starting = subprocess.Popen([sys.executable, "-c", STARTS, str(server.data_dir), str(server.bin_dir)])
+        time.sleep(0.5)  # so that a start that does not wait has failed or done damage
+        assert starting.poll() is None
+        os.kill(backend, signal.SIGCONT)
+        assert starting.wait(60) == 0
+    assert ask(server, "select answer from kept") == 42
+
+
+STARTS = (
+    "import sys; from aximo_db.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1], bin_dir=sys.argv[2]).start()"
+)
+
+
+def test_the_socket_folder_of_others_is_kept(make: Make, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").write_text("kept")
+    server = make(tmp_path / "data")
+    server.start()
+    server.stop()
+    if os.geteuid() == 0:
+        os.chown(theirs, server.data_dir.stat().st_uid, -1)
+    # Somebody else starts it, with a socket elsewhere.
+    other = make(tmp_path / "data", settings={**QUICK, "unix_socket_directories": os.path.relpath(theirs, "/tmp")})
+    other.settings["unix_socket_directories"] = str(theirs)
+    other.start()
+    server.start()
+    assert server.socket_dir == theirs
+    assert ask(server, "select 1") == 1
+    server.stop()
+    assert (theirs / "kept").read_text() == "kept"
+    server.start()
+    assert server.socket_dir == server.data_dir
+    assert ask(server, "select 1") == 1

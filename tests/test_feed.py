@@ -115,19 +115,19 @@ def handled(root: AnyConnection, consumer: str) -> list[tuple[int, UUID]]:
 
 
 def terminate(root: AnyConnection, pid: int) -> None:
-    root.execute("select pg_terminate_backend(%s, 5000)", (pid,))
+    root.execute("select pg_terminate_backend(%s, 60000)", (pid,))
 
 
 def terminate_all(root: AnyConnection) -> None:
     """Ends every session of the service; waits until they are gone."""
-    root.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = %s", (SERVICE,))
+    root.execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = %s", (SERVICE,))
 
 
 def assert_nothing_is_held(root: AnyConnection) -> None:
     """No transaction of the service is open, and whoever wants to may advance or take a cursor."""
     query = "select query from pg_stat_activity where usename = %s and xact_start is not null"
     # A statement that was cancelled ends when the server has heard of it.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while root.execute(query, (SERVICE,)).fetchall():
         assert time.monotonic() < deadline, root.execute(query, (SERVICE,)).fetchall()
         time.sleep(0.02)
@@ -136,7 +136,7 @@ def assert_nothing_is_held(root: AnyConnection) -> None:
         root.execute("select from aximo_private.log_cursors for update nowait")
 
 
-def soon(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Polls until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -492,7 +492,7 @@ def test_the_second_consumer_waits_for_the_first(
         second.start()
         soon(lambda: root.execute(waiting, (SERVICE,)).fetchone() == (1,))
         assert (numbers(batch), got) == ([1, 2], [])
-    second.join(20)
+    second.join(120)
     assert got == [[3, 4]]
     own[0].close()
 
@@ -511,7 +511,7 @@ def test_a_consumer_killed_anywhere_deals_with_every_event_once(
     with contextlib.ExitStack() as kept:
         pool = kept.enter_context(ConnectionPool(dsn, min_size=1, max_size=1, open=True)) if kind == "pool" else None
         owner = kept.enter_context(EventStore(pool or dsn, customer_id=customer))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while number_of_all(store).get("consumer") != 40:
             assert time.monotonic() < deadline
             size = chance.randint(1, 7)
@@ -790,7 +790,7 @@ async def test_a_cancelled_consumer_rolls_back(dsn: str, customer: str, store: E
                     await (batch.connection.execute(statement) if statement else asyncio.sleep(20))
 
             task = asyncio.create_task(consume())
-            await asyncio.wait_for(at_work.wait(), 10)
+            await asyncio.wait_for(at_work.wait(), 60)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -799,7 +799,11 @@ async def test_a_cancelled_consumer_rolls_back(dsn: str, customer: str, store: E
         # One that is cancelled while it waits for another leaves nothing behind either.
         with store.consume("consumer"):
             task = asyncio.create_task(consume())
-            await asyncio.sleep(0.1)
+            query = "select from pg_stat_activity where usename = %s and wait_event_type = 'Lock'"
+            deadline = time.monotonic() + 60
+            while not root.execute(query, (SERVICE,)).fetchall():
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -824,7 +828,7 @@ async def test_a_cancelled_subscriber_keeps_its_place(
 
         for work, last, place in ((20.0, 3, 2), (0.0, 5, 5)):
             task = asyncio.create_task(follow(work))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while (seen[-1:], number_of_all(store).get("consumer")) != ([last], 0 if work else place):
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.01)

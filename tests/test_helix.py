@@ -6,7 +6,6 @@ import io
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +19,7 @@ from aximo_db.metrics_tables import print_metrics
 from tests.conftest import DBA, Ledger
 from tests.log_support import advance_all
 from tests.metrics_support import differences, metric_rows, refresh
+from tests.test_lost_connections import soon
 
 Connection = psycopg.Connection[Any]
 
@@ -347,7 +347,7 @@ def test_two_that_end_a_run_at_once_do_not_both(each_ledger: Ledger, gateway: Co
     )
     thread.start()
     other.execute("commit")
-    thread.join(30)
+    thread.join(120)
     assert outcome == ["run_goes_forward"]
 
 
@@ -425,12 +425,9 @@ def test_who_comes_second_waits_and_neither_locks_nor_looks(each_ledger: Ledger,
     )
     thread.start()
     root = each_ledger.superuser()
-    for _ in range(500):
-        if root.execute("select from pg_stat_activity where wait_event_type = 'Lock'").rowcount:
-            break
-        time.sleep(0.01)
+    soon(lambda: root.execute("select from pg_stat_activity where wait_event_type = 'Lock'").rowcount > 0)
     gateway.execute("commit")
-    thread.join(30)
+    thread.join(120)
     assert outcome == [TAKEN]
     # A run_id stays its customer's when the run is gone.
     owner = each_ledger.connect(DBA)
@@ -686,7 +683,7 @@ def test_two_imports_of_the_same_at_once_add_it_once(each_ledger: Ledger, gatewa
     thread = threading.Thread(target=lambda: outcome.append(len([d for _, d in imported(gateway, lines) if d])))
     thread.start()
     other.execute("commit")
-    thread.join(30)
+    thread.join(120)
     assert outcome == [20]
     assert len(kinds(gateway, "run_1")) == 20
 

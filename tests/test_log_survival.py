@@ -426,7 +426,7 @@ def test_the_data_restored_by_the_owner_goes_on_where_it_was(
 # Copies of the whole server ------------------------------------------------------------------------------------------
 
 
-def soon(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come true in time"

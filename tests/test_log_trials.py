@@ -180,7 +180,7 @@ class Writer:
         self.waiting.append((name, customer, done, len(begun)))
 
     def end_killed(self, customer: str, begun: list[str], done: list[tuple[str | None, UUID]]) -> None:
-        self.root.execute("select pg_terminate_backend(%s, 5000)", (self.connection.info.backend_pid,))
+        self.root.execute("select pg_terminate_backend(%s, 60000)", (self.connection.info.backend_pid,))
         self.connection.close()
         self.connection = psycopg.connect(self.dsn, autocommit=True)
         self.finish(customer, begun, done, committed=False)
@@ -688,7 +688,7 @@ def test_a_second_advancer_goes_away_at_once(desk: Desk) -> None:
     first = desk.open_transaction()
     assert advance(first) == (1, False)
     second = desk.session()
-    second.execute("set statement_timeout = '1s'")
+    second.execute("set statement_timeout = '60s'")
     assert advance(second) == (0, None)
     second.execute("begin")
     emit_one(second)
@@ -703,7 +703,7 @@ def test_an_advancer_whose_session_ends_leaves_nothing(desk: Desk) -> None:
     early = emit_one(desk.free)
     first = desk.open_transaction()
     assert advance(first) == (1, False)
-    desk.root.execute("select pg_terminate_backend(%s, 5000)", (first.info.backend_pid,))
+    desk.root.execute("select pg_terminate_backend(%s, 60000)", (first.info.backend_pid,))
     assert entries(desk.root) == []
     assert advance(desk.operator) == (1, False)
     desk.assert_done(early)

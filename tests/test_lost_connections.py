@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -64,11 +65,11 @@ def ids(root: psycopg.Connection[Any], customer: str) -> list[UUID]:
 
 def terminate_all(root: psycopg.Connection[Any]) -> int:
     """Ends every session of the service; waits until they are gone."""
-    rows = root.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = %s", (SERVICE,))
+    rows = root.execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = %s", (SERVICE,))
     return sum(1 for row in rows if row[0])
 
 
-def soon(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Polls until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -130,7 +131,7 @@ def test_a_session_ended_during_an_emit_is_replaced_and_the_event_lands_once(
         promise = threads.submit(lambda: store.emit_batch([it])[0] if batch else store.emit(it))
         soon(lambda: root.execute(waiting, (SERVICE,)).fetchone() is not None)
         (victim,) = root.execute(waiting, (SERVICE,)).fetchone() or (None,)
-        assert root.execute("select pg_terminate_backend(%s, 5000)", (victim,)).fetchone() == (True,)
+        assert root.execute("select pg_terminate_backend(%s, 60000)", (victim,)).fetchone() == (True,)
         soon(lambda: root.execute(waiting, (SERVICE,)).fetchone() is not None)  # the second attempt waits again
         other.rollback()
         receipt = promise.result(20)
@@ -204,6 +205,8 @@ class Proxy:
         #: The next statement that holds this is forwarded, its answer read from the server and thrown away.
         self.swallow: bytes | None = None
         self.swallowed = 0
+        #: What happens before the client learns that the connection is gone.
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def dsn(self, user: str, database: str) -> str:
         return f"host={self.path} port=5432 user={user} dbname={database}"
@@ -243,11 +246,16 @@ class Proxy:
                 if dropping.is_set():
                     # The server has answered, so it has done it; the client will never know.
                     self.swallowed += 1
+                    self.meanwhile()
                     break
                 client.sendall(data)
         for each in (server, client):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self) -> None:
+        """Lets nobody connect any more."""
+        (self.path / ".s.PGSQL.5432").unlink()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -303,6 +311,122 @@ async def test_a_lost_answer_is_asked_for_again_by_the_asynchronous_store(
         receipt = await store.emit(it)
     assert (proxy.swallowed, receipt.event_id, receipt.duplicate) == (1, it.event_id, True)
     assert ids(root, customer).count(it.event_id) == 1
+
+
+REFUSALS = {
+    "the grant revoked": ("revoke aximo_writer from {}", "grant aximo_writer to {}"),
+    "the customer revoked": ("select aximo.revoke_customer('{}', '*')", "select aximo.grant_customer('{}', '*')"),
+    "read only": ("alter role {} set default_transaction_read_only = on", "alter role {} reset all"),
+    "a timeout": ("alter role {} set statement_timeout = '1ms'", "alter role {} reset all"),
+}
+
+
+@contextlib.contextmanager
+def refused_after_the_loss(ledger_: Ledger, proxy: Proxy, refusal: str) -> Iterator[None]:
+    """The answer to the first attempt is lost, and the second attempt is refused."""
+    do, undo = (statement.format(SERVICE) for statement in REFUSALS[refusal])
+
+    def as_dba(statement: str) -> None:
+        with psycopg.connect(ledger_.dsn(DBA), autocommit=True) as dba:
+            dba.execute(statement)
+
+    proxy.meanwhile = lambda: as_dba(do)
+    try:
+        yield
+    finally:
+        proxy.meanwhile = lambda: None
+        as_dba(undo)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("way", ["emit", "batch"])
+def test_a_refusal_after_a_lost_answer_does_not_hide_that_the_event_is_in_the_ledger(
+    ledger_: Ledger, proxy: Proxy, customer: str, root: psycopg.Connection[Any], refusal: str, way: str
+) -> None:
+    with EventStore(proxy.dsn(SERVICE, ledger_.name), customer_id=customer, retry_for=1) as store:
+        store.emit(new())
+        batch = [new(), new()] if way == "batch" else [new()]
+        with refused_after_the_loss(ledger_, proxy, refusal):
+            proxy.swallow = b"COMMIT" if way == "batch" else b"aximo.emit_event"
+            with pytest.raises(ConnectionLostError) as caught:
+                store.emit_batch(batch) if way == "batch" else store.emit(batch[0])
+        assert caught.value.events == tuple(batch)
+        assert caught.value.__cause__ is not None
+        assert [each.duplicate for each in store.emit_batch(caught.value.events)] == [True] * len(batch)
+    assert ids(root, customer)[1:] == [it.event_id for it in batch]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_refusal_after_a_lost_answer_is_no_refusal_for_the_asynchronous_store_either(
+    ledger_: Ledger, proxy: Proxy, customer: str, root: psycopg.Connection[Any], refusal: str
+) -> None:
+    async with AsyncEventStore(proxy.dsn(SERVICE, ledger_.name), customer_id=customer, retry_for=1) as store:
+        await store.emit(new())
+        it = new()
+        with refused_after_the_loss(ledger_, proxy, refusal):
+            proxy.swallow = b"aximo.emit_event"
+            with pytest.raises(ConnectionLostError) as caught:
+                await store.emit(it)
+        assert caught.value.event == it
+        assert (await store.emit(it)).duplicate
+    assert ids(root, customer).count(it.event_id) == 1
+
+
+async def test_a_task_cancelled_while_it_tries_again_learns_that_the_outcome_is_open(
+    ledger_: Ledger, proxy: Proxy, customer: str
+) -> None:
+    async with AsyncEventStore(proxy.dsn(SERVICE, ledger_.name), customer_id=customer) as store:
+        await store.emit(new())
+        it = new()
+        proxy.swallow = b"aximo.emit_event"
+        gone = threading.Event()
+        proxy.meanwhile = lambda: (proxy.refuse(), gone.set())
+        task = asyncio.create_task(store.emit(it))
+        while not gone.is_set():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # it is between two attempts, or in one that can't succeed
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        cause = caught.value.__cause__
+        assert isinstance(cause, ConnectionLostError)
+        assert cause.event == it
+
+
+def test_an_execution_whose_trigger_got_no_answer_is_ended(
+    ledger_: Ledger, proxy: Proxy, customer: str, root: psycopg.Connection[Any]
+) -> None:
+    with EventStore(proxy.dsn(SERVICE, ledger_.name), customer_id=customer, retry_for=0) as store:
+        store.emit(new())
+        for lost, expected in (
+            (b"execution_triggered", ["execution_triggered", "execution_failed"]),
+            (
+                b"action_prepared",
+                [
+                    "execution_triggered",
+                    "execution_processing",
+                    "action_prepared",
+                    "action_failed",
+                    "execution_failed",
+                ],
+            ),
+            (
+                b"execution_completed",
+                [
+                    "execution_triggered",
+                    "execution_processing",
+                    "action_prepared",
+                    "action_dispatched",
+                    "execution_completed",
+                ],
+            ),
+        ):
+            proxy.swallow = lost
+            name = lost.decode()
+            with pytest.raises(ConnectionLostError), store.execution(**COMMON, execution_id=name) as execution:
+                with execution.action("call"):
+                    pass
+            assert [step.event_type for step in store.trace(name)] == expected
 
 
 def test_an_execution_survives_a_lost_answer_to_each_of_its_events(

@@ -564,7 +564,7 @@ def test_one_refreshes_and_the_other_leaves_it_to_him(each_ledger: Ledger, opera
     other = each_ledger.connect("log_keeper")
     with operator.transaction():
         assert refresh(operator)
-        other.execute("set statement_timeout = '4s'")
+        other.execute("set statement_timeout = '60s'")
         assert refresh(other) == []
     assert refresh(other)
 
@@ -573,7 +573,7 @@ def test_readers_read_while_it_is_refreshed(each_ledger: Ledger, operator: Conne
     emit_one(operator)
     refresh(operator)
     reader = each_ledger.as_customer("c1", "aximo_bi")
-    reader.execute("set statement_timeout = '4s'")
+    reader.execute("set statement_timeout = '60s'")
     with operator.transaction():
         emit_one(operator)
         refresh(operator, everything=True)

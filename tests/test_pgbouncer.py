@@ -84,7 +84,7 @@ def bouncer(servers: Callable[[str], EmbeddedServer]) -> Iterator[Bouncer]:
         )
         found = Bouncer(folder, ledger)
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     psycopg.connect(found.dsn()).close()
@@ -111,7 +111,7 @@ def clean(bouncer: Bouncer) -> Iterator[None]:
     yield
     with psycopg.connect(bouncer.ledger.dsn("postgres"), autocommit=True) as root:
         root.execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
             " where usename like 'bouncer%%' and datname = %s",
             (bouncer.ledger.name,),
         )
@@ -351,7 +351,7 @@ def test_a_store_goes_on_when_the_bouncers_server_connection_was_ended(bouncer: 
         for place in range(3):
             store.emit(new())
             root.execute(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = %s and datname = %s",
+                "select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = %s and datname = %s",
                 (SERVICE, bouncer.ledger.name),
             )
             assert len(list(store.iter_events())) == place + 1

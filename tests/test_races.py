@@ -49,7 +49,7 @@ class Race:
 
     def wait_until_blocked(self, connection: Connection, by: Connection | None = None) -> None:
         """Returns when the connection's statement waits for a lock, of a session's if one is given."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         query = "select pg_blocking_pids(pid) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'"
         while time.monotonic() < deadline:
             row = self.observer.execute(query, (connection.info.backend_pid,)).fetchone()

@@ -244,7 +244,7 @@ def test_for_customer_of_for_customer_shares_the_connection(ledger_: Ledger, cus
             store.close()
 
 
-def assert_soon(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def assert_soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Polls until a condition holds."""
     from threading import Event as Flag
     from time import monotonic

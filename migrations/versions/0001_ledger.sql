@@ -431,7 +431,8 @@ return case
     when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
         -- Not a moment, so that the cast says so.
         then 'not RFC 3339'::text::timestamptz
-    when substr(moment, 27, 1) between '0' and '9' or moment ~ '[+-](1[6-9]|2\d):\d\d$'
+    when substr(moment, 27, 1) between '0' and '9'
+        or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
         then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
             - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
     else moment::timestamptz
@@ -8879,6 +8880,8 @@ create function aximo.refresh_metrics(everything boolean default null)
 returns table (view_name text, refreshed_at timestamptz, took interval)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- With it on, PostgreSQL itself fails to refresh concurrently.
+set quote_all_identifiers = off
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$

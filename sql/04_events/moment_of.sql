@@ -6,7 +6,8 @@ return case
     when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
         -- Not a moment, so that the cast says so.
         then 'not RFC 3339'::text::timestamptz
-    when substr(moment, 27, 1) between '0' and '9' or moment ~ '[+-](1[6-9]|2\d):\d\d$'
+    when substr(moment, 27, 1) between '0' and '9'
+        or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
         then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
             - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
     else moment::timestamptz

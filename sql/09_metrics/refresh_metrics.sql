@@ -4,6 +4,8 @@ create function aximo.refresh_metrics(everything boolean default null)
 returns table (view_name text, refreshed_at timestamptz, took interval)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- With it on, PostgreSQL itself fails to refresh concurrently.
+set quote_all_identifiers = off
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$

@@ -1,0 +1,122 @@
+"""What a scope has begun to write it ends, whatever interrupts it, at whatever moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from psycopg_pool import AsyncConnectionPool
+
+from aximo_db import AsyncEventStore, EventStore
+from aximo_db.embedded import EmbeddedServer
+from tests.conftest import BINARIES, Ledger, _cloned
+from tests.events import BASE
+
+SERVICE = "scopes_service"
+COMMON = {name: BASE[name] for name in ("deployment_id", "skill_id", "skill_version")}
+ENDS = {"execution_completed", "execution_failed"}
+
+
+@pytest.fixture(scope="module")
+def dsn(servers: Callable[[str], EmbeddedServer]) -> Iterator[str]:
+    for ledger in _cloned(servers(next(iter(BINARIES))), "fresh", "scopes_test"):
+        yield _login(ledger)
+
+
+def _login(ledger: Ledger) -> str:
+    ledger.login(SERVICE, "aximo_writer", customers=("*",))
+    return ledger.dsn(SERVICE)
+
+
+def assert_ended(seen: EventStore, execution_id: str) -> list[str]:
+    """Whatever is there of the execution is whole: it has one end, and its prepared action has one, too."""
+    types = [step.event_type for step in seen.trace(execution_id)]
+    if types:
+        assert types[0] == "execution_triggered"
+        assert [each for each in types if each in ENDS] == [types[-1]]
+        assert types.count("execution_processing") <= 1
+        resolved = types.count("action_dispatched") + types.count("action_failed")
+        assert types.count("action_prepared") == resolved
+    return types
+
+
+@pytest.mark.parametrize("kind", ["connection string", "pool"])
+async def test_a_task_cancelled_after_any_number_of_steps_ends_what_it_began(dsn: str, kind: str) -> None:
+    customer = f"customer-{uuid4()}"
+    shapes: set[tuple[str, ...]] = set()
+    async with contextlib.AsyncExitStack() as stack:
+        source: Any = dsn
+        if kind == "pool":
+            source = await stack.enter_async_context(AsyncConnectionPool(dsn, min_size=2, open=False))
+        store = await stack.enter_async_context(AsyncEventStore(source, customer_id=customer))
+        seen = stack.enter_context(EventStore(dsn, customer_id=customer))
+        await store.executions()
+
+        async def work(execution_id: str) -> None:
+            async with store.execution(**COMMON, execution_id=execution_id) as execution, execution.action("call"):
+                pass
+
+        for ticks in itertools.count(0, 5):
+            execution_id = f"after {ticks}"
+            task = asyncio.create_task(work(execution_id))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            finished = task.done()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            shapes.add(tuple(assert_ended(seen, execution_id)))
+            if finished or ticks > 2000:
+                break
+    assert finished
+    assert any("action_failed" in shape for shape in shapes)
+    assert any("execution_completed" in shape for shape in shapes)
+
+
+class TooLate(Exception):  # noqa: N818
+    """What a worker's time limit raises wherever the code happens to be."""
+
+
+# A connection that was just made when the signal came is nobody's, and says so when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("exception", [KeyboardInterrupt, TooLate])
+def test_a_thread_interrupted_at_any_moment_ends_what_it_began(dsn: str, exception: type[BaseException]) -> None:
+    customer = f"customer-{uuid4()}"
+    armed = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise exception
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        with EventStore(dsn, customer_id=customer) as store, EventStore(dsn, customer_id=customer) as seen:
+            store.executions()
+            for delay in range(1, 120):
+                execution_id = f"after {delay}"
+                try:
+                    armed = True
+                    signal.setitimer(signal.ITIMER_REAL, delay * 0.00012)
+                    with store.execution(**COMMON, execution_id=execution_id) as execution, execution.action("call"):
+                        pass
+                    armed = False
+                except exception:
+                    interrupted += 1
+                finally:
+                    armed = False
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                assert_ended(seen, execution_id)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        gc.collect()
+    assert interrupted > 10
