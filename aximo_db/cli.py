@@ -23,11 +23,8 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
-<<<<<<< HEAD
-from aximo_db._statements import SET_CUSTOMER, default_dsn
-=======
 from aximo_db._connect import connect
->>>>>>> main
+from aximo_db._statements import SET_CUSTOMER
 from aximo_db.cli_support import (
     AsJson,
     BatchSize,
@@ -485,13 +482,8 @@ def _verify_database(
         given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
     except ValueError as error:
         _fail(f"checkpoint: {error}")
-<<<<<<< HEAD
-    with psycopg.connect(default_dsn(db), autocommit=True) as connection:
-        mended = repaired = 0
-=======
     with connect(db) as connection:
-        mended = 0
->>>>>>> main
+        mended = repaired = 0
         if mend:
             row = connection.execute("select aximo.mend_log()").fetchone()
             mended = row[0] if row else 0
