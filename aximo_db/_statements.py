@@ -260,20 +260,25 @@ def outcome_unknown(events: Sequence[NewEvent]) -> ConnectionLostError:
     return lost
 
 
+def receipt_of_another(event: NewEvent, receipt: Receipt) -> ConnectionLostError:
+    """The error for an answer that is another event's: somebody else reads and writes on the same connection."""
+    return ConnectionLostError(
+        "the answer is another event's",
+        rule="receipt_is_the_events",
+        detail=f"event {event.event_id}, receipt for {receipt.event_id}",
+        hint="Emit the same event again, on a connection that nobody else uses.",
+    )
+
+
 def check_receipts(events: Sequence[NewEvent], receipts: Sequence[Receipt]) -> None:
     """Looks whether each receipt is its own event's.
 
     Raises:
-        ConnectionLostError: it is not: somebody else reads and writes on the same connection.
+        ConnectionLostError: it is not.
     """
     for event, receipt in zip(events, receipts, strict=True):
         if receipt.event_id != event.event_id:
-            raise ConnectionLostError(
-                "the answer is another event's",
-                rule="receipt_is_the_events",
-                detail=f"event {event.event_id}, receipt for {receipt.event_id}",
-                hint="Emit the same event again, on a connection that nobody else uses.",
-            )
+            raise receipt_of_another(event, receipt)
 
 
 def schema_missing() -> SchemaVersionError:

@@ -140,7 +140,8 @@ class AsyncEventStore:
             await cursor.execute(statements.EMIT, values, prepare=self._prepare)
             receipt: Receipt | None = await cursor.fetchone()
             assert receipt is not None  # noqa: S101
-            statements.check_receipts((new,), (receipt,))
+            if receipt.event_id != new.event_id:
+                raise statements.receipt_of_another(new, receipt)
             return receipt
 
         named = new.customer_id if new.customer_id is not None else self._customer_id
@@ -863,34 +864,42 @@ class AsyncEventStore:
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
         call = Call(self._connections, self._retry_for, events=events, writing=writing, stop=stop)
-        while True:
-            try:
-                async with self._connections.turn(apart=apart) as (connection, joined):
-                    call.reach(joined)
-                    result = await self._work_on(connection, joined, work, customer, setup, atomic)
-                if writing:
-                    self._connections.has_written = True
-                return result
-            except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
-                meaning = call.fail(error)
-                if call.may_retry():
-                    if call.needs_another_connection:
-                        await self._connections.close()
-                    await asyncio.sleep(call.pause())
-                    continue
-                if isinstance(meaning, CustomerError) and not call.joined and customer is None and named is not None:
-                    # Perhaps a pooled session's earlier user left another customer behind: once more, set for certain.
-                    customer = named
-                    call.again()
-                    continue
-                final = call.final_error()
-                if final is None:
-                    raise
-                raise final from error
-            except BaseException as interruption:
-                if call.is_outcome_unknown:
-                    interruption.__cause__ = statements.outcome_unknown(events)
-                raise
+        try:
+            while True:
+                try:
+                    async with self._connections.turn(apart=apart) as (connection, joined):
+                        call.reach(joined)
+                        result = await self._work_on(connection, joined, work, customer, setup, atomic)
+                    if writing:
+                        self._connections.has_written = True
+                    return result
+                except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
+                    meaning = call.fail(error)
+                    if call.may_retry():
+                        if call.needs_another_connection:
+                            await self._connections.close()
+                        await asyncio.sleep(call.pause())
+                        continue
+                    if (
+                        isinstance(meaning, CustomerError)
+                        and not call.joined
+                        and customer is None
+                        and named is not None
+                    ):
+                        # Perhaps a pooled session's earlier user left another customer behind: set it for certain.
+                        customer = named
+                        call.again()
+                        continue
+                    final = call.final_error()
+                    if final is None:
+                        raise
+                    raise final from error
+        except (psycopg.Error, AximoError):
+            raise
+        except BaseException as interruption:
+            if call.is_outcome_unknown:
+                interruption.__cause__ = statements.outcome_unknown(events)
+            raise
 
     async def _work_on(
         self,

@@ -187,8 +187,14 @@ class Connections:
             NotConnectedError: there is none; psycopg.OperationalError, of the driver or the pool, says the same.
         """
         if self.lent is not None:
-            with self._turns.taken() as was_busy:
-                yield Turn(self.lent, self._turns.look(self.lent, self._block, was_busy))
+            turns = self._turns
+            with turns.lock:
+                was_busy = turns.is_busy
+                try:  # as taken() does, and twice as fast, on the way of every call
+                    turns.is_busy = True
+                    yield Turn(self.lent, turns.look(self.lent, self._block, was_busy))
+                finally:
+                    turns.is_busy = False
         elif self.pool is not None:
             if self._is_inherited:
                 raise statements.other_process()

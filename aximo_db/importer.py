@@ -20,7 +20,16 @@ from psycopg import Connection
 
 from aximo_db import deep_json
 from aximo_db._cursors import LedgerCursor
-from aximo_db.errors import AximoError, ConnectionLostError, MalformedEventError
+from aximo_db.errors import (
+    AttributionError,
+    AximoError,
+    CustomerError,
+    DuplicateEventError,
+    ImmutableError,
+    MalformedEventError,
+    RunError,
+    SequenceError,
+)
 from aximo_db.source import UnreadableFileError, json_lines, looks_like
 from aximo_db.store import EventStore
 
@@ -169,7 +178,8 @@ def import_lines(
     Raises:
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``.
         MalformedEventError: the file is no text in UTF-8, or what is compressed is damaged.
-        ConnectionLostError: the server stayed away; run again to go on.
+        ConnectionLostError, NotConnectedError: the server stayed away; run again to go on.
+        ReadOnlyError, ConnectionStateError, SchemaVersionError: nothing can be written there.
     """
     statement = _EMIT_LINES.format(function="aximo.import_events" if accept_violations else "aximo.emit_events")
     seen: Counter[bytes] = Counter()
@@ -417,6 +427,18 @@ def _canonical(value: Any) -> Any:
     return value
 
 
+#: What is wrong with a line. Everything else, such as a connection that is not there, is wrong with the import.
+_OF_A_LINE: Final = (
+    AttributionError,
+    CustomerError,
+    DuplicateEventError,
+    ImmutableError,
+    MalformedEventError,
+    RunError,
+    SequenceError,
+)
+
+
 def write_or_refuse(
     lines: Sequence[L],
     write: Callable[[Sequence[L]], tuple[int, int]],
@@ -428,9 +450,7 @@ def write_or_refuse(
         return
     try:
         inserted, duplicates = write(lines)
-    except ConnectionLostError:
-        raise
-    except AximoError as error:
+    except _OF_A_LINE as error:
         if len(lines) == 1:
             refuse(refusal_of(lines[0].number, lines[0].text, error))
             return

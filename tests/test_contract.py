@@ -120,7 +120,7 @@ def test_the_errors_are_those_of_the_register() -> None:
     registered = {(code, name) for code, name in re.findall(r"^\| `(\w{5})` \| `(\w+)`", own, re.MULTILINE)}
     rules = set()
     for section in re.split(r"^### ", own, flags=re.MULTILINE)[1:]:
-        codes = re.findall(r"ZX[A-Z]{3}", section.splitlines()[0])
+        codes = re.findall(r"\b(?:ZX[A-Z]{3}|\d{5})\b", section.splitlines()[0])
         for names, meaning in re.findall(r"^\| (`[^|]+) \|([^|]*)", section, re.MULTILINE):
             code = next((each for each in codes if f"`{each}`:" in meaning), codes[0])
             rules |= {(code, rule) for rule in re.findall(r"`(\w+)`", names)}

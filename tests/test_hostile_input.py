@@ -605,7 +605,7 @@ BAD_PAYLOADS: dict[str, Any] = {
     "datetime": {"a": datetime(2026, 1, 1, tzinfo=UTC)},
     "date": {"a": date(2026, 1, 1)},
     "uuid": {"a": UUID(int=1)},
-    "decimal": {"a": Decimal("1.5")},
+    "a Decimal that is no number": {"a": Decimal("NaN")},
     "complex": {"a": 1j},
     "object": {"a": Odd()},
     "class": {"a": Odd},

@@ -241,7 +241,7 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def _downward(self, server: socket.socket, client: socket.socket, dropping: threading.Event) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := server.recv(1 << 16):
                 if dropping.is_set():
                     # The server has answered, so it has done it; the client will never know.
@@ -249,9 +249,12 @@ class Proxy:
                     self.meanwhile()
                     break
                 client.sendall(data)
-        for each in (server, client):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        finally:
+            for each in (server, client):
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
 
     def refuse(self) -> None:
         """Lets nobody connect any more."""
@@ -326,16 +329,16 @@ def refused_after_the_loss(ledger_: Ledger, proxy: Proxy, refusal: str) -> Itera
     """The answer to the first attempt is lost, and the second attempt is refused."""
     do, undo = (statement.format(SERVICE) for statement in REFUSALS[refusal])
 
-    def as_dba(statement: str) -> None:
-        with psycopg.connect(ledger_.dsn(DBA), autocommit=True) as dba:
-            dba.execute(statement)
+    def run(statement: str) -> None:
+        with psycopg.connect(ledger_.dsn("postgres"), autocommit=True) as root:
+            root.execute(statement)
 
-    proxy.meanwhile = lambda: as_dba(do)
+    proxy.meanwhile = lambda: run(do)
     try:
         yield
     finally:
         proxy.meanwhile = lambda: None
-        as_dba(undo)
+        run(undo)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -352,6 +355,7 @@ def test_a_refusal_after_a_lost_answer_does_not_hide_that_the_event_is_in_the_le
                 store.emit_batch(batch) if way == "batch" else store.emit(batch[0])
         assert caught.value.events == tuple(batch)
         assert caught.value.__cause__ is not None
+        store.close()  # its session has what was set meanwhile
         assert [each.duplicate for each in store.emit_batch(caught.value.events)] == [True] * len(batch)
     assert ids(root, customer)[1:] == [it.event_id for it in batch]
 
@@ -368,6 +372,7 @@ async def test_a_refusal_after_a_lost_answer_is_no_refusal_for_the_asynchronous_
             with pytest.raises(ConnectionLostError) as caught:
                 await store.emit(it)
         assert caught.value.event == it
+        await store.close()  # its session has what was set meanwhile
         assert (await store.emit(it)).duplicate
     assert ids(root, customer).count(it.event_id) == 1
 
@@ -422,7 +427,7 @@ def test_an_execution_whose_trigger_got_no_answer_is_ended(
             ),
         ):
             proxy.swallow = lost
-            name = lost.decode()
+            name = str(uuid4())
             with pytest.raises(ConnectionLostError), store.execution(**COMMON, execution_id=name) as execution:
                 with execution.action("call"):
                     pass
