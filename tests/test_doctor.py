@@ -145,7 +145,7 @@ TAMPERINGS = {
         "function aximo.intruder()",
     ),
     "an owner changed": ("alter table aximo_private.events owner to aximo_recorder", "aximo_private.events"),
-    "a view without its barrier": ("alter view aximo.executions reset (security_barrier)", "view aximo.executions"),
+    "a view without its barrier": ("alter view aximo.cursors reset (security_barrier)", "view aximo.cursors"),
     "a view replaced": (
         "create or replace view aximo.schema_probe as select 1 as one",
         "view aximo.schema_probe",
