@@ -84,7 +84,9 @@ class TooLate(Exception):  # noqa: N818
     """What a worker's time limit raises wherever the code happens to be."""
 
 
+# Heavy: where a signal falls is chance, and each of the many places takes its time.
 # A connection that was just made when the signal came is nobody's, and says so when it is collected.
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("exception", [KeyboardInterrupt, TooLate])
 def test_a_thread_interrupted_at_any_moment_ends_what_it_began(dsn: str, exception: type[BaseException]) -> None:
