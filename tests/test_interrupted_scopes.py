@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
-from aximo_db import AsyncEventStore, EventStore
+from aximo_db import AsyncEventStore, ConnectionLostError, EventStore, NewEvent, Receipt
 from aximo_db.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE
@@ -79,6 +79,27 @@ async def test_a_task_cancelled_after_any_number_of_steps_ends_what_it_began(dsn
     assert finished
     assert any("action_failed" in shape for shape in shapes)
     assert any("execution_completed" in shape for shape in shapes)
+
+
+@pytest.mark.parametrize("lost", ["execution_triggered", "action_prepared", "action_dispatched", "execution_completed"])
+def test_an_event_that_may_not_have_been_sent_is_emitted_before_its_end(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    with EventStore(dsn, customer_id=f"customer-{uuid4()}") as store:
+        send, failed = store.emit, False
+
+        def emit(event: NewEvent) -> Receipt:
+            nonlocal failed
+            if event.event_type == lost and not failed:
+                failed = True
+                raise ConnectionLostError  # and nothing was sent
+            return send(event)
+
+        monkeypatch.setattr(store, "emit", emit)
+        with pytest.raises(ConnectionLostError), store.execution(**COMMON, execution_id="one") as execution:
+            with execution.action("call"):
+                pass
+        assert lost in assert_ended(store, "one")
 
 
 def came_before_the_first_line(error: BaseException) -> bool:
