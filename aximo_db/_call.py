@@ -37,14 +37,12 @@ class Call:
 
     Args:
         connections: the store's.
-        retry_for: seconds in which it may be tried again.
+        deadline: until when it may be tried again, on the monotonic clock, in seconds.
         events: the events that it writes, if it knows them.
         writing: whether it writes anything.
         stop: asked before it is tried again; true ends it.
 
     Attributes:
-        reached: whether the attempt has a connection. Before that, nothing can have been sent.
-        joined: whether the attempt works in a transaction of the caller's.
         is_outcome_unknown: whether an attempt was lost after it may have written. From then on, only success tells.
     """
 
@@ -54,53 +52,58 @@ class Call:
         "_deadline",
         "_error",
         "_events",
+        "_joined",
         "_meaning",
         "_stop",
         "_writing",
         "is_outcome_unknown",
-        "joined",
-        "reached",
     )
 
     def __init__(
         self,
         connections: _Connections,
-        retry_for: float,
+        deadline: float,
         *,
         events: Sequence[NewEvent] = (),
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
     ) -> None:
-        self.reached = False
-        self.joined = False
         self.is_outcome_unknown = False
         self._connections = connections
-        self._deadline = time.monotonic() + retry_for
+        self._deadline = deadline
         self._events = events
         self._writing = writing
         self._stop = stop
         self._attempts = 0
+        self._joined = False
         self._error: Exception | None = None
         self._meaning: AximoError | None = None
 
-    def reach(self, joined: bool) -> None:
-        """Says that the attempt has a connection, and whether it works in a transaction of the caller's."""
-        self.reached = True
-        self.joined = joined
+    def fail(
+        self, error: psycopg.Error | UnicodeEncodeError | AximoError, *, reached: bool, joined: bool
+    ) -> AximoError | None:
+        """Says what an attempt ended in.
 
-    def fail(self, error: psycopg.Error | UnicodeEncodeError | AximoError) -> AximoError | None:
-        """Says what the attempt ended in; returns what that means, ``None`` if it is none of the ledger's business."""
+        Args:
+            error: what it ended in.
+            reached: whether it had a connection. Before that, nothing can have been sent.
+            joined: whether it worked in a transaction of the caller's.
+
+        Returns:
+            What that means; ``None`` if it is none of the ledger's business.
+        """
         self._error = error
-        self._meaning = self._meaning_of(error)
-        if self._writing and self.reached and isinstance(self._meaning, ConnectionLostError):
+        self._joined = joined
+        self._meaning = self._meaning_of(error, reached)
+        if self._writing and reached and isinstance(self._meaning, ConnectionLostError):
             self.is_outcome_unknown = True
         return self._meaning
 
-    def _meaning_of(self, error: psycopg.Error | UnicodeEncodeError | AximoError) -> AximoError | None:
+    def _meaning_of(self, error: psycopg.Error | UnicodeEncodeError | AximoError, reached: bool) -> AximoError | None:
         if isinstance(error, AximoError):
             return error
         event = self._events[0] if len(self._events) == 1 else None
-        if not self.reached and isinstance(error, psycopg.Error):
+        if not reached and isinstance(error, psycopg.Error):
             return statements.not_connected(str(error))
         if isinstance(error, OutOfOrderTransactionNesting):
             self._connections.entangle()
@@ -112,7 +115,7 @@ class Call:
 
     def may_retry(self) -> bool:
         """Whether to try again after the failure."""
-        if self.joined or time.monotonic() >= self._deadline or (self._stop is not None and self._stop()):
+        if self._joined or time.monotonic() >= self._deadline or (self._stop is not None and self._stop()):
             return False
         connections = self._connections
         if isinstance(self._error, psycopg.Error) and self._error.sqlstate in ("40001", "40P01"):
@@ -136,15 +139,9 @@ class Call:
         )
 
     def pause(self) -> float:
-        """Seconds to wait before the next attempt, which begins without a connection."""
-        seconds = statements.backoff(self._attempts)
+        """Seconds to wait before the next attempt."""
         self._attempts += 1
-        self.again()
-        return seconds
-
-    def again(self) -> None:
-        """Begins the next attempt."""
-        self.reached = self.joined = False
+        return statements.backoff(self._attempts - 1)
 
     def final_error(self) -> AximoError | None:
         """What the caller gets instead of the last attempt's error; ``None`` for that error itself."""

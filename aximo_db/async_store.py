@@ -568,13 +568,13 @@ class AsyncEventStore:
     ) -> AsyncIterator[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
-        call = Call(self._connections, self._retry_for, writing=True)
+        call = Call(self._connections, time.monotonic() + self._retry_for, writing=True)
         while True:
-            opened = False
+            reached = joined = opened = False
             own: BaseException | None = None
             try:
                 async with self._connections.turn(apart=True) as (connection, joined):
-                    call.reach(joined)
+                    reached = True
                     if not self._connections.was_used:
                         await self._check_versions(connection)
                     async with connection.transaction():
@@ -605,7 +605,7 @@ class AsyncEventStore:
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
                     raise
-                call.fail(error)
+                call.fail(error, reached=reached, joined=joined)
                 if not opened and call.may_retry():
                     await asyncio.sleep(call.pause())
                     continue
@@ -863,32 +863,35 @@ class AsyncEventStore:
         apart: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
-        call = Call(self._connections, self._retry_for, events=events, writing=writing, stop=stop)
+        began = time.monotonic()
+        call: Call | None = None  # as long as nothing failed, there is nothing to remember
+        reached = joined = False
+
+        async def attempt(connection: AnyConnection, joining: bool) -> T:
+            nonlocal reached, joined
+            reached, joined = True, joining
+            return await self._work_on(connection, joining, work, customer, setup, atomic)
+
         try:
             while True:
+                reached = joined = False
                 try:
-                    async with self._connections.turn(apart=apart) as (connection, joined):
-                        call.reach(joined)
-                        result = await self._work_on(connection, joined, work, customer, setup, atomic)
-                    if writing:
-                        self._connections.has_written = True
+                    result = await self._connections.call(attempt, apart=apart)
+                    self._connections.has_written |= writing
                     return result
                 except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
-                    meaning = call.fail(error)
+                    if call is None:
+                        deadline = began + self._retry_for
+                        call = Call(self._connections, deadline, events=events, writing=writing, stop=stop)
+                    meaning = call.fail(error, reached=reached, joined=joined)
                     if call.may_retry():
                         if call.needs_another_connection:
                             await self._connections.close()
                         await asyncio.sleep(call.pause())
                         continue
-                    if (
-                        isinstance(meaning, CustomerError)
-                        and not call.joined
-                        and customer is None
-                        and named is not None
-                    ):
+                    if isinstance(meaning, CustomerError) and not joined and customer is None and named is not None:
                         # Perhaps a pooled session's earlier user left another customer behind: set it for certain.
                         customer = named
-                        call.again()
                         continue
                     final = call.final_error()
                     if final is None:
@@ -897,7 +900,7 @@ class AsyncEventStore:
         except (psycopg.Error, AximoError):
             raise
         except BaseException as interruption:
-            if call.is_outcome_unknown:
+            if call is not None and call.is_outcome_unknown:
                 interruption.__cause__ = statements.outcome_unknown(events)
             raise
 

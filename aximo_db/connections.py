@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+import psycopg
 from psycopg import Connection
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import ConnectionPool
@@ -27,6 +28,7 @@ from aximo_db._waits import Lock, acquire
 
 __all__ = ["AnyConnection", "AnyPool", "Connections", "Turn", "Turns"]
 
+T = TypeVar("T")
 AnyConnection = Connection[Any]
 AnyPool = ConnectionPool[Any]
 # What ``connection.pgconn`` says; ``connection.info`` is an object made anew each time.
@@ -187,14 +189,13 @@ class Connections:
             NotConnectedError: there is none; psycopg.OperationalError, of the driver or the pool, says the same.
         """
         if self.lent is not None:
-            turns = self._turns
-            with turns.lock:
-                was_busy = turns.is_busy
-                try:  # as taken() does, and twice as fast, on the way of every call
-                    turns.is_busy = True
-                    yield Turn(self.lent, turns.look(self.lent, self._block, was_busy))
+            with self._turns.taken() as was_busy:
+                joined = self._turns.look(self.lent, self._block, was_busy)
+                try:
+                    yield Turn(self.lent, joined)
                 finally:
-                    turns.is_busy = False
+                    if not joined and self.lent.pgconn.transaction_status != _IDLE:
+                        self._clear_away(self.lent)
         elif self.pool is not None:
             if self._is_inherited:
                 raise statements.other_process()
@@ -224,6 +225,35 @@ class Connections:
                 if self._own is None:
                     self._own = self._connect()
                 yield Turn(self._own, False)
+
+    def call(self, work: Callable[[AnyConnection, bool], T], *, apart: bool = False) -> T:
+        """Does the work in a turn, told the connection and whether a transaction of the caller's is joined.
+
+        As :meth:`turn`, without the cost of a generator where every emit passes: two microseconds.
+        """
+        if self.lent is None:
+            with self.turn(apart=apart) as (connection, joined):
+                return work(connection, joined)
+        turns = self._turns
+        with turns.lock:
+            was_busy = turns.is_busy
+            joined = True
+            try:
+                turns.is_busy = True
+                joined = turns.look(self.lent, self._block, was_busy)
+                return work(self.lent, joined)
+            finally:
+                turns.is_busy = False
+                if not joined and self.lent.pgconn.transaction_status != _IDLE:
+                    self._clear_away(self.lent)
+
+    def _clear_away(self, connection: AnyConnection) -> None:
+        """Ends the transaction that a call left open: what cancels a statement late may cancel its rollback, too."""
+        if connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            with suppress(psycopg.Error):
+                connection.rollback()
+        # Else somebody else may have written in it.
+        self._turns.is_entangled = connection.pgconn.transaction_status != _IDLE
 
     @contextmanager
     def block(self, connection: AnyConnection) -> Iterator[None]:

@@ -127,7 +127,7 @@ class NewEvent:
             value = getattr(self, name)
             if value is not None:
                 document[name] = value
-        document["timestamp"] = in_utc(self.timestamp).isoformat()
+        document["timestamp"] = in_utc(self.timestamp).isoformat(timespec="microseconds")
         document["event_id"] = str(self.event_id)
         document["payload"] = checked_payload(self.payload)
         if self.customer_id is None and customer_id is not None:

@@ -561,13 +561,13 @@ class EventStore:
     ) -> Iterator[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
-        call = Call(self._connections, self._retry_for, writing=True)
+        call = Call(self._connections, time.monotonic() + self._retry_for, writing=True)
         while True:
-            opened = False
+            reached = joined = opened = False
             own: BaseException | None = None
             try:
                 with self._connections.turn(apart=True) as (connection, joined):
-                    call.reach(joined)
+                    reached = True
                     if not self._connections.was_used:
                         self._check_versions(connection)
                     with connection.transaction():
@@ -598,7 +598,7 @@ class EventStore:
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
                     raise
-                call.fail(error)
+                call.fail(error, reached=reached, joined=joined)
                 if not opened and call.may_retry():
                     time.sleep(call.pause())
                     continue
@@ -854,32 +854,35 @@ class EventStore:
         apart: bool = False,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
-        call = Call(self._connections, self._retry_for, events=events, writing=writing, stop=stop)
+        began = time.monotonic()
+        call: Call | None = None  # as long as nothing failed, there is nothing to remember
+        reached = joined = False
+
+        def attempt(connection: AnyConnection, joining: bool) -> T:
+            nonlocal reached, joined
+            reached, joined = True, joining
+            return self._work_on(connection, joining, work, customer, setup, atomic)
+
         try:
             while True:
+                reached = joined = False
                 try:
-                    with self._connections.turn(apart=apart) as (connection, joined):
-                        call.reach(joined)
-                        result = self._work_on(connection, joined, work, customer, setup, atomic)
-                    if writing:
-                        self._connections.has_written = True
+                    result = self._connections.call(attempt, apart=apart)
+                    self._connections.has_written |= writing
                     return result
                 except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
-                    meaning = call.fail(error)
+                    if call is None:
+                        deadline = began + self._retry_for
+                        call = Call(self._connections, deadline, events=events, writing=writing, stop=stop)
+                    meaning = call.fail(error, reached=reached, joined=joined)
                     if call.may_retry():
                         if call.needs_another_connection:
                             self._connections.close()
                         time.sleep(call.pause())
                         continue
-                    if (
-                        isinstance(meaning, CustomerError)
-                        and not call.joined
-                        and customer is None
-                        and named is not None
-                    ):
+                    if isinstance(meaning, CustomerError) and not joined and customer is None and named is not None:
                         # Perhaps a pooled session's earlier user left another customer behind: set it for certain.
                         customer = named
-                        call.again()
                         continue
                     final = call.final_error()
                     if final is None:
@@ -888,7 +891,7 @@ class EventStore:
         except (psycopg.Error, AximoError):
             raise
         except BaseException as interruption:
-            if call.is_outcome_unknown:
+            if call is not None and call.is_outcome_unknown:
                 interruption.__cause__ = statements.outcome_unknown(events)
             raise
 

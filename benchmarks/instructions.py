@@ -174,7 +174,8 @@ def under_valgrind(ledger: LocalLedger, folder: Path) -> Iterator[Counted]:
             connection.execute("set synchronous_commit = off")
             yield Counted(connection, counts)
     finally:
-        server.stop("immediate")
+        # Under valgrind the process is valgrind's, so the server would not know it for its own.
+        server._run("pg_ctl", "stop", "-w", "-m", "immediate", check=False)
 
 
 def _write_script(path: Path, text: str) -> None:

@@ -636,6 +636,8 @@ def test_views_that_hold_nothing_are_made_by_the_next_refresh(operator: Connecti
     assert differences(operator, "c1") == []
 
 
+# Heavy: 15,300 versions of a skill take a minute.
+@pytest.mark.heavy
 def test_one_who_changes_much_does_not_make_every_refresh_a_full_one(operator: Connection, each_ledger: Ledger) -> None:
     def change_much(round_: int) -> list[str]:
         batch = [event("sla_breached", None, skill_version=f"{round_}-{n}") for n in range(5100)]
