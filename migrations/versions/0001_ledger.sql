@@ -827,6 +827,7 @@ create type aximo_private.breach as (
     place bigint,
     event_id uuid,
     event_type text,
+    customer_id text,
     execution_id text,
     approval_id text,
     rule text,
@@ -838,6 +839,7 @@ comment on type aximo_private.breach is 'An event that breaks a rule of its exec
 comment on column aximo_private.breach.place is 'Its place in the batch.';
 comment on column aximo_private.breach.event_id is 'The event.';
 comment on column aximo_private.breach.event_type is 'What happened.';
+comment on column aximo_private.breach.customer_id is 'Whose event it is.';
 comment on column aximo_private.breach.execution_id is 'The execution.';
 comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
 comment on column aximo_private.breach.rule is 'The rule.';
@@ -1181,29 +1183,32 @@ comment on policy owner_reads_own_deployments on aximo_private.known_deployments
 comment on policy recorder_reads_deployments on aximo_private.known_deployments is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_notes_deployments on aximo_private.known_deployments is 'The emit functions.';
 
-create function aximo_private.note_deployments(customer text, events aximo_private.events[]) returns void
+create function aximo_private.note_deployments(events aximo_private.events[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 begin
     insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
-    select note_deployments.customer, d.deployment_id, d.event_id
-    from (
-        select distinct on (e.deployment_id) e.deployment_id, e.event_id
-        from unnest(note_deployments.events) as e
-        order by e.deployment_id, e.position
-    ) as d
+    select
+        d.customer_id, d.deployment_id,
+        (
+            select f.event_id
+            from unnest(note_deployments.events) as f
+            where f.customer_id = d.customer_id and f.deployment_id = d.deployment_id
+            limit 1
+        )
+    from (select distinct e.customer_id, e.deployment_id from unnest(note_deployments.events) as e) as d
     where (
         select true
         from only aximo_private.known_deployments as k
-        where k.customer_id = note_deployments.customer and k.deployment_id = d.deployment_id
+        where k.customer_id = d.customer_id and k.deployment_id = d.deployment_id
         limit 1
     ) is null;
 end;
 $$;
-alter function aximo_private.note_deployments(text, aximo_private.events[]) owner to aximo_recorder;
-comment on function aximo_private.note_deployments(text, aximo_private.events[]) is 'Notes the deployments of events that are not known yet.';
+alter function aximo_private.note_deployments(aximo_private.events[]) owner to aximo_recorder;
+comment on function aximo_private.note_deployments(aximo_private.events[]) is 'Notes the deployments of events that are not known yet.';
 
 create type aximo.receipt as (
     event_id uuid,
@@ -1423,7 +1428,7 @@ begin
                 union all
                 select b.event_type, b.payload
                 from unnest(batch) as b
-                where b.execution_id = execution and b.position < upto and b.event_type < 'approval_'
+                where b.customer_id = customer and b.execution_id = execution and b.position < upto and b.event_type < 'approval_'
             ) as s
         ),
         weighed as (
@@ -1456,11 +1461,10 @@ comment on function aximo_private.has_unresolved(text, text, boolean, text[], ax
 'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
 
 -- Tells lives on by the events of a batch: what each execution and its approvals come to, event by event, and which event breaks a rule. One
--- that does is left out, unless this is history, which is told as it was. Locks each execution, in the order of their ids, so that two
+-- that does is left out, unless this is history, which is told as it was. Locks the executions in the order of their ids, so that two
 -- batches never wait for each other in a circle. From nothing, it tells the lives by these events alone, and reads no rows.
 create function aximo_private.told_lives(
-    customer text,
-    -- By execution, and in each by place (position).
+    -- By execution and customer, and in each by place (position).
     batch aximo_private.events[],
     is_history boolean,
     from_nothing boolean,
@@ -1478,6 +1482,9 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     event aximo_private.events;
+    -- The rows that are there, in the order of the batch, and which comes next.
+    stored aximo_private.executions[];
+    next_stored integer := 1;
     life aximo_private.executions;
     -- The approvals of the execution, in order of their steps. Those up to this one are stored.
     asks aximo_private.approvals[];
@@ -1493,31 +1500,46 @@ declare
     was_denied boolean;
     unnamed_is_open boolean;
     unresolved boolean;
+    fits boolean;
     rule text;
     i integer;
 begin
+    if not from_nothing then
+        select array_agg(x.life order by k.execution_id, k.customer_id) into stored
+        from (
+            select distinct b.execution_id, b.customer_id
+            from unnest(batch) as b
+            where b.execution_id is not null
+            order by b.execution_id, b.customer_id
+        ) as k
+        -- A look-up for each: a join may be planned as one pass over all executions.
+        cross join lateral (
+            select e as life
+            from only aximo_private.executions as e
+            where e.customer_id = k.customer_id and e.execution_id = k.execution_id
+            for no key update
+        ) as x;
+    end if;
     foreach event in array batch loop
         if event.execution_id is null then
             told := array_append(told, event);
             continue;
         end if;
 
-        if life.execution_id is distinct from event.execution_id then
+        if life.execution_id is distinct from event.execution_id or life.customer_id <> event.customer_id then
             if life.steps > 0 then
                 lives := array_append(lives, life);
                 approvals := approvals || asks[stored_asks + 1:];
             end if;
             life := null;
             asks := '{}';
-            if not from_nothing then
-                select x.* into life
-                from only aximo_private.executions as x
-                where x.customer_id = customer and x.execution_id = event.execution_id
-                for no key update;
+            if stored[next_stored].execution_id = event.execution_id and stored[next_stored].customer_id = event.customer_id then
+                life := stored[next_stored];
+                next_stored := next_stored + 1;
                 if life.approvals_requested > 0 then
                     select array_agg(a.* order by a.step) into asks
                     from only aximo_private.approvals as a
-                    where a.customer_id = customer and a.execution_id = event.execution_id;
+                    where a.customer_id = event.customer_id and a.execution_id = event.execution_id;
                 end if;
             end if;
             stored_asks := coalesce(cardinality(asks), 0);
@@ -1525,7 +1547,7 @@ begin
             pending := '{}';
             if life.steps is null then
                 life := row(
-                    null, null, event."timestamp", 0, null, null, 0, 0, 0, 0, 0, 0, 0, 0, false, false, customer, event.execution_id,
+                    null, null, event."timestamp", 0, null, null, 0, 0, 0, 0, 0, 0, 0, 0, false, false, event.customer_id, event.execution_id,
                     event.deployment_id, event.skill_id, event.skill_version, null, null, null
                 );
             end if;
@@ -1555,21 +1577,34 @@ begin
             end loop;
         elsif event.event_type = 'execution_completed' and (had_actions or life.denied or cardinality(pending) > 0) then
             unresolved := aximo_private.has_unresolved(
-                customer, event.execution_id, life.denied,
+                event.customer_id, event.execution_id, life.denied,
                 (select array_agg(u.approval_id) from unnest(asks) as u where u.decision in ('rejected', 'timeout')),
                 batch, event.position, from_nothing
             );
         end if;
 
-        rule := aximo_private.broken_rule(
-            life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
-            asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
-        );
+        -- Most events begin an execution, or go on with one that asked for no approval. This may only say yes.
+        fits := life.approvals_requested = 0 and life.outcome is null
+        and event.deployment_id = life.deployment_id and event.skill_id = life.skill_id and event.skill_version = life.skill_version
+        and case
+            when event.event_type = 'execution_triggered' then life.steps = 0
+            when life.started_at is null then false
+            when event.event_type in ('execution_processing', 'execution_failed') then true
+            when event.event_type in ('action_prepared', 'action_dispatched', 'action_failed', 'approval_requested') then life.processing
+            when event.event_type = 'execution_completed' then life.processing and not unresolved
+        end;
+        rule := null;
+        if fits is not true then
+            rule := aximo_private.broken_rule(
+                life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
+                asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+            );
+        end if;
         if rule is not null then
             if is_history or breaches is null or event.position < breaches[1].place then
                 ask := case when rule in ('approval_already_open', 'answers_open_approval') then asks[asked_at] end;
                 breaches := case when is_history then breaches else '{}' end || row(
-                    event.position, event.event_id, event.event_type, event.execution_id, approval, rule,
+                    event.position, event.event_id, event.event_type, event.customer_id, event.execution_id, approval, rule,
                     coalesce(ask.decision_event_id, ask.request_event_id),
                     case
                         when rule in ('ends_once', 'nothing_after_end') then life.end_step
@@ -1620,7 +1655,7 @@ begin
                 life.approvals_requested := life.approvals_requested + 1;
                 life.open_approvals := life.open_approvals + 1;
                 asks := array_append(asks, row(
-                    event."timestamp", null, life.steps, event.event_id, null, customer, event.execution_id, approval, event.deployment_id,
+                    event."timestamp", null, life.steps, event.event_id, null, event.customer_id, event.execution_id, approval, event.deployment_id,
                     event.skill_id, event.skill_version, event.risk_level, event.approval_mode, event.actor, 'open', null, null, null
                 )::aximo_private.approvals);
             when 'approval_granted', 'approval_rejected', 'approval_timeout' then
@@ -1659,8 +1694,8 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.told_lives(text, aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(text, aximo_private.events[], boolean, boolean) is
+alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
+comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is
 'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';
 
 -- Writes rows as they are to be. Whether an execution's row was at the step it is taken on from is not asked here: the unique index of steps
@@ -1824,11 +1859,12 @@ begin atomic
         (b.e ->> 'latency_ms')::bigint as latency_ms,
         -- As far as a value's own type does not say it.
         b.e - aximo_private.event_fields() <> '{}'
-        or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
         and coalesce(b.e ->> 'customer_id', customer) = customer
-        -- Neither a text nor null: nothing else compares with a text as unknown.
-        or jsonb_path_exists(b.e - array['payload', 'latency_ms'], 'strict $.* ? ((@ >= "") is unknown)') as is_malformed
+        -- Every value is a text or null, which compare with a text, but for the payload and the latency.
+        or jsonb_array_length(jsonb_path_query_array(b.e, 'strict $.* ? ((@ >= "") is unknown).type()'))
+        <> coalesce((jsonb_typeof(b.e -> 'payload') = 'object')::integer, 0)
+        + coalesce((jsonb_typeof(b.e -> 'latency_ms') = 'number')::integer, 0) as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
@@ -1839,17 +1875,20 @@ comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a
 -- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
 create function aximo_private.write_events(
     events jsonb,
+    -- Whose events these are; * stands for the customers that the events name.
     customer_id text,
     is_history boolean,
     -- What aximo.emit_event was not certain of is no batch of its sender: no place is named.
     is_batch boolean
-) returns setof aximo.receipt
+) returns aximo.receipt[]
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+    of_many constant boolean := coalesce(write_events.customer_id = '*', false);
+    -- Of an event that names none.
     customer text;
     attempt integer := case when is_batch then 1 else 2 end;
     batch aximo_private.events[];
@@ -1874,9 +1913,13 @@ begin
             constraint = 'batch_is_array';
     end if;
     if jsonb_array_length(events) = 0 then
-        return;
+        return '{}';
     end if;
-    customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
+    if of_many then
+        customer := nullif(current_setting('aximo.customer_id', true), '');
+    else
+        customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
+    end if;
 
     loop
         begin
@@ -1888,10 +1931,10 @@ begin
                         p.skill_id, p.skill_version, p.execution_id, p.actor, p.risk_level, p.approval_mode, p.correlation_id,
                         p.channel_type, p.error_code, null, p.payload
                     )::aximo_private.events
-                    order by p.execution_id collate "C", p.place
+                    order by p.execution_id collate "C", p.customer_id collate "C", p.place
                 ),
                 min(p.place) filter (where p.is_malformed),
-                min(p.customer_id) filter (where p.customer_id <> customer)
+                min(p.customer_id) filter (where p.customer_id <> customer and not of_many)
             into batch, malformed, foreign_customer
             from aximo_private.parsed_events(events, customer) as p;
 
@@ -1900,7 +1943,7 @@ begin
                 for place in
                     select b.position
                     from unnest(batch) as b
-                    where b.position = malformed or b.customer_id = customer and not aximo_private.is_well_formed(b)
+                    where b.position = malformed or (b.customer_id = customer or of_many) and not aximo_private.is_well_formed(b)
                     order by b.position
                 loop
                     perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
@@ -1910,34 +1953,39 @@ begin
                         errcode = 'ZXCUS',
                         message = 'this session may not write for that customer',
                         detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
-                        hint = 'A batch is of one customer.',
+                        hint = 'A batch is of one customer, unless * is named as its customer.',
                         constraint = 'customer_granted';
                 end if;
                 select
                     array_agg(r.event order by (r.event).position) filter (where r.is_again),
                     coalesce(
-                        array_agg(r.event order by (r.event).execution_id, (r.event).position) filter (where not r.is_again), '{}'
+                        array_agg(r.event order by (r.event).execution_id, (r.event).customer_id, (r.event).position)
+                        filter (where not r.is_again), '{}'
                     )
                 into again, batch
                 from (
                     select
                         b as event,
-                        row_number() over (partition by b.event_id order by b.position) > 1
+                        row_number() over (partition by b.customer_id, b.event_id order by b.position) > 1
                         -- A look-up for each: a join may be planned as one pass over all events of the customer.
                         or (
                             select true
                             from only aximo_private.events as e
-                            where e.customer_id = customer and e.event_id = b.event_id
+                            where e.customer_id = b.customer_id and e.event_id = b.event_id
                         ) is not null as is_again
                     from unnest(batch) as b
                 ) as r;
             elsif malformed is not null or foreign_customer is not null then
                 raise cardinality_violation;
             end if;
+            if of_many then
+                perform aximo_private.writing_customer(u.customer_id)
+                from (select distinct b.customer_id from unnest(batch) as b) as u;
+            end if;
 
             select t.lives, t.approvals, t.told, t.breaches
             into lives, approvals, told, breaches
-            from aximo_private.told_lives(customer, batch, is_history, false) as t;
+            from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
                 raise cardinality_violation;
             end if;
@@ -1946,7 +1994,7 @@ begin
             if lives is not null then
                 perform aximo_private.keep_lives(lives, approvals);
             end if;
-            perform aximo_private.note_deployments(customer, told);
+            perform aximo_private.note_deployments(told);
             with
             inserted as (
                 insert into aximo_private.events (
@@ -1986,10 +2034,11 @@ begin
         end;
         attempt := attempt + 1;
         if attempt > 4 then
-            perform aximo_private.check_rows_present(customer, array(select distinct t.execution_id from unnest(told) as t));
+            perform aximo_private.check_rows_present(t.customer_id, array_agg(distinct t.execution_id))
+            from unnest(told) as t
+            group by t.customer_id;
             raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
-                detail = format('customer %L', customer),
                 hint = 'Try the transaction again.';
         end if;
     end loop;
@@ -2004,35 +2053,35 @@ begin
     if is_history and breaches is not null then
         insert into aximo_private.violations (customer_id, event_id, execution_id, rule, against)
         select
-            customer, b.event_id, b.execution_id, b.rule,
+            b.customer_id, b.event_id, b.execution_id, b.rule,
             coalesce(
                 b.against,
                 (
                     select e.event_id
                     from only aximo_private.events as e
-                    where e.customer_id = customer and e.execution_id = b.execution_id and e.step = b.against_step
+                    where e.customer_id = b.customer_id and e.execution_id = b.execution_id and e.step = b.against_step
                 )
             )
         from unnest(breaches) as b;
     elsif breaches is not null then
         if breaches[1].rule = 'triggered_first' then
-            perform aximo_private.check_rows_present(customer, array[breaches[1].execution_id]);
+            perform aximo_private.check_rows_present(breaches[1].customer_id, array[breaches[1].execution_id]);
         end if;
         perform aximo_private.refuse_step(breaches[1], is_batch);
     end if;
 
-    if again is null then
-        return query select r.* from unnest(receipts) as r;
-    else
-        return query
-        select r.event_id, r.recorded_at, r.duplicate
-        from unnest(
-            receipts,
-            array(select t.position from unnest(told) as t order by t.position)
-            || array(select a.position from unnest(again) as a order by a.position)
-        ) as r (event_id, recorded_at, duplicate, place)
-        order by r.place;
+    if again is not null then
+        receipts := array(
+            select row(r.event_id, r.recorded_at, r.duplicate)::aximo.receipt
+            from unnest(
+                receipts,
+                array(select t.position from unnest(told) as t order by t.position)
+                || array(select a.position from unnest(again) as a order by a.position)
+            ) as r (event_id, recorded_at, duplicate, place)
+            order by r.place
+        );
     end if;
+    return receipts;
 end;
 $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
@@ -2249,16 +2298,17 @@ begin
         and not exists (select from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) then
         perform aximo_private.refuse_step(
             row(
-                1, id, emit_event.event_type, emit_event.execution_id, null, 'completes_with_actions_resolved', null, null
+                1, id, emit_event.event_type, customer, emit_event.execution_id, null, 'completes_with_actions_resolved', null, null
             )::aximo_private.breach,
             is_batch => false
         );
     end if;
-    select w.event_id, w.recorded_at, w.duplicate into receipt
-    from aximo_private.write_events(
-        jsonb_build_array(aximo_private.event_document(event, emit_event."timestamp" is not null)), customer,
-        is_history => false, is_batch => false
-    ) as w;
+    receipt := (
+        aximo_private.write_events(
+            jsonb_build_array(aximo_private.event_document(event, emit_event."timestamp" is not null)), customer,
+            is_history => false, is_batch => false
+        )
+    )[1];
     if this_step > 1 then
         -- It was stored already, and is no further step.
         perform aximo_private.rebuild_execution(customer, emit_event.execution_id);
@@ -2280,8 +2330,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select w.*
-    from aximo_private.write_events(emit_events.events, emit_events.customer_id, is_history => false, is_batch => true) as w;
+    select r.*
+    from unnest(aximo_private.write_events(emit_events.events, emit_events.customer_id, is_history => false, is_batch => true)) as r;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
@@ -2294,8 +2344,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select w.*
-    from aximo_private.write_events(import_events.events, import_events.customer_id, is_history => true, is_batch => true) as w;
+    select r.*
+    from unnest(aximo_private.write_events(import_events.events, import_events.customer_id, is_history => true, is_batch => true)) as r;
 end;
 $$;
 alter function aximo.import_events(jsonb, text) owner to aximo_recorder;
@@ -2378,7 +2428,6 @@ begin
     for no key update;
     select t.lives, t.approvals into retold
     from aximo_private.told_lives(
-        customer,
         array(select e from only aximo_private.events as e where e.customer_id = customer and e.execution_id = execution order by e.step),
         is_history => true, from_nothing => true
     ) as t;
@@ -2474,7 +2523,7 @@ begin
                     order by e.step
                 ) as events
         ) as s
-        cross join lateral aximo_private.told_lives(customer, s.events, is_history => true, from_nothing => true) as t;
+        cross join lateral aximo_private.told_lives(s.events, is_history => true, from_nothing => true) as t;
         return query
         select
             case
@@ -2565,7 +2614,6 @@ begin
         repaired := repaired + 1;
     end loop;
     perform aximo_private.note_deployments(
-        customer,
         array(
             select distinct on (e.deployment_id) e
             from only aximo_private.events as e

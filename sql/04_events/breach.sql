@@ -2,6 +2,7 @@ create type aximo_private.breach as (
     place bigint,
     event_id uuid,
     event_type text,
+    customer_id text,
     execution_id text,
     approval_id text,
     rule text,
@@ -13,6 +14,7 @@ comment on type aximo_private.breach is 'An event that breaks a rule of its exec
 comment on column aximo_private.breach.place is 'Its place in the batch.';
 comment on column aximo_private.breach.event_id is 'The event.';
 comment on column aximo_private.breach.event_type is 'What happened.';
+comment on column aximo_private.breach.customer_id is 'Whose event it is.';
 comment on column aximo_private.breach.execution_id is 'The execution.';
 comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
 comment on column aximo_private.breach.rule is 'The rule.';

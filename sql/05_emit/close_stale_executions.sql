@@ -35,7 +35,7 @@ begin
     ) as s;
     return query
     select s.execution_id, w.event_id, moment - s.last_event_at
-    from aximo_private.write_events(
+    from unnest(aximo_private.write_events(
         (
             select coalesce(
                 jsonb_agg(
@@ -52,7 +52,7 @@ begin
             from unnest(stale) with ordinality as s
         ),
         customer, is_history => false, is_batch => true
-    ) with ordinality as w (event_id, recorded_at, duplicate, place)
+    )) with ordinality as w (event_id, recorded_at, duplicate, place)
     inner join unnest(stale) with ordinality as s on s.ordinality = w.place
     order by w.place;
 end;

@@ -208,16 +208,17 @@ begin
         and not exists (select from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) then
         perform aximo_private.refuse_step(
             row(
-                1, id, emit_event.event_type, emit_event.execution_id, null, 'completes_with_actions_resolved', null, null
+                1, id, emit_event.event_type, customer, emit_event.execution_id, null, 'completes_with_actions_resolved', null, null
             )::aximo_private.breach,
             is_batch => false
         );
     end if;
-    select w.event_id, w.recorded_at, w.duplicate into receipt
-    from aximo_private.write_events(
-        jsonb_build_array(aximo_private.event_document(event, emit_event."timestamp" is not null)), customer,
-        is_history => false, is_batch => false
-    ) as w;
+    receipt := (
+        aximo_private.write_events(
+            jsonb_build_array(aximo_private.event_document(event, emit_event."timestamp" is not null)), customer,
+            is_history => false, is_batch => false
+        )
+    )[1];
     if this_step > 1 then
         -- It was stored already, and is no further step.
         perform aximo_private.rebuild_execution(customer, emit_event.execution_id);

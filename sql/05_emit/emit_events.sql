@@ -4,8 +4,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select w.*
-    from aximo_private.write_events(emit_events.events, emit_events.customer_id, is_history => false, is_batch => true) as w;
+    select r.*
+    from unnest(aximo_private.write_events(emit_events.events, emit_events.customer_id, is_history => false, is_batch => true)) as r;
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;

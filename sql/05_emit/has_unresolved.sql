@@ -24,7 +24,7 @@ begin
                 union all
                 select b.event_type, b.payload
                 from unnest(batch) as b
-                where b.execution_id = execution and b.position < upto and b.event_type < 'approval_'
+                where b.customer_id = customer and b.execution_id = execution and b.position < upto and b.event_type < 'approval_'
             ) as s
         ),
         weighed as (

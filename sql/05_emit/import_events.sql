@@ -4,8 +4,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select w.*
-    from aximo_private.write_events(import_events.events, import_events.customer_id, is_history => true, is_batch => true) as w;
+    select r.*
+    from unnest(aximo_private.write_events(import_events.events, import_events.customer_id, is_history => true, is_batch => true)) as r;
 end;
 $$;
 alter function aximo.import_events(jsonb, text) owner to aximo_recorder;

@@ -1,9 +1,8 @@
 -- Tells lives on by the events of a batch: what each execution and its approvals come to, event by event, and which event breaks a rule. One
--- that does is left out, unless this is history, which is told as it was. Locks each execution, in the order of their ids, so that two
+-- that does is left out, unless this is history, which is told as it was. Locks the executions in the order of their ids, so that two
 -- batches never wait for each other in a circle. From nothing, it tells the lives by these events alone, and reads no rows.
 create function aximo_private.told_lives(
-    customer text,
-    -- By execution, and in each by place (position).
+    -- By execution and customer, and in each by place (position).
     batch aximo_private.events[],
     is_history boolean,
     from_nothing boolean,
@@ -21,6 +20,9 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     event aximo_private.events;
+    -- The rows that are there, in the order of the batch, and which comes next.
+    stored aximo_private.executions[];
+    next_stored integer := 1;
     life aximo_private.executions;
     -- The approvals of the execution, in order of their steps. Those up to this one are stored.
     asks aximo_private.approvals[];
@@ -36,31 +38,46 @@ declare
     was_denied boolean;
     unnamed_is_open boolean;
     unresolved boolean;
+    fits boolean;
     rule text;
     i integer;
 begin
+    if not from_nothing then
+        select array_agg(x.life order by k.execution_id, k.customer_id) into stored
+        from (
+            select distinct b.execution_id, b.customer_id
+            from unnest(batch) as b
+            where b.execution_id is not null
+            order by b.execution_id, b.customer_id
+        ) as k
+        -- A look-up for each: a join may be planned as one pass over all executions.
+        cross join lateral (
+            select e as life
+            from only aximo_private.executions as e
+            where e.customer_id = k.customer_id and e.execution_id = k.execution_id
+            for no key update
+        ) as x;
+    end if;
     foreach event in array batch loop
         if event.execution_id is null then
             told := array_append(told, event);
             continue;
         end if;
 
-        if life.execution_id is distinct from event.execution_id then
+        if life.execution_id is distinct from event.execution_id or life.customer_id <> event.customer_id then
             if life.steps > 0 then
                 lives := array_append(lives, life);
                 approvals := approvals || asks[stored_asks + 1:];
             end if;
             life := null;
             asks := '{}';
-            if not from_nothing then
-                select x.* into life
-                from only aximo_private.executions as x
-                where x.customer_id = customer and x.execution_id = event.execution_id
-                for no key update;
+            if stored[next_stored].execution_id = event.execution_id and stored[next_stored].customer_id = event.customer_id then
+                life := stored[next_stored];
+                next_stored := next_stored + 1;
                 if life.approvals_requested > 0 then
                     select array_agg(a.* order by a.step) into asks
                     from only aximo_private.approvals as a
-                    where a.customer_id = customer and a.execution_id = event.execution_id;
+                    where a.customer_id = event.customer_id and a.execution_id = event.execution_id;
                 end if;
             end if;
             stored_asks := coalesce(cardinality(asks), 0);
@@ -68,7 +85,7 @@ begin
             pending := '{}';
             if life.steps is null then
                 life := row(
-                    null, null, event."timestamp", 0, null, null, 0, 0, 0, 0, 0, 0, 0, 0, false, false, customer, event.execution_id,
+                    null, null, event."timestamp", 0, null, null, 0, 0, 0, 0, 0, 0, 0, 0, false, false, event.customer_id, event.execution_id,
                     event.deployment_id, event.skill_id, event.skill_version, null, null, null
                 );
             end if;
@@ -98,21 +115,34 @@ begin
             end loop;
         elsif event.event_type = 'execution_completed' and (had_actions or life.denied or cardinality(pending) > 0) then
             unresolved := aximo_private.has_unresolved(
-                customer, event.execution_id, life.denied,
+                event.customer_id, event.execution_id, life.denied,
                 (select array_agg(u.approval_id) from unnest(asks) as u where u.decision in ('rejected', 'timeout')),
                 batch, event.position, from_nothing
             );
         end if;
 
-        rule := aximo_private.broken_rule(
-            life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
-            asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
-        );
+        -- Most events begin an execution, or go on with one that asked for no approval. This may only say yes.
+        fits := life.approvals_requested = 0 and life.outcome is null
+        and event.deployment_id = life.deployment_id and event.skill_id = life.skill_id and event.skill_version = life.skill_version
+        and case
+            when event.event_type = 'execution_triggered' then life.steps = 0
+            when life.started_at is null then false
+            when event.event_type in ('execution_processing', 'execution_failed') then true
+            when event.event_type in ('action_prepared', 'action_dispatched', 'action_failed', 'approval_requested') then life.processing
+            when event.event_type = 'execution_completed' then life.processing and not unresolved
+        end;
+        rule := null;
+        if fits is not true then
+            rule := aximo_private.broken_rule(
+                life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
+                asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+            );
+        end if;
         if rule is not null then
             if is_history or breaches is null or event.position < breaches[1].place then
                 ask := case when rule in ('approval_already_open', 'answers_open_approval') then asks[asked_at] end;
                 breaches := case when is_history then breaches else '{}' end || row(
-                    event.position, event.event_id, event.event_type, event.execution_id, approval, rule,
+                    event.position, event.event_id, event.event_type, event.customer_id, event.execution_id, approval, rule,
                     coalesce(ask.decision_event_id, ask.request_event_id),
                     case
                         when rule in ('ends_once', 'nothing_after_end') then life.end_step
@@ -163,7 +193,7 @@ begin
                 life.approvals_requested := life.approvals_requested + 1;
                 life.open_approvals := life.open_approvals + 1;
                 asks := array_append(asks, row(
-                    event."timestamp", null, life.steps, event.event_id, null, customer, event.execution_id, approval, event.deployment_id,
+                    event."timestamp", null, life.steps, event.event_id, null, event.customer_id, event.execution_id, approval, event.deployment_id,
                     event.skill_id, event.skill_version, event.risk_level, event.approval_mode, event.actor, 'open', null, null, null
                 )::aximo_private.approvals);
             when 'approval_granted', 'approval_rejected', 'approval_timeout' then
@@ -202,6 +232,6 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.told_lives(text, aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(text, aximo_private.events[], boolean, boolean) is
+alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
+comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is
 'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';

@@ -3,17 +3,20 @@
 -- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
 create function aximo_private.write_events(
     events jsonb,
+    -- Whose events these are; * stands for the customers that the events name.
     customer_id text,
     is_history boolean,
     -- What aximo.emit_event was not certain of is no batch of its sender: no place is named.
     is_batch boolean
-) returns setof aximo.receipt
+) returns aximo.receipt[]
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+    of_many constant boolean := coalesce(write_events.customer_id = '*', false);
+    -- Of an event that names none.
     customer text;
     attempt integer := case when is_batch then 1 else 2 end;
     batch aximo_private.events[];
@@ -38,9 +41,13 @@ begin
             constraint = 'batch_is_array';
     end if;
     if jsonb_array_length(events) = 0 then
-        return;
+        return '{}';
     end if;
-    customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
+    if of_many then
+        customer := nullif(current_setting('aximo.customer_id', true), '');
+    else
+        customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
+    end if;
 
     loop
         begin
@@ -52,10 +59,10 @@ begin
                         p.skill_id, p.skill_version, p.execution_id, p.actor, p.risk_level, p.approval_mode, p.correlation_id,
                         p.channel_type, p.error_code, null, p.payload
                     )::aximo_private.events
-                    order by p.execution_id collate "C", p.place
+                    order by p.execution_id collate "C", p.customer_id collate "C", p.place
                 ),
                 min(p.place) filter (where p.is_malformed),
-                min(p.customer_id) filter (where p.customer_id <> customer)
+                min(p.customer_id) filter (where p.customer_id <> customer and not of_many)
             into batch, malformed, foreign_customer
             from aximo_private.parsed_events(events, customer) as p;
 
@@ -64,7 +71,7 @@ begin
                 for place in
                     select b.position
                     from unnest(batch) as b
-                    where b.position = malformed or b.customer_id = customer and not aximo_private.is_well_formed(b)
+                    where b.position = malformed or (b.customer_id = customer or of_many) and not aximo_private.is_well_formed(b)
                     order by b.position
                 loop
                     perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
@@ -74,34 +81,39 @@ begin
                         errcode = 'ZXCUS',
                         message = 'this session may not write for that customer',
                         detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
-                        hint = 'A batch is of one customer.',
+                        hint = 'A batch is of one customer, unless * is named as its customer.',
                         constraint = 'customer_granted';
                 end if;
                 select
                     array_agg(r.event order by (r.event).position) filter (where r.is_again),
                     coalesce(
-                        array_agg(r.event order by (r.event).execution_id, (r.event).position) filter (where not r.is_again), '{}'
+                        array_agg(r.event order by (r.event).execution_id, (r.event).customer_id, (r.event).position)
+                        filter (where not r.is_again), '{}'
                     )
                 into again, batch
                 from (
                     select
                         b as event,
-                        row_number() over (partition by b.event_id order by b.position) > 1
+                        row_number() over (partition by b.customer_id, b.event_id order by b.position) > 1
                         -- A look-up for each: a join may be planned as one pass over all events of the customer.
                         or (
                             select true
                             from only aximo_private.events as e
-                            where e.customer_id = customer and e.event_id = b.event_id
+                            where e.customer_id = b.customer_id and e.event_id = b.event_id
                         ) is not null as is_again
                     from unnest(batch) as b
                 ) as r;
             elsif malformed is not null or foreign_customer is not null then
                 raise cardinality_violation;
             end if;
+            if of_many then
+                perform aximo_private.writing_customer(u.customer_id)
+                from (select distinct b.customer_id from unnest(batch) as b) as u;
+            end if;
 
             select t.lives, t.approvals, t.told, t.breaches
             into lives, approvals, told, breaches
-            from aximo_private.told_lives(customer, batch, is_history, false) as t;
+            from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
                 raise cardinality_violation;
             end if;
@@ -110,7 +122,7 @@ begin
             if lives is not null then
                 perform aximo_private.keep_lives(lives, approvals);
             end if;
-            perform aximo_private.note_deployments(customer, told);
+            perform aximo_private.note_deployments(told);
             with
             inserted as (
                 insert into aximo_private.events (
@@ -150,10 +162,11 @@ begin
         end;
         attempt := attempt + 1;
         if attempt > 4 then
-            perform aximo_private.check_rows_present(customer, array(select distinct t.execution_id from unnest(told) as t));
+            perform aximo_private.check_rows_present(t.customer_id, array_agg(distinct t.execution_id))
+            from unnest(told) as t
+            group by t.customer_id;
             raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
-                detail = format('customer %L', customer),
                 hint = 'Try the transaction again.';
         end if;
     end loop;
@@ -168,35 +181,35 @@ begin
     if is_history and breaches is not null then
         insert into aximo_private.violations (customer_id, event_id, execution_id, rule, against)
         select
-            customer, b.event_id, b.execution_id, b.rule,
+            b.customer_id, b.event_id, b.execution_id, b.rule,
             coalesce(
                 b.against,
                 (
                     select e.event_id
                     from only aximo_private.events as e
-                    where e.customer_id = customer and e.execution_id = b.execution_id and e.step = b.against_step
+                    where e.customer_id = b.customer_id and e.execution_id = b.execution_id and e.step = b.against_step
                 )
             )
         from unnest(breaches) as b;
     elsif breaches is not null then
         if breaches[1].rule = 'triggered_first' then
-            perform aximo_private.check_rows_present(customer, array[breaches[1].execution_id]);
+            perform aximo_private.check_rows_present(breaches[1].customer_id, array[breaches[1].execution_id]);
         end if;
         perform aximo_private.refuse_step(breaches[1], is_batch);
     end if;
 
-    if again is null then
-        return query select r.* from unnest(receipts) as r;
-    else
-        return query
-        select r.event_id, r.recorded_at, r.duplicate
-        from unnest(
-            receipts,
-            array(select t.position from unnest(told) as t order by t.position)
-            || array(select a.position from unnest(again) as a order by a.position)
-        ) as r (event_id, recorded_at, duplicate, place)
-        order by r.place;
+    if again is not null then
+        receipts := array(
+            select row(r.event_id, r.recorded_at, r.duplicate)::aximo.receipt
+            from unnest(
+                receipts,
+                array(select t.position from unnest(told) as t order by t.position)
+                || array(select a.position from unnest(again) as a order by a.position)
+            ) as r (event_id, recorded_at, duplicate, place)
+            order by r.place
+        );
     end if;
+    return receipts;
 end;
 $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;

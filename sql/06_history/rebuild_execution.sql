@@ -11,7 +11,6 @@ begin
     for no key update;
     select t.lives, t.approvals into retold
     from aximo_private.told_lives(
-        customer,
         array(select e from only aximo_private.events as e where e.customer_id = customer and e.execution_id = execution order by e.step),
         is_history => true, from_nothing => true
     ) as t;

@@ -17,7 +17,6 @@ begin
         repaired := repaired + 1;
     end loop;
     perform aximo_private.note_deployments(
-        customer,
         array(
             select distinct on (e.deployment_id) e
             from only aximo_private.events as e

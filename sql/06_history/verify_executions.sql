@@ -44,7 +44,7 @@ begin
                     order by e.step
                 ) as events
         ) as s
-        cross join lateral aximo_private.told_lives(customer, s.events, is_history => true, from_nothing => true) as t;
+        cross join lateral aximo_private.told_lives(s.events, is_history => true, from_nothing => true) as t;
         return query
         select
             case
