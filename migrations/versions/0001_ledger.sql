@@ -1183,7 +1183,11 @@ comment on policy owner_reads_own_deployments on aximo_private.known_deployments
 comment on policy recorder_reads_deployments on aximo_private.known_deployments is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_notes_deployments on aximo_private.known_deployments is 'The emit functions.';
 
-create function aximo_private.note_deployments(events aximo_private.events[]) returns void
+create function aximo_private.note_deployments(
+    events aximo_private.events[],
+    -- Of executions only the first events tell: the others are of the same deployment, unless they break that rule.
+    first_only boolean
+) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -1198,7 +1202,11 @@ begin
             where f.customer_id = d.customer_id and f.deployment_id = d.deployment_id
             limit 1
         )
-    from (select distinct e.customer_id, e.deployment_id from unnest(note_deployments.events) as e) as d
+    from (
+        select distinct e.customer_id, e.deployment_id
+        from unnest(note_deployments.events) as e
+        where not first_only or e.step = 1 or e.step is null
+    ) as d
     where (
         select true
         from only aximo_private.known_deployments as k
@@ -1207,8 +1215,8 @@ begin
     ) is null;
 end;
 $$;
-alter function aximo_private.note_deployments(aximo_private.events[]) owner to aximo_recorder;
-comment on function aximo_private.note_deployments(aximo_private.events[]) is 'Notes the deployments of events that are not known yet.';
+alter function aximo_private.note_deployments(aximo_private.events[], boolean) owner to aximo_recorder;
+comment on function aximo_private.note_deployments(aximo_private.events[], boolean) is 'Notes the deployments of events that are not known yet.';
 
 create type aximo.receipt as (
     event_id uuid,
@@ -1859,12 +1867,13 @@ begin atomic
         (b.e ->> 'latency_ms')::bigint as latency_ms,
         -- As far as a value's own type does not say it.
         b.e - aximo_private.event_fields() <> '{}'
+        or jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null')
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
         and coalesce(b.e ->> 'customer_id', customer) = customer
         -- Every value is a text or null, which compare with a text, but for the payload and the latency.
         or jsonb_array_length(jsonb_path_query_array(b.e, 'strict $.* ? ((@ >= "") is unknown).type()'))
-        <> coalesce((jsonb_typeof(b.e -> 'payload') = 'object')::integer, 0)
-        + coalesce((jsonb_typeof(b.e -> 'latency_ms') = 'number')::integer, 0) as is_malformed
+        <> coalesce((jsonb_typeof(b.e -> 'payload') = 'object')::integer, 0) + (b.e ->> 'latency_ms' is not null)::integer
+        as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
@@ -1916,7 +1925,7 @@ begin
         return '{}';
     end if;
     if of_many then
-        customer := nullif(current_setting('aximo.customer_id', true), '');
+        customer := aximo.current_customer();
     else
         customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
     end if;
@@ -1994,7 +2003,7 @@ begin
             if lives is not null then
                 perform aximo_private.keep_lives(lives, approvals);
             end if;
-            perform aximo_private.note_deployments(told);
+            perform aximo_private.note_deployments(told, first_only => breaches is null);
             with
             inserted as (
                 insert into aximo_private.events (
@@ -2389,7 +2398,7 @@ begin
     ) as s;
     return query
     select s.execution_id, w.event_id, moment - s.last_event_at
-    from aximo_private.write_events(
+    from unnest(aximo_private.write_events(
         (
             select coalesce(
                 jsonb_agg(
@@ -2406,7 +2415,7 @@ begin
             from unnest(stale) with ordinality as s
         ),
         customer, is_history => false, is_batch => true
-    ) with ordinality as w (event_id, recorded_at, duplicate, place)
+    )) with ordinality as w (event_id, recorded_at, duplicate, place)
     inner join unnest(stale) with ordinality as s on s.ordinality = w.place
     order by w.place;
 end;
@@ -2619,7 +2628,8 @@ begin
             from only aximo_private.events as e
             where e.customer_id = customer
             order by e.deployment_id, e.position
-        )
+        ),
+        first_only => false
     );
     return repaired;
 end;

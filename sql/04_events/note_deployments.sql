@@ -1,4 +1,8 @@
-create function aximo_private.note_deployments(events aximo_private.events[]) returns void
+create function aximo_private.note_deployments(
+    events aximo_private.events[],
+    -- Of executions only the first events tell: the others are of the same deployment, unless they break that rule.
+    first_only boolean
+) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -13,7 +17,11 @@ begin
             where f.customer_id = d.customer_id and f.deployment_id = d.deployment_id
             limit 1
         )
-    from (select distinct e.customer_id, e.deployment_id from unnest(note_deployments.events) as e) as d
+    from (
+        select distinct e.customer_id, e.deployment_id
+        from unnest(note_deployments.events) as e
+        where not first_only or e.step = 1 or e.step is null
+    ) as d
     where (
         select true
         from only aximo_private.known_deployments as k
@@ -22,5 +30,5 @@ begin
     ) is null;
 end;
 $$;
-alter function aximo_private.note_deployments(aximo_private.events[]) owner to aximo_recorder;
-comment on function aximo_private.note_deployments(aximo_private.events[]) is 'Notes the deployments of events that are not known yet.';
+alter function aximo_private.note_deployments(aximo_private.events[], boolean) owner to aximo_recorder;
+comment on function aximo_private.note_deployments(aximo_private.events[], boolean) is 'Notes the deployments of events that are not known yet.';

@@ -44,7 +44,7 @@ begin
         return '{}';
     end if;
     if of_many then
-        customer := nullif(current_setting('aximo.customer_id', true), '');
+        customer := aximo.current_customer();
     else
         customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
     end if;
@@ -122,7 +122,7 @@ begin
             if lives is not null then
                 perform aximo_private.keep_lives(lives, approvals);
             end if;
-            perform aximo_private.note_deployments(told);
+            perform aximo_private.note_deployments(told, first_only => breaches is null);
             with
             inserted as (
                 insert into aximo_private.events (

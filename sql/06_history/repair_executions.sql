@@ -22,7 +22,8 @@ begin
             from only aximo_private.events as e
             where e.customer_id = customer
             order by e.deployment_id, e.position
-        )
+        ),
+        first_only => false
     );
     return repaired;
 end;
