@@ -259,12 +259,15 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.emit_events(events jsonb, customer_id text)": [
         ("(%s)", [Jsonb(marked_events(VICTIM))]),
         ("(%s, %s)", [Jsonb(marked_events(VICTIM)), OWN]),
+        ("(%s, '*')", [Jsonb(marked_events(VICTIM))]),
+        ("(%s, '*')", [Jsonb([event("execution_triggered", customer_id=OWN), *marked_events(VICTIM)])]),
         ("(%s, %s)", [Jsonb([{k: v for k, v in e.items() if k != "customer_id"} for e in marked_events(VICTIM)]), OWN]),
     ],
     "aximo.close_stale_executions(older_than interval)": [("('0')", [])],
     "aximo.import_events(events jsonb, customer_id text)": [
         ("(%s)", [Jsonb([late_event(VICTIM)])]),
         ("(%s, %s)", [Jsonb([late_event(VICTIM)]), OWN]),
+        ("(%s, '*')", [Jsonb([late_event(VICTIM)])]),
     ],
     "aximo.advance_log(max_events integer)": [("(1)", []), ("()", [])],
     "aximo.mend_log()": [("()", [])],
