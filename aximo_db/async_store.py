@@ -160,12 +160,12 @@ class AsyncEventStore:
         batch = [NewEvent.of(event) for event in events]
         if not batch:
             return []
-        customers = {event.customer_id if event.customer_id is not None else self._customer_id for event in batch}
-        # Of several customers, each event names its own.
-        customer_id = customers.pop() if len(customers) == 1 else "*"
         try:
             for event in batch:
                 statements.check_types(event)
+            customers = {event.customer_id if event.customer_id is not None else self._customer_id for event in batch}
+            # Of several customers, each event names its own.
+            customer_id = customers.pop() if len(customers) == 1 else "*"
             document = statements.batch_value(batch, self._customer_id)
         except AximoError as error:
             error.concern(batch)
@@ -301,13 +301,15 @@ class AsyncEventStore:
             known_at: and as far as it had been recorded by then.
             limit: at most so many.
         """
-        conditions = {
+        conditions: dict[str, Any] = {
             "execution_id": execution_id,
             "status": status,
             "deployment_id": deployment_id,
             "started_at >=": since,
             "started_at <": until,
         }
+        if status in ("completed", "failed") and as_of is known_at is None:
+            conditions["outcome"] = status  # the same, and it has an index
         order = "started_at, execution_id"
         return await self._select("executions", Execution, conditions, order, limit, customer_id, as_of, known_at)
 

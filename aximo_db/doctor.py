@@ -38,9 +38,9 @@ GROUP_ROLES: Final = (
 )
 #: From so many events without a number on, somebody should look why.
 _FAR_BEHIND: Final = 100_000
-#: From so many remembered gaps on, each look at them takes more than a moment.
 #: How many executions of a customer are compared with their events.
 _NEWEST: Final = 200
+#: From so many remembered gaps on, each look at them takes more than a moment.
 _MANY_HOLES: Final = 10_000
 #: The first minor releases without CVE-2026-14680, by major version.
 SAFE_MINORS: Final = {15: 19, 16: 15, 17: 11, 18: 6}
@@ -533,6 +533,12 @@ def _database(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "note",
             "A publication sends the ledger's tables: row-level security does not hold for its subscribers.",
             "Use row filters by customer.",
+        ),
+        (
+            "select current_setting('random_page_cost')::float > 2",
+            "note",
+            "random_page_cost is that of a disk with moving parts: pages of a customer's rows may be sorted, not read off an index.",
+            "alter database … set random_page_cost = 1.1, if it lies on anything else",
         ),
         (
             "select not current_setting('fsync')::boolean",

@@ -572,6 +572,8 @@ def test_a_plan_does_not_tell_whether_it_met_another_customers_row(filled: Ledge
                 plans = []
                 for condition in (met.format(value=value), unmet.format(value=value)):
                     query = f'explain (analyze, timing off, summary off, costs off) select * from {relation} where "{column}" {condition}'
+                    # The first look marks index entries of one's own dead rows as such, and counts them.
+                    connection.execute(query)
                     rows = connection.execute(query).fetchall()
                     plan = "\n".join(row[0] for row in rows if "Buffers" not in row[0] and "Planning" not in row[0])
                     plans.append(re.sub(r"'[^']*'", "'…'", re.sub(r"\d{8,}", "…", plan)))
@@ -948,9 +950,10 @@ def test_a_write_for_a_customer_not_granted_or_not_the_sessions_is_refused(fille
     unnamed = event("execution_triggered", "exec-new")
     writes: list[tuple[str, list[Any]]] = [
         ("select aximo.emit_events(%s)", [Jsonb([{**unnamed, **given}])]),
-        ("select aximo.emit_events(%s, %s)", [Jsonb([unnamed]), named]),
         ("select aximo.emit_events(%s, %s)", [Jsonb([unnamed, {**unnamed, **given, "execution_id": "e2"}]), named]),
     ]
+    if named != "*":  # of which it is no name: each event is of the customer that it names, else of the login's
+        writes.append(("select aximo.emit_events(%s, %s)", [Jsonb([unnamed]), named]))
     if named is None:
         writes.append(("select aximo.close_stale_executions('0')", []))
     fields = {**unnamed, **given}

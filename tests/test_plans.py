@@ -186,6 +186,10 @@ def test_a_write_looks_things_up_by_keys(each_ledger: Ledger, began: str) -> Non
         ("select * from aximo.events where deployment_id = 'none' and event_type = 'action_failed'", 0),
         ("select * from aximo.events where deployment_id = 'none' and event_type = 'execution_failed'", 0),
         ("select * from aximo.deployments", 60),
+        # Nothing was denied, so no events are asked what was withheld.
+        ("select * from aximo.approvals order by requested_at desc limit 50", 0),
+        ("select * from aximo.approvals", 0),
+        ("select * from aximo.executions", 0),
     ],
 )
 def test_a_question_reads_what_it_asks_for(busy: psycopg.Connection[Any], query: str, most: int) -> None:

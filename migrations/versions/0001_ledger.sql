@@ -1649,11 +1649,8 @@ begin
                 action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
                 pending := array_append(pending, action);
             when 'action_dispatched', 'action_failed' then
-                if event.event_type = 'action_dispatched' then
-                    life.actions_dispatched := life.actions_dispatched + 1;
-                else
-                    life.actions_failed := life.actions_failed + 1;
-                end if;
+                life.actions_dispatched := life.actions_dispatched + (event.event_type = 'action_dispatched')::integer;
+                life.actions_failed := life.actions_failed + (event.event_type = 'action_failed')::integer;
                 action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
                 i := array_position(pending, action);
                 if i is not null then
@@ -1667,13 +1664,9 @@ begin
                     event.skill_id, event.skill_version, event.risk_level, event.approval_mode, event.actor, 'open', null, null, null
                 )::aximo_private.approvals);
             when 'approval_granted', 'approval_rejected', 'approval_timeout' then
-                if event.event_type = 'approval_granted' then
-                    life.approvals_granted := life.approvals_granted + 1;
-                elsif event.event_type = 'approval_rejected' then
-                    life.approvals_rejected := life.approvals_rejected + 1;
-                else
-                    life.approvals_timed_out := life.approvals_timed_out + 1;
-                end if;
+                life.approvals_granted := life.approvals_granted + (event.event_type = 'approval_granted')::integer;
+                life.approvals_rejected := life.approvals_rejected + (event.event_type = 'approval_rejected')::integer;
+                life.approvals_timed_out := life.approvals_timed_out + (event.event_type = 'approval_timeout')::integer;
                 -- An imported answer to nothing does nothing.
                 if open_at is not null then
                     life.open_approvals := life.open_approvals - 1;
@@ -2158,9 +2151,9 @@ begin
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
-            actions_prepared = x.actions_prepared + case emit_event.event_type when 'action_prepared' then 1 else 0 end,
-            actions_dispatched = x.actions_dispatched + case emit_event.event_type when 'action_dispatched' then 1 else 0 end,
-            actions_failed = x.actions_failed + case emit_event.event_type when 'action_failed' then 1 else 0 end
+            actions_prepared = x.actions_prepared + (emit_event.event_type = 'action_prepared')::integer,
+            actions_dispatched = x.actions_dispatched + (emit_event.event_type = 'action_dispatched')::integer,
+            actions_failed = x.actions_failed + (emit_event.event_type = 'action_failed')::integer
         where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
             and x.started_at is not null and x.ended_at is null and x.processing
@@ -2172,10 +2165,10 @@ begin
             last_event_at = greatest(x.last_event_at, moment),
             open_approvals = x.open_approvals + case emit_event.event_type when 'approval_requested' then 1 else -1 end,
             denied = x.denied or emit_event.event_type in ('approval_rejected', 'approval_timeout'),
-            approvals_requested = x.approvals_requested + case emit_event.event_type when 'approval_requested' then 1 else 0 end,
-            approvals_granted = x.approvals_granted + case emit_event.event_type when 'approval_granted' then 1 else 0 end,
-            approvals_rejected = x.approvals_rejected + case emit_event.event_type when 'approval_rejected' then 1 else 0 end,
-            approvals_timed_out = x.approvals_timed_out + case emit_event.event_type when 'approval_timeout' then 1 else 0 end
+            approvals_requested = x.approvals_requested + (emit_event.event_type = 'approval_requested')::integer,
+            approvals_granted = x.approvals_granted + (emit_event.event_type = 'approval_granted')::integer,
+            approvals_rejected = x.approvals_rejected + (emit_event.event_type = 'approval_rejected')::integer,
+            approvals_timed_out = x.approvals_timed_out + (emit_event.event_type = 'approval_timeout')::integer
         where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
             and x.started_at is not null and x.ended_at is null and x.processing
@@ -3077,8 +3070,9 @@ left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
     from aximo_private.approvals_told as s
     where s.customer_id = a.customer_id and s.execution_id = a.execution_id and s.request_event_id = a.request_event_id
+        and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
-) as t on a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ';
+) as t on true;
 alter view aximo.approvals owner to aximo_owner;
 
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';

@@ -59,9 +59,9 @@ begin
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
-            actions_prepared = x.actions_prepared + case emit_event.event_type when 'action_prepared' then 1 else 0 end,
-            actions_dispatched = x.actions_dispatched + case emit_event.event_type when 'action_dispatched' then 1 else 0 end,
-            actions_failed = x.actions_failed + case emit_event.event_type when 'action_failed' then 1 else 0 end
+            actions_prepared = x.actions_prepared + (emit_event.event_type = 'action_prepared')::integer,
+            actions_dispatched = x.actions_dispatched + (emit_event.event_type = 'action_dispatched')::integer,
+            actions_failed = x.actions_failed + (emit_event.event_type = 'action_failed')::integer
         where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
             and x.started_at is not null and x.ended_at is null and x.processing
@@ -73,10 +73,10 @@ begin
             last_event_at = greatest(x.last_event_at, moment),
             open_approvals = x.open_approvals + case emit_event.event_type when 'approval_requested' then 1 else -1 end,
             denied = x.denied or emit_event.event_type in ('approval_rejected', 'approval_timeout'),
-            approvals_requested = x.approvals_requested + case emit_event.event_type when 'approval_requested' then 1 else 0 end,
-            approvals_granted = x.approvals_granted + case emit_event.event_type when 'approval_granted' then 1 else 0 end,
-            approvals_rejected = x.approvals_rejected + case emit_event.event_type when 'approval_rejected' then 1 else 0 end,
-            approvals_timed_out = x.approvals_timed_out + case emit_event.event_type when 'approval_timeout' then 1 else 0 end
+            approvals_requested = x.approvals_requested + (emit_event.event_type = 'approval_requested')::integer,
+            approvals_granted = x.approvals_granted + (emit_event.event_type = 'approval_granted')::integer,
+            approvals_rejected = x.approvals_rejected + (emit_event.event_type = 'approval_rejected')::integer,
+            approvals_timed_out = x.approvals_timed_out + (emit_event.event_type = 'approval_timeout')::integer
         where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
             and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
             and x.started_at is not null and x.ended_at is null and x.processing

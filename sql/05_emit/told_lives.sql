@@ -179,11 +179,8 @@ begin
                 action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
                 pending := array_append(pending, action);
             when 'action_dispatched', 'action_failed' then
-                if event.event_type = 'action_dispatched' then
-                    life.actions_dispatched := life.actions_dispatched + 1;
-                else
-                    life.actions_failed := life.actions_failed + 1;
-                end if;
+                life.actions_dispatched := life.actions_dispatched + (event.event_type = 'action_dispatched')::integer;
+                life.actions_failed := life.actions_failed + (event.event_type = 'action_failed')::integer;
                 action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
                 i := array_position(pending, action);
                 if i is not null then
@@ -197,13 +194,9 @@ begin
                     event.skill_id, event.skill_version, event.risk_level, event.approval_mode, event.actor, 'open', null, null, null
                 )::aximo_private.approvals);
             when 'approval_granted', 'approval_rejected', 'approval_timeout' then
-                if event.event_type = 'approval_granted' then
-                    life.approvals_granted := life.approvals_granted + 1;
-                elsif event.event_type = 'approval_rejected' then
-                    life.approvals_rejected := life.approvals_rejected + 1;
-                else
-                    life.approvals_timed_out := life.approvals_timed_out + 1;
-                end if;
+                life.approvals_granted := life.approvals_granted + (event.event_type = 'approval_granted')::integer;
+                life.approvals_rejected := life.approvals_rejected + (event.event_type = 'approval_rejected')::integer;
+                life.approvals_timed_out := life.approvals_timed_out + (event.event_type = 'approval_timeout')::integer;
                 -- An imported answer to nothing does nothing.
                 if open_at is not null then
                     life.open_approvals := life.open_approvals - 1;

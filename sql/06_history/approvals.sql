@@ -29,8 +29,9 @@ left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
     from aximo_private.approvals_told as s
     where s.customer_id = a.customer_id and s.execution_id = a.execution_id and s.request_event_id = a.request_event_id
+        and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
-) as t on a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ';
+) as t on true;
 alter view aximo.approvals owner to aximo_owner;
 
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
