@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar, get_args
@@ -355,17 +355,8 @@ def malformed_text(error: Exception, event: NewEvent | None) -> MalformedEventEr
     return None
 
 
-def by_customer(events: Iterable[NewEvent], customer_id: str | None) -> dict[str | None, list[int]]:
-    """The places of a batch's events by customer, each customer's in their order."""
-    groups: dict[str | None, list[int]] = {}
-    for place, event in enumerate(events):
-        named = event.customer_id if event.customer_id is not None else customer_id
-        groups.setdefault(named, []).append(place)
-    return groups
-
-
 def batch_value(events: Sequence[NewEvent], customer_id: str | None) -> str:
-    """The argument of ``aximo.emit_events``."""
+    """The argument of ``aximo.emit_events``; the customer is of events that name none."""
     return to_json([event.as_json(customer_id) for event in events])
 
 

@@ -154,31 +154,29 @@ class AsyncEventStore:
             events: as for :meth:`emit`; of one customer or several.
 
         Raises:
-            The same as :meth:`emit`; the error's detail has the event's place in its customer's part of the batch, and
-            ``events`` the whole batch.
+            The same as :meth:`emit`; the error's detail has the event's place in the batch, and ``events`` the whole
+            batch.
         """
         batch = [NewEvent.of(event) for event in events]
         if not batch:
             return []
-        parts: list[tuple[list[int], str | None, str]] = []
         try:
             for event in batch:
                 statements.check_types(event)
-            for customer_id, places in statements.by_customer(batch, self._customer_id).items():
-                parts.append((places, customer_id, statements.batch_value([batch[n] for n in places], customer_id)))
+            customers = {event.customer_id if event.customer_id is not None else self._customer_id for event in batch}
+            # Of several customers, each event names its own.
+            customer_id = customers.pop() if len(customers) == 1 else "*"
+            document = statements.batch_value(batch, self._customer_id)
         except AximoError as error:
             error.concern(batch)
             raise
 
         async def write(connection: AnyConnection) -> list[Receipt]:
-            receipts: dict[int, Receipt] = {}
-            for places, customer_id, document in parts:
-                cursor = AsyncLedgerCursor(connection, row_factory=statements.receipt_row)
-                await cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepare)
-                receipts.update(zip(places, await cursor.fetchall(), strict=True))
-            ordered = [receipts[place] for place in range(len(batch))]
-            statements.check_receipts(batch, ordered)
-            return ordered
+            cursor = AsyncLedgerCursor(connection, row_factory=statements.receipt_row)
+            await cursor.execute(statements.EMIT_BATCH, (document, customer_id), prepare=self._prepare)
+            receipts = await cursor.fetchall()
+            statements.check_receipts(batch, receipts)
+            return receipts
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
         return await self._run(write, customer="" if unnamed else None, atomic=True, events=batch, writing=True)
@@ -303,13 +301,15 @@ class AsyncEventStore:
             known_at: and as far as it had been recorded by then.
             limit: at most so many.
         """
-        conditions = {
+        conditions: dict[str, Any] = {
             "execution_id": execution_id,
             "status": status,
             "deployment_id": deployment_id,
             "started_at >=": since,
             "started_at <": until,
         }
+        if status in ("completed", "failed") and as_of is known_at is None:
+            conditions["outcome"] = status  # the same, and it has an index
         order = "started_at, execution_id"
         return await self._select("executions", Execution, conditions, order, limit, customer_id, as_of, known_at)
 

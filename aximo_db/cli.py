@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
 from aximo_db._connect import connect
+from aximo_db._statements import SET_CUSTOMER
 from aximo_db.cli_support import (
     AsJson,
     BatchSize,
@@ -437,6 +438,12 @@ def verify(
     mend: Annotated[
         bool, typer.Option("--mend", help="Number events that numbering passed over. For operators.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Make rows of executions anew that are not what their events say. For operators."
+        ),
+    ] = False,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -453,7 +460,7 @@ def verify(
             with _counting("verifying", hidden=as_json) as show:
                 verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
         else:
-            _verify_database(db, customer, log, checkpoints, keys, mend, as_json)
+            _verify_database(db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair)
             return
     if as_json:
         _print_json(verdict.as_json())
@@ -467,29 +474,39 @@ def verify(
 
 
 def _verify_database(
-    db: str | None, customer: str | None, log: Log, checkpoints: list[Path], keys: list[Path], mend: bool, as_json: bool
-) -> None:
+    db: str | None, customer: str | None, log: Log, checkpoints: list[Path], keys: list[Path], as_json: bool,
+    *, mend: bool, repair: bool,
+) -> None:  # fmt: skip
     try:
         verifiers = [tlog.read_verifier_key(path) for path in keys]
         given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
     except ValueError as error:
         _fail(f"checkpoint: {error}")
     with connect(db) as connection:
-        mended = 0
+        mended = repaired = 0
         if mend:
             row = connection.execute("select aximo.mend_log()").fetchone()
             mended = row[0] if row else 0
         number_new_events(connection)
+        if repair:
+            with connection.transaction():
+                if customer is not None:
+                    connection.execute(SET_CUSTOMER, (customer,))
+                row = connection.execute("select aximo.repair_executions()").fetchone()
+                repaired = row[0] if row else 0
     with _counting("verifying", hidden=as_json) as show:
         found = verify_log(db, customer_id=customer, log=log, checkpoints=given, progress=show)
     if found.origin is None:
         _fail("there is no such customer for this login", hint="Name the customer with --customer.")
     if as_json:
-        _print_json({**found.as_json(), **({"mended": mended} if mend else {})})
+        done = {**({"mended": mended} if mend else {}), **({"repaired": repaired} if repair else {})}
+        _print_json({**found.as_json(), **done})
     else:
         _out().print(render.log_verdict(found))
         if mend:
             _out().print(f"{mended:,} events that had been passed over were numbered.")
+        if repair:
+            _out().print(f"The rows of {repaired:,} executions were made anew.")
     if not found.ok:
         raise typer.Exit(1)
 

@@ -684,9 +684,17 @@ class _Reader:
                     if not where["function"] or name in defaults:
                         is_required = not_null and default is None and not defaults.get(name, False)
                         fields.append({"name": name, "type": type_, "required": is_required})
+            limited = self.limited(where)
+            for field in fields:
+                field["type"] = limited.get(field["name"], field["type"])
             checks = next(iter(self.checks(oids).values()), {})
             found[what] = {"fields": sorted(fields, key=lambda each: str(each["name"])), "checks": checks}
         return found
+
+    def limited(self, where: Json) -> dict[str, str]:
+        """The limits of fields, where a function that tries them lists them and the columns have plain types."""
+        text = self.code.get(where.get("limits_in", ""), "")
+        return dict(re.findall(r"\('(\w+)', '\w+', '([\w.]+)'\)", text))
 
     def rows_of(self, table: str, key: str) -> Json:
         """The rows by their key; of a key of several columns these with a blank between them."""
@@ -752,7 +760,7 @@ class _Reader:
             elif "taken_by" in where:
                 shape["fields"] = [each for each in where["fields"] if self.is_taken(where["taken_by"], each["name"])]
             else:
-                shape["fields"] = self.line(where["line_of"], where["table"], limits, where.get("called", {}))
+                shape["fields"] = self.line(where, limits)
             if "ignored" in where:
                 shape["ignored"] = [
                     each
@@ -766,25 +774,25 @@ class _Reader:
         """Whether a function that takes JSON names a field."""
         return self.is_said(function, f"'{field}'")
 
-    def line(self, function: str, table: str, limits: Json, called: Mapping[str, str]) -> list[Json]:
+    def line(self, where: Json, limits: Json) -> list[Json]:
         """The keys of a line, in their order, by the text of the function that writes it.
 
         Args:
-            function: which one.
-            table: whose rows it writes.
+            where: that function, the table whose rows it writes, and the columns of keys that are called otherwise.
             limits: the domains.
-            called: the column of a key that is called otherwise.
         """
-        oid = self.table(table)
+        called, limited = where.get("called", {}), self.limited(where)
+        oid = self.table(where["table"])
         columns = {each[0]: each for each in self.columns([oid])[oid]} if oid is not None else {}
         checks = " ".join(self.checks([oid]).get(oid, {}).values()) if oid is not None else ""
-        text = self.code.get(function, "")
+        text = self.code.get(where["line_of"], "")
         keys = list(re.finditer(r"\"(\w+)\":", text))
         fields = []
         for place, key in enumerate(keys):
             name = called.get(key[1], key[1])
             column = columns.get(name)
-            type_ = _json_type(column[1], limits) if column else "any"
+            limit = limited.get(name, column[1]) if column else ""
+            type_ = _json_type(limit, limits) if column else "any"
             said = re.search(rf"jsonb_typeof\({name}\) = '(\w+)'", checks) if type_ == "any" else None
             type_ = said[1] if said else type_
             # Written as null where there is nothing, and not left out.
@@ -794,7 +802,7 @@ class _Reader:
                 {
                     "name": key[1],
                     "type": f"{type_} or null" if is_null and type_ != "any" else type_,
-                    "always": is_null or bool(column and column[3]),
+                    "always": is_null or bool(column and (column[3] or not limits.get(limit, {"null": True})["null"])),
                 }
             )
         return fields
@@ -859,7 +867,7 @@ def _raised_in_sql(text: str) -> Iterator[tuple[str, str]]:
 
 def _says(text: str, rule: str) -> bool:
     """Whether code gives out a rule's name, or makes it of its parts; that it compares with it is not enough."""
-    given = rf"(?:\bconstraint = |:= |\bthen |\belse |coalesce\([^\n]*, )'{rule}'"
+    given = rf"(?:\bconstraint = |:= |\bthen |\belse |\breturn |coalesce\([^\n]*, )'{rule}'"
     if f"'{rule}'" in text and re.search(given, text, re.IGNORECASE):
         return True
     words = _words(text)

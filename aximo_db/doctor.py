@@ -38,6 +38,8 @@ GROUP_ROLES: Final = (
 )
 #: From so many events without a number on, somebody should look why.
 _FAR_BEHIND: Final = 100_000
+#: How many executions of a customer are compared with their events.
+_NEWEST: Final = 200
 #: From so many remembered gaps on, each look at them takes more than a moment.
 _MANY_HOLES: Final = 10_000
 #: The first minor releases without CVE-2026-14680, by major version.
@@ -301,7 +303,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
 
     Args:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
-        customers: whose open executions to count.
+        customers: whose open executions to count, and whose newest executions to compare with their events.
     """
     with connect(dsn, of_catalog=True) as connection:
         found = list(_schema(connection))
@@ -311,6 +313,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
+            found.extend(_execution_rows(connection, customer))
         return found
 
 
@@ -532,6 +535,12 @@ def _database(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "Use row filters by customer.",
         ),
         (
+            "select current_setting('random_page_cost')::float > 2",
+            "note",
+            "random_page_cost is that of a disk with moving parts: pages of a customer's rows may be sorted, not read off an index.",
+            "alter database … set random_page_cost = 1.1, if it lies on anything else",
+        ),
+        (
             "select not current_setting('fsync')::boolean",
             "warning",
             "fsync is off: a crash can lose acknowledged events.",
@@ -691,3 +700,25 @@ def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iter
         )  # fmt: skip
     else:
         yield Finding("ok", "open executions", f"{customer}: none is idle for over an hour.")
+
+
+def _execution_rows(connection: psycopg.Connection[Any], customer: str) -> Iterator[Finding]:
+    with connection.transaction():
+        connection.execute(statements.SET_CUSTOMER, (customer,))
+        row = connection.execute(
+            "select count(*), min(v.execution_id), (select count(*) from aximo.executions)"
+            " from aximo.verify_executions(%s) as v",
+            (_NEWEST,),
+        ).fetchone()
+    wrong, execution, stored = row or (0, None, 0)
+    if wrong:
+        yield Finding(
+            "error", "execution rows", f"{customer}: rows are not what their events say, of execution {execution} for one.",
+            "aximo-db verify --customer … names all of them; with --repair it makes them anew. Find out who changed them.",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            "ok",
+            "execution rows",
+            f"{customer}: the newest {min(_NEWEST, stored):,} of {stored:,} executions are what their events say.",
+        )

@@ -188,6 +188,8 @@ class EmbeddedServer:
             "unix_socket_permissions": "0700",
             "listen_addresses": "127.0.0.1" if self.port is not None else "",
             "port": str(self.socket_port),
+            # Of a disk without moving parts; see docs/dba.md, Settings.
+            "random_page_cost": "1.1",
             **self.settings,
         }
         options = " ".join(f"-c {name}={_quoted(value)}" for name, value in settings.items())

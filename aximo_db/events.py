@@ -398,6 +398,7 @@ class Event:
     latency_ms: int | None
     recorded_at: datetime
     recorded_by: str
+    step: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -552,6 +553,7 @@ class Execution:
     approvals_timed_out: int
     error_code: str | None
     error_message: str | None
+    outcome: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,20 +45,17 @@ LARGEST_BATCH: Final = 32 * 1024 * 1024
 #: Rules that a line breaks if the file is something else.
 _NO_LINE: Final = ("json_well_formed", "event_is_object", "text_is_utf_8", "payload_size", "run_event_size")
 
+#: Fields of an exported line that are the ledger's own to set.
+_IGNORED: Final = ("recorded_at", "recorded_by", "step")
 _EMIT_LINES: Final = """
 select count(*) filter (where not r.duplicate), count(*) filter (where r.duplicate)
-from {function}(
-    (
-        select jsonb_agg(
-            (l.line::jsonb - array['recorded_at', 'recorded_by'])
-            || jsonb_build_object('event_id', l.event_id, 'customer_id', %(customer)s::text)
-            order by l.place
-        )
-        from unnest(%(lines)s::text[], %(ids)s::text[]) with ordinality as l (line, event_id, place)
-    ),
-    %(customer)s
-) as r
+from {function}({events}, '*') as r
 """
+_LINES: Final = "%(lines)s::jsonb"
+_EXPORTED_LINES: Final = """(
+    select jsonb_agg(e.value - %(ignored)s::text[] order by e.ordinality)
+    from jsonb_array_elements(%(lines)s::jsonb) with ordinality as e
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +139,10 @@ L = TypeVar("L", bound=Line)
 
 @dataclass(frozen=True, slots=True)
 class _EventLine(Line):
-    customer_id: str | None
-    event_id: str
+    #: As it is sent: with the event_id and the customer_id that it lacks.
+    whole: str
+    #: Whether it has fields that are to be ignored.
+    is_exported: bool
 
 
 def import_lines(
@@ -161,7 +160,8 @@ def import_lines(
 
     A second run adds nothing: an event that is there is a duplicate. A line without an ``event_id`` gets one derived
     from its content and from how often the same content came before it in this file; that keeps about 100 bytes of
-    memory a line. ``recorded_at`` and ``recorded_by`` are the database's to set, so those of an export are left out.
+    memory a line. ``recorded_at``, ``recorded_by`` and ``step`` are the database's to set, so those of
+    an export are left out.
 
     Args:
         store: where to; its login must be granted the customers of the file.
@@ -180,12 +180,12 @@ def import_lines(
         ConnectionLostError, NotConnectedError: the server stayed away; run again to go on.
         ReadOnlyError, ConnectionStateError, SchemaVersionError: nothing can be written there.
     """
-    statement = _EMIT_LINES.format(function="aximo.import_events" if accept_violations else "aximo.emit_events")
+    function = "aximo.import_events" if accept_violations else "aximo.emit_events"
     seen: Counter[bytes] = Counter()
     return import_each(
         source,
         lambda number, raw: _event_line(number, raw, customer_id, seen),
-        lambda lines: _write_events(store, statement, lines),
+        lambda lines: _write_events(store, function, lines),
         on_error=on_error,
         rejects=rejects,
         batch_size=batch_size,
@@ -350,9 +350,14 @@ def _event_line(number: int, raw: bytes, customer_id: str | None, seen: Counter[
     event_id = event.get("event_id")
     if event_id is not None and not is_text(event_id):
         raise MalformedEventError(rule="event_id_is_string", detail="event_id is not a string")
+    lacks = {}
     if event_id is None:
-        event_id = _derived_id(event, customer, seen)
-    return _EventLine(number, text, customer, event_id)
+        lacks["event_id"] = _derived_id(event, customer, seen)
+    if customer is not None and event.get("customer_id") is None:
+        lacks["customer_id"] = customer
+    # At the end: of a key that comes twice, PostgreSQL takes the last one.
+    whole = f"{text[:-1]}{',' if event else ''}{json.dumps(lacks)[1:]}" if lacks else text
+    return _EventLine(number, text, whole, any(name in event for name in _IGNORED))
 
 
 class _Number(str):
@@ -380,7 +385,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _derived_id(event: dict[str, Any], customer_id: str | None, seen: Counter[bytes]) -> str:
-    content = {key: value for key, value in event.items() if key not in ("recorded_at", "recorded_by")}
+    content = {key: value for key, value in event.items() if key not in _IGNORED}
     content["customer_id"] = customer_id
     canonical = canonical_text(content)
     return str(uuid5(NAMESPACE, f"{repetition_of(canonical, seen)}:{canonical}"))
@@ -461,30 +466,13 @@ def write_or_refuse(
         summary.duplicates += duplicates
 
 
-def _write_events(store: EventStore, statement: str, lines: Sequence[_EventLine]) -> tuple[int, int]:
-    groups: dict[str | None, list[_EventLine]] = {}
-    for line in lines:
-        groups.setdefault(line.customer_id, []).append(line)
+def _write_events(store: EventStore, function: str, lines: Sequence[_EventLine]) -> tuple[int, int]:
+    is_exported = any(line.is_exported for line in lines)
+    statement = _EMIT_LINES.format(function=function, events=_EXPORTED_LINES if is_exported else _LINES)
+    arguments = {"lines": f"[{','.join(line.whole for line in lines)}]", "ignored": list(_IGNORED)}
 
     def write(connection: Connection[Any]) -> tuple[int, int]:
-        inserted = duplicates = 0
-        for customer, group in groups.items():
-            row = (
-                LedgerCursor(connection)
-                .execute(
-                    statement,
-                    {
-                        "customer": customer,
-                        "lines": [line.text for line in group],
-                        "ids": [line.event_id for line in group],
-                    },
-                    prepare=False,
-                )
-                .fetchone()
-            )
-            if row is not None:
-                inserted += row[0]
-                duplicates += row[1]
+        [(inserted, duplicates)] = LedgerCursor(connection).execute(statement, arguments, prepare=False).fetchall()
         return inserted, duplicates
 
     return store._run(write, atomic=True, writing=True)

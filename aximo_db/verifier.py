@@ -35,7 +35,7 @@ class Problem:
     Attributes:
         kind: ``number_missing``, ``event_removed``, ``event_differs``, ``event_not_in_log``,
             ``node_missing``, ``node_differs``, ``checkpoint_differs``, ``checkpoint_ahead``
-            or ``checkpoint_unreadable``.
+            or ``checkpoint_unreadable``; or what ``aximo.verify_executions`` found.
         number: the entry concerned, or the size of the checkpoint.
         event_id: the event, if it is about one of log ``events``.
         detail: in words.
@@ -138,6 +138,8 @@ def verify_log(
 ) -> LogVerdict:
     """Recomputes a log of a customer from its events, streaming, from one consistent snapshot.
 
+    With log ``events``, the rows of executions and approvals as well.
+
     Args:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
         customer_id: whose; ``None`` for the login's only customer.
@@ -182,6 +184,12 @@ def verify_log(
                 verdict.add(
                     Problem("event_not_in_log", None, event_id, "it was put in past the numbering", run_event_id)
                 )
+        if log == "events":
+            for kind, execution_id, step, event_id, detail in connection.execute(
+                "select problem, execution_id, step, event_id, detail from aximo.verify_executions()"
+            ):
+                where = f"execution {execution_id}" + (f", step {step}" if step is not None else "")
+                verdict.add(Problem(kind, None, event_id, f"{where}: {detail}" if detail else where))
     return verdict
 
 

@@ -138,10 +138,9 @@ def rules_in_sql() -> set[str]:
     found |= set(re.findall(r"constraint = coalesce\(.*, '(\w+)'\)", text))
     found |= set(re.findall(r"problem_rule := '(\w+)'", text))
     found |= set(re.findall(r"^\s*constraint (\w+) check", domains, re.MULTILINE))
-    # breaches and settle_conflict name their rules in CASE.
-    for file in ("breaches.sql", "settle_conflict.sql"):
-        body = (ROOT / "sql" / "05_emit" / file).read_text(encoding="utf-8")
-        found |= set(re.findall(r"(?:then|else) '([a-z]+(?:_[a-z]+)+)'", body))
+    # The rules of a life are named in CASE, or returned.
+    body = (ROOT / "sql" / "05_emit" / "broken_rule.sql").read_text(encoding="utf-8")
+    found |= set(re.findall(r"(?:then|return) '([a-z]+(?:_[a-z]+)+)'", body))
     found -= set(re.findall(r"case when [^\n]*(?:<>|is distinct from)[^\n]* then '(\w+)' end", text))
     # refuse_malformed makes names of a field and a type.
     # Guards and imports choose the rule before they raise.

@@ -145,7 +145,7 @@ TAMPERINGS = {
         "function aximo.intruder()",
     ),
     "an owner changed": ("alter table aximo_private.events owner to aximo_recorder", "aximo_private.events"),
-    "a view without its barrier": ("alter view aximo.executions reset (security_barrier)", "view aximo.executions"),
+    "a view without its barrier": ("alter view aximo.cursors reset (security_barrier)", "view aximo.cursors"),
     "a view replaced": (
         "create or replace view aximo.schema_probe as select 1 as one",
         "view aximo.schema_probe",
@@ -162,7 +162,7 @@ TAMPERINGS = {
         "alter domain aximo_private.identifier drop constraint identifier_not_blank",
         "constraint identifier_not_blank",
     ),
-    "an index dropped": ("drop index aximo_private.events_answer", "index aximo_private.events_answer"),
+    "an index dropped": ("drop index aximo_private.executions_open", "index aximo_private.executions_open"),
     "an index added": (
         'create index intruder on aximo_private.events ("timestamp")',
         "index aximo_private.intruder",

@@ -78,9 +78,15 @@ def emptied(ledger: Ledger) -> Iterator[Connection]:
     """
     guard = "trigger append_only_statement"
     with psycopg.connect(ledger.dsn("postgres")) as superuser:
-        superuser.execute(f"alter table aximo_private.events disable {guard}")
-        superuser.execute("truncate aximo_private.events")
-        superuser.execute(f"alter table aximo_private.events enable always {guard}")
+        guarded = ("events", "violations", "known_deployments")
+        for table in guarded:
+            superuser.execute(f"alter table aximo_private.{table} disable {guard}")  # type: ignore[call-overload]
+        superuser.execute(
+            "truncate aximo_private.events, aximo_private.violations, aximo_private.known_deployments,"
+            " aximo_private.executions, aximo_private.approvals"
+        )
+        for table in guarded:
+            superuser.execute(f"alter table aximo_private.{table} enable always {guard}")  # type: ignore[call-overload]
     with psycopg.connect(ledger.dsn(LOGIN), autocommit=True) as connection:
         yield connection
 
@@ -215,7 +221,7 @@ def test_every_field_is_stored_as_it_was_sent(service: Connection) -> None:
         row = stored(service, values["event_id"], customer)
         assert row.pop("recorded_by") == LOGIN
         row.pop("recorded_at")
-        assert row == {**values, "customer_id": customer}
+        assert row == {**values, "customer_id": customer, "step": 1}
 
 
 def test_recorded_at_is_the_moment_of_the_write_and_not_of_the_transaction(service: Connection) -> None:
@@ -468,6 +474,78 @@ def test_a_batch_is_of_the_customer_that_its_first_event_names(service: Connecti
     with pytest.raises(psycopg.Error) as refusal:
         emit_batch(service, [event("execution_triggered", "e2"), event("execution_processing", "e2")], None)
     assert_refused(refusal, "ZXCUS", "customer_granted")
+
+
+# A batch of the customers that its events name
+
+
+def mixed(*customers: str, execution: str = "e1") -> list[dict[str, Any]]:
+    """Executions of one id, of several customers, in turns."""
+    return [
+        event(event_type, execution, customer_id=customer, event_id=str(uuid4()))
+        for event_type in ("execution_triggered", "execution_processing", "execution_completed")
+        for customer in customers
+    ]
+
+
+def test_each_event_of_a_mixed_batch_is_of_the_customer_it_names(service: Connection) -> None:
+    batch = mixed("c3", "c1", "c2")
+    receipts = emit_batch(service, batch, "*")
+    assert [str(receipt[0]) for receipt in receipts] == [item["event_id"] for item in batch]
+    for customer in ("c1", "c2", "c3"):
+        steps = read(service, "select event_id, step from aximo.events order by step", customer=customer)
+        own = [item["event_id"] for item in batch if item["customer_id"] == customer]
+        assert [(str(event_id), step) for event_id, step in steps] == list(zip(own, (1, 2, 3), strict=True))
+    assert [receipt[2] for receipt in emit_batch(service, batch, "*")] == [True] * 9
+    # The same event_id is another event for another customer.
+    others = [{**item, "customer_id": "c4"} for item in batch[::3]]
+    assert [receipt[2] for receipt in emit_batch(service, others + batch[1::3], "*")] == [False] * 3 + [True] * 3
+
+
+def test_a_mixed_batch_is_written_whole_or_not_at_all(service: Connection) -> None:
+    batch = [*mixed("c1", "c2"), event("execution_completed", "e1", customer_id="c2")]
+    with pytest.raises(psycopg.Error) as refusal:
+        emit_batch(service, batch, "*")
+    assert_refused(refusal, "ZXSEQ", "ends_once")
+    assert "event 7 of the batch" in str(refusal.value.diag.message_detail)
+    assert count(service, "c1") == count(service, "c2") == 0
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_mixed_batch_needs_a_grant_for_each_customer(each_ledger: Ledger, place: str) -> None:
+    granted = each_ledger.as_service("c1", "c2")
+    for other in ("c3", "*", ""):
+        batch = [event("execution_triggered", str(uuid4()), customer_id=customer) for customer in ("c1", "c2")]
+        batch.insert(0 if place == "first" else 2, event("execution_triggered", customer_id=other))
+        with pytest.raises(psycopg.Error) as refusal:
+            emit_batch(granted, batch, "*")
+        assert_refused(refusal, "ZXCUS", "customer_granted")
+    # The session's own customer, if it has one, is the only one.
+    with granted.transaction():
+        granted.execute("select set_config('aximo.customer_id', 'c1', true)")
+        assert len(emit_batch(granted, [event("execution_triggered", "e1")], "*")) == 1
+        with pytest.raises(psycopg.Error) as refusal, granted.transaction():
+            emit_batch(granted, [event("execution_triggered", "e2", customer_id="c2")], "*")
+        assert_refused(refusal, "ZXCUS", "customer_granted")
+    assert (count(granted, "c1"), count(granted, "c2")) == (1, 0)
+
+
+def test_an_event_of_a_mixed_batch_that_names_nobody_is_the_bound_logins(each_ledger: Ledger) -> None:
+    bound = each_ledger.as_customer("c7", "aximo_writer")
+    emit_batch(bound, [event("execution_triggered")], "*")
+    assert count(bound, "c7") == 1
+    with pytest.raises(psycopg.Error) as refusal:
+        emit_batch(each_ledger.as_service(), [event("execution_triggered")], "*")
+    assert_refused(refusal, "ZXCUS", "customer_granted")
+
+
+def test_mixed_history_lists_what_breaks_a_rule_under_its_customer(each_ledger: Ledger) -> None:
+    operator = each_ledger.connect(each_ledger.login("historian", "aximo_operator", "aximo_writer", customers=("*",)))
+    batch = mixed("c1", "c2")
+    batch += [event("execution_failed", "e1", customer_id="c2"), event("action_prepared", "e9", customer_id="c1")]
+    operator.execute("select from aximo.import_events(%s, '*')", (Jsonb(batch),))
+    for customer, rule in (("c1", "triggered_first"), ("c2", "ends_once")):
+        assert read(operator, "select rule from aximo.violations", customer=customer) == [(rule,)]
 
 
 # The customer

@@ -73,9 +73,15 @@ def emptied(ledger: Ledger) -> Iterator[Connection]:
     """
     guard = "trigger append_only_statement"
     with psycopg.connect(ledger.dsn("postgres")) as superuser:
-        superuser.execute(f"alter table aximo_private.events disable {guard}")
-        superuser.execute("truncate aximo_private.events")
-        superuser.execute(f"alter table aximo_private.events enable always {guard}")
+        guarded = ("events", "violations", "known_deployments")
+        for table in guarded:
+            superuser.execute(f"alter table aximo_private.{table} disable {guard}")  # type: ignore[call-overload]
+        superuser.execute(
+            "truncate aximo_private.events, aximo_private.violations, aximo_private.known_deployments,"
+            " aximo_private.executions, aximo_private.approvals"
+        )
+        for table in guarded:
+            superuser.execute(f"alter table aximo_private.{table} enable always {guard}")  # type: ignore[call-overload]
     with psycopg.connect(ledger.dsn(LOGIN), autocommit=True) as connection:
         yield connection
 

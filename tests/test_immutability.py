@@ -22,6 +22,8 @@ CHANGEABLE = {
     "aximo_private.logs",  # how far the numbering is
     "aximo_private.log_holes",  # what may still come
     "aximo_private.log_cursors",  # how far consumers are
+    "aximo_private.executions",  # how executions and approvals stand, which follows from events and can be told again
+    "aximo_private.approvals",
     # Sums, which follow from the log and can be counted again
     "aximo_private.rollups",
     "aximo_private.action_rollups",
@@ -42,7 +44,8 @@ _KEYS = {
     "aximo_private.run_ids": ("run_id",),
     "aximo_private.log_entries": ("customer_id", "log", "number"),
     "aximo_private.log_nodes": ("customer_id", "log", "level", "index"),
-    "aximo_private.violations": ("customer_id", "number"),
+    "aximo_private.violations": ("customer_id", "event_id"),
+    "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
     "aximo_private.high_risk_levels": ("customer_id", "setting_id"),
@@ -57,6 +60,7 @@ _COLUMNS = {
     "aximo_private.log_entries": "leaf",
     "aximo_private.log_nodes": "hash",
     "aximo_private.violations": "rule",
+    "aximo_private.known_deployments": "deployment_id",
     "aximo_private.checkpoints": "note",
     "aximo_private.thresholds": "value",
     "aximo_private.high_risk_levels": "levels",
@@ -132,8 +136,8 @@ def derive(ledger: Ledger) -> None:
             "insert into helix.run_events (run_id, kind, customer_id) values ('r1', 'run.started', 'c1')",
             "insert into aximo_private.observations (customer_id, run_id, target_run_id) values ('c1', 'r2', 'r1')",
             "insert into aximo_private.log_nodes values (0, 1, 'events', 'c1', '')",
-            "insert into aximo_private.violations (number, event_id, customer_id, execution_id, rule)"
-            " values (1, gen_random_uuid(), 'c1', 'e', 'r')",
+            "insert into aximo_private.violations (event_id, customer_id, execution_id, rule)"
+            " values (gen_random_uuid(), 'c1', 'e', 'r')",
             "insert into aximo_private.checkpoints (size, log, customer_id, root, note) values (0, 'events', 'c1', '', '')",
         ):
             root.execute(statement)
@@ -319,8 +323,11 @@ def test_not_even_the_recorder_leaves_out_the_execution(ledger: Ledger, event_ty
         insert = f"insert into {EVENTS} ({columns}, execution_id) values ({values}, %s)"
         typed = insert.replace("'deployment_created'", f"'{event_type}'")
         assert typed != insert
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        with pytest.raises(psycopg.DatabaseError) as refusal:
             connection.execute(typed.encode(), [None])
+        assert (refusal.value.sqlstate, refusal.value.diag.constraint_name) == ("ZXARG", "execution_id_present")
+        connection.rollback()
+        connection.execute("set role aximo_recorder")
         connection.execute(typed.encode(), ["exec-1"])
         connection.execute(insert.encode(), [None])
 

@@ -259,12 +259,15 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.emit_events(events jsonb, customer_id text)": [
         ("(%s)", [Jsonb(marked_events(VICTIM))]),
         ("(%s, %s)", [Jsonb(marked_events(VICTIM)), OWN]),
+        ("(%s, '*')", [Jsonb(marked_events(VICTIM))]),
+        ("(%s, '*')", [Jsonb([event("execution_triggered", customer_id=OWN), *marked_events(VICTIM)])]),
         ("(%s, %s)", [Jsonb([{k: v for k, v in e.items() if k != "customer_id"} for e in marked_events(VICTIM)]), OWN]),
     ],
     "aximo.close_stale_executions(older_than interval)": [("('0')", [])],
     "aximo.import_events(events jsonb, customer_id text)": [
         ("(%s)", [Jsonb([late_event(VICTIM)])]),
         ("(%s, %s)", [Jsonb([late_event(VICTIM)]), OWN]),
+        ("(%s, '*')", [Jsonb([late_event(VICTIM)])]),
     ],
     "aximo.advance_log(max_events integer)": [("(1)", []), ("()", [])],
     "aximo.mend_log()": [("()", [])],
@@ -290,6 +293,8 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.checkpoint_text(size bigint, log text)": [("()", []), ("(3)", []), ("(3, 'run_events')", [])],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
     "aximo.verify_log(log text)": [("()", []), ("('run_events')", [])],
+    "aximo.verify_executions(newest integer)": [("()", []), ("(10)", [])],
+    "aximo.repair_executions()": [("()", [])],
     "aximo.refresh_metrics(everything boolean)": [("()", []), ("(true)", [])],
     "aximo.recount_metrics(from_the_start boolean, max_events integer)": [("()", []), ("(true, 1)", [])],
     "aximo.recompute_metrics(up_to bigint)": [("(1000)", [])],
@@ -567,6 +572,8 @@ def test_a_plan_does_not_tell_whether_it_met_another_customers_row(filled: Ledge
                 plans = []
                 for condition in (met.format(value=value), unmet.format(value=value)):
                     query = f'explain (analyze, timing off, summary off, costs off) select * from {relation} where "{column}" {condition}'
+                    # The first look marks index entries of one's own dead rows as such, and counts them.
+                    connection.execute(query)
                     rows = connection.execute(query).fetchall()
                     plan = "\n".join(row[0] for row in rows if "Buffers" not in row[0] and "Planning" not in row[0])
                     plans.append(re.sub(r"'[^']*'", "'…'", re.sub(r"\d{8,}", "…", plan)))
@@ -943,9 +950,10 @@ def test_a_write_for_a_customer_not_granted_or_not_the_sessions_is_refused(fille
     unnamed = event("execution_triggered", "exec-new")
     writes: list[tuple[str, list[Any]]] = [
         ("select aximo.emit_events(%s)", [Jsonb([{**unnamed, **given}])]),
-        ("select aximo.emit_events(%s, %s)", [Jsonb([unnamed]), named]),
         ("select aximo.emit_events(%s, %s)", [Jsonb([unnamed, {**unnamed, **given, "execution_id": "e2"}]), named]),
     ]
+    if named != "*":  # of which it is no name: each event is of the customer that it names, else of the login's
+        writes.append(("select aximo.emit_events(%s, %s)", [Jsonb([unnamed]), named]))
     if named is None:
         writes.append(("select aximo.close_stale_executions('0')", []))
     fields = {**unnamed, **given}

@@ -48,6 +48,9 @@ IDS, IDS_AHEAD = 0x2000_0000, 0x4000_0000
 TABLES = (
     "events",
     "events_position",
+    "executions",
+    "approvals",
+    "known_deployments",
     "customer_grants",
     "log_state",
     "logs",
@@ -248,6 +251,7 @@ def assert_survived(server: EmbeddedServer, was: Facts) -> None:
         for customer in CUSTOMERS:
             assert problems(operator, customer) == []
             assert of_customer(operator, customer, "select problem from aximo.verify_log('run_events')") == []
+            assert of_customer(operator, customer, "select problem from aximo.verify_executions()") == []
         unnumbered = {customer: was.stored[customer] - set(was.logs[customer]) for customer in CUSTOMERS}
         assert sum(map(len, unnumbered.values())) > 0
         # What was not numbered yet gets the next numbers.

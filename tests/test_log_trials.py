@@ -738,93 +738,25 @@ def test_two_events_of_one_position_are_mended(desk: Desk) -> None:
 # Violations ----------------------------------------------------------------------------------------------------------
 
 ACTION = {"action_id": "a1", "action_type": "mail"}
-Step = tuple[str, dict[str, Any]]
-# What both sessions take for granted, what each of them then emits before the other commits, and the rule that whoever
-# is numbered second breaks, for either order.
-AT_ONCE: dict[str, tuple[list[Step], Step, Step, str | None, str | None]] = {
-    "an end and a dispatch": (
-        [],
-        ("execution_completed", {}),
-        ("action_dispatched", ACTION),
-        "nothing_after_end",
-        None,
-    ),
-    "an end and what was prepared": (
-        [],
-        ("execution_completed", {}),
-        ("action_prepared", ACTION),
-        "nothing_after_end",
-        "completes_with_actions_resolved",
-    ),
-    "an end and a request": (
-        [],
-        ("execution_completed", {}),
-        ("approval_requested", {"approval_id": "x"}),
-        "nothing_after_end",
-        "completes_without_open_approval",
-    ),
-    "a dispatch and a request": (
-        [("action_prepared", ACTION)],
-        ("action_dispatched", ACTION),
-        ("approval_requested", {}),
-        None,
-        "dispatch_waits_for_approval",
-    ),
-    "two requests": (
-        [],
-        ("approval_requested", {"approval_id": "x"}),
-        ("approval_requested", {"approval_id": "x"}),
-        "approval_already_open",
-        "approval_already_open",
-    ),
-    "two requests, one without a name": (
-        [],
-        ("approval_requested", {"approval_id": "x"}),
-        ("approval_requested", {}),
-        "open_approvals_are_named",
-        "open_approvals_are_named",
-    ),
-}
 
 
-@pytest.mark.parametrize("order", ["as written", "the other way round"])
-@pytest.mark.parametrize("between", [False, True], ids=["numbered together", "numbered one by one"])
-@pytest.mark.parametrize("case", AT_ONCE)
-def test_what_two_wrote_at_once_is_listed_when_it_is_numbered(desk: Desk, case: str, between: bool, order: str) -> None:
-    before, first, second, rule, reverse_rule = AT_ONCE[case]
-    if order == "the other way round":
-        first, second, rule = second, first, reverse_rule
-    for kind, payload in [("execution_triggered", {}), ("execution_processing", {}), *before]:
-        emit_one(desk.free, "c1", kind, "e", payload=payload)
-    emit_one(desk.free, "c1")
-    advance_all(desk.operator)
-    one, other = desk.open_transaction(), desk.open_transaction()
-    first_id = emit_one(one, "c1", first[0], "e", payload=first[1])
-    second_id = emit_one(other, "c1", second[0], "e", payload=second[1])
-    one.execute("commit")
-    if between:
-        assert advance(desk.operator) == (1, False)
-        assert violations(desk.operator) == []
-    other.execute("commit")
-    advance_all(desk.operator)
-    log = entries(desk.root)
-    assert log[-2:] == [first_id, second_id]
-    found = [(number, event_id, name) for number, event_id, name, _ in violations(desk.operator)]
-    assert found == ([(len(log), second_id, rule)] if rule else [])
-
-
-def test_whoever_commits_first_is_first_if_it_was_numbered(desk: Desk) -> None:
-    """The dispatch was written first; the end was committed and numbered before it."""
+def test_of_what_two_write_at_once_nothing_is_listed(desk: Desk) -> None:
+    """The second waits, and is refused; who comes first in time is first in the log."""
     for kind in ("execution_triggered", "execution_processing"):
         emit_one(desk.free, "c1", kind, "e")
-    slow = desk.open_transaction()
-    dispatched = emit_one(slow, "c1", "action_dispatched", "e", payload=ACTION)
-    completed = emit_one(desk.free, "c1", "execution_completed", "e")
-    assert advance(desk.operator) == (3, False)
+    slow, other = desk.open_transaction(), desk.open_transaction()
+    completed = emit_one(slow, "c1", "execution_completed", "e")
+    other.execute("set local lock_timeout = '100ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        emit_one(other, "c1", "action_dispatched", "e", payload=ACTION)
+    other.execute("rollback")
     slow.execute("commit")
-    assert advance(desk.operator) == (1, False)
-    assert entries(desk.root)[-2:] == [completed, dispatched]
-    assert violations(desk.operator) == [(4, dispatched, "nothing_after_end", completed)]
+    with pytest.raises(psycopg.Error) as refusal:
+        emit_one(desk.free, "c1", "action_dispatched", "e", payload=ACTION)
+    assert refusal.value.diag.constraint_name == "nothing_after_end"
+    advance_all(desk.operator)
+    assert entries(desk.root)[-1] == completed
+    assert violations(desk.operator) == []
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

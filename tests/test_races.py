@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from tests.conftest import Ledger
 from tests.events import emit, event
+from tests.model import Model
 
 Connection = psycopg.Connection[Any]
 
@@ -251,15 +252,17 @@ def test_of_two_triggers_of_one_execution_one_wins(
     assert race.types() == ["execution_triggered"]
 
 
-@pytest.mark.parametrize("commit", [True, False], ids=["committed", "rolled_back"])
-def test_an_end_goes_before_closing_what_is_stale(each_ledger: Ledger, pool: ThreadPoolExecutor, commit: bool) -> None:
+@pytest.mark.parametrize("kind", ["execution_completed", "execution_processing", "sla_breached"])
+def test_what_is_being_written_to_is_not_closed_as_stale(each_ledger: Ledger, kind: str) -> None:
     race = Race(each_ledger)
     race.prepare("execution_triggered", "execution_processing", timestamp=OLD)
-    outcome = run(race, pool, one("execution_completed", timestamp=OLD), close_stale, commit=commit)
-    closed = outcome.result(30)
+    race.prepare("execution_triggered", execution_id="idle", timestamp=OLD)
+    race.second.execute("set lock_timeout = '1s'")
+    emit(race.first, kind, customer_id="c1", timestamp=OLD)
+    assert [row[0] for row in close_stale(race.second)] == ["idle"]
     race.second.commit()
-    assert [row[0] for row in closed] == ([] if commit else ["exec-1"])
-    assert race.types()[2:] == ["execution_completed" if commit else "execution_failed"]
+    race.first.rollback()
+    assert [row[0] for row in close_stale(race.second)] == ["exec-1"]
 
 
 @pytest.mark.parametrize("commit", [True, False], ids=["committed", "rolled_back"])
@@ -278,15 +281,15 @@ def test_an_end_that_comes_while_it_is_closed_as_stale_waits(
     assert race.types()[2:] == ["execution_failed" if commit else "execution_completed"]
 
 
-def test_two_that_close_what_is_stale_close_it_once(each_ledger: Ledger, pool: ThreadPoolExecutor) -> None:
+def test_two_that_close_what_is_stale_close_it_once(each_ledger: Ledger) -> None:
     race = Race(each_ledger)
     for number in range(5):
         race.prepare("execution_triggered", execution_id=f"e{number}", timestamp=OLD)
-    closed: list[Any] = []
-    outcome = run(race, pool, lambda connection: closed.extend(close_stale(connection)), close_stale, commit=True)
-    assert outcome.result(30) == []
+    assert len(close_stale(race.first)) == 5
+    assert close_stale(race.second) == []
+    race.first.commit()
+    assert close_stale(race.second) == []
     race.second.commit()
-    assert len(closed) == 5
     assert race.types().count("execution_failed") == 5
 
 
@@ -366,17 +369,224 @@ def test_executions_of_one_customer_do_not_wait_for_each_other(each_ledger: Ledg
     assert len(race.types()) == 6
 
 
-def test_events_inside_one_execution_do_not_wait_for_each_other(each_ledger: Ledger) -> None:
+# Every pair of events of one execution
+
+
+STATES: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "begun": [("execution_triggered", {})],
+    "working": [
+        ("execution_triggered", {}),
+        ("execution_processing", {}),
+        ("action_prepared", {"action_id": "x"}),
+        ("action_dispatched", {"action_id": "x"}),
+    ],
+    "waiting": [
+        ("execution_triggered", {}),
+        ("execution_processing", {}),
+        ("approval_requested", {"approval_id": "q"}),
+    ],
+}
+STEPS: list[tuple[str, dict[str, Any]]] = [
+    ("execution_triggered", {}),
+    ("execution_processing", {}),
+    ("execution_completed", {}),
+    ("execution_failed", {}),
+    ("action_prepared", {"action_id": "y"}),
+    ("action_dispatched", {"approval_id": "q"}),
+    ("action_failed", {"action_id": "y"}),
+    ("approval_requested", {"approval_id": "q"}),
+    ("approval_requested", {"approval_id": "r"}),
+    ("approval_granted", {"approval_id": "q"}),
+    ("approval_rejected", {"approval_id": "q"}),
+    ("approval_timeout", {"approval_id": "q"}),
+    ("sla_breached", {}),
+]
+ENDINGS = ("committed", "rolled back", "prepared and committed", "prepared and rolled back")
+
+
+EMIT_BATCH = "select count(*) from aximo.emit_events(%s, 'c1')"
+
+
+def write(connection: Connection, way: str, item: dict[str, Any]) -> None:
+    """Emits one event as such, or as a batch."""
+    if way == "one":
+        values = {**item, "payload": Jsonb(item["payload"])}
+        arguments = ", ".join(f'"{name}" => %s' for name in values)
+        connection.execute(f"select aximo.emit_event({arguments}, customer_id => 'c1')", list(values.values()))
+    else:
+        connection.execute(EMIT_BATCH, (Jsonb([item]),))
+
+
+def verdict(work: Callable[[], object]) -> str | None:
+    try:
+        work()
+    except psycopg.Error as refusal:
+        return refusal.sqlstate
+    return None
+
+
+def problems(connection: Connection, customer: str = "c1") -> list[Any]:
+    """Rows that are not what their events come to."""
+    with connection.transaction():
+        connection.execute("select set_config('aximo.customer_id', %s, true)", (customer,))
+        return connection.execute("select * from aximo.verify_executions()").fetchall()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_of_every_two_events_of_one_execution_the_second_waits_and_is_judged_by_what_is_there_then(
+    each_ledger: Ledger, pool: ThreadPoolExecutor, ending: str, way: str
+) -> None:
+    race = Race(each_ledger)
+    pairs = [
+        (state, first, second)
+        for state, before in STATES.items()
+        for first in STEPS
+        for second in STEPS
+        if fits(before, first)
+        # One by one all of them, in batches those that differ most.
+        and (way == "one" or ("committed" in ending and first[0] != "action_failed"))
+    ]
+    assert len(pairs) > 100 or way == "batch"
+    for number, (state, first, second) in enumerate(pairs):
+        execution = f"e{number}"
+        model = Model()
+        for kind, payload in STATES[state]:
+            item = step(execution, kind, payload)
+            write(race.free, "one", item)
+            model.apply(item)
+        item, other = step(execution, *first), step(execution, *second)
+        if ending.startswith("prepared"):
+            race.first.tpc_begin(race.first.xid(number, "pair", ending))
+        write(race.first, way, item)
+        if ending.startswith("prepared"):
+            race.first.tpc_prepare()
+        waiting = pool.submit(verdict, lambda other=other: write(race.second, way, other))
+        race.wait_until_blocked(race.second)
+        {
+            "committed": race.first.commit,
+            "rolled back": race.first.rollback,
+            "prepared and committed": race.first.tpc_commit,
+            "prepared and rolled back": race.first.tpc_rollback,
+        }[ending]()
+        if ending.endswith("committed"):
+            model.apply(item)
+        expected = model.accepts(other)
+        assert waiting.result(30) == expected, (state, first, second)
+        race.second.rollback() if expected else race.second.commit()
+    assert problems(race.free) == []
+
+
+def step(execution: str, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return event(kind, execution, payload=payload, event_id=str(uuid4()))
+
+
+def fits(before: list[tuple[str, dict[str, Any]]], first: tuple[str, dict[str, Any]]) -> bool:
+    model = Model()
+    for kind, payload in before:
+        model.apply(step("e", kind, payload))
+    return model.accepts(step("e", *first)) is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_does_not_want_to_wait_is_told_so(each_ledger: Ledger, way: str) -> None:
     race = Race(each_ledger)
     race.prepare("execution_triggered", "execution_processing")
-    race.second.execute("set lock_timeout = '1s'")
+    race.second.execute("set lock_timeout = '50ms'")
     race.second.commit()
-    for action, connection in (("x", race.first), ("y", race.second)):
-        emit(connection, "action_prepared", customer_id="c1", payload={"action_id": action})
-        emit(connection, "action_dispatched", customer_id="c1", payload={"action_id": action})
-    race.second.commit()
+    emit(race.first, "action_prepared", customer_id="c1")
+    for kind, payload in STEPS:
+        assert (
+            verdict(lambda kind=kind, payload=payload: write(race.second, way, step("exec-1", kind, payload)))
+            == "55P03"
+        )
+        race.second.rollback()
     race.first.commit()
-    assert len(race.types()) == 6
+    write(race.second, way, step("exec-1", "execution_failed", {}))
+    race.second.commit()
+    assert problems(race.free) == []
+
+
+def test_two_that_write_to_two_executions_in_opposite_order_are_told_of_the_deadlock(
+    each_ledger: Ledger, pool: ThreadPoolExecutor
+) -> None:
+    race = Race(each_ledger)
+    for execution in ("e1", "e2"):
+        race.prepare("execution_triggered", "execution_processing", execution_id=execution)
+    emit(race.first, "action_prepared", "e1", customer_id="c1")
+    emit(race.second, "action_prepared", "e2", customer_id="c1")
+    waiting = pool.submit(verdict, lambda: emit(race.first, "action_prepared", "e2", customer_id="c1"))
+    race.wait_until_blocked(race.first, by=race.second)
+    outcome = verdict(lambda: emit(race.second, "action_prepared", "e1", customer_id="c1"))
+    race.second.commit() if outcome is None else race.second.rollback()
+    assert {outcome, waiting.result(30)} == {None, "40P01"}
+    race.first.rollback()
+    assert problems(race.free) == []
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there already", "new"])
+def test_batches_in_opposite_order_do_not_deadlock(each_ledger: Ledger, pool: ThreadPoolExecutor, there: bool) -> None:
+    race = Race(each_ledger)
+    begin = ["execution_triggered", "execution_processing"]
+    kinds = ["action_prepared"] if there else begin
+    rounds = [[f"e{number}-{place}" for place in range(10)] for number in range(30)]
+    if there:
+        for executions in rounds:
+            events = [step(execution, kind, {}) for execution in executions for kind in begin]
+            race.free.execute(EMIT_BATCH, (Jsonb(events),))
+    connections = [each_ledger.connect("worker") for _ in range(2)]
+
+    def work(number: int) -> list[str | None]:
+        outcomes = []
+        for executions in rounds:
+            events = [
+                step(execution, kind, {"action_type": str(number)})
+                for execution in (executions if number else reversed(executions))
+                for kind in kinds
+            ]
+            outcomes.append(verdict(lambda events=events: connections[number].execute(EMIT_BATCH, (Jsonb(events),))))
+        return outcomes
+
+    one_side, other_side = pool.map(work, range(2))
+    for pair in zip(one_side, other_side, strict=True):
+        assert set(pair) == ({None} if there else {None, "ZXSEQ"})
+    assert problems(race.free) == []
+
+
+def test_eight_writers_of_one_execution_make_one_order(each_ledger: Ledger, pool: ThreadPoolExecutor) -> None:
+    race = Race(each_ledger)
+    race.prepare("execution_triggered", "execution_processing")
+    writers = [each_ledger.connect("worker") for _ in range(8)]
+
+    def work(number: int) -> None:
+        for place in range(20):
+            write(
+                writers[number], "batch" if place % 3 == 0 else "one", step("exec-1", "action_prepared", {"n": number})
+            )
+
+    list(pool.map(work, range(8)))
+    with race.free.transaction():
+        race.free.execute("select set_config('aximo.customer_id', 'c1', true)")
+        steps = race.free.execute("select step from aximo.execution_trace('exec-1')").fetchall()
+    assert [row[0] for row in steps] == list(range(1, 163))
+    assert problems(race.free) == []
+
+
+def test_eight_writers_of_eight_executions_never_wait(each_ledger: Ledger) -> None:
+    race = Race(each_ledger)
+    writers = [each_ledger.connect("worker", autocommit=False) for _ in range(8)]
+    for number, writer in enumerate(writers):
+        writer.execute("set lock_timeout = '1s'")
+        for kind, payload in (
+            *STATES["waiting"],
+            ("approval_granted", {"approval_id": "q"}),
+            ("execution_completed", {}),
+        ):
+            write(writer, "one" if number % 2 else "batch", step(f"e{number}", kind, payload))
+    for writer in writers:
+        writer.commit()
+    assert len(race.types()) == 40
+    assert problems(race.free) == []
 
 
 def storm(ledger: Ledger, pool: ThreadPoolExecutor, rounds: int) -> None:

@@ -17,7 +17,8 @@ SQUAWK_EXCLUDE = {
         "require-concurrent-index-creation": "the tables are made in the same transaction",
         "require-lock-timeout": "nothing is there yet that could be locked",
         "require-statement-timeout": "nothing is there yet that could take long",
-        "ban-create-domain-with-constraint": "measured: checks of a domain are compiled once, of a table at every insert",
+        "ban-create-domain-with-constraint": "the limits by name: what is refused is tried by them, field by field",
+        "prefer-bigint-over-int": "steps and counts within one execution",
         "prefer-text-field": "alembic's own table is as alembic makes it",
     },
 }
@@ -31,6 +32,10 @@ def main() -> None:
     failed = False
     # pgspot loses the quotes of an argument's name, and "timestamp" is a type without them.
     script = install_script().replace('"timestamp"', "happened_at")
+    # It knows no fields of a variable with a table's row type.
+    script = re.sub(
+        r"^(    \w+) aximo_private\.(executions|approvals|events);$", r"\1 record;", script, flags=re.MULTILINE
+    )
     # It can't read a body that is bound when it is created; as a text it can, and looks for what such a text would need.
     for bound, text in ((r"return (.*?);", r"select \2"), (r"begin atomic\n(.*?);\nend;", r"\2")):
         script = re.sub(

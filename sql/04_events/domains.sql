@@ -1,4 +1,5 @@
--- Limits of single columns are domains: their checks are compiled once a session, a table's at every single-row statement.
+-- The limits of an event's fields, by name. The columns have plain types: aximo_private.is_well_formed says yes to nearly every event in one
+-- expression, and aximo_private.refuse_malformed tries the others field by field, by these.
 -- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
 
 create domain aximo_private.event_type as text collate "C"

@@ -15,6 +15,7 @@ return concat(
         '"skill_id":' || to_json((event).skill_id),
         '"skill_version":' || to_json((event).skill_version),
         '"execution_id":' || to_json((event).execution_id),
+        '"step":' || (event).step,
         '"risk_level":' || to_json((event).risk_level),
         '"approval_mode":' || to_json((event).approval_mode),
         '"actor":' || to_json((event).actor),

@@ -7,45 +7,40 @@ create table aximo_private.events (
     -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
     position bigint not null
         default case when pg_current_xact_id() is not null then nextval('aximo_private.events_position') end,
-    "timestamp" aximo_private.moment not null default clock_timestamp(),
+    "timestamp" timestamptz not null default clock_timestamp(),
     recorded_at timestamptz not null default clock_timestamp(),
-    latency_ms aximo_private.milliseconds,
-    event_id uuid not null default gen_random_uuid(),
+    latency_ms bigint,
+    event_id uuid not null default aximo_private.new_event_id(),
     answers uuid,
-    exempt boolean not null default false,
-    event_type aximo_private.event_type not null,
-    customer_id aximo_private.identifier not null,
-    deployment_id aximo_private.identifier not null,
-    skill_id aximo_private.identifier not null,
-    skill_version aximo_private.identifier not null,
-    execution_id aximo_private.identifier,
-    actor aximo_private.actor not null,
-    risk_level aximo_private.short_text,
-    approval_mode aximo_private.short_text,
-    correlation_id aximo_private.short_text,
-    channel_type aximo_private.short_text,
-    error_code aximo_private.short_text,
+    step integer,
+    event_type text collate "C" not null,
+    customer_id text collate "C" not null,
+    deployment_id text collate "C" not null,
+    skill_id text collate "C" not null,
+    skill_version text collate "C" not null,
+    execution_id text collate "C",
+    actor text collate "C" not null,
+    risk_level text collate "C",
+    approval_mode text collate "C",
+    correlation_id text collate "C",
+    channel_type text collate "C",
+    error_code text collate "C",
     recorded_by text collate "C" not null default session_user,
-    payload aximo_private.payload not null default '{}'
+    payload jsonb not null default '{}'
 );
 alter table aximo_private.events owner to aximo_owner;
 
 -- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
--- An execution starts once and ends once, whoever races whom.
-create unique index events_start_and_end on aximo_private.events (customer_id, execution_id, (event_type = 'execution_triggered'))
-where event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not exempt;
--- An approval is answered once.
-create unique index events_answer on aximo_private.events (customer_id, answers) where answers is not null;
-create index events_by_execution on aximo_private.events (customer_id, execution_id, event_type) where execution_id is not null;
+-- A step is taken once: a trace in the order of the index, and what keeps an execution from going two ways if its row is lost.
+create unique index events_by_execution on aximo_private.events (customer_id, execution_id, step) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
--- Without the steps of an execution but its failures, which are most events: aximo_private.deployment_history says so too. Without approvals, as a
--- session that began on an empty ledger would look for an open request through here.
-create index events_by_deployment on aximo_private.events (customer_id, deployment_id, event_type, "timestamp")
-where event_type not in (
-    'execution_processing', 'execution_completed', 'action_prepared', 'action_dispatched',
-    'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout'
+create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp");
+-- The few events that say what a deployment is, of the many that happen in it.
+create index events_of_deployments on aximo_private.events (customer_id, deployment_id, "timestamp")
+where event_type in (
+    'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+    'deployment_terminated', 'version_upgraded', 'version_rolled_back'
 );
-create index events_by_request on aximo_private.events (customer_id, execution_id) where event_type = 'approval_requested';
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
 -- For numbering. Partial, so that only a query that says so can use it: in the plan of a customer's it would count others' events.
@@ -67,10 +62,6 @@ for select to aximo_owner using (
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
 create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);
--- The one limit that looks at two columns. No constraint: a table's are read and compiled anew for every single-row statement, which took
--- a twentieth of an emit. Nobody else may insert.
-create policy recorder_writes_events on aximo_private.events
-for insert to aximo_recorder with check (execution_id is not null or event_type !~ '^(action|approval|execution)_');
 -- Numbering, and what is derived from it, is done for all customers at a time.
 create policy sequencer_reads_events on aximo_private.events
 for select to aximo_sequencer using (true);
@@ -85,7 +76,7 @@ alter table aximo_private.events
     alter latency_ms set statistics 0,
     alter event_id set statistics 0,
     alter answers set statistics 0,
-    alter exempt set statistics 0,
+    alter step set statistics 0,
     alter event_type set statistics 0,
     alter customer_id set statistics 0,
     alter deployment_id set statistics 0,
@@ -100,7 +91,6 @@ alter table aximo_private.events
     alter error_code set statistics 0,
     alter recorded_by set statistics 0,
     alter payload set statistics 0;
-alter index aximo_private.events_start_and_end alter column 3 set statistics 0;
 
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
@@ -109,7 +99,7 @@ comment on column aximo_private.events.recorded_at is 'When it was written, by t
 comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
 comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
-comment on column aximo_private.events.exempt is 'Imported as it was although an execution starts and ends once, and an approval is answered once.';
+comment on column aximo_private.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
 comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
 comment on column aximo_private.events.customer_id is 'Whose event it is.';
 comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
@@ -126,13 +116,10 @@ comment on column aximo_private.events.recorded_by is 'The login that wrote it (
 comment on column aximo_private.events.payload is 'The rest, a JSON object.';
 comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
-comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them. An execution, action or approval event names its execution.';
 comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
-comment on index aximo_private.events_start_and_end is 'An execution is triggered once and ends once.';
-comment on index aximo_private.events_answer is 'An approval is answered once.';
-comment on index aximo_private.events_by_execution is 'A trace, and the look-ups of the flow rules.';
+comment on index aximo_private.events_by_execution is 'A trace. A step of an execution is taken once.';
 comment on index aximo_private.events_by_time is 'Newest first, and paging.';
-comment on index aximo_private.events_by_deployment is 'Deployments, their versions, their latest execution, and what went wrong in them.';
+comment on index aximo_private.events_by_deployment is 'What happened in a deployment, newest first.';
+comment on index aximo_private.events_of_deployments is 'What was declared of a deployment: its status and its versions.';
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
 comment on index aximo_private.events_by_position is 'What is new to the log.';
-comment on index aximo_private.events_by_request is 'Approvals that were asked for.';

@@ -3,23 +3,24 @@
 create view aximo.events as
 select
     event_id,
-    event_type::text as event_type,
-    "timestamp"::timestamptz as "timestamp",
-    customer_id::text as customer_id,
-    deployment_id::text as deployment_id,
-    skill_id::text as skill_id,
-    skill_version::text as skill_version,
-    execution_id::text as execution_id,
-    risk_level::text as risk_level,
-    approval_mode::text as approval_mode,
-    actor::text as actor,
-    payload::jsonb as payload,
-    correlation_id::text as correlation_id,
-    channel_type::text as channel_type,
-    error_code::text as error_code,
-    latency_ms::bigint as latency_ms,
+    event_type,
+    "timestamp",
+    customer_id,
+    deployment_id,
+    skill_id,
+    skill_version,
+    execution_id,
+    risk_level,
+    approval_mode,
+    actor,
+    payload,
+    correlation_id,
+    channel_type,
+    error_code,
+    latency_ms,
     recorded_at,
-    recorded_by
+    recorded_by,
+    step::bigint as step
 from only aximo_private.events; -- noqa: PRS
 alter view aximo.events owner to aximo_owner;
 
@@ -42,3 +43,4 @@ comment on column aximo.events.error_code is 'The error, if any.';
 comment on column aximo.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.events.recorded_by is 'The login that wrote it.';
+comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';

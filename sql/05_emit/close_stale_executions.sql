@@ -8,6 +8,7 @@ declare
     customer constant text := aximo_private.writing_customer(null);
     moment constant timestamptz := clock_timestamp();
     cutoff timestamptz;
+    stale aximo_private.executions[];
 begin
     if older_than is null or older_than < interval '0' then
         raise exception using
@@ -23,45 +24,39 @@ begin
         when datetime_field_overflow then
             cutoff := '-infinity';
     end;
+    -- Whoever is being written to is not stale.
+    select array_agg(s.x order by (s.x).last_event_at) into stale
+    from (
+        select x
+        from only aximo_private.executions as x
+        where x.customer_id = customer and x.outcome is null and x.started_at is not null and x.last_event_at <= cutoff
+        order by x.execution_id
+        for no key update skip locked
+    ) as s;
     return query
-    with
-    stale as (
-        select t.execution_id, t.deployment_id, t.skill_id, t.skill_version, l.last_event_at
-        from only aximo_private.events as t
-        cross join lateral (
-            select max(e."timestamp"::timestamptz) as last_event_at
-            from only aximo_private.events as e
-            where e.customer_id = customer and e.execution_id = t.execution_id
-        ) as l
-        where t.customer_id = customer and t.event_type = 'execution_triggered'
-            and (
-                select true
-                from only aximo_private.events as e
-                where e.customer_id = customer and e.execution_id = t.execution_id
-                    and e.event_type in ('execution_completed', 'execution_failed')
-                limit 1
-            ) is null
-            and l.last_event_at <= cutoff
-    ),
-    -- A worker that ends its execution at this very moment wins.
-    closed as (
-        insert into aximo_private.events (
-            event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, error_code, event_id, payload
-        )
-        select
-            'execution_failed', moment, customer, s.deployment_id, s.skill_id, s.skill_version, s.execution_id, 'system', 'orphaned',
-            gen_random_uuid(), jsonb_build_object('error', 'no end was reported', 'last_event_at', s.last_event_at)
-        from stale as s
-        order by s.last_event_at
-        on conflict do nothing
-        returning execution_id, event_id
-    )
-    select c.execution_id::text, c.event_id, moment - s.last_event_at
-    from closed as c
-    inner join stale as s on s.execution_id = c.execution_id
-    order by s.last_event_at;
+    select s.execution_id, w.event_id, moment - s.last_event_at
+    from unnest(aximo_private.write_events(
+        (
+            select coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'event_type', 'execution_failed', 'timestamp', to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                        'deployment_id', s.deployment_id, 'skill_id', s.skill_id, 'skill_version', s.skill_version,
+                        'execution_id', s.execution_id, 'actor', 'system', 'error_code', 'orphaned',
+                        'payload', jsonb_build_object('error', 'no end was reported', 'last_event_at', s.last_event_at)
+                    )
+                    order by s.ordinality
+                ),
+                '[]'
+            )
+            from unnest(stale) with ordinality as s
+        ),
+        customer, is_history => false, is_batch => true
+    )) with ordinality as w (event_id, recorded_at, duplicate, place)
+    inner join unnest(stale) with ordinality as s on s.ordinality = w.place
+    order by w.place;
 end;
 $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
 comment on function aximo.close_stale_executions(interval) is
-'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. ZXCUS: no customer; ZXARG: no or a negative interval.';
+'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';

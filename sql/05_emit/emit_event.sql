@@ -1,4 +1,6 @@
--- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md.
+-- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md. The execution's row takes the
+-- event in, by one UPDATE whose conditions are the rules in short: they may only say yes. Whatever they do not say yes to is left to
+-- aximo_private.write_events, which knows the rules.
 create function aximo.emit_event(
     event_type text,
     deployment_id text,
@@ -20,18 +22,26 @@ create function aximo.emit_event(
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_variable
+#variable_conflict use_column
 declare
     session_names constant text := current_setting('aximo.customer_id', true);
     customer text := coalesce(emit_event.customer_id, session_names);
-    -- Typed as the columns: the limits are checked when it is filled, and not again by the insert.
-    event aximo_private.events;
-    is_malformed boolean := false;
-    receipt aximo.receipt;
-    earlier text[];
+    id constant uuid := coalesce(emit_event.event_id, aximo_private.new_event_id());
+    moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
+    document constant jsonb := coalesce(emit_event.payload, '{}');
+    -- From 2 on: the row has taken the event in.
+    this_step integer;
+    -- Whether what a row alone does not tell is in the way.
     fits boolean;
+    still_open integer;
+    prepared integer;
+    had_denial boolean;
+    approval text;
+    request uuid;
+    event aximo_private.events;
+    receipt aximo.receipt;
 begin
-    -- Most calls name a customer that the login was granted. This may only ever say yes: writing_customer knows the rule.
+    -- Most calls name a customer that the login was granted. This may only say yes, too: writing_customer knows the rule.
     perform
     from aximo_private.customer_grants as g
     where g.customer_id in (customer, '*');
@@ -39,113 +49,179 @@ begin
         customer := aximo_private.writing_customer(emit_event.customer_id);
     end if;
 
-    -- Nothing is written in this block, so it takes no transaction id of its own.
-    begin
-        -- In the order of the table's columns, each cast to its type there.
-        event := row(
-            null::bigint, coalesce(emit_event."timestamp", clock_timestamp()), null::timestamptz, emit_event.latency_ms,
-            coalesce(emit_event.event_id, gen_random_uuid()), null::uuid, false, emit_event.event_type, customer, emit_event.deployment_id,
-            emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
-            emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null::text,
-            coalesce(emit_event.payload, '{}')
-        );
-    exception
-        when integrity_constraint_violation or data_exception then
-            is_malformed := true;
-    end;
-    if is_malformed
-        or event.event_type is null or event.actor is null
-        or event.deployment_id is null or event.skill_id is null or event.skill_version is null
-        or event.execution_id is null and event.event_type ~ '^(action|approval|execution)_'
-        or event."timestamp" > clock_timestamp() + interval '1 day' then
-        perform aximo_private.refuse_malformed(
-            jsonb_build_object(
-                'event_type', emit_event.event_type, 'customer_id', customer, 'deployment_id', emit_event.deployment_id,
-                'skill_id', emit_event.skill_id, 'skill_version', emit_event.skill_version, 'execution_id', emit_event.execution_id,
-                'actor', emit_event.actor,
-                'timestamp', case
-                    when emit_event."timestamp" < '1970-01-01 00:00:00+00' or emit_event."timestamp" >= '9999-01-01 00:00:00+00'
-                        then '0001-01-01T00:00:00Z'
-                    else to_char(emit_event."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-                end,
-                'risk_level', emit_event.risk_level, 'approval_mode', emit_event.approval_mode,
-                'correlation_id', emit_event.correlation_id, 'channel_type', emit_event.channel_type,
-                'error_code', emit_event.error_code, 'latency_ms', emit_event.latency_ms,
-                'payload', case when jsonb_typeof(emit_event.payload) = 'null' then '[]' else coalesce(emit_event.payload, '{}') end
-            ),
-            null,
-            customer
-        );
+    -- ended_at, not outcome: the planner would take that for a reason to use a partial index.
+    if emit_event.execution_id is null then
+        null;
+    elsif emit_event.event_type = 'execution_triggered' then
+        -- Its row is made after it: a second trigger is kept out by the unique index of steps.
+        this_step := 1;
+    elsif emit_event.event_type in ('action_prepared', 'action_dispatched', 'action_failed') then
+        update aximo_private.executions as x set
+            steps = x.steps + 1,
+            last_event_at = greatest(x.last_event_at, moment),
+            actions_prepared = x.actions_prepared + (emit_event.event_type = 'action_prepared')::integer,
+            actions_dispatched = x.actions_dispatched + (emit_event.event_type = 'action_dispatched')::integer,
+            actions_failed = x.actions_failed + (emit_event.event_type = 'action_failed')::integer
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
+            and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
+            and x.started_at is not null and x.ended_at is null and x.processing
+            and (emit_event.event_type <> 'action_dispatched' or x.open_approvals = 0 and not x.denied)
+        returning x.steps into this_step;
+    elsif emit_event.event_type in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout') then
+        update aximo_private.executions as x set
+            steps = x.steps + 1,
+            last_event_at = greatest(x.last_event_at, moment),
+            open_approvals = x.open_approvals + case emit_event.event_type when 'approval_requested' then 1 else -1 end,
+            denied = x.denied or emit_event.event_type in ('approval_rejected', 'approval_timeout'),
+            approvals_requested = x.approvals_requested + (emit_event.event_type = 'approval_requested')::integer,
+            approvals_granted = x.approvals_granted + (emit_event.event_type = 'approval_granted')::integer,
+            approvals_rejected = x.approvals_rejected + (emit_event.event_type = 'approval_rejected')::integer,
+            approvals_timed_out = x.approvals_timed_out + (emit_event.event_type = 'approval_timeout')::integer
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
+            and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
+            and x.started_at is not null and x.ended_at is null and x.processing
+        returning x.steps, x.open_approvals into this_step, still_open;
+        if this_step is not null then
+            approval := aximo_private.step_key(document, 'approval_id');
+            if emit_event.event_type <> 'approval_requested' then
+                update aximo_private.approvals as a set
+                    decision = substr(emit_event.event_type, 10),
+                    decided_at = moment,
+                    decided_by = emit_event.actor,
+                    decision_recorded_by = session_user,
+                    decision_event_id = id,
+                    reason = document ->> 'reason'
+                where a.customer_id = customer and a.execution_id = emit_event.execution_id and a.decision_event_id is null
+                    and a.approval_id is not distinct from approval
+                returning a.request_event_id into request;
+                fits := found;
+            elsif still_open > 1 then
+                fits := approval is not null and not exists (
+                    select
+                    from only aximo_private.approvals as a
+                    where a.customer_id = customer and a.execution_id = emit_event.execution_id and a.decision_event_id is null
+                        and (a.approval_id is null or a.approval_id = approval)
+                );
+            end if;
+        end if;
+        if this_step is not null and fits is not false and emit_event.event_type = 'approval_requested' then
+            insert into aximo_private.approvals (
+                customer_id, execution_id, step, approval_id, deployment_id, skill_id, skill_version, risk_level, approval_mode,
+                requested_at, requested_by, request_event_id
+            ) values (
+                customer, emit_event.execution_id, this_step, approval, emit_event.deployment_id, emit_event.skill_id,
+                emit_event.skill_version, emit_event.risk_level, emit_event.approval_mode, moment, emit_event.actor, id
+            );
+        end if;
+    elsif emit_event.event_type in ('execution_completed', 'execution_failed') then
+        update aximo_private.executions as x set
+            steps = x.steps + 1,
+            end_step = x.steps + 1,
+            last_event_at = greatest(x.last_event_at, moment),
+            ended_at = moment,
+            outcome = case emit_event.event_type when 'execution_failed' then 'failed' else 'completed' end,
+            error_code = case emit_event.event_type when 'execution_failed' then emit_event.error_code end,
+            error_message = case emit_event.event_type when 'execution_failed' then document ->> 'error' end
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
+            and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
+            and x.started_at is not null and x.ended_at is null
+            and (emit_event.event_type = 'execution_failed' or x.processing and x.open_approvals = 0)
+        returning x.steps, x.actions_prepared, x.denied into this_step, prepared, had_denial;
+        -- Most actions are matched one by one, and nothing was denied; else whether all are resolved is asked as exactly as can be.
+        if prepared > 0 and emit_event.event_type = 'execution_completed'
+            and (
+                had_denial or exists (
+                    select
+                    from only aximo_private.events as e
+                    where e.customer_id = customer and e.execution_id = emit_event.execution_id and e.event_type < 'approval_'
+                    group by e.payload ->> 'action_id', e.payload ->> 'action_type'
+                    having
+                        count(*) filter (where e.event_type = 'action_prepared')
+                        > count(*) filter (where e.event_type <> 'action_prepared')
+                )
+            )
+            and aximo_private.has_unresolved(
+                customer, emit_event.execution_id, had_denial,
+                array(
+                    select a.approval_id
+                    from only aximo_private.approvals as a
+                    where a.customer_id = customer and a.execution_id = emit_event.execution_id and a.decision in ('rejected', 'timeout')
+                ),
+                null, null, false
+            ) then
+            fits := false;
+        end if;
+    else
+        -- execution_processing, and what is no step of the life itself.
+        update aximo_private.executions as x set
+            steps = x.steps + 1,
+            last_event_at = greatest(x.last_event_at, moment),
+            processing = x.processing or emit_event.event_type = 'execution_processing'
+        where x.customer_id = customer and x.execution_id = emit_event.execution_id and x.deployment_id = emit_event.deployment_id
+            and x.skill_id = emit_event.skill_id and x.skill_version = emit_event.skill_version
+            and x.started_at is not null and (x.ended_at is null or emit_event.event_type <> 'execution_processing')
+        returning x.steps into this_step;
     end if;
 
-    insert into aximo_private.events as e (
-        event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-        correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers
-    ) values (
-        event.event_type, event."timestamp", event.customer_id, event.deployment_id, event.skill_id, event.skill_version,
-        event.execution_id, event.actor, event.risk_level, event.approval_mode, event.correlation_id, event.channel_type,
-        event.error_code, event.latency_ms, event.event_id, event.payload,
-        case
-            when event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then
-                aximo_private.request_answered(customer, event.execution_id, event.payload ->> 'approval_id')
-        end
-    )
-    on conflict do nothing
-    returning e.event_id, e.recorded_at, false into receipt;
-
-    if not found then
-        return aximo_private.settle_conflict(
-            event.event_id, event.event_type, emit_event."timestamp", customer, event.deployment_id, event.skill_id,
-            event.skill_version, event.execution_id, event.risk_level, event.approval_mode, event.actor, event.payload,
-            event.correlation_id, event.channel_type, event.error_code, event.latency_ms
-        );
-    end if;
-    -- A trigger that its unique index let in is the first one, and nothing else is accepted before it (but in imported history: numbering
-    -- lists that).
-    if event.execution_id is null or event.event_type = 'execution_triggered' then
-        return receipt;
-    end if;
-
-    -- Most events fit for simple reasons, found in a few rows however long the execution is: all but its actions, which
-    -- sort before everything else. This may only ever say yes; what is not certain here is judged by check_flow.
-    earlier := array(
-        select
-            case
-                when e.event_type = 'execution_triggered' and not (
-                    e.deployment_id = event.deployment_id and e.skill_id = event.skill_id and e.skill_version = event.skill_version
-                ) then 'other'
-                when e.event_type = 'approval_granted' and e.answers is null then 'other'
-                else e.event_type
-            end
-        from only aximo_private.events as e
-        where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type >= 'approval_'
-            and e.event_id <> event.event_id
-    );
-    -- Nearly always it was triggered, is processing, and nothing else: in the order of the index.
-    fits := earlier = '{execution_processing,execution_triggered}'
-        and event.event_type in ('action_prepared', 'action_dispatched', 'action_failed', 'execution_completed');
-    if not fits then
-        fits := 'execution_triggered' = any(earlier)
-            and ('execution_processing' = any(earlier) or event.event_type in ('execution_processing', 'execution_failed'))
-            and not earlier && array['execution_completed', 'execution_failed', 'other']
-            and event.event_type not in ('approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout');
-        if fits and event.event_type in ('action_dispatched', 'execution_completed') and cardinality(earlier) > 2 then
-            fits := not earlier && array['approval_rejected', 'approval_timeout']
-                and cardinality(array_positions(earlier, 'approval_requested'))
-                = cardinality(array_positions(earlier, 'approval_granted'));
+    if fits is not false and (this_step is not null or emit_event.execution_id is null) then
+        insert into aximo_private.events as e (
+            event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
+            correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+        ) values (
+            emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
+            emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
+            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, document, request, this_step
+        )
+        on conflict do nothing
+        returning e.event_id, e.recorded_at, false into receipt;
+        if found then
+            if this_step > 1 then
+                return receipt;
+            end if;
+            if emit_event.execution_id is not null then
+                insert into aximo_private.executions (
+                    customer_id, execution_id, deployment_id, skill_id, skill_version, started_at, last_event_at, steps, start_step
+                ) values (
+                    customer, emit_event.execution_id, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version, moment,
+                    moment, 1, 1
+                );
+            end if;
+            perform
+            from only aximo_private.known_deployments as k
+            where k.customer_id = customer and k.deployment_id = emit_event.deployment_id
+            limit 1;
+            if not found then
+                insert into aximo_private.known_deployments (customer_id, deployment_id, event_id)
+                values (customer, emit_event.deployment_id, id);
+            end if;
+            return receipt;
         end if;
     end if;
-    if fits and event.event_type = 'execution_completed' then
-        fits := not exists (
-            select from only aximo_private.events as e
-            where e.customer_id = event.customer_id and e.execution_id = event.execution_id and e.event_type < 'approval_'
-            group by e.payload ->> 'action_id', e.payload ->> 'action_type'
-            having count(*) filter (where e.event_type = 'action_prepared')
-                > count(*) filter (where e.event_type <> 'action_prepared')
+
+    event := row(
+        1, moment, null, emit_event.latency_ms, id, null, null, emit_event.event_type, customer, emit_event.deployment_id,
+        emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
+        emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null, document
+    );
+    -- The row says by now that it has completed, so that write_events would give another reason.
+    if not fits and emit_event.event_type = 'execution_completed' and aximo_private.event_well_formed(event)
+        and not exists (select from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) then
+        perform aximo_private.refuse_step(
+            row(
+                1, id, emit_event.event_type, customer, emit_event.execution_id, null, 'completes_with_actions_resolved', null, null
+            )::aximo_private.breach,
+            is_batch => false
         );
     end if;
-    if fits is not true then
-        perform aximo_private.check_flow(customer, array[event.event_id]);
+    receipt := (
+        aximo_private.write_events(
+            jsonb_build_array(aximo_private.event_document(event, emit_event."timestamp" is not null)), customer,
+            is_history => false, is_batch => false
+        )
+    )[1];
+    if this_step > 1 then
+        -- It was stored already, and is no further step.
+        perform aximo_private.rebuild_execution(customer, emit_event.execution_id);
     end if;
     return receipt;
 end;

@@ -4,10 +4,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select w.*
-    from aximo_private.write_events(import_events.events, import_events.customer_id, 'history') as w;
+    select r.*
+    from unnest(aximo_private.write_events(import_events.events, import_events.customer_id, is_history => true, is_batch => true)) as r;
 end;
 $$;
 alter function aximo.import_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo.import_events(jsonb, text) is
-'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations when it is numbered. An event that is malformed, or whose event_id names another one, is refused all the same.';
+'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';

@@ -43,11 +43,13 @@ begin atomic
         (b.e ->> 'latency_ms')::bigint as latency_ms,
         -- As far as a value's own type does not say it.
         b.e - aximo_private.event_fields() <> '{}'
-        or coalesce(jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null'), false)
+        or jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null')
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
         and coalesce(b.e ->> 'customer_id', customer) = customer
-        -- Neither a text nor null: nothing else compares with a text as unknown.
-        or jsonb_path_exists(b.e - array['payload', 'latency_ms'], 'strict $.* ? ((@ >= "") is unknown)') as is_malformed
+        -- Every value is a text or null, which compare with a text, but for the payload and the latency.
+        or jsonb_array_length(jsonb_path_query_array(b.e, 'strict $.* ? ((@ >= "") is unknown).type()'))
+        <> coalesce((jsonb_typeof(b.e -> 'payload') = 'object')::integer, 0) + (b.e ->> 'latency_ms' is not null)::integer
+        as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;

@@ -1,23 +1,36 @@
--- A batch, all or nothing, in the order of the array, judged set-wise. As history it is taken as it was: what breaks a rule of an
--- execution's life is kept, and what a unique index keeps out is exempt from it; numbering lists both in aximo.violations.
-create function aximo_private.write_events(events jsonb, customer_id text, mode text) returns setof aximo.receipt
+-- A batch, all or nothing, in the order of the array. The first attempt takes it that nothing of it is there and nothing is wrong with it,
+-- which is nearly always so. If anything says no, that attempt is undone, and the next one looks closely: it knows what to say. As history a
+-- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
+create function aximo_private.write_events(
+    events jsonb,
+    -- Whose events these are; * stands for the customers that the events name.
+    customer_id text,
+    is_history boolean,
+    -- What aximo.emit_event was not certain of is no batch of its sender: no place is named.
+    is_batch boolean
+) returns aximo.receipt[]
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
+    of_many constant boolean := coalesce(write_events.customer_id = '*', false);
+    -- Of an event that names none.
     customer text;
-    ids uuid[];
-    requests uuid[];
-    recorded timestamptz[];
-    first_recorded timestamptz[];
-    written bigint;
-    doubtful uuid[];
+    attempt integer := case when is_batch then 1 else 2 end;
+    batch aximo_private.events[];
+    -- What is stored already, or stands in the batch before.
+    again aximo_private.events[];
     malformed bigint;
     foreign_customer text;
-    refused_by text;
-    place bigint;
-    receipt aximo.receipt;
+    lives aximo_private.executions[];
+    approvals aximo_private.approvals[];
+    told aximo_private.events[];
+    breaches aximo_private.breach[];
+    receipts aximo.receipt[];
+    event aximo_private.events;
+    place integer;
 begin
     if events is null or jsonb_typeof(events) <> 'array' then
         raise exception using
@@ -28,196 +41,177 @@ begin
             constraint = 'batch_is_array';
     end if;
     if jsonb_array_length(events) = 0 then
-        return;
+        return '{}';
     end if;
-    customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
+    if of_many then
+        customer := aximo.current_customer();
+    else
+        customer := aximo_private.writing_customer(coalesce(write_events.customer_id, events -> 0 ->> 'customer_id'));
+    end if;
 
-    begin
-        if jsonb_path_exists(events, '$[*].event_type ? (@ starts with "approval_")') then
-            -- To which request each answer is: the last one before it in this batch, else the last one stored. A request of the
-            -- batch that is stored already is not the last one if another came since.
-            select array_agg(coalesce((b.e ->> 'event_id')::uuid, gen_random_uuid()) order by b.place)
-            into ids
-            from jsonb_array_elements(events) with ordinality as b (e, place);
-
+    loop
+        begin
             select
                 array_agg(
-                    case
-                        when w.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout') then coalesce(
-                            case
-                                -- Not NOT EXISTS, which may be planned as one pass over all events of the customer.
-                                when (
-                                    select true
-                                    from only aximo_private.events as e
-                                    where e.customer_id = customer and e.event_id = ids[w.request_place]
-                                    limit 1
-                                ) is null then ids[w.request_place]
-                            end,
-                            aximo_private.request_answered(customer, w.execution_id, w.approval_id)
-                        )
-                    end
-                    order by w.place
-                )
-            into requests
-            from (
-                select
-                    b.place,
-                    b.e ->> 'event_type' as event_type,
-                    b.e ->> 'execution_id' as execution_id,
-                    b.e #>> '{payload,approval_id}' as approval_id,
-                    max(b.place) filter (where b.e ->> 'event_type' = 'approval_requested') over (
-                        partition by b.e ->> 'execution_id', b.e #>> '{payload,approval_id}' order by b.place
-                        rows between unbounded preceding and 1 preceding
-                    ) as request_place
-                from jsonb_array_elements(events) with ordinality as b (e, place)
-            ) as w;
-        end if;
+                    row(
+                        p.place, coalesce(p."timestamp", clock_timestamp()), null, p.latency_ms,
+                        coalesce(p.event_id, aximo_private.new_event_id()), null, null, p.event_type, p.customer_id, p.deployment_id,
+                        p.skill_id, p.skill_version, p.execution_id, p.actor, p.risk_level, p.approval_mode, p.correlation_id,
+                        p.channel_type, p.error_code, null, p.payload
+                    )::aximo_private.events
+                    order by p.execution_id collate "C", p.customer_id collate "C", p.place
+                ),
+                min(p.place) filter (where p.is_malformed),
+                min(p.customer_id) filter (where p.customer_id <> customer and not of_many)
+            into batch, malformed, foreign_customer
+            from aximo_private.parsed_events(events, customer) as p;
 
-        if write_events.mode <> 'exempt' then
-            -- What is left after it has something in its way, and is judged event by event.
-            return query
-            select u.event_id, u.recorded_at, false
-            from aximo_private.write_fresh_events(write_events.events, customer, write_events.mode, ids, requests) as f
-            cross join lateral unnest(f.ids, f.recorded) with ordinality as u (event_id, recorded_at, place)
-            order by u.place;
-            if found then
-                return;
+            if attempt > 1 then
+                -- Malformed goes first, as nothing can be said of the rest.
+                for place in
+                    select b.position
+                    from unnest(batch) as b
+                    where b.position = malformed or (b.customer_id = customer or of_many) and not aximo_private.is_well_formed(b)
+                    order by b.position
+                loop
+                    perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
+                end loop;
+                if foreign_customer is not null then
+                    raise exception using
+                        errcode = 'ZXCUS',
+                        message = 'this session may not write for that customer',
+                        detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
+                        hint = 'A batch is of one customer, unless * is named as its customer.',
+                        constraint = 'customer_granted';
+                end if;
+                select
+                    array_agg(r.event order by (r.event).position) filter (where r.is_again),
+                    coalesce(
+                        array_agg(r.event order by (r.event).execution_id, (r.event).customer_id, (r.event).position)
+                        filter (where not r.is_again), '{}'
+                    )
+                into again, batch
+                from (
+                    select
+                        b as event,
+                        row_number() over (partition by b.customer_id, b.event_id order by b.position) > 1
+                        -- A look-up for each: a join may be planned as one pass over all events of the customer.
+                        or (
+                            select true
+                            from only aximo_private.events as e
+                            where e.customer_id = b.customer_id and e.event_id = b.event_id
+                        ) is not null as is_again
+                    from unnest(batch) as b
+                ) as r;
+            elsif malformed is not null or foreign_customer is not null then
+                raise cardinality_violation;
             end if;
-        end if;
+            if of_many then
+                perform aximo_private.writing_customer(u.customer_id)
+                from (select distinct b.customer_id from unnest(batch) as b) as u;
+            end if;
 
-        with
-        parsed as materialized (
-            select
-                p.place,
-                coalesce(ids[p.place], p.event_id, gen_random_uuid()) as event_id,
-                p.event_type,
-                coalesce(p."timestamp", clock_timestamp()) as "timestamp",
-                p.customer_id, p.deployment_id, p.skill_id, p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload,
-                p.correlation_id, p.channel_type, p.error_code, p.latency_ms, p.is_malformed
-            from aximo_private.parsed_events(write_events.events, customer) as p
-        ),
-        inserted as (
-            insert into aximo_private.events (
-                exempt, event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
-                approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, answers
-            )
-            select
-                write_events.mode = 'exempt', p.event_id, p.event_type, p."timestamp", p.customer_id, p.deployment_id, p.skill_id,
-                p.skill_version, p.execution_id, p.risk_level, p.approval_mode, p.actor, p.payload, p.correlation_id, p.channel_type, p.error_code,
-                p.latency_ms, case when write_events.mode <> 'exempt' then requests[p.place] end
-            from parsed as p
-            where p.customer_id = customer and not p.is_malformed
-            order by p.place
-            on conflict do nothing
-            returning event_id, recorded_at
-        )
-        select
-            array_agg(p.event_id order by p.place),
-            array_agg(i.recorded_at order by p.place),
-            (select count(*) from inserted),
-            array_agg(i.event_id) filter (where i.event_id is not null and p.execution_id is not null),
-            min(p.place) filter (where p.is_malformed or p."timestamp" > clock_timestamp() + interval '1 day'),
-            min(p.customer_id) filter (where p.customer_id <> customer)
-        into ids, recorded, written, doubtful, malformed, foreign_customer
-        from parsed as p
-        left join inserted as i on i.event_id = p.event_id;
+            select t.lives, t.approvals, t.told, t.breaches
+            into lives, approvals, told, breaches
+            from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
+            if attempt = 1 and not is_history and breaches is not null then
+                raise cardinality_violation;
+            end if;
 
-        if write_events.mode = 'history' and written <> cardinality(ids) and cardinality(ids) > 1
-            and malformed is null and foreign_customer is null then
-            raise cardinality_violation;
-        end if;
-    exception
-        -- One after the other, so that what is exempt from a unique index arrives in its place.
-        when cardinality_violation then
-            for place in 1 .. jsonb_array_length(events) loop
-                return query
-                select w.*
-                from aximo_private.write_events(jsonb_build_array(events -> (place - 1)::integer), customer, write_events.mode) as w;
-            end loop;
-            return;
-        -- Something in the batch is not what its column takes: find out which event, and say so.
-        when data_exception or integrity_constraint_violation then
-            get stacked diagnostics refused_by = constraint_name;
-            for place in 1 .. jsonb_array_length(events) loop
-                perform aximo_private.refuse_malformed(events -> (place - 1)::integer, place, customer);
-            end loop;
-            raise exception using
-                errcode = 'ZXARG',
-                message = 'malformed event',
-                detail = sqlerrm,
-                hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
-                constraint = coalesce(nullif(refused_by, ''), 'event_well_formed');
-    end;
-
-    if malformed is not null then
-        perform aximo_private.refuse_malformed(events -> (malformed - 1)::integer, malformed, customer);
-    end if;
-    if foreign_customer is not null then
-        raise exception using
-            errcode = 'ZXCUS',
-            message = 'this session may not write for that customer',
-            detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
-            hint = 'A batch is of one customer.',
-            constraint = 'customer_granted';
-    end if;
-
-    -- What a unique index kept out, and an event that comes twice in this batch.
-    if written <> cardinality(ids) then
-        first_recorded := array_fill(null::timestamptz, array[cardinality(ids)]);
-        for place in
-            select n.place
-            from (
+            -- Rows go before events, in the order of their ids: they are the locks.
+            if lives is not null then
+                perform aximo_private.keep_lives(lives, approvals);
+            end if;
+            perform aximo_private.note_deployments(told, first_only => breaches is null);
+            with
+            inserted as (
+                insert into aximo_private.events (
+                    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level,
+                    approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, step, answers
+                )
                 select
-                    u.place,
-                    u.recorded_at,
-                    row_number() over (partition by u.event_id order by u.place) as repetition
-                from unnest(ids, recorded) with ordinality as u (event_id, recorded_at, place)
-            ) as n
-            where n.recorded_at is null or n.repetition > 1
-            order by n.place
-        loop
-            declare
-                e constant jsonb := events -> (place - 1)::integer;
-            begin
-                begin
-                    receipt := aximo_private.settle_conflict(
-                        ids[place], e ->> 'event_type', aximo_private.moment_of(e ->> 'timestamp'), customer, e ->> 'deployment_id',
-                        e ->> 'skill_id', e ->> 'skill_version', e ->> 'execution_id', e ->> 'risk_level', e ->> 'approval_mode',
-                        e ->> 'actor', coalesce(nullif(e -> 'payload', 'null'), '{}'), e ->> 'correlation_id', e ->> 'channel_type',
-                        e ->> 'error_code', (e ->> 'latency_ms')::bigint
-                    );
-                exception
-                    when sqlstate 'ZXSEQ' or sqlstate 'ZXDUP' then
-                        if write_events.mode = 'history' and sqlstate = 'ZXSEQ' then
-                            return query
-                            select w.*
-                            from aximo_private.write_events(events, customer, 'exempt') as w;
-                            return;
-                        end if;
-                        -- If an event before this one breaks a rule, that is what is wrong with the batch.
-                        perform aximo_private.check_flow(
-                            customer,
-                            (select array_agg(u.event_id) from unnest(ids, recorded) as u (event_id, recorded_at) where u.recorded_at is not null),
-                            ids[1:place - 1]
-                        );
-                        raise;
-                end;
-                recorded[place] := null;
-                first_recorded[place] := receipt.recorded_at;
-            end;
-        end loop;
+                    t.event_id, t.event_type, t."timestamp", t.customer_id, t.deployment_id, t.skill_id, t.skill_version, t.execution_id,
+                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms,
+                    t.step, t.answers
+                from unnest(told) as t
+                -- What comes after a broken rule is not told right.
+                where is_history or breaches is null or t.position < breaches[1].place
+                order by t.position
+                returning position, event_id, recorded_at
+            )
+            select array_agg(row(i.event_id, i.recorded_at, false)::aximo.receipt order by i.position)
+            into receipts
+            from inserted as i;
+            exit;
+        exception
+            when data_exception then
+                -- Something is not what its column takes: find out which event, and say so.
+                for place in 1 .. jsonb_array_length(events) loop
+                    perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
+                end loop;
+                raise exception using
+                    errcode = 'ZXARG',
+                    message = 'malformed event',
+                    detail = sqlerrm,
+                    hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+                    constraint = 'event_well_formed';
+            when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
+                if attempt > 1 and sqlstate <> '23505' then
+                    raise;
+                end if;
+        end;
+        attempt := attempt + 1;
+        if attempt > 4 then
+            perform aximo_private.check_rows_present(t.customer_id, array_agg(distinct t.execution_id))
+            from unnest(told) as t
+            group by t.customer_id;
+            raise serialization_failure using
+                message = 'another transaction wrote to the same execution meanwhile',
+                hint = 'Try the transaction again.';
+        end if;
+    end loop;
+
+    -- In the order of the batch: what was sent before, and then the first broken rule.
+    foreach event in array coalesce(again, '{}') loop
+        exit when not is_history and event.position > breaches[1].place;
+        receipts := array_append(
+            receipts, aximo_private.first_receipt(event, events -> (event.position - 1)::integer ->> 'timestamp' is not null)
+        );
+    end loop;
+    if is_history and breaches is not null then
+        insert into aximo_private.violations (customer_id, event_id, execution_id, rule, against)
+        select
+            b.customer_id, b.event_id, b.execution_id, b.rule,
+            coalesce(
+                b.against,
+                (
+                    select e.event_id
+                    from only aximo_private.events as e
+                    where e.customer_id = b.customer_id and e.execution_id = b.execution_id and e.step = b.against_step
+                )
+            )
+        from unnest(breaches) as b;
+    elsif breaches is not null then
+        if breaches[1].rule = 'triggered_first' then
+            perform aximo_private.check_rows_present(breaches[1].customer_id, array[breaches[1].execution_id]);
+        end if;
+        perform aximo_private.refuse_step(breaches[1], is_batch);
     end if;
 
-    if doubtful is not null and write_events.mode = 'strict' then
-        perform aximo_private.check_flow(customer, doubtful);
+    if again is not null then
+        receipts := array(
+            select row(r.event_id, r.recorded_at, r.duplicate)::aximo.receipt
+            from unnest(
+                receipts,
+                array(select t.position from unnest(told) as t order by t.position)
+                || array(select a.position from unnest(again) as a order by a.position)
+            ) as r (event_id, recorded_at, duplicate, place)
+            order by r.place
+        );
     end if;
-
-    return query
-    select u.event_id, coalesce(u.recorded_at, u.first_recorded_at), u.recorded_at is null
-    from unnest(ids, recorded, first_recorded) with ordinality as u (event_id, recorded_at, first_recorded_at, place)
-    order by u.place;
+    return receipts;
 end;
 $$;
-alter function aximo_private.write_events(jsonb, text, text) owner to aximo_recorder;
-comment on function aximo_private.write_events(jsonb, text, text) is
-'What aximo.emit_events (mode strict) and aximo.import_events (mode history, and exempt for what a unique index keeps out) do.';
+alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
+comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is
+'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';

@@ -3,24 +3,23 @@ create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
-    from aximo_private.known_deployments as k
-    inner join aximo_private.deployment_history as e
-        on e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
-            and e.event_type in (
-                'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
-                'deployment_terminated', 'version_upgraded', 'version_rolled_back'
-            )
+    from aximo_private.history as e
+    -- The first list is that of the index.
+    where e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+            'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+        )
+        and e.event_type <> 'deployment_suspended'
 ),
 marks as (
-    select d.*, 'declared' as basis
+    select d.*, null::text as execution_id, null::integer as start_step, 'declared' as basis
     from declared as d
     union all
     select
-        e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position,
-        'observed' as basis
-    from aximo_private.deployment_history as e
-    where e.event_type = 'execution_triggered'
-        and not exists (select from declared as d where d.customer_id = e.customer_id and d.deployment_id = e.deployment_id)
+        r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null as event_id, 'execution_triggered' as event_type,
+        r.started_at as "timestamp", null as position, r.execution_id, r.start_step, 'observed' as basis
+    from aximo_private.started_executions as r
+    where (r.customer_id, r.deployment_id) not in (select d.customer_id, d.deployment_id from declared as d)
 ),
 steps as (
     select
@@ -29,18 +28,31 @@ steps as (
         lag(m.skill_version) over in_time as previous_version,
         lag(m.event_type) over in_time as previous_type
     from marks as m
-    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position)
+    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position, m.execution_id)
+),
+marked as (
+    select
+        s.*,
+        coalesce(
+            s.event_id,
+            (
+                select e.event_id
+                from aximo_private.history as e
+                where e.customer_id = s.customer_id and e.execution_id = s.execution_id and e.step = s.start_step
+            )
+        ) as began_with
+    from steps as s
+    where s.event_type = 'deployment_terminated' or s.previous_type is null or s.previous_type = 'deployment_terminated'
+        or s.skill_version <> s.previous_version or s.skill_id <> s.previous_skill_id
 ),
 changes as (
     select
         s.*,
         lead(s."timestamp") over in_time as ended_at,
-        lead(s.event_id) over in_time as ended_with,
+        lead(s.began_with) over in_time as ended_with,
         lead(s.event_type) over in_time as ended_by
-    from steps as s
-    where s.event_type = 'deployment_terminated' or s.previous_type is null or s.previous_type = 'deployment_terminated'
-        or s.skill_version <> s.previous_version or s.skill_id <> s.previous_skill_id
-    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position)
+    from marked as s
+    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
     customer_id,
@@ -51,7 +63,7 @@ select
     ended_at,
     ended_at is null as is_current,
     event_type as began_by,
-    event_id as began_with,
+    began_with,
     ended_by,
     ended_with,
     basis

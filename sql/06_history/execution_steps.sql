@@ -1,24 +1,24 @@
 -- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
-    customer_id::text as customer_id,
-    execution_id::text as execution_id,
-    row_number() over arrival as step,
-    "timestamp"::timestamptz as "timestamp",
+    customer_id,
+    execution_id,
+    step::bigint as step,
+    "timestamp",
     "timestamp" - first_value("timestamp") over arrival as since_start,
     "timestamp" - lag("timestamp") over arrival as since_previous,
-    event_type::text as event_type,
-    actor::text as actor,
-    deployment_id::text as deployment_id,
-    skill_id::text as skill_id,
-    skill_version::text as skill_version,
-    risk_level::text as risk_level,
-    approval_mode::text as approval_mode,
-    correlation_id::text as correlation_id,
-    channel_type::text as channel_type,
-    error_code::text as error_code,
-    latency_ms::bigint as latency_ms,
-    payload::jsonb as payload,
+    event_type,
+    actor,
+    deployment_id,
+    skill_id,
+    skill_version,
+    risk_level,
+    approval_mode,
+    correlation_id,
+    channel_type,
+    error_code,
+    latency_ms,
+    payload,
     event_id,
     answers as answers_event_id,
     recorded_at,
@@ -28,7 +28,7 @@ select
     null::text as message
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
-window arrival as (partition by customer_id::text, execution_id::text order by position);
+window arrival as (partition by customer_id, execution_id order by step);
 alter view aximo.execution_steps owner to aximo_owner;
 
 comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';

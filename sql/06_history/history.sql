@@ -5,21 +5,22 @@ select
     position,
     event_id,
     answers,
-    event_type::text as event_type,
-    "timestamp"::timestamptz as "timestamp",
-    customer_id::text as customer_id,
-    deployment_id::text as deployment_id,
-    skill_id::text as skill_id,
-    skill_version::text as skill_version,
-    execution_id::text as execution_id,
-    risk_level::text as risk_level,
-    approval_mode::text as approval_mode,
-    actor::text as actor,
-    payload::jsonb as payload,
-    correlation_id::text as correlation_id,
-    channel_type::text as channel_type,
-    error_code::text as error_code,
-    latency_ms::bigint as latency_ms,
+    step,
+    event_type,
+    "timestamp",
+    customer_id,
+    deployment_id,
+    skill_id,
+    skill_version,
+    execution_id,
+    risk_level,
+    approval_mode,
+    actor,
+    payload,
+    correlation_id,
+    channel_type,
+    error_code,
+    latency_ms,
     recorded_at,
     recorded_by
 from only aximo_private.events -- noqa: PRS
@@ -33,6 +34,7 @@ comment on column aximo_private.history.recorded_at is 'When it was written, by 
 comment on column aximo_private.history.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo_private.history.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
 comment on column aximo_private.history.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
+comment on column aximo_private.history.step is 'Its place in its execution.';
 comment on column aximo_private.history.event_type is 'What happened: one of aximo.event_types.';
 comment on column aximo_private.history.customer_id is 'Whose event it is.';
 comment on column aximo_private.history.deployment_id is 'The deployment concerned.';

@@ -78,19 +78,6 @@ begin
         is_behind := is_behind or found_new = advance_log.max_events;
 
         perform aximo_private.grow_tree(which, touched);
-        if which = 'events' then
-            begin
-                perform aximo_private.list_violations(touched);
-            exception
-                -- What a customer writes must not keep the others' events from being numbered.
-                when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception then
-                    insert into aximo_private.violations (customer_id, number, event_id, execution_id, rule)
-                    select l.customer_id, l.number, l.event_id, '', 'not_judged'
-                    from unnest(touched) as t
-                    inner join only aximo_private.log_entries as l
-                        on l.customer_id = t.customer_id and l.log = which and l.number = t.new_size;
-            end;
-        end if;
         begin
             if which = 'events' then
                 perform aximo_private.roll_up(touched, advance);
@@ -98,7 +85,8 @@ begin
                 perform aximo_private.roll_up_runs(touched, advance);
             end if;
         exception
-            -- The same. What is not counted stays behind, for aximo.recount_metrics; doctor tells.
+            -- What a customer writes must not keep the others' events from being numbered. What is not counted stays behind, for
+            -- aximo.recount_metrics; doctor tells.
             when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
                 or integrity_constraint_violation then
                 null;

@@ -19,7 +19,8 @@ select
     e.error_code,
     e.latency_ms,
     e.recorded_at,
-    e.recorded_by
+    e.recorded_by,
+    e.step
 from aximo.log_leaves as l
 -- A look-up for each entry: without statistics a join may be planned as a pass over all events.
 cross join lateral (
@@ -50,3 +51,4 @@ comment on column aximo.log_entries.error_code is 'The error, if any.';
 comment on column aximo.log_entries.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo.log_entries.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.log_entries.recorded_by is 'The login that wrote it.';
+comment on column aximo.log_entries.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';

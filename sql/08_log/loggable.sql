@@ -3,7 +3,7 @@ create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
     position,
-    customer_id::text as customer_id,
+    customer_id,
     event_id,
     null::bigint as run_event_id,
     recorded_at

@@ -45,16 +45,21 @@ begin
         cross join lateral (
             select
                 s.event_id,
-                s.event_type::text as event_type,
-                s."timestamp"::timestamptz as "timestamp",
-                s.deployment_id::text as deployment_id,
-                s.skill_id::text as skill_id,
-                s.skill_version::text as skill_version,
-                s.execution_id::text as execution_id,
-                s.risk_level::text as risk_level,
-                s.latency_ms::bigint as latency_ms,
+                s.event_type,
+                s."timestamp",
+                s.deployment_id,
+                s.skill_id,
+                s.skill_version,
+                s.execution_id,
+                s.risk_level,
+                s.latency_ms,
                 s.answers,
-                s.exempt,
+                s.step,
+                -- Of imported history, the first start and the first end count.
+                s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
+                s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
+                l.start_step,
+                l.end_step,
                 case
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
@@ -63,6 +68,12 @@ begin
                 s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}'
                     and (s.payload @> '{"priority": "high"}' or s.payload @> '{"emergency": true}') as is_emergency
             from only aximo_private.events as s
+            left join lateral (
+                select x.start_step, x.end_step
+                from only aximo_private.executions as x
+                where x.customer_id = g.customer_id and x.execution_id = s.execution_id
+                offset 0
+            ) as l on s.event_type in ('execution_triggered', 'execution_completed', 'execution_failed')
             where s.customer_id = g.customer_id and s.event_id = n.event_id
             offset 0
         ) as e
@@ -76,11 +87,9 @@ begin
         from entry as e
         cross join lateral (
             select
-                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
-                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and (s.event_type = 'execution_triggered')
-                and s.event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not s.exempt
+            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
             offset 0
         ) as s
         cross join lateral (
@@ -89,7 +98,7 @@ begin
             where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
             offset 0
         ) as l
-        where e.event_type in ('execution_completed', 'execution_failed') and not e.exempt
+        where e.is_end
         union all
         select
             e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
@@ -98,11 +107,9 @@ begin
         from entry as e
         cross join lateral (
             select
-                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
-                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and not (s.event_type = 'execution_triggered')
-                and s.event_type in ('execution_triggered', 'execution_completed', 'execution_failed') and not s.exempt
+            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
             offset 0
         ) as s
         cross join lateral (
@@ -111,7 +118,7 @@ begin
             where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
             offset 0
         ) as l
-        where e.event_type = 'execution_triggered' and not e.exempt
+        where e.is_start
     ),
     answered as materialized (
         select
@@ -121,8 +128,7 @@ begin
         from entry as e
         cross join lateral (
             select
-                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
-                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
             from only aximo_private.events as s
             where s.customer_id = e.customer_id and s.event_id = e.answers
             offset 0
@@ -142,10 +148,13 @@ begin
         from entry as e
         cross join lateral (
             select
-                s.event_id, s."timestamp"::timestamptz as "timestamp", s.deployment_id::text as deployment_id,
-                s.skill_id::text as skill_id, s.skill_version::text as skill_version
+                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.answers = e.event_id
+            where s.customer_id = e.customer_id and s.event_id = (
+                    select a.decision_event_id
+                    from only aximo_private.approvals as a
+                    where a.customer_id = e.customer_id and a.execution_id = e.execution_id and a.step = e.step
+                )
             offset 0
         ) as s
         cross join lateral (
@@ -159,7 +168,7 @@ begin
     -- One row a thing that counts, with the place where it counts.
     select
         e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.hour, e.number, e."timestamp", e.event_type, e.action_type,
-        e.risk_level, e.is_lead, e.is_emergency, e.event_type = 'execution_triggered' and not e.exempt, false, false, null::bigint,
+        e.risk_level, e.is_lead, e.is_emergency, coalesce(e.is_start, false), false, false, null::bigint,
         e.latency_ms, null::bigint
     from entry as e
     union all

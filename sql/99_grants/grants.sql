@@ -12,7 +12,7 @@ revoke all on type
     aximo_private.milliseconds,
     aximo_private.payload,
     aximo_private.moment,
-    aximo_private.life_step,
+    aximo_private.breach,
     aximo_private.log_growth
 from public;
 
@@ -23,16 +23,22 @@ grant select, insert (role_name, customer_id), delete on aximo_private.customer_
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, exempt
+    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
+-- Derived rows, with the events. Only repairing takes one away.
+grant select, insert, update, delete on aximo_private.executions, aximo_private.approvals to aximo_recorder;
+grant select, insert on aximo_private.known_deployments to aximo_recorder;
+grant select, insert (event_id, against, customer_id, execution_id, rule) on aximo_private.violations to aximo_recorder;
+grant select on aximo_private.executions_told, aximo_private.approvals_told to aximo_recorder;
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
-aximo_private.run_ids, helix.run_events,
+aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
-revoke insert, update, delete, truncate on aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
+revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
+aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
 aximo_private.rollup_heads, aximo_private.metric_state, aximo_private.logs, aximo_private.run_rollups,
 aximo_private.run_states from aximo_owner;
@@ -47,17 +53,26 @@ grant usage on type
     aximo_private.milliseconds,
     aximo_private.payload,
     aximo_private.moment,
-    aximo_private.life_step
+    aximo_private.breach
 to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
-    aximo_private.has_extreme_number(jsonb), aximo_private.moment_of(text)
+    aximo_private.has_extreme_number(jsonb),
+    aximo_private.moment_of(text),
+    aximo_private.new_event_id(),
+    aximo_private.as_of(boolean),
+    aximo.current_customer()
 to aximo_recorder;
 
 -- The sequencer numbers events and keeps what is derived from the log.
-grant select on aximo_private.events, aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
+grant select on
+    aximo_private.events,
+    aximo_private.executions,
+    aximo_private.approvals,
+    aximo_private.log_entries,
+    aximo_private.log_nodes
+to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
-grant insert (customer_id, number, event_id, execution_id, rule, against) on aximo_private.violations to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
@@ -65,7 +80,7 @@ grant select, insert, update, delete on aximo_private.log_holes to aximo_sequenc
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
 grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
-grant usage on type aximo_private.life_step, aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
+grant usage on type aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
@@ -73,8 +88,6 @@ grant execute on function
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
-    aximo_private.plain_lives(aximo_private.life_step[]),
-    aximo_private.breaches(aximo_private.life_step[]),
     aximo_private.series_key(text[]),
     aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
@@ -236,6 +249,7 @@ grant execute on function
     aximo.checkpoint_text(bigint, text),
     aximo.unlogged_events(text),
     aximo.verify_log(text),
+    aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
     aximo.verify_metrics(),
@@ -289,6 +303,7 @@ grant execute on function
     aximo.import_events(jsonb, text),
     aximo.advance_log(integer),
     aximo.mend_log(),
+    aximo.repair_executions(),
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
     aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),

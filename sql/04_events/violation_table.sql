@@ -1,13 +1,12 @@
--- Breaches of the rules of an execution's life that writing could not refuse, found when the event was numbered.
+-- Which imported events break a rule of their execution's life: what aximo.import_events took in all the same. Nothing else can.
 create table aximo_private.violations (
-    number bigint not null,
     found_at timestamptz not null default clock_timestamp(),
     event_id uuid not null,
     against uuid,
     customer_id text collate "C" not null,
     execution_id text collate "C" not null,
     rule text collate "C" not null,
-    constraint violations_pkey primary key (customer_id, number)
+    constraint violations_pkey primary key (customer_id, event_id)
 );
 alter table aximo_private.violations owner to aximo_owner;
 alter table aximo_private.violations enable row level security;
@@ -18,11 +17,12 @@ for select to aximo_owner using (
     -- whether a row of another customer meets it.
     customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
 );
-create policy sequencer_adds_violations on aximo_private.violations
-for insert to aximo_sequencer with check (true);
+create policy recorder_reads_violations on aximo_private.violations
+for select to aximo_recorder using (true);
+create policy recorder_adds_violations on aximo_private.violations
+for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
 alter table aximo_private.violations
-    alter number set statistics 0,
     alter found_at set statistics 0,
     alter event_id set statistics 0,
     alter against set statistics 0,
@@ -30,13 +30,13 @@ alter table aximo_private.violations
     alter execution_id set statistics 0,
     alter rule set statistics 0;
 
-comment on table aximo_private.violations is 'Events that break a rule of their execution''s life, in the order of the log: append-only. Read it through aximo.violations.';
-comment on column aximo_private.violations.number is 'The number of the event in the customer''s log.';
-comment on column aximo_private.violations.found_at is 'When it was numbered and judged, by the database''s clock.';
-comment on column aximo_private.violations.event_id is 'The event that breaks the rule.';
-comment on column aximo_private.violations.against is 'The earlier event it is broken against, if there is one.';
+comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
+comment on column aximo_private.violations.found_at is 'When it was found: when the event was imported.';
+comment on column aximo_private.violations.event_id is 'The event.';
+comment on column aximo_private.violations.against is 'The earlier event that it is broken against, where there is one.';
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
 comment on column aximo_private.violations.execution_id is 'The execution.';
-comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal would have carried.';
+comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on policy owner_reads_own_violations on aximo_private.violations is 'Views run as the owner and show the session''s customer, to whomever.';
-comment on policy sequencer_adds_violations on aximo_private.violations is 'aximo.advance_log runs as this role.';
+comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
+comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';

@@ -1,0 +1,87 @@
+-- Every approval that was asked for, and its answer. Derived and kept as executions are, and only under the lock of its execution's row.
+create table aximo_private.approvals (
+    requested_at timestamptz not null,
+    decided_at timestamptz,
+    step integer not null,
+    request_event_id uuid not null,
+    decision_event_id uuid,
+    customer_id text collate "C" not null,
+    execution_id text collate "C" not null,
+    approval_id text collate "C",
+    deployment_id text collate "C" not null,
+    skill_id text collate "C" not null,
+    skill_version text collate "C" not null,
+    risk_level text collate "C",
+    approval_mode text collate "C",
+    requested_by text collate "C" not null,
+    decision text collate "C" not null default 'open',
+    decided_by text collate "C",
+    decision_recorded_by text collate "C",
+    reason text collate "C"
+) with (fillfactor = 80);
+alter table aximo_private.approvals owner to aximo_owner;
+
+create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
+create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';
+-- The last one: see events.
+create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
+alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
+
+alter table aximo_private.approvals enable row level security;
+alter table aximo_private.approvals force row level security;
+create policy owner_reads_own_approvals on aximo_private.approvals
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
+create policy recorder_keeps_approvals on aximo_private.approvals
+for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_approvals on aximo_private.approvals
+for select to aximo_sequencer using (true);
+
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.approvals
+    alter requested_at set statistics 0,
+    alter decided_at set statistics 0,
+    alter step set statistics 0,
+    alter request_event_id set statistics 0,
+    alter decision_event_id set statistics 0,
+    alter customer_id set statistics 0,
+    alter execution_id set statistics 0,
+    alter approval_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter risk_level set statistics 0,
+    alter approval_mode set statistics 0,
+    alter requested_by set statistics 0,
+    alter decision set statistics 0,
+    alter decided_by set statistics 0,
+    alter decision_recorded_by set statistics 0,
+    alter reason set statistics 0;
+
+comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
+comment on column aximo_private.approvals.requested_at is 'When it was asked for.';
+comment on column aximo_private.approvals.decided_at is 'When it was answered; null while it is open.';
+comment on column aximo_private.approvals.step is 'The step of the request.';
+comment on column aximo_private.approvals.request_event_id is 'The request.';
+comment on column aximo_private.approvals.decision_event_id is 'The answer.';
+comment on column aximo_private.approvals.customer_id is 'Whose approval it is.';
+comment on column aximo_private.approvals.execution_id is 'The execution.';
+comment on column aximo_private.approvals.approval_id is 'payload.approval_id, as the rules compare it: aximo_private.step_key.';
+comment on column aximo_private.approvals.deployment_id is 'The deployment.';
+comment on column aximo_private.approvals.skill_id is 'The skill.';
+comment on column aximo_private.approvals.skill_version is 'Its version.';
+comment on column aximo_private.approvals.risk_level is 'The risk, as the request says.';
+comment on column aximo_private.approvals.approval_mode is 'How it is approved, as the request says.';
+comment on column aximo_private.approvals.requested_by is 'Who asked: the request''s actor.';
+comment on column aximo_private.approvals.decision is 'open, granted, rejected or timeout.';
+comment on column aximo_private.approvals.decided_by is 'Who answered: the answer''s actor.';
+comment on column aximo_private.approvals.decision_recorded_by is 'The login that wrote the answer.';
+comment on column aximo_private.approvals.reason is 'payload.reason of the answer.';
+comment on policy owner_reads_own_approvals on aximo_private.approvals is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy recorder_keeps_approvals on aximo_private.approvals is 'The emit functions, which name the customer in every look-up.';
+comment on policy sequencer_reads_approvals on aximo_private.approvals is 'Metrics look up the answer to a request.';
+comment on index aximo_private.approvals_by_time is 'Newest first.';
+comment on index aximo_private.approvals_open is 'Those that wait for an answer, newest first.';

@@ -1,0 +1,113 @@
+-- How each execution stands. The row is four things in one: the lock that two writers of an execution wait for each other at, the rule
+-- whether the next event fits, the number of its step, and what aximo.executions shows. Derived: whoever writes an event writes it too, in
+-- the same transaction, and aximo.verify_executions works it out anew.
+create table aximo_private.executions (
+    started_at timestamptz,
+    ended_at timestamptz,
+    last_event_at timestamptz not null,
+    steps integer not null,
+    start_step integer,
+    end_step integer,
+    open_approvals integer not null default 0,
+    actions_prepared integer not null default 0,
+    actions_dispatched integer not null default 0,
+    actions_failed integer not null default 0,
+    approvals_requested integer not null default 0,
+    approvals_granted integer not null default 0,
+    approvals_rejected integer not null default 0,
+    approvals_timed_out integer not null default 0,
+    processing boolean not null default false,
+    denied boolean not null default false,
+    customer_id text collate "C" not null,
+    execution_id text collate "C" not null,
+    deployment_id text collate "C" not null,
+    skill_id text collate "C" not null,
+    skill_version text collate "C" not null,
+    outcome text collate "C",
+    error_code text collate "C",
+    error_message text collate "C"
+-- Room for the row's next versions on its page; and few dead ones, as those of an execution that is over stay for good.
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+alter table aximo_private.executions owner to aximo_owner;
+
+-- On no column that changes before the end: each change of such a column would be an entry in every index.
+create index executions_by_time on aximo_private.executions (customer_id, started_at desc);
+create index executions_by_deployment on aximo_private.executions (customer_id, deployment_id, started_at desc);
+create index executions_open on aximo_private.executions (customer_id, started_at desc) where outcome is null;
+create index executions_ended on aximo_private.executions (customer_id, outcome, started_at desc) where outcome is not null;
+-- The last one: see events.
+create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
+alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
+
+alter table aximo_private.executions enable row level security;
+alter table aximo_private.executions force row level security;
+create policy owner_reads_own_executions on aximo_private.executions
+for select to aximo_owner using (
+    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
+    -- whether a row of another customer meets it.
+    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+);
+create policy recorder_keeps_executions on aximo_private.executions
+for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_executions on aximo_private.executions
+for select to aximo_sequencer using (true);
+
+-- Statistics would tell, through row estimates, how much other customers have.
+alter table aximo_private.executions
+    alter started_at set statistics 0,
+    alter ended_at set statistics 0,
+    alter last_event_at set statistics 0,
+    alter steps set statistics 0,
+    alter start_step set statistics 0,
+    alter end_step set statistics 0,
+    alter open_approvals set statistics 0,
+    alter actions_prepared set statistics 0,
+    alter actions_dispatched set statistics 0,
+    alter actions_failed set statistics 0,
+    alter approvals_requested set statistics 0,
+    alter approvals_granted set statistics 0,
+    alter approvals_rejected set statistics 0,
+    alter approvals_timed_out set statistics 0,
+    alter processing set statistics 0,
+    alter denied set statistics 0,
+    alter customer_id set statistics 0,
+    alter execution_id set statistics 0,
+    alter deployment_id set statistics 0,
+    alter skill_id set statistics 0,
+    alter skill_version set statistics 0,
+    alter outcome set statistics 0,
+    alter error_code set statistics 0,
+    alter error_message set statistics 0;
+
+comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
+comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
+comment on column aximo_private.executions.ended_at is 'When it completed or failed; null while it is open.';
+comment on column aximo_private.executions.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_private.executions.steps is 'How many events it has: the step of the last one.';
+comment on column aximo_private.executions.start_step is 'The step that triggered it: 1, but for imported history.';
+comment on column aximo_private.executions.end_step is 'The step that ended it.';
+comment on column aximo_private.executions.open_approvals is 'How many approvals wait for an answer.';
+comment on column aximo_private.executions.actions_prepared is 'How many actions were prepared.';
+comment on column aximo_private.executions.actions_dispatched is 'How many were dispatched.';
+comment on column aximo_private.executions.actions_failed is 'How many failed.';
+comment on column aximo_private.executions.approvals_requested is 'How many approvals were asked for.';
+comment on column aximo_private.executions.approvals_granted is 'How many approval_granted events it has.';
+comment on column aximo_private.executions.approvals_rejected is 'How many approval_rejected events it has.';
+comment on column aximo_private.executions.approvals_timed_out is 'How many approval_timeout events it has.';
+comment on column aximo_private.executions.processing is 'Whether execution_processing was seen.';
+comment on column aximo_private.executions.denied is 'Whether an approval was rejected or timed out.';
+comment on column aximo_private.executions.customer_id is 'Whose execution it is.';
+comment on column aximo_private.executions.execution_id is 'The execution.';
+comment on column aximo_private.executions.deployment_id is 'The deployment of its first event, and of all others.';
+comment on column aximo_private.executions.skill_id is 'The skill, likewise.';
+comment on column aximo_private.executions.skill_version is 'The skill''s version, likewise.';
+comment on column aximo_private.executions.outcome is 'completed or failed; null while it is open.';
+comment on column aximo_private.executions.error_code is 'The error_code of its failure.';
+comment on column aximo_private.executions.error_message is 'payload.error of its failure.';
+comment on policy owner_reads_own_executions on aximo_private.executions is 'Views run as the owner and show the session''s customer, to whomever.';
+comment on policy recorder_keeps_executions on aximo_private.executions is 'The emit functions, which name the customer in every look-up.';
+comment on policy sequencer_reads_executions on aximo_private.executions is 'Metrics count an execution''s first start and first end.';
+comment on index aximo_private.executions_by_time is 'Newest first.';
+comment on index aximo_private.executions_by_deployment is 'Those of a deployment, newest first.';
+comment on index aximo_private.executions_open is 'Those that have not ended, newest first.';
+comment on index aximo_private.executions_ended is 'Those that completed, or failed, newest first.';

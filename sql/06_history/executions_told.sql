@@ -1,0 +1,60 @@
+-- Worked out of events, for a moment in the past: the rows say how things stand now.
+create view aximo_private.executions_told as
+select
+    e.customer_id,
+    e.execution_id,
+    (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
+    (array_agg(e.skill_id order by e.step))[1] as skill_id,
+    (array_agg(e.skill_version order by e.step))[1] as skill_version,
+    case
+        when count(*) filter (where e.event_type = 'execution_failed') > 0 then 'failed'
+        when count(*) filter (where e.event_type = 'execution_completed') > 0 then 'completed'
+        when count(*) filter (where e.event_type = 'approval_requested') > count(e.answers) then 'awaiting_approval'
+        when count(*) filter (where e.event_type = 'execution_processing') > 0 then 'processing'
+        else 'triggered'
+    end as status,
+    min(e."timestamp") filter (where e.event_type = 'execution_triggered') as started_at,
+    min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed')) as ended_at,
+    min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed'))
+    - min(e."timestamp") filter (where e.event_type = 'execution_triggered') as duration,
+    max(e."timestamp") as last_event_at,
+    count(*) as events,
+    count(*) filter (where e.event_type = 'action_prepared') as actions_prepared,
+    count(*) filter (where e.event_type = 'action_dispatched') as actions_dispatched,
+    count(*) filter (where e.event_type = 'action_failed') as actions_failed,
+    count(*) filter (where e.event_type = 'approval_requested') as approvals_requested,
+    count(*) filter (where e.event_type = 'approval_granted') as approvals_granted,
+    count(*) filter (where e.event_type = 'approval_rejected') as approvals_rejected,
+    count(*) filter (where e.event_type = 'approval_timeout') as approvals_timed_out,
+    min(e.error_code) filter (where e.event_type = 'execution_failed') as error_code,
+    min(e.payload ->> 'error') filter (where e.event_type = 'execution_failed') as error_message,
+    case
+        when count(*) filter (where e.event_type = 'execution_failed') > 0 then 'failed'
+        when count(*) filter (where e.event_type = 'execution_completed') > 0 then 'completed'
+    end as outcome
+from aximo_private.history as e
+where e.execution_id is not null
+group by e.customer_id, e.execution_id;
+alter view aximo_private.executions_told owner to aximo_owner;
+comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
+comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
+comment on column aximo_private.executions_told.execution_id is 'The execution.';
+comment on column aximo_private.executions_told.deployment_id is 'The deployment that ran it.';
+comment on column aximo_private.executions_told.skill_id is 'The skill.';
+comment on column aximo_private.executions_told.skill_version is 'The version of the skill.';
+comment on column aximo_private.executions_told.status is 'triggered, processing, awaiting_approval, completed or failed.';
+comment on column aximo_private.executions_told.started_at is 'When it was triggered.';
+comment on column aximo_private.executions_told.ended_at is 'When it completed or failed; null while it is open.';
+comment on column aximo_private.executions_told.duration is 'From trigger to end; null while it is open.';
+comment on column aximo_private.executions_told.last_event_at is 'The latest timestamp of its events.';
+comment on column aximo_private.executions_told.events is 'How many events it has.';
+comment on column aximo_private.executions_told.actions_prepared is 'How many actions were prepared.';
+comment on column aximo_private.executions_told.actions_dispatched is 'How many actions were dispatched.';
+comment on column aximo_private.executions_told.actions_failed is 'How many actions failed.';
+comment on column aximo_private.executions_told.approvals_requested is 'How many approvals were requested.';
+comment on column aximo_private.executions_told.approvals_granted is 'How many approvals were granted.';
+comment on column aximo_private.executions_told.approvals_rejected is 'How many approvals were rejected.';
+comment on column aximo_private.executions_told.approvals_timed_out is 'How many approvals timed out.';
+comment on column aximo_private.executions_told.error_code is 'The error_code of execution_failed.';
+comment on column aximo_private.executions_told.error_message is 'What execution_failed says in payload.error.';
+comment on column aximo_private.executions_told.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
