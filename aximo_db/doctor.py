@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import psycopg
+from psycopg import sql
 
 from aximo_db import _statements as statements
 from aximo_db._assets import HEAD_SCHEMA_VERSION
@@ -36,6 +37,8 @@ GROUP_ROLES: Final = (
     "aximo_operator",
     "aximo_auditor",
 )
+#: Those of them that own the schema's objects.
+OWNING_ROLES: Final = GROUP_ROLES[:5]
 #: From so many events without a number on, somebody should look why.
 _FAR_BEHIND: Final = 100_000
 #: How many executions of a customer are compared with their events.
@@ -120,15 +123,23 @@ where x.grantee <> a.owner
     or a.thing ~ '^relation helix\.(runs|run_events|event_kinds|run_events_event_id_seq)$' and x.privilege_type <> 'MAINTAIN'
 union all
 select format(
-    'function %s.%s(%s): %s, %s, %s, body %s',
+    'function %s.%s(%s): returns %s, defaults %s, %s, %s, %s%s%s%sparallel %s, %s, cost %s, rows %s, %s, body %s',
     o.nspname, p.proname, pg_get_function_identity_arguments(p.oid),
+    coalesce(pg_get_function_result(p.oid), '-'), coalesce(pg_get_expr(p.proargdefaults, 0), '-'),
+    l.lanname,
     case when p.prosecdef then 'definer' else 'invoker' end,
-    case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
+    case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end || ', ',
+    case when p.proisstrict then 'strict, ' end, case when p.proleakproof then 'leakproof, ' end,
+    case when p.prokind <> 'f' then format('kind %s, ', p.prokind) end,
+    case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end,
+    case when p.prosupport = 0 then 'unsupported' else p.prosupport::regproc::text end,
+    p.procost, p.prorows,
     array_to_string(p.proconfig, '; '),
     md5(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))
 )
 from ours as o
 inner join pg_proc as p on p.pronamespace = o.oid
+inner join pg_language as l on l.oid = p.prolang
 union all
 select format(
     'table %s.%s: %s, row security %s, %s',
@@ -141,8 +152,8 @@ from ours as o
 inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
 union all
 select format(
-    'policy %s on %s.%s: for %s to %s using %s check %s',
-    p.policyname, p.schemaname, p.tablename, lower(p.cmd), array_to_string(p.roles, ', '),
+    'policy %s on %s.%s: %s, for %s to %s using %s check %s',
+    p.policyname, p.schemaname, p.tablename, lower(p.permissive), lower(p.cmd), array_to_string(p.roles, ', '),
     coalesce(p.qual, '-'), coalesce(p.with_check, '-')
 )
 from pg_policies as p
@@ -160,8 +171,21 @@ inner join classes as c on c.relnamespace = o.oid
 inner join pg_trigger as t on t.tgrelid = c.oid and not t.tgisinternal
 union all
 select format(
-    'view %s.%s: %s, definition %s',
-    o.nspname, c.relname, coalesce(array_to_string(c.reloptions, ', '), 'no options'),
+    'trigger of constraint %s on %s.%s: %s by %s',
+    k.conname, o.nspname, c.relname,
+    case t.tgenabled when 'A' then 'always' when 'O' then 'origin only' when 'R' then 'replica only' else 'disabled' end,
+    t.tgfoid::regproc
+)
+from ours as o
+inner join classes as c on c.relnamespace = o.oid
+inner join pg_trigger as t on t.tgrelid = c.oid and t.tgisinternal
+inner join pg_constraint as k on k.oid = t.tgconstraint
+-- Not those of a gateway's own tables.
+where k.connamespace in (select w.oid from ours as w) and k.conrelid in (select w.oid from classes as w)
+union all
+select format(
+    '%s %s.%s: %s, definition %s',
+    case c.relkind when 'm' then 'materialized view' else 'view' end, o.nspname, c.relname, coalesce(array_to_string(c.reloptions, ', '), 'no options'),
     -- PostgreSQL 15 writes the alias before every column, later ones only where it is needed.
     md5(
         regexp_replace(
@@ -171,7 +195,7 @@ select format(
     )
 )
 from ours as o
-inner join classes as c on c.relnamespace = o.oid and c.relkind = 'v'
+inner join classes as c on c.relnamespace = o.oid and c.relkind in ('v', 'm')
 union all
 select format('rule %s on %s.%s', r.rulename, o.nspname, c.relname)
 from ours as o
@@ -188,15 +212,21 @@ left join classes as c on c.oid = k.conrelid
 left join pg_type as t on t.oid = k.contypid
 where k.contype in ('c', 'p', 'u', 'f') and (c.oid is not null or t.oid is not null)
 union all
-select format('index %s.%s: %s', o.nspname, i.relname, pg_get_indexdef(x.indexrelid))
+select format(
+    'index %s.%s: %s%s%s', o.nspname, i.relname, pg_get_indexdef(x.indexrelid),
+    case when not x.indisvalid then ', not valid' end, case when not x.indisready or not x.indislive then ', not ready' end
+)
 from ours as o
 inner join classes as c on c.relnamespace = o.oid
 inner join pg_index as x on x.indrelid = c.oid
 inner join pg_class as i on i.oid = x.indexrelid
 union all
 select format(
-    'column %s.%s.%s: %s%s, default %s',
-    o.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), case when a.attnotnull then ' not null' else '' end,
+    'column %s.%s.%s: %s%s%s%s, default %s',
+    o.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
+    (select format(' collate %I', l.collname) from pg_collation as l where l.oid = a.attcollation and l.collname <> 'default'),
+    case when a.attnotnull then ' not null' end,
+    case when a.attidentity <> '' or a.attgenerated <> '' then format(' identity %s generated %s', a.attidentity, a.attgenerated) end,
     coalesce(pg_get_expr(d.adbin, d.adrelid), '-')
 )
 from ours as o
@@ -235,6 +265,43 @@ from pg_inherits as i
 inner join classes as c on c.oid = i.inhparent
 inner join ours as o on o.oid = c.relnamespace
 order by 1
+"""
+
+#: What names the kinds of events. A login that may not read it compares the rest.
+_VOCABULARY: Final = ("aximo.event_types", "helix.event_kinds")
+
+#: Roles of PostgreSQL's own that reach past the ledger's views.
+_FAR_REACHING: Final = (
+    "pg_read_all_data", "pg_write_all_data", "pg_maintain", "pg_monitor", "pg_read_all_stats", "pg_stat_scan_tables",
+    "pg_read_server_files", "pg_write_server_files", "pg_execute_server_program", "pg_create_subscription",
+)  # fmt: skip
+
+#: What belongs to the ledger's roles without being the ledger's: whoever calls or reads it acts as that role.
+_ELSEWHERE: Final = """
+select pg_get_userbyid(d.refobjid), i.type, i.identity
+from pg_shdepend as d
+cross join lateral pg_identify_object(d.classid, d.objid, 0) as i
+where d.dbid = (select oid from pg_database where datname = current_database())
+    and d.deptype = 'o' and d.refclassid = 'pg_authid'::regclass and d.refobjid in (select oid from pg_roles where rolname = any(%s))
+    and i.type in ('view', 'materialized view', 'function', 'procedure', 'aggregate', 'table', 'schema')
+    and coalesce(i.schema, i.name) not in ('aximo', 'aximo_metrics', 'aximo_private', 'helix')
+    and i.schema !~ '^pg_(toast|temp)'
+order by 1, 2, 3
+"""
+
+#: Views of others that read a table of the ledger, with the rights of their owner, or keep a copy of what they read.
+_VIEWS_OF_OTHERS: Final = """
+select distinct
+    format('%I.%I', n.nspname, c.relname), t.relname, pg_get_userbyid(c.relowner), c.relkind = 'm', r.rolsuper or r.rolbypassrls
+from pg_rewrite as w
+inner join pg_class as c on c.oid = w.ev_class and c.relkind in ('v', 'm')
+inner join pg_namespace as n on n.oid = c.relnamespace and n.nspname not in ('aximo', 'aximo_metrics', 'aximo_private', 'helix')
+inner join pg_roles as r on r.oid = c.relowner
+inner join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+inner join pg_class as t on t.oid = d.refobjid and t.oid <> c.oid
+inner join pg_namespace as s on s.oid = t.relnamespace and s.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix')
+where c.relkind = 'm' or t.relkind in ('r', 'p', 'm') and not coalesce('security_invoker=true' = any(c.reloptions), false)
+order by 1, 2
 """
 
 #: Each log, where its positions come from, how far it is numbered, the last position given, what may still come, and
@@ -283,6 +350,11 @@ def facts(connection: psycopg.Connection[Any]) -> list[str]:
         for setting, value in _NEUTRAL:
             connection.execute("select set_config(%s, %s, true)", (setting, value))
         rows = connection.execute(_FACTS).fetchall()
+        for table in _VOCABULARY:
+            if connection.execute("select has_table_privilege(%s, 'select')", (table,)).fetchone() == (True,):
+                query = sql.SQL("select format('row of %s: %s', {}, to_jsonb(t)) from {} as t")
+                name = sql.Identifier(*table.split("."))
+                rows += connection.execute(query.format(sql.Literal(table), name)).fetchall()
     # Escaped, so that a fact is a line whatever it holds.
     return sorted(row[0].encode("unicode_escape").decode("ascii") for row in rows)
 
@@ -309,7 +381,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found
-        for check in (_drift, _roles, _access_map, _gateway, _database, _clock, _log, _metrics):
+        for check in (_drift, _strangers, _roles, _access_map, _gateway, _database, _clock, _log, _metrics):
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
@@ -337,8 +409,19 @@ def _schema(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
 
 def _drift(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     now = facts(connection)
-    missing = sorted(set(expected_facts()) - set(now))
+    unread = tuple(
+        f"row of {table}:" for table in _VOCABULARY if not any(line.startswith(f"row of {table}:") for line in now)
+    )
+    missing = sorted(line for line in set(expected_facts()) - set(now) if not line.startswith(unread or "\n"))
     new = sorted(set(now) - set(expected_facts()))
+    # What REINDEX CONCURRENTLY leaves behind when it is stopped.
+    leftovers = [line for line in new if re.match(r"index \S+_cc(new|old)\d*: ", line)]
+    for line in leftovers:
+        name = line.split(" ")[1].rstrip(":")
+        yield Finding(
+            "warning", "drift", f"A REINDEX that was stopped left the index {name}.", f"drop index concurrently {name}"
+        )
+    new = [line for line in new if line not in leftovers]
     for line in missing:
         yield Finding("error", "drift", f"Gone or changed: {line}", "Compare with sql/, and find out who did it.")
     # The API's own functions may be granted to logins one by one, for one that only writes for example.
@@ -355,10 +438,68 @@ def _drift(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     yield Finding("note", "fingerprint", f"Keep it elsewhere and compare: {fingerprint(now)}")
 
 
+def _strangers(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """What others made around the schema: objects, views, event triggers, settings of roles and databases."""
+    findings = list(_made_by_others(connection))
+    yield from findings
+    if not findings:
+        yield Finding("ok", "strangers", "Nothing of others acts with the ledger's roles, or in every session.")
+
+
+def _made_by_others(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    for role, kind, name in connection.execute(_ELSEWHERE, (list(GROUP_ROLES),)).fetchall():
+        yield Finding(
+            "warning", "strangers", f"The {kind} {name} belongs to {role} and is not the ledger's: it acts as that role.",
+            "Give it to another owner, or drop it.",
+        )  # fmt: skip
+    for view, table, owner, is_copy, is_free in connection.execute(_VIEWS_OF_OTHERS).fetchall():
+        what = (
+            "keeps a copy of what it read, for everybody who may read the view"
+            if is_copy
+            else f"reads as {owner}, whom row-level security does not hold"
+            if is_free
+            else f"reads as {owner}"
+        )
+        yield Finding(
+            "warning", "strangers", f"The view {view} of {owner} over {table} {what}.",
+            "Let it read the views of schema aximo, each time.",
+        )  # fmt: skip
+    for name, owner, occasion, function in connection.execute(
+        "select e.evtname, pg_get_userbyid(e.evtowner), e.evtevent, e.evtfoid::regproc::text from pg_event_trigger as e order by 1"
+    ).fetchall():
+        yield Finding(
+            "warning", "strangers",
+            f"The event trigger {name} of {owner} runs {function} at {occasion}, with the rights of whoever is there.",
+            "Read it: it runs in migrations too.",
+        )  # fmt: skip
+    for role, setting in connection.execute(
+        """
+        select coalesce(r.rolname, 'every role'), s.setting
+        from pg_db_role_setting as d
+        left join pg_roles as r on r.oid = d.setrole
+        cross join lateral unnest(d.setconfig) as s (setting)
+        where d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            and split_part(s.setting, '=', 1) in ('session_replication_role', 'search_path', 'row_security', 'role')
+        order by 1, 2
+        """
+    ).fetchall():
+        yield Finding(
+            "warning", "strangers", f"Sessions of {role} begin with {setting}.",
+            "alter role … reset, or alter database … reset, unless it is meant: the ledger's own functions do not heed it.",
+        )  # fmt: skip
+
+
 def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     rows = connection.execute(
         """
         select r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcanlogin, r.rolname = any(%(groups)s) as is_group,
+            r.rolreplication, r.oid = (select d.datdba from pg_database as d where d.datname = current_database()) as is_dba,
+            array(
+                select g.rolname::text
+                from pg_roles as g
+                where g.rolname = any(%(reaching)s) and pg_has_role(r.oid, g.oid, 'member')
+                order by 1
+            ) as reaches,
             array(
                 select g.rolname::text
                 from pg_roles as g
@@ -369,10 +510,10 @@ def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         where r.rolname !~ '^pg_'
         order by r.rolname
         """,
-        {"groups": list(GROUP_ROLES)},
+        {"groups": list(GROUP_ROLES), "reaching": list(_FAR_REACHING)},
     ).fetchall()
     problems = 0
-    for name, is_super, bypasses, creates_roles, logs_in, is_group, groups in rows:
+    for name, is_super, bypasses, creates_roles, logs_in, is_group, replicates, is_dba, reaches, groups in rows:
         if is_group and (is_super or bypasses or creates_roles or logs_in):
             problems += 1
             yield Finding(
@@ -392,12 +533,26 @@ def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
                 "warning", "roles", f"Login {name} works for customers and is {what}: row-level security does not hold for it.",
                 "Give services and people logins of their own.",
             )  # fmt: skip
-        owners = [
-            group
-            for group in groups
-            if group in ("aximo_owner", "aximo_gatekeeper", "aximo_recorder", "aximo_sequencer", "aximo_meter")
-        ]
-        if owners and not is_super:
+        if serves and not is_super and (reaches or replicates or (creates_roles and not is_dba)):
+            problems += 1
+            more = [
+                *reaches,
+                *(["REPLICATION"] if replicates else []),
+                *(["CREATEROLE"] if creates_roles and not is_dba else []),
+            ]
+            yield Finding(
+                "warning", "roles", f"Login {name} works for customers and has {', '.join(more)}: it reaches past their views.",
+                "Give services and people logins of their own.",
+            )  # fmt: skip
+        owners = [group for group in groups if group in OWNING_ROLES]
+        if owners and serves and not is_super and not is_dba:
+            problems += 1
+            yield Finding(
+                "warning", "roles",
+                f"Login {name} works for customers and can act as {', '.join(owners)}: it can change the schema.",
+                f"revoke {', '.join(owners)} from {name}",
+            )  # fmt: skip
+        elif owners and not is_super:
             yield Finding("note", "roles", f"Login {name} can act as {', '.join(owners)}: it can change the schema.")
         elif creates_roles and not is_super and connection.info.server_version < 160000:
             problems += 1

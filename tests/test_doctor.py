@@ -172,7 +172,158 @@ TAMPERINGS = {
         "recorded_by",
     ),
     "a column added": ("alter table aximo_private.events add column intruder text", "intruder"),
+    "a function made strict": (
+        "alter function aximo_private.writing_customer(text) strict",
+        "function aximo_private.writing_customer",
+    ),
+    "a policy made restrictive": (
+        "drop policy sequencer_reads_events on aximo_private.events;"
+        " create policy sequencer_reads_events on aximo_private.events as restrictive for select to aximo_sequencer using (true)",
+        "policy sequencer_reads_events on aximo_private.events: restrictive",
+    ),
+    "foreign keys unguarded": (
+        "alter table helix.run_events disable trigger all",
+        "trigger of constraint run_events_run_id_fkey on helix.run_events: disabled",
+    ),
+    "an index that is not valid": (
+        "update pg_index set indisvalid = false where indexrelid = 'aximo_private.executions_open'::regclass",
+        "not valid",
+    ),
+    "a sequence that sessions take fifty of": (
+        "alter sequence aximo_private.events_position cache 50",
+        "sequence aximo_private.events_position",
+    ),
+    "a kind of event that means something else": (
+        "alter table aximo.event_types disable trigger user;"
+        " update aximo.event_types set meaning = 'x' where event_type = 'sla_breached';"
+        " alter table aximo.event_types enable always trigger append_only_row;"
+        " alter table aximo.event_types enable always trigger append_only_statement",
+        'row of aximo.event_types: {"meaning": "x"',
+    ),
 }
+#: What the facts tell of a row of the catalog, with another value for it, and what they leave out and why that is no matter.
+PROPERTIES: dict[str, tuple[str, dict[str, str], str]] = {
+    "pg_proc": (
+        "oid = 'aximo.emit_events(jsonb, text)'::regprocedure",
+        {
+            "proname": "'other'",
+            "pronamespace": "'public'::regnamespace",
+            "proowner": "'postgres'::regrole",
+            "prolang": "(select oid from pg_language where lanname = 'sql')",
+            "procost": "procost + 1",
+            "prorows": "prorows + 1",
+            "prosupport": "'textlike_support'::regproc",
+            "prokind": "'w'",
+            "prosecdef": "not prosecdef",
+            "proleakproof": "not proleakproof",
+            "proisstrict": "not proisstrict",
+            "proretset": "not proretset",
+            "provolatile": "'i'",
+            "proparallel": "'s'",
+            "prorettype": "'text'::regtype",
+            "proargtypes": "'3802 1043'::oidvector",
+            "proargnames": "array['a', 'b']",
+            "proargdefaults": "null",
+            "prosrc": "prosrc || ' '",
+            "proconfig": "null",
+            "proacl": "null",
+        },
+        # Follow from the others, or are of languages and kinds that are not used here.
+        "oid provariadic pronargs pronargdefaults proallargtypes proargmodes protrftypes probin prosqlbody",
+    ),
+    "pg_policy": (
+        "polname = 'owner_reads_own_customer'",
+        {
+            "polname": "'other'",
+            "polrelid": "'helix.runs'::regclass",
+            "polcmd": "'*'",
+            "polpermissive": "not polpermissive",
+            "polroles": "array[0]::oid[]",
+            "polqual": "null",
+        },
+        # Null here, and told like the other expression.
+        "oid polwithcheck",
+    ),
+    "pg_trigger": (
+        "tgrelid = 'aximo_private.events'::regclass and tgname = 'append_only_row'",
+        {
+            "tgname": "'other'",
+            "tgrelid": "'helix.runs'::regclass",
+            "tgfoid": "'suppress_redundant_updates_trigger'::regproc",
+            "tgtype": "tgtype # 8",
+            "tgenabled": "'D'",
+            "tgisinternal": "true",
+        },
+        # Of constraints and of triggers with conditions, columns, arguments and transition tables, which these are not; a definition tells them.
+        "oid tgparentid tgconstrrelid tgconstrindid tgconstraint tgdeferrable tginitdeferred tgnargs tgattr tgargs tgqual tgoldtable"
+        " tgnewtable",
+    ),
+    "pg_index": (
+        "indexrelid = 'aximo_private.executions_pkey'::regclass",
+        {
+            "indrelid": "'helix.runs'::regclass",
+            "indisunique": "not indisunique",
+            "indnullsnotdistinct": "not indnullsnotdistinct",
+            "indisvalid": "false",
+            "indisready": "false",
+            "indislive": "false",
+        },
+        # What a definition tells; how VACUUM, CLUSTER and logical replication use it.
+        "indexrelid indnatts indnkeyatts indisprimary indisexclusion indimmediate indisclustered indcheckxmin indisreplident indkey"
+        " indcollation indclass indoption indexprs indpred",
+    ),
+    "pg_class": (
+        "oid = 'aximo_private.events'::regclass",
+        {
+            "relname": "'other'",
+            "relnamespace": "'public'::regnamespace",
+            "relowner": "'postgres'::regrole",
+            "relpersistence": "'u'",
+            "relkind": "'v'",
+            "relrowsecurity": "not relrowsecurity",
+            "relforcerowsecurity": "not relforcerowsecurity",
+            "relacl": "null",
+        },
+        # Where and how it is stored, which is the DBA's to choose; what other lines tell (columns, triggers, rules, children).
+        "oid reltype reloftype relam relfilenode reltablespace relpages reltuples relallvisible relallfrozen reltoastrelid relhasindex"
+        " relisshared relnatts relchecks relhasrules relhastriggers relhassubclass relispopulated relreplident relispartition relrewrite"
+        " relfrozenxid relminmxid reloptions relpartbound",
+    ),
+    "pg_sequence": (
+        "seqrelid = 'aximo_private.events_position'::regclass",
+        {
+            "seqrelid": "'pg_class'::regclass",
+            "seqstart": "seqstart + 1",
+            "seqincrement": "seqincrement + 1",
+            "seqmax": "seqmax - 1",
+            "seqmin": "seqmin + 1",
+            "seqcache": "seqcache + 1",
+            "seqcycle": "not seqcycle",
+        },
+        "seqtypid",
+    ),
+}
+
+
+@pytest.mark.parametrize("catalog", PROPERTIES)
+def test_every_property_that_the_catalog_holds_is_told_or_left_out_for_a_reason(
+    each_ledger: Ledger, catalog: str
+) -> None:
+    row, told, left_out = PROPERTIES[catalog]
+    with psycopg.connect(each_ledger.dsn("postgres"), autocommit=True) as root:
+        columns = {
+            name
+            for (name,) in root.execute(
+                "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0", (catalog,)
+            )
+        }
+        assert columns <= set(told) | set(left_out.split())
+        before = facts(root)
+        for column, other in told.items():
+            with root.transaction(force_rollback=True):
+                assert root.execute(f"update {catalog} set {column} = {other} where {row}").rowcount == 1  # type: ignore[call-overload]
+                assert facts(root) != before, column
+        assert facts(root) == before
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
@@ -221,6 +372,79 @@ def test_logins_that_can_change_the_schema_and_superusers_are_noted(each_ledger:
     assert any(name in message and "aximo_recorder" in message for message in notes)
     assert any(DBA in message for message in notes)
     assert any("postgres" in message for message in notes)
+
+
+@pytest.mark.parametrize(
+    ("right", "named"),
+    [
+        ("grant pg_read_all_data to {}", "pg_read_all_data"),
+        ("grant pg_write_all_data to {}", "pg_write_all_data"),
+        ("grant pg_monitor to {}", "pg_monitor"),
+        ("alter role {} replication", "REPLICATION"),
+        ("alter role {} createrole", "CREATEROLE"),
+        ("grant aximo_recorder to {}", "aximo_recorder"),
+    ],
+)
+def test_a_login_that_reaches_past_the_views_of_its_customers_is_named(
+    each_ledger: Ledger, right: str, named: str
+) -> None:
+    name = each_ledger.login("far-reaching", "aximo_writer", customers=("c1",))
+    assert not any(name in message for message in found(examine(each_ledger.dsn()), "roles", "warning"))
+    each_ledger.superuser().execute(sql.SQL(right).format(sql.Identifier(name)))
+    assert any(
+        name in message and named in message for message in found(examine(each_ledger.dsn()), "roles", "warning")
+    )
+
+
+STRANGERS = {
+    "a view with a ledger's role": (
+        "create view public.intruder as select 1; alter view public.intruder owner to aximo_owner",
+        "view public.intruder belongs to aximo_owner",
+    ),
+    "a function with a ledger's role": (
+        "create function public.intruder() returns integer language sql security definer as 'select 1';"
+        " alter function public.intruder() owner to aximo_recorder",
+        "function public.intruder() belongs to aximo_recorder",
+    ),
+    "a view of a superuser": (
+        "create view public.intruder as select * from aximo_private.events",
+        "public.intruder of postgres over events reads as postgres, whom row-level security does not hold",
+    ),
+    "a copy": (
+        "create materialized view public.intruder as select * from aximo.events",
+        "public.intruder of postgres over events keeps a copy",
+    ),
+    "an event trigger": (
+        "create function public.intruder() returns event_trigger language plpgsql as 'begin end';"
+        " create event trigger intruder on ddl_command_end execute function public.intruder()",
+        "event trigger intruder of postgres runs intruder at ddl_command_end",
+    ),
+    "a setting of a database": (
+        "do $$ begin execute format('alter database %I set search_path = evil', current_database()); end $$",
+        "Sessions of every role begin with search_path=evil",
+    ),
+    "a setting of a role": (
+        "do $$ begin execute format('alter role postgres in database %I set session_replication_role = replica', current_database());"
+        " end $$",
+        "Sessions of postgres begin with session_replication_role=replica",
+    ),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_what_strangers_made_around_the_schema_is_named(each_ledger: Ledger, stranger: str) -> None:
+    statement, message = STRANGERS[stranger]
+    assert found(examine(each_ledger.dsn()), "strangers", "ok")
+    each_ledger.superuser().execute(statement)
+    warnings = found(examine(each_ledger.dsn()), "strangers", "warning")
+    assert any(message in each for each in warnings), warnings
+
+
+def test_what_a_stopped_reindex_leaves_is_no_drift(one_ledger: Ledger) -> None:
+    one_ledger.superuser().execute("create index executions_open_ccnew on aximo_private.executions (customer_id)")
+    findings = examine(one_ledger.dsn())
+    assert found(findings, "drift", "error") == []
+    assert any("executions_open_ccnew" in message for message in found(findings, "drift", "warning"))
 
 
 def test_createrole_is_a_way_in_before_postgresql_16(each_ledger: Ledger) -> None:
