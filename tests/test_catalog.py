@@ -227,6 +227,24 @@ def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Conne
 
 POLICIES = [
     (
+        "aximo_private.access_changes",
+        "gatekeeper_notes_access",
+        "PERMISSIVE",
+        ["aximo_gatekeeper"],
+        "INSERT",
+        None,
+        "true",
+    ),
+    (
+        "aximo_private.access_changes",
+        "owner_reads_own_access",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "COALESCE(((customer_id = ANY (ARRAY[( SELECT aximo.current_customer() AS current_customer), '*'::text])) AND (( SELECT aximo.current_customer() AS current_customer) IS NOT NULL)), false)",
+        None,
+    ),
+    (
         "aximo_private.action_rollups",
         "meter_reads_action_rollups",
         "PERMISSIVE",

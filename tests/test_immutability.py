@@ -46,6 +46,7 @@ _KEYS = {
     "aximo_private.log_nodes": ("customer_id", "log", "level", "index"),
     "aximo_private.violations": ("customer_id", "event_id"),
     "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
+    "aximo_private.access_changes": ("customer_id", "role_name", "change_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
     "aximo_private.high_risk_levels": ("customer_id", "setting_id"),
@@ -61,6 +62,7 @@ _COLUMNS = {
     "aximo_private.log_nodes": "hash",
     "aximo_private.violations": "rule",
     "aximo_private.known_deployments": "deployment_id",
+    "aximo_private.access_changes": "changed_by",
     "aximo_private.checkpoints": "note",
     "aximo_private.thresholds": "value",
     "aximo_private.high_risk_levels": "levels",
@@ -196,8 +198,8 @@ def test_the_roles_behind_the_functions_may_not_even_try(ledger: Ledger, role: s
 @pytest.mark.parametrize("role", ["aximo_writer", "aximo_reader", "aximo_operator", "aximo_auditor", "aximo_bi"])
 def test_no_service_changes_a_row(each_ledger: Ledger, role: str) -> None:
     emit_life(each_ledger.connect(), "c1")
-    before = contents(each_ledger)
     connection = each_ledger.as_customer("c1", role)
+    before = contents(each_ledger)
     for attack in ATTACKS:
         assert refusal_of(connection, attack).sqlstate in ("42501", "ZXIMM"), attack
     assert contents(each_ledger) == before
