@@ -295,6 +295,7 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.verify_log(log text)": [("()", []), ("('run_events')", [])],
     "aximo.verify_executions(newest integer)": [("()", []), ("(10)", [])],
     "aximo.repair_executions()": [("()", [])],
+    "aximo.count_metrics(max_events integer)": [("()", []), ("(1)", [])],
     "aximo.refresh_metrics(everything boolean)": [("()", []), ("(true)", [])],
     "aximo.recount_metrics(from_the_start boolean, max_events integer)": [("()", []), ("(true, 1)", [])],
     "aximo.recompute_metrics(up_to bigint)": [("(1000)", [])],

@@ -8,6 +8,7 @@ select
     case when v.of_runs then m.run_log_size - m.runs_up_to else m.log_size - m.counts_up_to end as behind
 from (
     values
+    -- Made by tools/metrics.py, up to the next such line.
     ('actions', false),
     ('actions_hourly', false),
     ('actions_monthly', false),
@@ -28,6 +29,7 @@ from (
     ('sla_governance_monthly', false),
     ('tool_runs', true),
     ('tool_runs_by_status', true)
+    -- Up to here.
 ) as v (view_name, of_runs)
 cross join aximo_private.metric_state as t
 cross join (
@@ -55,17 +57,17 @@ cross join (
         ) as run_log_size,
         coalesce(
             (
-                select h.counts_up_to
-                from aximo_private.run_heads as h
-                where h.customer_id = (select aximo.current_customer())
+                select c.number
+                from aximo_private.counted_kept as c
+                where c.log = 'run_events'
             ),
             0
         ) as runs_up_to,
         coalesce(
             (
-                select c.counts_up_to
-                from aximo_private.customer_measures as c
-                where c.customer_id = (select aximo.current_customer())
+                select c.number
+                from aximo_private.counted_kept as c
+                where c.log = 'events'
             ),
             0
         ) as counts_up_to
