@@ -221,7 +221,7 @@ COUNTS_UP_TO = """\
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 """
 WHOSE = "Whose: always the session's customer."
@@ -467,7 +467,7 @@ def grain_view(family: Family, grain: Grain) -> tuple[str, str]:
 select
 {_listed(columns, 4)},
 {COUNTS_UP_TO}from aximo_private.{family.kind}_kept as m
-where m.grain = '{grain.name}'
+where m.customer_id = (select aximo.current_customer()) and m.grain = '{grain.name}'
 {FENCE}alter view {name} owner to aximo_owner;
 
 """ + _commented(
@@ -518,7 +518,7 @@ select
             sum(s.sla_breaches)::bigint as sla_breaches,
             sum(s.completed)::bigint as completed
         from aximo_private.activity_kept as s
-        where s.grain = '{grain.name}'
+        where s.customer_id = (select aximo.current_customer()) and s.grain = '{grain.name}'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (

@@ -8123,10 +8123,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'day'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.execution_health owner to aximo_owner;
@@ -8184,10 +8184,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'hour'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.execution_health_hourly owner to aximo_owner;
@@ -8245,10 +8245,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.execution_health_monthly owner to aximo_owner;
@@ -8297,10 +8297,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'day'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.business_value owner to aximo_owner;
@@ -8340,10 +8340,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'hour'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.business_value_hourly owner to aximo_owner;
@@ -8383,10 +8383,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.business_value_monthly owner to aximo_owner;
@@ -8423,10 +8423,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.actions_kept as m
-where m.grain = 'day'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.actions owner to aximo_owner;
@@ -8460,10 +8460,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.actions_kept as m
-where m.grain = 'hour'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.actions_hourly owner to aximo_owner;
@@ -8497,10 +8497,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.actions_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.actions_monthly owner to aximo_owner;
@@ -8543,10 +8543,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'day'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.sla_governance owner to aximo_owner;
@@ -8598,10 +8598,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'hour'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.sla_governance_hourly owner to aximo_owner;
@@ -8653,10 +8653,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.sla_governance_monthly owner to aximo_owner;
@@ -8708,9 +8708,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.deployments_kept as m
+where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.deployment_status owner to aximo_owner;
@@ -8765,7 +8766,7 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
 -- The customer's own deployments, when somebody asks: no refresh is dearer because of them.
@@ -8777,9 +8778,10 @@ cross join lateral (
         min(s.first_event_at) as first_event_at,
         max(s.last_event_at) as last_event_at
     from aximo_private.deployments_kept as s
+    where s.customer_id = m.customer_id
     offset 0
 ) as d
-where m.grain = 'customer'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.customer_overview owner to aximo_owner;
@@ -8819,7 +8821,7 @@ select
         (
             select sum(a.dispatched)
             from aximo_private.actions_kept as a
-            where a.grain = 'month' and a.bucket = m.bucket
+            where a.customer_id = m.customer_id and a.grain = 'month' and a.bucket = m.bucket
                 and a.risk_level = any((
                     select aximo_private.high_risk_at(((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC')
                 )::text[])
@@ -8830,10 +8832,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
@@ -8871,9 +8873,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'run_events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
     ) as counts_up_to
 from aximo_private.runs_kept as m
+where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
@@ -8913,9 +8916,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'run_events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
     ) as counts_up_to
 from aximo_private.runs_kept as m
+where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.tool_runs_by_status owner to aximo_owner;
@@ -8949,7 +8953,7 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from (
     select
@@ -8970,7 +8974,7 @@ from (
             sum(s.sla_breaches)::bigint as sla_breaches,
             sum(s.completed)::bigint as completed
         from aximo_private.activity_kept as s
-        where s.grain = 'day'
+        where s.customer_id = (select aximo.current_customer()) and s.grain = 'day'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
@@ -9019,7 +9023,7 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from (
     select
@@ -9040,7 +9044,7 @@ from (
             sum(s.sla_breaches)::bigint as sla_breaches,
             sum(s.completed)::bigint as completed
         from aximo_private.activity_kept as s
-        where s.grain = 'hour'
+        where s.customer_id = (select aximo.current_customer()) and s.grain = 'hour'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
@@ -9089,7 +9093,7 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from (
     select
@@ -9110,7 +9114,7 @@ from (
             sum(s.sla_breaches)::bigint as sla_breaches,
             sum(s.completed)::bigint as completed
         from aximo_private.activity_kept as s
-        where s.grain = 'month'
+        where s.customer_id = (select aximo.current_customer()) and s.grain = 'month'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
@@ -9272,7 +9276,7 @@ cross join (
             (
                 select c.number
                 from aximo_private.counted_kept as c
-                where c.log = 'run_events'
+                where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
             ),
             0
         ) as runs_up_to,
@@ -9280,7 +9284,7 @@ cross join (
             (
                 select c.number
                 from aximo_private.counted_kept as c
-                where c.log = 'events'
+                where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
             ),
             0
         ) as counts_up_to

@@ -14,10 +14,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.actions_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.actions_monthly owner to aximo_owner;

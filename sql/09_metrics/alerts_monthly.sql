@@ -13,7 +13,7 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from (
     select
@@ -34,7 +34,7 @@ from (
             sum(s.sla_breaches)::bigint as sla_breaches,
             sum(s.completed)::bigint as completed
         from aximo_private.activity_kept as s
-        where s.grain = 'month'
+        where s.customer_id = (select aximo.current_customer()) and s.grain = 'month'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (

@@ -8,7 +8,7 @@ select
         (
             select sum(a.dispatched)
             from aximo_private.actions_kept as a
-            where a.grain = 'month' and a.bucket = m.bucket
+            where a.customer_id = m.customer_id and a.grain = 'month' and a.bucket = m.bucket
                 and a.risk_level = any((
                     select aximo_private.high_risk_at(((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC')
                 )::text[])
@@ -19,10 +19,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'month'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;

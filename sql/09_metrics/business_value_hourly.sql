@@ -17,10 +17,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
-where m.grain = 'hour'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.business_value_hourly owner to aximo_owner;

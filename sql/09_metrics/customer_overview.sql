@@ -25,7 +25,7 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from aximo_private.activity_kept as m
 -- The customer's own deployments, when somebody asks: no refresh is dearer because of them.
@@ -37,9 +37,10 @@ cross join lateral (
         min(s.first_event_at) as first_event_at,
         max(s.last_event_at) as last_event_at
     from aximo_private.deployments_kept as s
+    where s.customer_id = m.customer_id
     offset 0
 ) as d
-where m.grain = 'customer'
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.customer_overview owner to aximo_owner;

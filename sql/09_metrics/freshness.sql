@@ -59,7 +59,7 @@ cross join (
             (
                 select c.number
                 from aximo_private.counted_kept as c
-                where c.log = 'run_events'
+                where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
             ),
             0
         ) as runs_up_to,
@@ -67,7 +67,7 @@ cross join (
             (
                 select c.number
                 from aximo_private.counted_kept as c
-                where c.log = 'events'
+                where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
             ),
             0
         ) as counts_up_to

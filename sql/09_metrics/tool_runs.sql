@@ -21,9 +21,10 @@ select
     (
         select c.number
         from aximo_private.counted_kept as c
-        where c.log = 'run_events'
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
     ) as counts_up_to
 from aximo_private.runs_kept as m
+where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
