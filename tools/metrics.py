@@ -408,17 +408,7 @@ def activity_to_publish() -> str:
     ]
     filters = [each.replace("latencys", "latencies") for each in filters]
     name = "aximo_private.activity_to_publish"
-    comments = [
-        ("customer_id", "Whose events."),
-        ("grain", "hour, day, month or customer."),
-        ("bucket", "When the hour, day or month of UTC begins; -infinity for all that a customer has."),
-        ("series", "As in activity_sums."),
-        ("deployment_id", "The deployment; null for a customer."),
-        ("skill_id", "The skill; null for a customer."),
-        ("skill_version", "Its version; null for a customer."),
-        *((c.name, c.comment.replace("{in}", "in this time")) for c in PUBLISHED),
-        ("changed_in", "The step that changed its sums last."),
-    ]
+    comments = [(c.name, c.comment.replace("{in}", "in this time")) for c in PUBLISHED]
     columns = [f"r.{each}" for each in head]
     columns += [c.of_sums if c.of_sums == f"r.{c.name}" else f"{c.of_sums} as {c.name}" for c in PUBLISHED]
     return f"""\

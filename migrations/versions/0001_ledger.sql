@@ -7366,14 +7366,6 @@ set jit = off
 as $$
 #variable_conflict use_column
 begin
-    if recount_metrics.max_events is null or recount_metrics.max_events < 1 then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'at least one event at a time',
-            detail = format('max_events is %s', coalesce(recount_metrics.max_events::text, 'null')),
-            hint = 'Give a positive number; what is left over is counted by the next call.',
-            constraint = 'max_events_positive';
-    end if;
     perform aximo_private.numbers_for_all();
     perform from aximo_private.metric_state for update;
     if recount_metrics.from_the_start then
@@ -7502,13 +7494,6 @@ left join lateral (
 alter view aximo_private.activity_to_publish owner to aximo_meter;
 
 comment on view aximo_private.activity_to_publish is 'Every row of activity_sums as it is published.';
-comment on column aximo_private.activity_to_publish.customer_id is 'Whose events.';
-comment on column aximo_private.activity_to_publish.grain is 'hour, day, month or customer.';
-comment on column aximo_private.activity_to_publish.bucket is 'When the hour, day or month of UTC begins; -infinity for all that a customer has.';
-comment on column aximo_private.activity_to_publish.series is 'As in activity_sums.';
-comment on column aximo_private.activity_to_publish.deployment_id is 'The deployment; null for a customer.';
-comment on column aximo_private.activity_to_publish.skill_id is 'The skill; null for a customer.';
-comment on column aximo_private.activity_to_publish.skill_version is 'Its version; null for a customer.';
 comment on column aximo_private.activity_to_publish.events is 'How many events of any type in this time.';
 comment on column aximo_private.activity_to_publish.triggered is 'How many executions were triggered in this time.';
 comment on column aximo_private.activity_to_publish.completed is 'How many completed in this time.';
@@ -7544,7 +7529,6 @@ comment on column aximo_private.activity_to_publish.sla_breach_rate is 'sla_brea
 comment on column aximo_private.activity_to_publish.escalations is 'How many escalations in this time: escalation_triggered.';
 comment on column aximo_private.activity_to_publish.pressure_invocations is 'How often pressure was invoked in this time.';
 comment on column aximo_private.activity_to_publish.suspensions is 'How often a deployment was suspended in this time.';
-comment on column aximo_private.activity_to_publish.changed_in is 'The step that changed its sums last.';
 
 create view aximo_private.actions_to_publish with (security_barrier = true) as
 select
@@ -7565,19 +7549,6 @@ from aximo_private.action_sums as r;
 alter view aximo_private.actions_to_publish owner to aximo_meter;
 
 comment on view aximo_private.actions_to_publish is 'Every row of action_sums as it is published.';
-comment on column aximo_private.actions_to_publish.customer_id is 'Whose events.';
-comment on column aximo_private.actions_to_publish.grain is 'hour, day or month.';
-comment on column aximo_private.actions_to_publish.bucket is 'When the hour, day or month of UTC begins.';
-comment on column aximo_private.actions_to_publish.series is 'As in action_sums.';
-comment on column aximo_private.actions_to_publish.deployment_id is 'The deployment.';
-comment on column aximo_private.actions_to_publish.skill_id is 'The skill.';
-comment on column aximo_private.actions_to_publish.skill_version is 'Its version.';
-comment on column aximo_private.actions_to_publish.action_type is 'As in action_sums.';
-comment on column aximo_private.actions_to_publish.risk_level is 'The risk the event states; null if it states none.';
-comment on column aximo_private.actions_to_publish.prepared is 'How many were prepared.';
-comment on column aximo_private.actions_to_publish.dispatched is 'How many were dispatched.';
-comment on column aximo_private.actions_to_publish.failed is 'How many failed.';
-comment on column aximo_private.actions_to_publish.changed_in is 'The step that changed its sums last.';
 
 create view aximo_private.deployments_to_publish with (security_barrier = true) as
 select
@@ -7612,26 +7583,13 @@ from aximo_private.deployment_sums as r;
 alter view aximo_private.deployments_to_publish owner to aximo_meter;
 
 comment on view aximo_private.deployments_to_publish is 'Every row of deployment_sums as it is published.';
-comment on column aximo_private.deployments_to_publish.customer_id is 'Whose deployment.';
-comment on column aximo_private.deployments_to_publish.deployment_id is 'The deployment.';
 comment on column aximo_private.deployments_to_publish.skill_id is 'The skill: as last declared, else as last executed.';
 comment on column aximo_private.deployments_to_publish.skill_version is 'Its version: as last declared, else as last executed.';
 comment on column aximo_private.deployments_to_publish.status is 'As in aximo.deployments.';
 comment on column aximo_private.deployments_to_publish.status_since is 'Since when.';
-comment on column aximo_private.deployments_to_publish.upgrades is 'How many version_upgraded events.';
-comment on column aximo_private.deployments_to_publish.rollbacks is 'How many version_rolled_back events.';
 comment on column aximo_private.deployments_to_publish.last_execution_at is 'When an execution was last triggered.';
-comment on column aximo_private.deployments_to_publish.first_event_at is 'The earliest timestamp of its events.';
-comment on column aximo_private.deployments_to_publish.last_event_at is 'The latest timestamp of its events.';
-comment on column aximo_private.deployments_to_publish.events is 'How many events.';
-comment on column aximo_private.deployments_to_publish.triggered is 'How many execution_triggered events.';
-comment on column aximo_private.deployments_to_publish.completed is 'How many execution_completed events.';
-comment on column aximo_private.deployments_to_publish.failed is 'How many execution_failed events.';
-comment on column aximo_private.deployments_to_publish.open is 'How many executions have begun and not ended.';
 comment on column aximo_private.deployments_to_publish.error_rate is 'failed / triggered; null if none was triggered.';
-comment on column aximo_private.deployments_to_publish.sla_breaches is 'How many sla_breached events.';
 comment on column aximo_private.deployments_to_publish.sla_breach_rate is 'sla_breaches / completed; null if none completed.';
-comment on column aximo_private.deployments_to_publish.changed_in is 'The step that changed its sums last.';
 
 create view aximo_private.runs_to_publish with (security_barrier = true) as
 select
@@ -7651,18 +7609,10 @@ from aximo_private.run_sums as r;
 alter view aximo_private.runs_to_publish owner to aximo_meter;
 
 comment on view aximo_private.runs_to_publish is 'Every row of run_sums as it is published.';
-comment on column aximo_private.runs_to_publish.customer_id is 'Whose runs.';
-comment on column aximo_private.runs_to_publish.tool_name is 'The tool.';
-comment on column aximo_private.runs_to_publish.state is 'What was said of the run.';
-comment on column aximo_private.runs_to_publish.day is 'When the day begins.';
-comment on column aximo_private.runs_to_publish.events is 'How many events said so.';
-comment on column aximo_private.runs_to_publish.waits is 'How many had been queued before.';
 comment on column aximo_private.runs_to_publish.wait_ms is 'The time they had been, summed up, in milliseconds.';
 comment on column aximo_private.runs_to_publish.wait_avg_ms is 'wait_ms / waits.';
-comment on column aximo_private.runs_to_publish.runs is 'Of how many the beginning is known.';
 comment on column aximo_private.runs_to_publish.run_ms is 'The time from there to the end, summed up, in milliseconds.';
 comment on column aximo_private.runs_to_publish.run_avg_ms is 'run_ms / runs.';
-comment on column aximo_private.runs_to_publish.changed_in is 'The step that changed its sums last.';
 
 create view aximo_private.counted_to_publish with (security_barrier = true) as
 select
@@ -7674,17 +7624,14 @@ from aximo_private.counted_logs as r;
 alter view aximo_private.counted_to_publish owner to aximo_meter;
 
 comment on view aximo_private.counted_to_publish is 'Every row of counted_logs as it is published.';
-comment on column aximo_private.counted_to_publish.customer_id is 'Whose log.';
-comment on column aximo_private.counted_to_publish.log is 'Which of the customer''s logs: events or run_events.';
-comment on column aximo_private.counted_to_publish.number is 'The log number up to which the metrics count.';
-comment on column aximo_private.counted_to_publish.changed_in is 'The step that changed it last.';
 
 -- A kind of metrics, by its view <kind>_to_publish, which works a row out of the sums:
 -- - <kind>_changed(), the rows of it that changed since the last refresh. A function, because a restore refreshes with row_security off, and
 --   would be refused;
 -- - <kind>_recent, the materialized view of those: REFRESH works out what is published, and nothing else does;
 -- - <kind>_kept, the table of what it has ever worked out, each row as it was last: what is shown.
-create function aximo_private.publish_kind(kind text, key text[]) returns void
+-- A column says what the one of the sums says that has its name, unless the view says something else.
+create function aximo_private.publish_kind(kind text, sums regclass, key text[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -7724,16 +7671,18 @@ begin
     -- A refresh takes the rows that changed away and writes them anew.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
-    foreach place in array array[recent, kept] loop
-        perform aximo_private.hide_statistics(place::regclass);
+    foreach place in array array[source::text, recent, kept] loop
         for a_column in
-            select a.attname, pg_catalog.col_description(source, a.attnum) as said
+            select a.attname, coalesce(pg_catalog.col_description(source, a.attnum), pg_catalog.col_description(sums, s.attnum)) as said
             from pg_catalog.pg_attribute as a
-            where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
+            left join pg_catalog.pg_attribute as s on s.attrelid = sums and s.attname = a.attname
+            where a.attrelid = source and a.attnum > 0 and (a.attname <> 'changed_in' or place = source::text)
         loop
             execute format('comment on column %s.%I is %L', place, a_column.attname, a_column.said);
         end loop;
     end loop;
+    perform aximo_private.hide_statistics(recent::regclass);
+    perform aximo_private.hide_statistics(kept::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
     execute format('alter table %s enable row level security', kept);
@@ -7751,16 +7700,16 @@ begin
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-alter function aximo_private.publish_kind(text, text[]) owner to aximo_owner;
-comment on function aximo_private.publish_kind(text, text[]) is
-'Makes of a view <kind>_to_publish what a refresh works out and keeps. Used by migrations.';
+alter function aximo_private.publish_kind(text, regclass, text[]) owner to aximo_owner;
+comment on function aximo_private.publish_kind(text, regclass, text[]) is
+'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
 
 -- Everything that is published. aximo.refresh_metrics finds the kinds by their materialized views.
-select aximo_private.publish_kind('activity', '{customer_id, grain, bucket, series}');
-select aximo_private.publish_kind('actions', '{customer_id, grain, bucket, series}');
-select aximo_private.publish_kind('deployments', '{customer_id, deployment_id}');
-select aximo_private.publish_kind('runs', '{customer_id, day, tool_name, state}');
-select aximo_private.publish_kind('counted', '{customer_id, log}');
+select aximo_private.publish_kind('activity', 'aximo_private.activity_sums', '{customer_id, grain, bucket, series}');
+select aximo_private.publish_kind('actions', 'aximo_private.action_sums', '{customer_id, grain, bucket, series}');
+select aximo_private.publish_kind('deployments', 'aximo_private.deployment_sums', '{customer_id, deployment_id}');
+select aximo_private.publish_kind('runs', 'aximo_private.run_sums', '{customer_id, day, tool_name, state}');
+select aximo_private.publish_kind('counted', 'aximo_private.counted_logs', '{customer_id, log}');
 
 create function aximo_private.check_effective_from(effective_from timestamptz) returns void
 language plpgsql stable security invoker parallel safe
@@ -9217,12 +9166,12 @@ comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set i
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
-    m.customer_id,
+    k.customer_id,
     v.view_name,
     t.refreshed_at,
-    case when v.of_runs then m.runs_up_to else m.counts_up_to end as counts_up_to,
-    case when v.of_runs then m.run_log_size else m.log_size end as log_size,
-    case when v.of_runs then m.run_log_size - m.runs_up_to else m.log_size - m.counts_up_to end as behind
+    m.counts_up_to,
+    m.log_size,
+    m.log_size - m.counts_up_to as behind
 from (
     values
     -- Made by tools/metrics.py, up to the next such line.
@@ -9249,14 +9198,14 @@ from (
     -- Up to here.
 ) as v (view_name, of_runs)
 cross join aximo_private.metric_state as t
-cross join (
+cross join aximo_private.known_customer as k
+cross join lateral (
     select
-        k.customer_id,
         coalesce(
             (
                 select l.number
                 from aximo_private.log_entries as l
-                where l.customer_id = (select aximo.current_customer()) and l.log = 'events'
+                where l.customer_id = (select aximo.current_customer()) and l.log = g.log
                 order by l.number desc
                 limit 1
             ),
@@ -9264,31 +9213,13 @@ cross join (
         ) as log_size,
         coalesce(
             (
-                select l.number
-                from aximo_private.log_entries as l
-                where l.customer_id = (select aximo.current_customer()) and l.log = 'run_events'
-                order by l.number desc
-                limit 1
-            ),
-            0
-        ) as run_log_size,
-        coalesce(
-            (
                 select c.number
                 from aximo_private.counted_kept as c
-                where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
-            ),
-            0
-        ) as runs_up_to,
-        coalesce(
-            (
-                select c.number
-                from aximo_private.counted_kept as c
-                where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
+                where c.customer_id = (select aximo.current_customer()) and c.log = g.log
             ),
             0
         ) as counts_up_to
-    from aximo_private.known_customer as k
+    from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;

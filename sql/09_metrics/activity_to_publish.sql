@@ -68,13 +68,6 @@ left join lateral (
 alter view aximo_private.activity_to_publish owner to aximo_meter;
 
 comment on view aximo_private.activity_to_publish is 'Every row of activity_sums as it is published.';
-comment on column aximo_private.activity_to_publish.customer_id is 'Whose events.';
-comment on column aximo_private.activity_to_publish.grain is 'hour, day, month or customer.';
-comment on column aximo_private.activity_to_publish.bucket is 'When the hour, day or month of UTC begins; -infinity for all that a customer has.';
-comment on column aximo_private.activity_to_publish.series is 'As in activity_sums.';
-comment on column aximo_private.activity_to_publish.deployment_id is 'The deployment; null for a customer.';
-comment on column aximo_private.activity_to_publish.skill_id is 'The skill; null for a customer.';
-comment on column aximo_private.activity_to_publish.skill_version is 'Its version; null for a customer.';
 comment on column aximo_private.activity_to_publish.events is 'How many events of any type in this time.';
 comment on column aximo_private.activity_to_publish.triggered is 'How many executions were triggered in this time.';
 comment on column aximo_private.activity_to_publish.completed is 'How many completed in this time.';
@@ -110,4 +103,3 @@ comment on column aximo_private.activity_to_publish.sla_breach_rate is 'sla_brea
 comment on column aximo_private.activity_to_publish.escalations is 'How many escalations in this time: escalation_triggered.';
 comment on column aximo_private.activity_to_publish.pressure_invocations is 'How often pressure was invoked in this time.';
 comment on column aximo_private.activity_to_publish.suspensions is 'How often a deployment was suspended in this time.';
-comment on column aximo_private.activity_to_publish.changed_in is 'The step that changed its sums last.';

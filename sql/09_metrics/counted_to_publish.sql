@@ -8,7 +8,3 @@ from aximo_private.counted_logs as r;
 alter view aximo_private.counted_to_publish owner to aximo_meter;
 
 comment on view aximo_private.counted_to_publish is 'Every row of counted_logs as it is published.';
-comment on column aximo_private.counted_to_publish.customer_id is 'Whose log.';
-comment on column aximo_private.counted_to_publish.log is 'Which of the customer''s logs: events or run_events.';
-comment on column aximo_private.counted_to_publish.number is 'The log number up to which the metrics count.';
-comment on column aximo_private.counted_to_publish.changed_in is 'The step that changed it last.';

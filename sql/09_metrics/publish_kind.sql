@@ -3,7 +3,8 @@
 --   would be refused;
 -- - <kind>_recent, the materialized view of those: REFRESH works out what is published, and nothing else does;
 -- - <kind>_kept, the table of what it has ever worked out, each row as it was last: what is shown.
-create function aximo_private.publish_kind(kind text, key text[]) returns void
+-- A column says what the one of the sums says that has its name, unless the view says something else.
+create function aximo_private.publish_kind(kind text, sums regclass, key text[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -43,16 +44,18 @@ begin
     -- A refresh takes the rows that changed away and writes them anew.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
-    foreach place in array array[recent, kept] loop
-        perform aximo_private.hide_statistics(place::regclass);
+    foreach place in array array[source::text, recent, kept] loop
         for a_column in
-            select a.attname, pg_catalog.col_description(source, a.attnum) as said
+            select a.attname, coalesce(pg_catalog.col_description(source, a.attnum), pg_catalog.col_description(sums, s.attnum)) as said
             from pg_catalog.pg_attribute as a
-            where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
+            left join pg_catalog.pg_attribute as s on s.attrelid = sums and s.attname = a.attname
+            where a.attrelid = source and a.attnum > 0 and (a.attname <> 'changed_in' or place = source::text)
         loop
             execute format('comment on column %s.%I is %L', place, a_column.attname, a_column.said);
         end loop;
     end loop;
+    perform aximo_private.hide_statistics(recent::regclass);
+    perform aximo_private.hide_statistics(kept::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
     execute format('alter table %s enable row level security', kept);
@@ -70,6 +73,6 @@ begin
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-alter function aximo_private.publish_kind(text, text[]) owner to aximo_owner;
-comment on function aximo_private.publish_kind(text, text[]) is
-'Makes of a view <kind>_to_publish what a refresh works out and keeps. Used by migrations.';
+alter function aximo_private.publish_kind(text, regclass, text[]) owner to aximo_owner;
+comment on function aximo_private.publish_kind(text, regclass, text[]) is
+'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';

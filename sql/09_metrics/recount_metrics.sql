@@ -8,14 +8,6 @@ set jit = off
 as $$
 #variable_conflict use_column
 begin
-    if recount_metrics.max_events is null or recount_metrics.max_events < 1 then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'at least one event at a time',
-            detail = format('max_events is %s', coalesce(recount_metrics.max_events::text, 'null')),
-            hint = 'Give a positive number; what is left over is counted by the next call.',
-            constraint = 'max_events_positive';
-    end if;
     perform aximo_private.numbers_for_all();
     perform from aximo_private.metric_state for update;
     if recount_metrics.from_the_start then

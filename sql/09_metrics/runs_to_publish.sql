@@ -16,15 +16,7 @@ from aximo_private.run_sums as r;
 alter view aximo_private.runs_to_publish owner to aximo_meter;
 
 comment on view aximo_private.runs_to_publish is 'Every row of run_sums as it is published.';
-comment on column aximo_private.runs_to_publish.customer_id is 'Whose runs.';
-comment on column aximo_private.runs_to_publish.tool_name is 'The tool.';
-comment on column aximo_private.runs_to_publish.state is 'What was said of the run.';
-comment on column aximo_private.runs_to_publish.day is 'When the day begins.';
-comment on column aximo_private.runs_to_publish.events is 'How many events said so.';
-comment on column aximo_private.runs_to_publish.waits is 'How many had been queued before.';
 comment on column aximo_private.runs_to_publish.wait_ms is 'The time they had been, summed up, in milliseconds.';
 comment on column aximo_private.runs_to_publish.wait_avg_ms is 'wait_ms / waits.';
-comment on column aximo_private.runs_to_publish.runs is 'Of how many the beginning is known.';
 comment on column aximo_private.runs_to_publish.run_ms is 'The time from there to the end, summed up, in milliseconds.';
 comment on column aximo_private.runs_to_publish.run_avg_ms is 'run_ms / runs.';
-comment on column aximo_private.runs_to_publish.changed_in is 'The step that changed its sums last.';
