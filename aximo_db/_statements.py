@@ -89,6 +89,7 @@ CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
 LOG_SIZE: Final = "select aximo.log_size(%s)"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
 REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
+COUNT_METRICS: Final = "select is_behind from aximo.count_metrics()"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
 # The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up
 # to there have to be found. There is a row also if there is no entry.

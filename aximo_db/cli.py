@@ -573,7 +573,7 @@ def refresh(
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
-    """Number new events and make the metrics of all customers anew: from cron, for example. For operators."""
+    """Number, count and show new events in the metrics of all customers: from cron, for example. For operators."""
     recounted = None
     with _refusals():
         if recount or from_the_start:
@@ -601,7 +601,7 @@ def refresh(
         seconds = sum(r.took.total_seconds() for r in refreshed)
         console.print(f"{len(refreshed)} materialized views made anew in {seconds:.2f} s")
     else:
-        console.print("[yellow]Another session is refreshing.[/]")
+        console.print("[yellow]Another session is counting or refreshing.[/]")
 
 
 @app.command()

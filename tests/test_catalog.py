@@ -22,20 +22,8 @@ from tests.conftest import DBA, Ledger
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SQL = Path(__file__).parent.parent / "sql"
 SCHEMAS = ["aximo", "aximo_private", "aximo_metrics", "helix"]
-_MATERIALIZED = (
-    "measures_cold",
-    "measures_hot",
-    "actions_cold",
-    "actions_hot",
-    "runs_cold",
-    "runs_hot",
-    "run_heads",
-    "deployment_measures",
-    "customer_measures",
-)
-METERED = {f"aximo_private.measured{of}" for of in ("", "_deployments", "_customers")} | {
-    f"aximo_private.{v}{s}" for v in _MATERIALIZED for s in ("", "_key")
-}
+KINDS = ("actions", "activity", "counted", "deployments", "runs")
+METERED = {f"aximo_private.{kind}_{what}" for kind in KINDS for what in ("recent", "to_publish")}
 DEFINERS = {"aximo_gatekeeper", "aximo_recorder", "aximo_sequencer", "aximo_meter"}
 OURS = "(select oid from pg_namespace where nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix'))"
 # Alembic's own table, made by Alembic on a migrated database: its shape is not the ledger's to choose.
@@ -64,8 +52,10 @@ def test_every_function_pins_its_search_path(root: psycopg.Connection[Any]) -> N
     assert len(functions) > 10
     for name, config, bound in functions:
         paths = [setting for setting in config or [] if setting.startswith("search_path=")]
-        # One whose body is bound when it is created looks nothing up.
-        assert paths == ([] if bound else ["search_path=pg_catalog, pg_temp"]), name
+        # One whose body is bound when it is created looks nothing up. One that commits can have no setting of its own; it has its
+        # caller's rights and no more, and names the schema of all it calls.
+        free = bound or name == "aximo.keep_metrics(integer)"
+        assert paths == ([] if free else ["search_path=pg_catalog, pg_temp"]), name
 
 
 def test_functions_with_their_owners_rights_belong_to_roles_that_own_nothing_else(
@@ -119,11 +109,13 @@ def test_no_login_can_read_beneath_the_views_of_metrics(root: psycopg.Connection
         f"""
         select c.oid::regclass::text, g.rolname
         from pg_class as c, pg_roles as g
-        where c.relnamespace in {OURS} and (c.relkind = 'm' or c.relname ~ '^(measured.*|measures|action_measures|known_customer)$')
+        where c.relnamespace in {OURS} and (c.relkind = 'm' or c.relname ~ '(_to_publish|_kept|_sums|^known_customer)$')
             and has_table_privilege(g.oid, c.oid, 'select') and g.rolname !~ '^pg_' and not g.rolsuper
         """,
     )
-    assert {reader for _, reader in readers} <= {"aximo_owner", "aximo_meter", DBA}
+    counting = {name for name, reader in readers if reader == "aximo_sequencer"}
+    assert counting == {f"aximo_private.{kind}_sums" for kind in ("action", "activity", "deployment", "run")}
+    assert {reader for _, reader in readers} == {"aximo_owner", "aximo_meter", "aximo_sequencer", DBA}
 
 
 def test_public_may_nothing(root: psycopg.Connection[Any]) -> None:
@@ -244,24 +236,30 @@ POLICIES = [
         "COALESCE(((customer_id = ANY (ARRAY[( SELECT aximo.current_customer() AS current_customer), '*'::text])) AND (( SELECT aximo.current_customer() AS current_customer) IS NOT NULL)), false)",
         None,
     ),
+    ("aximo_private.action_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.action_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.actions_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.action_rollups",
-        "meter_reads_action_rollups",
+        "aximo_private.actions_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_owner"],
         "SELECT",
-        "true",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
+    ("aximo_private.activity_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.action_rollups",
-        "sequencer_keeps_action_rollups",
+        "aximo_private.activity_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
     ),
+    ("aximo_private.activity_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.activity_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     (
         "aximo_private.approvals",
         "owner_reads_own_approvals",
@@ -271,24 +269,8 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.approvals",
-        "recorder_keeps_approvals",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.approvals",
-        "sequencer_reads_approvals",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.approvals", "recorder_keeps_approvals", "PERMISSIVE", ["aximo_recorder"], "ALL", "true", "true"),
+    ("aximo_private.approvals", "sequencer_reads_approvals", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
     (
         "aximo_private.checkpoints",
         "owner_reads_own_checkpoints",
@@ -307,6 +289,18 @@ POLICIES = [
         None,
         "(customer_id = ( SELECT aximo.current_customer() AS current_customer))",
     ),
+    ("aximo_private.counted_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
+    (
+        "aximo_private.counted_kept",
+        "owner_reads_own",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    ("aximo_private.counted_logs", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.counted_logs", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     (
         "aximo_private.customer_grants",
         "gatekeeper_keeps_the_map",
@@ -316,15 +310,7 @@ POLICIES = [
         "true",
         "true",
     ),
-    (
-        "aximo_private.customer_grants",
-        "owner_reads_the_map",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.customer_grants", "owner_reads_the_map", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     (
         "aximo_private.customer_grants",
         "recorder_reads_own_grants",
@@ -334,23 +320,17 @@ POLICIES = [
         "(role_name = (SESSION_USER)::text)",
         None,
     ),
+    ("aximo_private.deployment_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.deployment_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.deployments_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.deployment_rollups",
-        "meter_reads_deployment_rollups",
+        "aximo_private.deployments_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_owner"],
         "SELECT",
-        "true",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
-    ),
-    (
-        "aximo_private.deployment_rollups",
-        "sequencer_keeps_deployment_rollups",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
     ),
     (
         "aximo_private.events",
@@ -361,15 +341,7 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.events",
-        "recorder_reads_events",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.events", "recorder_reads_events", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     (
         "aximo_private.events",
         "recorder_writes_events",
@@ -379,15 +351,7 @@ POLICIES = [
         None,
         "(aximo_private.is_well_formed(events.*) OR aximo_private.event_well_formed(events.*))",
     ),
-    (
-        "aximo_private.events",
-        "sequencer_reads_events",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.events", "sequencer_reads_events", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
     (
         "aximo_private.executions",
         "owner_reads_own_executions",
@@ -397,15 +361,7 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.executions",
-        "recorder_keeps_executions",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.executions", "recorder_keeps_executions", "PERMISSIVE", ["aximo_recorder"], "ALL", "true", "true"),
     (
         "aximo_private.executions",
         "sequencer_reads_executions",
@@ -440,24 +396,6 @@ POLICIES = [
         ["aximo_recorder"],
         "INSERT",
         None,
-        "true",
-    ),
-    (
-        "aximo_private.histograms",
-        "meter_reads_histograms",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.histograms",
-        "sequencer_keeps_histograms",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
         "true",
     ),
     (
@@ -514,42 +452,10 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.log_entries",
-        "sequencer_adds_to_log",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.log_entries",
-        "sequencer_reads_log",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_holes",
-        "owner_reads_log_holes",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_holes",
-        "sequencer_keeps_log_holes",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.log_entries", "sequencer_adds_to_log", "PERMISSIVE", ["aximo_sequencer"], "INSERT", None, "true"),
+    ("aximo_private.log_entries", "sequencer_reads_log", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
+    ("aximo_private.log_holes", "owner_reads_log_holes", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.log_holes", "sequencer_keeps_log_holes", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     (
         "aximo_private.log_nodes",
         "owner_reads_own_log_nodes",
@@ -559,86 +465,22 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.log_nodes",
-        "sequencer_adds_log_nodes",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.log_nodes",
-        "sequencer_reads_log_nodes",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_state",
-        "meter_reads_log_state",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_state",
-        "owner_reads_log_state",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_state",
-        "sequencer_keeps_log_state",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.logs",
-        "owner_reads_logs",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.logs",
-        "sequencer_keeps_logs",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.log_nodes", "sequencer_adds_log_nodes", "PERMISSIVE", ["aximo_sequencer"], "INSERT", None, "true"),
+    ("aximo_private.log_nodes", "sequencer_reads_log_nodes", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
+    ("aximo_private.log_state", "owner_reads_log_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.log_state", "sequencer_keeps_log_state", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.logs", "owner_reads_logs", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.logs", "sequencer_keeps_logs", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.metric_state", "meter_keeps_metric_state", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
+    ("aximo_private.metric_state", "owner_reads_metric_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     (
         "aximo_private.metric_state",
-        "meter_keeps_metric_state",
+        "sequencer_keeps_metric_state",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_sequencer"],
         "ALL",
         "true",
         "true",
-    ),
-    (
-        "aximo_private.metric_state",
-        "owner_reads_metric_state",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
     ),
     (
         "aximo_private.observations",
@@ -667,78 +509,8 @@ POLICIES = [
         "true",
         None,
     ),
-    (
-        "aximo_private.rollup_heads",
-        "meter_reads_rollup_heads",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.rollup_heads",
-        "sequencer_keeps_rollup_heads",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.rollups",
-        "meter_reads_rollups",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.rollups",
-        "sequencer_keeps_rollups",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.run_ids",
-        "recorder_adds_run_ids",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.run_ids",
-        "recorder_reads_run_ids",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.run_rollups",
-        "meter_reads_run_rollups",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.run_rollups",
-        "sequencer_keeps_run_rollups",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.run_ids", "recorder_adds_run_ids", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
+    ("aximo_private.run_ids", "recorder_reads_run_ids", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     (
         "aximo_private.run_states",
         "sequencer_keeps_run_states",
@@ -748,15 +520,19 @@ POLICIES = [
         "true",
         "true",
     ),
+    ("aximo_private.run_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.run_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.runs_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.thresholds",
-        "meter_reads_thresholds",
+        "aximo_private.runs_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_owner"],
         "SELECT",
-        "true",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
+    ("aximo_private.thresholds", "meter_reads_thresholds", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     (
         "aximo_private.thresholds",
         "owner_reads_own_thresholds",
@@ -766,13 +542,14 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
         None,
     ),
+    ("aximo_private.thresholds", "recorder_adds_thresholds", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
     (
-        "aximo_private.thresholds",
-        "recorder_adds_thresholds",
+        "aximo_private.uncounted_logs",
+        "sequencer_keeps_uncounted_logs",
         "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
         "true",
     ),
     (
@@ -784,24 +561,8 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.violations",
-        "recorder_adds_violations",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.violations",
-        "recorder_reads_violations",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.violations", "recorder_adds_violations", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
+    ("aximo_private.violations", "recorder_reads_violations", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     (
         "helix.run_events",
         "readers_read_own_run_events",
@@ -926,7 +687,7 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
     )
     assert len(indexes) > 5
     # The access map is asked by login, and no login reads it. The index by position is partial, on a condition that only
-    # numbering states. The rollups are read by the refresh alone.
+    # numbering states. What changed is read by the refresh alone.
     assert {name for name, first in indexes if first != "customer_id"} == {
         "aximo_private.customer_grants_pkey",
         "aximo_private.events_by_position",
@@ -934,9 +695,11 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
         "helix.runs_pkey",
         "aximo_private.run_ids_pkey",
         "helix.run_events_pkey",
-        "aximo_private.action_rollups_changed",
-        "aximo_private.run_rollups_changed",
-        "aximo_private.rollups_changed",
+        "aximo_private.action_sums_changed",
+        "aximo_private.activity_sums_changed",
+        "aximo_private.counted_logs_changed",
+        "aximo_private.deployment_sums_changed",
+        "aximo_private.run_sums_changed",
     }
 
 

@@ -821,7 +821,7 @@ def test_metrics_of_runs_are_what_the_events_say(
     refresh(operator)
     assert differences(operator, "acme") == []
     root = each_ledger.superuser()
-    root.execute("update aximo_private.run_rollups set events = events + 1 where state = 'blocked'")
+    root.execute("update aximo_private.run_sums set events = events + 1 where state = 'blocked'")
     operator.execute("select from aximo.refresh_metrics(true)")
     assert {d[2] for d in differences(operator, "acme")} == {"blocked", "runs", "failure_rate"}
 

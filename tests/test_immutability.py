@@ -25,14 +25,20 @@ CHANGEABLE = {
     "aximo_private.executions",  # how executions and approvals stand, which follows from events and can be told again
     "aximo_private.approvals",
     # Sums, which follow from the log and can be counted again
-    "aximo_private.rollups",
-    "aximo_private.action_rollups",
-    "aximo_private.histograms",
-    "aximo_private.deployment_rollups",
-    "aximo_private.run_rollups",
+    "aximo_private.activity_sums",
+    "aximo_private.action_sums",
+    "aximo_private.deployment_sums",
+    "aximo_private.run_sums",
     "aximo_private.run_states",
-    "aximo_private.rollup_heads",
-    "aximo_private.metric_state",  # when metrics were refreshed
+    "aximo_private.counted_logs",
+    "aximo_private.uncounted_logs",
+    "aximo_private.metric_state",  # how far they are
+    # What a refresh worked out of the sums
+    "aximo_private.activity_kept",
+    "aximo_private.actions_kept",
+    "aximo_private.deployments_kept",
+    "aximo_private.runs_kept",
+    "aximo_private.counted_kept",
 }
 
 _KEYS = {

@@ -18,13 +18,7 @@ for select to aximo_owner using (
 create policy gatekeeper_notes_access on aximo_private.access_changes
 for insert to aximo_gatekeeper with check (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
-alter table aximo_private.access_changes
-    alter change_id set statistics 0,
-    alter role_name set statistics 0,
-    alter customer_id set statistics 0,
-    alter is_granted set statistics 0,
-    alter changed_at set statistics 0,
-    alter changed_by set statistics 0;
+select aximo_private.hide_statistics('aximo_private.access_changes');
 
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
 comment on column aximo_private.access_changes.change_id is 'The order in which it happened.';
