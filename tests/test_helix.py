@@ -47,6 +47,11 @@ ABI = [
     ("message", "text", False),
     ("data", "jsonb", False),
 ]
+#: Bytes of JSON that a run event has at most, and what of a run has no limit of its own.
+LIMIT = 8 * 1024 * 1024
+#: As the published gateway has it (MAX_CAPTURE_BYTES): so much of a tool's output is kept, and a mark.
+CAPTURED = 1024 * 1024
+TRUNCATED = "\n[stderr truncated]\n\n[timeout]\n"
 BASE = {
     "project_id": "project",
     "tool_name": "tool",
@@ -194,10 +199,10 @@ MALFORMED: list[tuple[str, Any, Any, str]] = [
     ("x", None, [1], "data_is_object"),
     ("x", None, "text", "data_is_object"),
     ("x", None, 1, "data_is_object"),
-    ("x", "m" * 1048576, None, "run_event_size"),
-    ("x", "\x01" * 174763, None, "run_event_size"),
-    ("x", None, {"a": "m" * 1048576}, "run_event_size"),
-    ("x" * 1048577, None, None, "run_event_size"),
+    ("x", "m" * LIMIT, None, "run_event_size"),
+    ("x", "\x01" * (LIMIT // 6), None, "run_event_size"),
+    ("x", None, {"a": "m" * LIMIT}, "run_event_size"),
+    ("x" * LIMIT, None, None, "run_event_size"),
 ]
 
 
@@ -236,6 +241,59 @@ def test_numbers_that_swell_are_refused(gateway: Connection) -> None:
     swelling = '{"n": [' + ", ".join(["1e-16000"] * 200) + "]}"
     query = "insert into run_events (run_id, kind, data) values ('run_1', 'x', %s::jsonb)"
     assert refusal(gateway, query, (swelling,)) == ("ZXARG", "run_event_numbers")
+
+
+@pytest.mark.parametrize("text", ["x", "\x1b", "\x1b[31m", "\x1b[0m", "\ufffd", '"', "\\"])
+def test_what_the_gateway_keeps_of_a_tools_stderr_is_taken(gateway: Connection, text: str) -> None:
+    add_run(gateway, "run_1")
+    # Of bytes that are no UTF-8 the gateway makes a replacement character each, of three bytes.
+    kept = (text * (CAPTURED // len(text) + 1))[:CAPTURED]
+    data = {"backend": "docker", "started_at": "x" * 30, "finished_at": "x" * 30, "stderr": kept + TRUNCATED}
+    add_event(gateway, "run_1", "exec.result", "exit=1", data)
+    assert gateway.execute("select data from run_events").fetchall() == [(data,)]
+
+
+def test_a_run_has_no_more_text_than_a_dump_can_hold(each_ledger: Ledger, gateway: Connection) -> None:
+    columns = dict(
+        gateway.execute(
+            """
+            select attname::text, format_type(atttypid, null) from pg_attribute
+            where attrelid = 'helix.runs'::regclass and attnum > 0
+                and has_column_privilege('aximo_writer', attrelid, attnum, 'insert')
+                and format_type(atttypid, null) in ('text', 'jsonb')
+            """
+        ).fetchall()
+    )
+    assert {"error", "policy_snapshot"} <= set(columns)
+    lengths = {"run_id", "project_id", "tool_name", "execution_id", "status"}
+    bomb = '{"x": [' + ", ".join(["1e131000"] * 12000) + "]}"
+    state = "ZXARG"
+    # With the trigger, and then without it: the constraints hold by themselves.
+    for _ in range(2):
+        for column in sorted(set(columns) - lengths):
+            values = {"run_id": "run_1", **BASE, column: "x" * LIMIT if columns[column] == "text" else f'"{"x" * LIMIT}"'}
+            query = f"insert into helix.runs ({', '.join(values)}) values ({', '.join(['%s'] * len(values))})"
+            assert refusal(gateway, query, list(values.values())) == (state, "run_size"), column
+            if columns[column] == "jsonb":
+                assert refusal(gateway, query, [*list(values.values())[:-1], bomb]) == (state, "run_numbers"), column
+        with each_ledger.superuser() as root:
+            root.execute("alter table helix.runs disable trigger check_run")
+        state = "23514"
+    assert gateway.execute("select from helix.runs").rowcount == 0
+    # Half of it in each of two columns is too much as well.
+    half = Jsonb("x" * (LIMIT // 2))
+    query = "insert into helix.runs ({0}, environment, result_json) values ({1}, %s, %s)"
+    query = query.format(", ".join(["run_id", *BASE]), ", ".join(["%s"] * (1 + len(BASE))))
+    assert refusal(gateway, query, ["run_1", *BASE.values(), half, half]) == ("23514", "run_size")
+
+
+def test_a_run_event_that_swells_is_refused_without_the_trigger(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    with each_ledger.superuser() as root:
+        root.execute("alter table helix.run_events disable trigger check_run_event")
+    bomb = '{"x": [' + ", ".join(["1e131000"] * 12000) + "]}"
+    query = "insert into helix.run_events (run_id, kind, data) values ('run_1', 'x', %s::jsonb)"
+    assert refusal(gateway, query, [bomb]) == ("23514", "run_event_numbers")
 
 
 @pytest.mark.parametrize(("field", "value", "rule"), [

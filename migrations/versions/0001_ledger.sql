@@ -172,7 +172,9 @@ create table aximo_private.customer_grants (
         constraint customer_id_present check (customer_id <> ''),
     granted_at timestamptz not null default clock_timestamp(),
     granted_by text collate "C" not null default session_user,
-    constraint customer_grants_pkey primary key (role_name, customer_id)
+    constraint customer_grants_pkey primary key (role_name, customer_id),
+    constraint role_name_length check (octet_length(role_name) <= 63),
+    constraint customer_id_length check (char_length(customer_id) <= 255)
 );
 alter table aximo_private.customer_grants owner to aximo_owner;
 alter table aximo_private.customer_grants enable row level security;
@@ -3404,6 +3406,22 @@ create table helix.runs (
         created_at >= '1970-01-01 00:00:00+00' and created_at < '9999-01-01 00:00:00+00'
         and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
         and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
+    ),
+    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    constraint run_numbers check (
+        not aximo_private.has_extreme_number(policy_snapshot)
+        and not aximo_private.has_extreme_number(environment)
+        and not aximo_private.has_extreme_number(result_json)
+    ),
+    -- What has no length of its own, as a line of an export has it.
+    constraint run_size check (
+        octet_length(
+            to_json(
+                concat(contract_version, tool_version, params_hash, policy_hash, requested_by, error, log_artifact_id)
+            )::text
+        )
+        + coalesce(octet_length(policy_snapshot::text), 0) + coalesce(octet_length(environment::text), 0)
+        + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
 alter table helix.runs owner to aximo_owner;
@@ -3504,7 +3522,8 @@ comment on index helix.runs_by_execution is 'The runs of an execution, for its t
 create table aximo_private.run_ids (
     run_id text collate "C" not null,
     customer_id text collate "C" not null,
-    constraint run_ids_pkey primary key (run_id)
+    constraint run_ids_pkey primary key (run_id),
+    constraint run_id_length check (char_length(run_id) <= 255)
 );
 alter table aximo_private.run_ids owner to aximo_owner;
 alter table aximo_private.run_ids enable row level security;
@@ -3564,9 +3583,14 @@ create table helix.run_events (
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
+    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    constraint run_event_numbers check (
+        (pg_column_size(data || '{}') <= 2048 or not aximo_private.has_extreme_number(data))
+        and (pg_column_size(extra || '{}') <= 2048 or not aximo_private.has_extreme_number(extra))
+    ),
     constraint run_event_size check (
         octet_length(to_json(kind)::text) + coalesce(octet_length(to_json(message)::text), 0)
-        + coalesce(octet_length(data::text), 0) + coalesce(octet_length(extra::text), 0) <= 1048576
+        + coalesce(octet_length(data::text), 0) + coalesce(octet_length(extra::text), 0) <= 8388608
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );
@@ -3661,7 +3685,9 @@ create table aximo_private.observations (
     run_id text collate "C" not null,
     target_run_id text collate "C" not null,
     observed_by text collate "C" not null default session_user,
-    constraint observations_pkey primary key (customer_id, run_id)
+    constraint observations_pkey primary key (customer_id, run_id),
+    constraint run_id_length check (char_length(run_id) <= 255),
+    constraint target_run_id_length check (char_length(target_run_id) <= 255)
 );
 alter table aximo_private.observations owner to aximo_owner;
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
@@ -3763,13 +3789,26 @@ begin
             greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
             and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
         ) is false then 'run_moment'
+        -- Before their text is made.
+        when aximo_private.has_extreme_number(new.policy_snapshot) or aximo_private.has_extreme_number(new.environment)
+            or aximo_private.has_extreme_number(new.result_json) then 'run_numbers'
+        when octet_length(
+            to_json(
+                concat(
+                    new.contract_version, new.tool_version, new.params_hash, new.policy_hash, new.requested_by, new.error,
+                    new.log_artifact_id
+                )
+            )::text
+        )
+        + coalesce(octet_length(new.policy_snapshot::text), 0) + coalesce(octet_length(new.environment::text), 0)
+        + coalesce(octet_length(new.result_json::text), 0) > 8388608 then 'run_size'
     end;
     if rule is not null then
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
             detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; see the rule.',
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; all of it is at most 8 MiB as JSON; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -3918,7 +3957,7 @@ begin
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
         -- As its line has it: a control character takes six.
         when octet_length(to_json(new.kind)::text) + coalesce(octet_length(to_json(new.message)::text), 0)
-            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 1048576 then 'run_event_size'
+            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
         when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
     end;
     if rule is not null then
@@ -3926,7 +3965,7 @@ begin
             errcode = 'ZXARG',
             message = 'malformed run event',
             detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
-            hint = 'kind is not empty, data a JSON object or null, all of it at most 1 MiB as JSON; see the rule.',
+            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as JSON; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -4777,7 +4816,9 @@ create table aximo_private.checkpoints (
     made_by text collate "C" not null default session_user,
     note text collate "C" not null,
     constraint checkpoints_pkey primary key (customer_id, checkpoint_id),
-    constraint checkpoint_is_short check (octet_length(note) <= 16384)
+    constraint checkpoint_is_short check (octet_length(note) <= 16384),
+    constraint log_known check (log in ('events', 'run_events')),
+    constraint root_is_a_hash check (octet_length(root) = 32)
 );
 alter table aximo_private.checkpoints owner to aximo_owner;
 create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);
@@ -4824,7 +4865,8 @@ create table aximo_private.log_cursors (
     moved_at timestamptz not null default clock_timestamp(),
     moved_by text collate "C" not null default session_user,
     constraint log_cursors_pkey primary key (customer_id, log, name),
-    constraint number_not_negative check (number >= 0)
+    constraint number_not_negative check (number >= 0),
+    constraint log_known check (log in ('events', 'run_events'))
 );
 alter table aximo_private.log_cursors owner to aximo_owner;
 alter table aximo_private.log_cursors enable row level security;
@@ -11251,8 +11293,9 @@ grant insert (
 ) on helix.runs to aximo_writer;
 grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
 grant execute on function
-    -- Called by the column's default; the schema it is in stays closed.
+    -- Called by the column's default and by constraints; the schema they are in stays closed.
     aximo_private.next_run_event_id(),
+    aximo_private.has_extreme_number(jsonb),
     helix.observe_run(text, text, text),
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)

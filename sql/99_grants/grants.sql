@@ -291,8 +291,9 @@ grant insert (
 ) on helix.runs to aximo_writer;
 grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
 grant execute on function
-    -- Called by the column's default; the schema it is in stays closed.
+    -- Called by the column's default and by constraints; the schema they are in stays closed.
     aximo_private.next_run_event_id(),
+    aximo_private.has_extreme_number(jsonb),
     helix.observe_run(text, text, text),
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
