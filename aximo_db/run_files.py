@@ -76,7 +76,9 @@ _LOCK: Final = f"select from helix.runs where {statements.OF_CUSTOMER} and run_i
 _COMPARE: Final = f"select c.line, c.event_id, c.ts, c.kind from helix.compare_run_log(%(run)s, {_LINES}) as c"
 
 _LOG_LINES: Final = (
-    'select concat(\'{"ts":"\', to_char(ts at time zone \'UTC\', \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\'),'
+    # The gateway's clock counts milliseconds; what has no finer part is written as the gateway writes it.
+    "select concat('{\"ts\":\"', to_char(ts at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.' ||"
+    " case when extract(microseconds from ts)::integer %% 1000 = 0 then 'MS' else 'US' end || '\"Z\"'),"
     " '\",\"kind\":', to_json(kind), ',\"message\":', coalesce(to_json(message)::text, 'null'),"
     " ',\"data\":', coalesce(data::text, 'null'), '}')"
     f" from helix.run_events where {statements.OF_CUSTOMER} and run_id = %s order by event_id"

@@ -3731,9 +3731,24 @@ select
     target_run_id,
     observed_at,
     observed_by
-from only aximo_private.observations; -- noqa: PRS
+from only aximo_private.observations -- noqa: PRS
+union all
+-- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
+select
+    r.customer_id,
+    r.run_id,
+    t.run_id as target_run_id,
+    r.created_at as observed_at,
+    r.recorded_by as observed_by
+from only helix.runs as r -- noqa: PRS
+inner join helix.runs as t on t.customer_id = r.customer_id and t.run_id = r.result_json ->> 'target_run_id'
+where r.tool_name like '%\_job\_get' and jsonb_typeof(r.result_json) = 'object'
+    and not exists (
+        select from only aximo_private.observations as o -- noqa: PRS
+        where o.customer_id = r.customer_id and o.run_id = r.run_id
+    );
 alter view helix.observations owner to aximo_owner;
-comment on view helix.observations is 'Which run of the session''s customer observed which (helix.observe_run). Key: run_id.';
+comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
 comment on column helix.observations.run_id is 'The observation, a run of its own.';
 comment on column helix.observations.target_run_id is 'The run that was looked at.';
@@ -3841,7 +3856,8 @@ create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
 comment on trigger check_run on helix.runs is 'Says what is wrong with a run, by its code.';
 
--- A run's state changes; what it is, does not, and while it has events it stays.
+-- A run's state changes; what it is, does not, and while it has events it stays. Of a finished one the published gateway writes started_at,
+-- finished_at, error and log_artifact_id again: when a failed run is tried again, and when two gateways ran the same at once.
 create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -3883,6 +3899,18 @@ begin
         rule := 'run_stays_itself';
     elsif new.execution_id is distinct from old.execution_id and old.execution_id is not null then
         rule := 'run_serves_one_execution';
+    elsif
+        old.status in ('succeeded', 'failed', 'blocked') and new.status = old.status
+        and (
+            new.exit_code is distinct from old.exit_code and (old.exit_code is not null or old.status = 'succeeded')
+            or new.finished_at is null and old.finished_at is not null
+            or new.started_at is null and old.started_at is not null
+            or new.error is distinct from old.error and (old.status = 'succeeded' or new.error is null)
+            -- A success is told once, or by two gateways at once that did the same; a failure takes back the result of its submission.
+            or new.result_json is distinct from old.result_json and (new.result_json is null) = (old.status = 'succeeded')
+        )
+    then
+        rule := 'finished_run_stays';
     end if;
     if rule is not null then
         raise exception using
@@ -3892,6 +3920,7 @@ begin
             hint = case rule
                 when 'run_has_events' then 'A run that has events can''t be deleted.'
                 when 'run_serves_one_execution' then 'Which execution a run served is said once.'
+                when 'finished_run_stays' then 'A finished run keeps its exit_code, and how it ended.'
                 else 'status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change.'
             end,
             schema = tg_table_schema,
@@ -3914,7 +3943,7 @@ end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
 comment on function aximo_private.keep_run() is
-'Refuses to change what a run is, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();
@@ -3946,6 +3975,8 @@ begin
             table = tg_table_name,
             constraint = 'customer_granted';
     end if;
+    -- A client that writes JSON null means that there is none.
+    new.data := nullif(new.data, 'null');
     rule := case
         when new.customer_id = '*' then 'customer_id_not_all'
         when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
@@ -4012,7 +4043,7 @@ create table helix.event_kinds (
     meaning text not null,
     constraint event_kinds_pkey primary key (kind, version),
     constraint kind_version_positive check (version > 0),
-    constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate')),
+    constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate', 'studio')),
     constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
 );
 alter table helix.event_kinds owner to aximo_owner;
@@ -4034,23 +4065,27 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('slurm.collect.done', 'slurm', 'succeeded', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had ended well.'),
 ('slurm.collect.failed', 'slurm', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had failed.'),
 ('simulate.qc', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'Quality control was simulated.'),
-('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.');
+('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.'),
+-- What the published gateway writes besides.
+('exec.step', 'exec', null, 'HelixMCP gateway', 'A step of what is executed.'),
+('collect.plan', 'collect', null, 'HelixMCP gateway', 'The outputs of another run are going to be collected.'),
+('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');
 
 select aximo_private.make_append_only('helix.event_kinds');
 
-comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
+comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists and its gateway writes; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
 comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
 comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';
-comment on column helix.event_kinds.family is 'What it is about: run, exec, slurm, collect or simulate. Also said by its prefix.';
+comment on column helix.event_kinds.family is 'What it is about: run, exec, slurm, collect, simulate or studio. Also said by its prefix.';
 comment on column helix.event_kinds.state is 'What it says about the run, for metrics: started, queued, running, succeeded, failed or blocked; null for nothing.';
-comment on column helix.event_kinds.origin is 'The document that lists it.';
+comment on column helix.event_kinds.origin is 'The document that lists it, or the program that writes it.';
 comment on column helix.event_kinds.meaning is 'What has happened when such an event is written.';
 
 create view helix.kind_usage with (security_barrier = true) as
 select
     coalesce(u.kind, k.kind) as kind,
     k.kind is not null as is_listed,
-    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate)\.' then split_part(u.kind, '.', 1) end) as family,
+    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)\.' then split_part(u.kind, '.', 1) end) as family,
     coalesce(u.events, 0) as events,
     coalesce(u.runs, 0) as runs,
     u.first_at,
@@ -4076,7 +4111,7 @@ alter view helix.kind_usage owner to aximo_owner;
 comment on view helix.kind_usage is 'The kinds of run events that the session''s customer uses, and those that are listed and not used. Reads all its run events. Key: kind.';
 comment on column helix.kind_usage.kind is 'The kind.';
 comment on column helix.kind_usage.is_listed is 'Whether helix.event_kinds has it.';
-comment on column helix.kind_usage.family is 'Its family: of a kind that is not listed by its prefix, null if that is none of the five.';
+comment on column helix.kind_usage.family is 'Its family: of a kind that is not listed by its prefix, null if that is none of the six.';
 comment on column helix.kind_usage.events is 'How many events.';
 comment on column helix.kind_usage.runs is 'Of how many runs.';
 comment on column helix.kind_usage.first_at is 'When it was first seen, by ts.';
@@ -4435,11 +4470,15 @@ begin
 
     -- A run that was made here is in the state that its last word on it says.
     update helix.runs as r
-    set status = s.status, finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end
+    set
+        status = s.status,
+        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
+        error = case when s.status in ('failed', 'blocked') then s.error end
     from (
         select distinct on (e.run_id)
             e.run_id,
             e.ts,
+            e.data ->> 'error' as error,
             case when k.state = 'started' then 'running' else k.state end as status
         from only helix.run_events as e
         cross join lateral (
@@ -4549,7 +4588,8 @@ begin
                 own, format(own_run, table_name), table_name
             );
         elsif table_name = 'artifacts' then
-            writable := format('%s and exists (select from helix.projects as p where p.project_id = artifacts.project_id)', own);
+            -- Not that its project is one's own: a project_id names one row, which is of whoever wrote it first, and the gateway uses one
+            -- for every studio tool. Nobody reads the other's, and the foreign key is content with it.
             -- By the names that the gateway's schema gives them.
             if to_regclass('helix.artifacts_project_created_idx') is not null then
                 drop index helix.artifacts_project_created_idx;
@@ -11163,7 +11203,7 @@ grant select on
 to aximo_owner;
 
 -- The recorder takes what comes of runs from elsewhere, and guards them.
-grant select, update (status, finished_at) on helix.runs to aximo_recorder;
+grant select, update (status, finished_at, error) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, made_for_events

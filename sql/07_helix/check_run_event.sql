@@ -19,6 +19,8 @@ begin
             table = tg_table_name,
             constraint = 'customer_granted';
     end if;
+    -- A client that writes JSON null means that there is none.
+    new.data := nullif(new.data, 'null');
     rule := case
         when new.customer_id = '*' then 'customer_id_not_all'
         when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'

@@ -161,7 +161,7 @@ grant select on
 to aximo_owner;
 
 -- The recorder takes what comes of runs from elsewhere, and guards them.
-grant select, update (status, finished_at) on helix.runs to aximo_recorder;
+grant select, update (status, finished_at, error) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, made_for_events
