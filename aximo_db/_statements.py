@@ -88,6 +88,7 @@ EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
 LOG_SIZE: Final = "select aximo.log_size(%s)"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
+CHECK_LOG_NODES: Final = "select aximo.check_log_nodes(%s)"
 REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
 # The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up

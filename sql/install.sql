@@ -110,6 +110,7 @@ begin;
 \ir 08_log/log_root.sql
 \ir 08_log/log_origin.sql
 \ir 08_log/checkpoint_text.sql
+\ir 08_log/check_log_nodes.sql
 \ir 08_log/cursors.sql
 \ir 08_log/read_log.sql
 \ir 08_log/helix_read_log.sql
@@ -119,6 +120,7 @@ begin;
 \ir 08_log/unlogged_events.sql
 \ir 08_log/verify_log.sql
 \ir 08_log/mend_log.sql
+\ir 08_log/rebuild_log_nodes.sql
 \ir 09_metrics/series_key.sql
 \ir 09_metrics/histogram_bin.sql
 \ir 09_metrics/histogram_value.sql

@@ -1153,6 +1153,26 @@ def test_these_are_all_the_privileges(root: psycopg.Connection[Any]) -> None:
     assert privileges(root).splitlines() == path.read_text(encoding="utf-8").splitlines()
 
 
+def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any]) -> None:
+    options = dict(
+        all_of(
+            root,
+            """
+            select c.oid::regclass::text, array(select unnest(c.reloptions) order by 1)
+            from pg_class as c join pg_trigger as t on t.tgrelid = c.oid
+            where t.tgname = 'append_only_row'
+            """,
+        )
+    )
+    assert {"aximo_private.events", "helix.run_events", "aximo_private.log_entries"} <= set(options)
+    wanted = {
+        "autovacuum_freeze_min_age=0",
+        "autovacuum_vacuum_insert_scale_factor=0",
+        "autovacuum_vacuum_insert_threshold=100000",
+    }
+    assert {table: set(given or []) for table, given in options.items()} == dict.fromkeys(options, wanted)
+
+
 # How much a row can hold.
 
 #: Tables that functions of the ledger fill with what has its bounds where it comes from, and from where.

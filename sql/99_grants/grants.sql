@@ -93,7 +93,8 @@ grant execute on function
     aximo.tree_hash(bytea[]),
     aximo.log_size(text),
     aximo.log_root(bigint, text),
-    aximo.checkpoint_text(bigint, text)
+    aximo.checkpoint_text(bigint, text),
+    aximo.check_log_nodes(text)
 to aximo_sequencer;
 
 grant select, insert, update, delete on
@@ -247,8 +248,9 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
+    aximo.check_log_nodes(text),
     aximo.unlogged_events(text),
-    aximo.verify_log(text),
+    aximo.verify_log(text, bigint, bigint),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
@@ -304,6 +306,7 @@ grant execute on function
     aximo.import_events(jsonb, text),
     aximo.advance_log(integer),
     aximo.mend_log(),
+    aximo.rebuild_log_nodes(),
     aximo.repair_executions(),
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
