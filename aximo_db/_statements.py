@@ -101,8 +101,8 @@ OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, %s::text)"
 MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, %s::text)"
 CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
 
-#: Runs and their events are tables that logins read themselves, and row security does not hold superusers and BYPASSRLS:
-#: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be granted.
+#: Runs and their events are tables that logins read themselves, and row security does not hold superusers and
+#: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be granted.
 OF_CUSTOMER: Final = "customer_id = (select aximo.current_customer())"
 _NAMES_CUSTOMER: Final = ("helix.runs", "helix.run_events")
 
@@ -117,7 +117,9 @@ READ_RUN: Final = (
     f" where {OF_CUSTOMER} and run_id = %(run_id)s"
     ") as e on e.place = r.place order by e.event_id"
 )
-LINK_RUN: Final = f"update helix.runs as r set execution_id = %s where r.{OF_CUSTOMER} and r.run_id = %s returning {_RUN}"
+LINK_RUN: Final = (
+    f"update helix.runs as r set execution_id = %s where r.{OF_CUSTOMER} and r.run_id = %s returning {_RUN}"
+)
 
 
 @dataclass(frozen=True, slots=True)

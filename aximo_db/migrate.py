@@ -21,8 +21,9 @@ from aximo_db.errors import InstallationError, translate
 
 __all__ = ["HEAD_SCHEMA_VERSION", "connect", "migrate", "migration_script", "preparation"]
 
-# What has to be there before Alembic looks for its version table, and every lock that a migration needs. Only an owner gets as far as to lock by
-# ALTER TABLE, so nobody else can keep a migration off by holding what it waits for first. An owner it has already, so nothing changes.
+# What has to be there before Alembic looks for its version table, and every lock that a migration needs. Only an owner
+# gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice. The owner is
+# the one it has, so nothing changes.
 _PREPARATION: Final = """do $$
 declare
     target constant text := {target};
@@ -46,7 +47,8 @@ begin
                 select c.oid::regclass as name, pg_get_userbyid(c.relowner) as owner
                 from pg_catalog.pg_class as c
                 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-                where n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix') and c.relkind in ('r', 'p', 'v', 'm')
+                where n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix')
+                    and c.relkind in ('r', 'p', 'v', 'm')
                     and pg_has_role(c.relowner, 'usage')
                 order by c.oid
             loop
@@ -70,13 +72,15 @@ begin
                     inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
                     left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
                     where l.granted and l.pid <> pg_backend_pid() and c.relkind in ('r', 'p', 'v', 'm')
-                        and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+                        and l.database = (
+                            select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
+                        )
                         and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix');
                     raise exception using
                         errcode = 'ZXENV',
                         message = 'others hold what the migration has to lock',
                         detail = coalesce(left(holders, 4000), 'they are gone by now'),
-                        hint = 'Wait for them, or end them with pg_terminate_backend, and migrate again. Nothing was changed.',
+                        hint = 'Wait for them, or pg_terminate_backend them, and migrate again. Nothing was changed.',
                         constraint = 'migration_gets_its_locks';
                 end if;
                 perform pg_sleep(1);

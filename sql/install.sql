@@ -92,6 +92,7 @@ begin;
 \ir 08_log/checkpoint_table.sql
 \ir 08_log/log_cursors.sql
 \ir 08_log/log_growth.sql
+\ir 08_log/numbering.sql
 \ir 08_log/loggable.sql
 \ir 08_log/is_logged.sql
 \ir 08_log/tree_hash.sql

@@ -1178,7 +1178,8 @@ def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any])
 #: Tables that functions of the ledger fill with what has its bounds where it comes from, and from where.
 DERIVED = {
     **dict.fromkeys(
-        ("executions", "approvals", "known_deployments", "violations"), "fields of events, in the transaction that writes them"
+        ("executions", "approvals", "known_deployments", "violations"),
+        "fields of events, in the transaction that writes them",
     ),
     **dict.fromkeys(("log_entries", "log_nodes"), "hashes, of 32 bytes"),
     **dict.fromkeys(("log_holes", "rollup_heads"), "the name of a log"),
@@ -1215,7 +1216,9 @@ _UNBOUNDED = """
 def unbounded(root: psycopg.Connection[Any], roles: set[str]) -> list[str]:
     found = root.execute(_UNBOUNDED, [SCHEMAS, sorted(roles)]).fetchall()
     # A customer's name comes from the access map, which has a limit; a login's is of type name.
-    return [name for (name,) in found if name.split(".")[1] not in DERIVED and not name.endswith((".customer_id", "_by"))]
+    return [
+        name for (name,) in found if name.split(".")[1] not in DERIVED and not name.endswith((".customer_id", "_by"))
+    ]
 
 
 def test_no_login_can_write_a_column_without_a_bound(root: psycopg.Connection[Any]) -> None:

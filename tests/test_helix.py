@@ -135,8 +135,14 @@ def test_the_list_of_kinds_is_the_frozen_one(gateway: Connection) -> None:
     ).fetchall()
     assert listed == sorted((family, kind) for family, of in FROZEN.items() for kind in of)
     assert gateway.execute("select distinct version from event_kinds").fetchall() == [(1,)]
-    others = gateway.execute("select family, kind, state from event_kinds where origin !~ 'Events v1' order by kind").fetchall()
-    assert others == [("collect", "collect.plan", None), ("exec", "exec.step", None), ("studio", "studio.command", None)]
+    others = gateway.execute(
+        "select family, kind, state from event_kinds where origin !~ 'Events v1' order by kind"
+    ).fetchall()
+    assert others == [
+        ("collect", "collect.plan", None),
+        ("exec", "exec.step", None),
+        ("studio", "studio.command", None),
+    ]
     add_run(gateway, "run_1")
     for kind in ("studio.other", "other.kind"):
         add_event(gateway, "run_1", kind)
@@ -280,7 +286,11 @@ def test_a_run_has_no_more_text_than_a_dump_can_hold(each_ledger: Ledger, gatewa
     # With the trigger, and then without it: the constraints hold by themselves.
     for _ in range(2):
         for column in sorted(set(columns) - lengths):
-            values = {"run_id": "run_1", **BASE, column: "x" * LIMIT if columns[column] == "text" else f'"{"x" * LIMIT}"'}
+            values = {
+                "run_id": "run_1",
+                **BASE,
+                column: "x" * LIMIT if columns[column] == "text" else f'"{"x" * LIMIT}"',
+            }
             query = f"insert into helix.runs ({', '.join(values)}) values ({', '.join(['%s'] * len(values))})"
             assert refusal(gateway, query, list(values.values())) == (state, "run_size"), column
             if columns[column] == "jsonb":
@@ -398,7 +408,10 @@ def test_a_run_goes_forward(gateway: Connection, before: str, after: str) -> Non
     if after in FORWARD[before]:
         assert gateway.execute("update runs set status = %s, finished_at = now()", (after,)).rowcount == 1
     else:
-        assert refusal(gateway, "update runs set status = %s, finished_at = now()", (after,)) == ("ZXRUN", "run_goes_forward")
+        assert refusal(gateway, "update runs set status = %s, finished_at = now()", (after,)) == (
+            "ZXRUN",
+            "run_goes_forward",
+        )
 
 
 def test_two_that_end_a_run_at_once_do_not_both(each_ledger: Ledger, gateway: Connection) -> None:
@@ -429,11 +442,21 @@ AGAIN = {
         "status = 'failed', finished_at = now(), error = 'again', log_artifact_id = 'b', result_json = null",
         "status = 'failed', finished_at = now(), exit_code = 1, error = 'slurm job exit_code=1'",
     ],
-    "blocked": ["started_at = now()", "status = 'blocked', finished_at = now(), error = 'b', log_artifact_id = 'b', result_json = null"],
+    "blocked": [
+        "started_at = now()",
+        "status = 'blocked', finished_at = now(), error = 'b', log_artifact_id = 'b', result_json = null",
+    ],
 }
 #: What it never does.
 NEVER = {
-    "succeeded": ["exit_code = 1", "exit_code = null", "error = 'x'", "result_json = null", "finished_at = null", "started_at = null"],
+    "succeeded": [
+        "exit_code = 1",
+        "exit_code = null",
+        "error = 'x'",
+        "result_json = null",
+        "finished_at = null",
+        "started_at = null",
+    ],
     "failed": ["error = null", "result_json = '{}'", "finished_at = null", "started_at = null"],
     "blocked": ["error = null", "result_json = '{}'", "finished_at = null"],
 }
@@ -640,7 +663,9 @@ def test_two_customers_share_a_project_of_the_gateways(each_ledger: Ledger, gate
             artifact = f"{run}_{time}"
             connection.execute("insert into artifacts values (%s, 'studio')", (artifact,))
             connection.execute("insert into run_outputs values (%s, %s, 'log')", (run, artifact))
-            connection.execute("update runs set status = 'succeeded', log_artifact_id = %s where run_id = %s", (artifact, run))
+            connection.execute(
+                "update runs set status = 'succeeded', log_artifact_id = %s where run_id = %s", (artifact, run)
+            )
     for connection, run in ((gateway, "run_a"), (stranger, "run_b")):
         assert connection.execute("select run_id, status from runs").fetchall() == [(run, "succeeded")]
         found = connection.execute("select artifact_id from artifacts order by 1").fetchall()
@@ -685,14 +710,18 @@ def test_an_observation_is_a_run_of_its_own_and_does_not_write(each_ledger: Ledg
 
 def test_the_gateways_own_look_at_a_run_is_an_observation(each_ledger: Ledger, gateway: Connection) -> None:
     add_run(gateway, "run_1")
-    add_run(gateway, "run_2", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_1", "state": "queued"}))
+    add_run(
+        gateway, "run_2", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_1", "state": "queued"})
+    )
     add_run(gateway, "run_3", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_none"}))
     add_run(gateway, "run_4", tool_name="slurm_job_get")
     add_run(gateway, "run_5", tool_name="slurm_job_collect", result_json=Jsonb({"target_run_id": "run_1"}))
     add_run(gateway, "run_6", tool_name="slurm_job_get", result_json=Jsonb(["target_run_id"]))
     row = gateway.execute("select observe_run('run_1', 'docker_job_get')").fetchone()
     assert row is not None
-    seen = gateway.execute("select run_id, target_run_id, observed_by from observations order by run_id desc").fetchall()
+    seen = gateway.execute(
+        "select run_id, target_run_id, observed_by from observations order by run_id desc"
+    ).fetchall()
     assert sorted(seen) == sorted([("run_2", "run_1", gateway.info.user), (row[0], "run_1", gateway.info.user)])
     assert gateway_of(each_ledger, "beta").execute("select from observations").rowcount == 0
 
@@ -726,7 +755,9 @@ def line(n: int, kind: str = "x", **fields: Any) -> dict[str, Any]:
     ("run.failed", None, None),
     ("run.succeeded", {"error": "x"}, None),
 ])  # fmt: skip
-def test_a_run_made_for_events_has_the_error_they_tell(gateway: Connection, kind: str, data: Any, error: str | None) -> None:
+def test_a_run_made_for_events_has_the_error_they_tell(
+    gateway: Connection, kind: str, data: Any, error: str | None
+) -> None:
     imported(gateway, [line(1, "run.started"), line(2, kind, data=data)])
     assert gateway.execute("select status, error from runs").fetchall() == [(kind.removeprefix("run."), error)]
 

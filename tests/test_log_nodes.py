@@ -110,7 +110,9 @@ def test_numbering_goes_on_and_makes_no_hash_of_what_is_not_whole(each_ledger: L
     emit_many(operator, 1, "c3")
     assert advance_all(operator) == 1
     root = each_ledger.superuser()
-    levels = "select level, count(*) from aximo_private.log_nodes where customer_id = 'c3' group by level order by level"
+    levels = (
+        "select level, count(*) from aximo_private.log_nodes where customer_id = 'c3' group by level order by level"
+    )
     assert root.execute(levels).fetchall() == [(1, 255)]
     assert operator.execute("select aximo.rebuild_log_nodes()").fetchone() == (2,)
     assert root.execute(levels).fetchall() == [(1, 256), (2, 1)]
@@ -119,7 +121,9 @@ def test_numbering_goes_on_and_makes_no_hash_of_what_is_not_whole(each_ledger: L
 def test_a_log_is_verified_in_pieces(each_ledger: Ledger, operator: Connection) -> None:
     with each_ledger.superuser() as root:
         root.execute("alter table aximo_private.log_entries disable trigger all")
-        root.execute("update aximo_private.log_entries set leaf = sha256('x') where customer_id = 'c1' and number in (100, 200)")
+        root.execute(
+            "update aximo_private.log_entries set leaf = sha256('x') where customer_id = 'c1' and number in (100, 200)"
+        )
         root.execute("delete from aximo_private.log_entries where customer_id = 'c1' and number in (300, 400)")
     pieces = [(None, 100), (101, 399), (400, 511), (512, None)]
     query = "select problem, number, detail from aximo.verify_log('events', %s, %s)"

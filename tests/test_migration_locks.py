@@ -40,7 +40,10 @@ def test_no_lock_that_any_login_can_hold_keeps_a_migration_off(
     stranger = each_ledger.login("stranger")
     with psycopg.connect(server.dsn(stranger, empty), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s), pg_advisory_lock(0)", [KEY])
-        for statement in ("lock table aximo_private.alembic_version", "alter table aximo_private.events owner to stranger"):
+        for statement in (
+            "lock table aximo_private.alembic_version",
+            "alter table aximo_private.events owner to stranger",
+        ):
             with pytest.raises(psycopg.DatabaseError):
                 connection.execute(statement)
         migrate(server.dsn(DBA, empty))

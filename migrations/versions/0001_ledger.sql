@@ -4956,6 +4956,15 @@ comment on column aximo_private.log_growth.customer_id is 'Whose log.';
 comment on column aximo_private.log_growth.old_size is 'Its size before.';
 comment on column aximo_private.log_growth.new_size is 'Its size now.';
 
+create type aximo_private.numbering as (
+    touched aximo_private.log_growth[],
+    is_cut boolean
+);
+alter type aximo_private.numbering owner to aximo_owner;
+comment on type aximo_private.numbering is 'What numbering one log once came to.';
+comment on column aximo_private.numbering.touched is 'By what each customer''s log grew; null if none did.';
+comment on column aximo_private.numbering.is_cut is 'Whether there may be more, as it took as many as it may, or as much of their text.';
+
 -- What is numbered: the one place that says which tables have a log. It shows what its reader may see: the sequencer, all of it.
 create view aximo_private.loggable with (security_invoker = true) as
 select
@@ -5102,9 +5111,7 @@ alter function aximo_private.grow_tree(text, aximo_private.log_growth[]) owner t
 comment on function aximo_private.grow_tree(text, aximo_private.log_growth[]) is 'Adds the hashes of the subtrees that new entries completed.';
 
 -- Numbers what is new to one log; aximo.advance_log holds the lock.
-create function aximo_private.number_new(
-    log text, max_events integer, look boolean, out touched aximo_private.log_growth[], out is_cut boolean
-)
+create function aximo_private.number_new(log text, max_events integer, look boolean) returns aximo_private.numbering
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -5115,6 +5122,8 @@ declare
     positions bigint[];
     fresh bigint[];
     filled bigint[];
+    touched aximo_private.log_growth[];
+    is_cut boolean;
     -- So many bytes of text at a time: hashing them is what takes time, under a lock that all depend on.
     bytes_at_most constant bigint := 67108864;
 begin
@@ -5284,6 +5293,7 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
+    return row(touched, is_cut)::aximo_private.numbering;
 end;
 $$;
 alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;
@@ -11245,7 +11255,8 @@ revoke all on type
     aximo_private.payload,
     aximo_private.moment,
     aximo_private.breach,
-    aximo_private.log_growth
+    aximo_private.log_growth,
+    aximo_private.numbering
 from public;
 
 -- The owners of functions: what their functions do, column by column.
@@ -11312,7 +11323,7 @@ grant select, insert, update, delete on aximo_private.log_holes to aximo_sequenc
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
 grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
-grant usage on type aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
+grant usage on type aximo_private.log_growth, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),

@@ -1,7 +1,5 @@
 -- Numbers what is new to one log; aximo.advance_log holds the lock.
-create function aximo_private.number_new(
-    log text, max_events integer, look boolean, out touched aximo_private.log_growth[], out is_cut boolean
-)
+create function aximo_private.number_new(log text, max_events integer, look boolean) returns aximo_private.numbering
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -12,6 +10,8 @@ declare
     positions bigint[];
     fresh bigint[];
     filled bigint[];
+    touched aximo_private.log_growth[];
+    is_cut boolean;
     -- So many bytes of text at a time: hashing them is what takes time, under a lock that all depend on.
     bytes_at_most constant bigint := 67108864;
 begin
@@ -181,6 +181,7 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
+    return row(touched, is_cut)::aximo_private.numbering;
 end;
 $$;
 alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;

@@ -13,7 +13,8 @@ revoke all on type
     aximo_private.payload,
     aximo_private.moment,
     aximo_private.breach,
-    aximo_private.log_growth
+    aximo_private.log_growth,
+    aximo_private.numbering
 from public;
 
 -- The owners of functions: what their functions do, column by column.
@@ -80,7 +81,7 @@ grant select, insert, update, delete on aximo_private.log_holes to aximo_sequenc
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
 grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
-grant usage on type aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
+grant usage on type aximo_private.log_growth, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
