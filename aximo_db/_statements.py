@@ -102,7 +102,8 @@ MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint,
 CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
 
 #: Runs and their events are tables that logins read themselves, and row security does not hold superusers and
-#: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be granted.
+#: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be
+#: granted.
 OF_CUSTOMER: Final = "customer_id = (select aximo.current_customer())"
 _NAMES_CUSTOMER: Final = ("helix.runs", "helix.run_events")
 

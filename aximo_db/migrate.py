@@ -22,8 +22,8 @@ from aximo_db.errors import InstallationError, translate
 __all__ = ["HEAD_SCHEMA_VERSION", "connect", "migrate", "migration_script", "preparation"]
 
 # What has to be there before Alembic looks for its version table, and every lock that a migration needs. Only an owner
-# gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice. The owner is
-# the one it has, so nothing changes.
+# gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice. The owner
+# is the one it has, so nothing changes.
 _PREPARATION: Final = """do $$
 declare
     target constant text := {target};
