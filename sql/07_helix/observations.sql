@@ -9,11 +9,11 @@ from only aximo_private.observations -- noqa: PRS
 union all
 -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
 select
-    r.customer_id,
-    r.run_id,
-    t.run_id as target_run_id,
-    r.created_at as observed_at,
-    r.recorded_by as observed_by
+    r.customer_id, -- noqa: RF01
+    r.run_id, -- noqa: RF01
+    t.run_id as target_run_id, -- noqa: RF01
+    r.created_at as observed_at, -- noqa: RF01
+    r.recorded_by as observed_by -- noqa: RF01
 from only helix.runs as r -- noqa: PRS
 inner join helix.runs as t on t.customer_id = r.customer_id and t.run_id = r.result_json ->> 'target_run_id'
 where r.tool_name like '%\_job\_get' and jsonb_typeof(r.result_json) = 'object'

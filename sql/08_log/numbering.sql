@@ -1,5 +1,5 @@
 create type aximo_private.numbering as (
-    touched aximo_private.log_growth[],
+    touched aximo_private.log_growth[], -- noqa: LT01
     is_cut boolean
 );
 alter type aximo_private.numbering owner to aximo_owner;
