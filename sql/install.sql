@@ -95,6 +95,7 @@ begin;
 \ir 08_log/checkpoint_table.sql
 \ir 08_log/log_cursors.sql
 \ir 08_log/log_growth.sql
+\ir 08_log/numbering.sql
 \ir 08_log/loggable.sql
 \ir 08_log/is_logged.sql
 \ir 08_log/tree_hash.sql
@@ -113,6 +114,7 @@ begin;
 \ir 08_log/log_root.sql
 \ir 08_log/log_origin.sql
 \ir 08_log/checkpoint_text.sql
+\ir 08_log/check_log_nodes.sql
 \ir 08_log/cursors.sql
 \ir 08_log/read_log.sql
 \ir 08_log/helix_read_log.sql
@@ -122,6 +124,7 @@ begin;
 \ir 08_log/unlogged_events.sql
 \ir 08_log/verify_log.sql
 \ir 08_log/mend_log.sql
+\ir 08_log/rebuild_log_nodes.sql
 \ir 09_metrics/series_key.sql
 \ir 09_metrics/histogram_bin.sql
 \ir 09_metrics/histogram_value.sql

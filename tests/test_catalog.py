@@ -934,6 +934,95 @@ def test_these_are_all_the_privileges(root: psycopg.Connection[Any]) -> None:
     assert privileges(root).splitlines() == path.read_text(encoding="utf-8").splitlines()
 
 
+def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any]) -> None:
+    options = dict(
+        all_of(
+            root,
+            """
+            select c.oid::regclass::text, array(select unnest(c.reloptions) order by 1)
+            from pg_class as c join pg_trigger as t on t.tgrelid = c.oid
+            where t.tgname = 'append_only_row'
+            """,
+        )
+    )
+    assert {"aximo_private.events", "helix.run_events", "aximo_private.log_entries"} <= set(options)
+    wanted = {
+        "autovacuum_freeze_min_age=0",
+        "autovacuum_vacuum_insert_scale_factor=0",
+        "autovacuum_vacuum_insert_threshold=100000",
+    }
+    assert {table: set(given or []) for table, given in options.items()} == dict.fromkeys(options, wanted)
+
+
+# How much a row can hold.
+
+#: Tables that functions of the ledger fill with what has its bounds where it comes from, and from where.
+DERIVED = {
+    **dict.fromkeys(
+        ("executions", "approvals", "known_deployments", "violations"),
+        "fields of events, in the transaction that writes them",
+    ),
+    **dict.fromkeys(("log_entries", "log_nodes"), "hashes, of 32 bytes"),
+    **dict.fromkeys(("log_holes", "rollup_heads"), "the name of a log"),
+    **dict.fromkeys(
+        ("rollups", "action_rollups", "histograms", "deployment_rollups", "run_rollups", "run_states"),
+        "numbers, and fields of events and runs",
+    ),
+    "high_risk_levels": "at most 100 levels; aximo.set_high_risk_levels takes 255 characters each",
+}
+_UNBOUNDED = """
+    select format('%%s.%%s', c.oid::regclass, a.attname)
+    from pg_class as c
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace = any(%s::regnamespace[]) and c.relkind in ('r', 'p') and a.attlen = -1
+        and exists (
+            select from unnest(%s::text[]) as r (role)
+            where has_column_privilege(r.role, c.oid, a.attnum, 'insert') or has_column_privilege(r.role, c.oid, a.attnum, 'update')
+        )
+        -- A domain or a constraint that says how long it is, or which values there are, or that such a row is there.
+        and not exists (
+            select from pg_constraint as k
+            where (k.conrelid = c.oid and a.attnum = any(k.conkey) or k.contypid = a.atttypid)
+                and (k.contype = 'f' or pg_get_constraintdef(k.oid) ~ 'length\\(|ANY \\(ARRAY\\[')
+        )
+        -- The policy for inserting is the constraint.
+        and not exists (
+            select from pg_policy as p
+            where p.polrelid = c.oid and p.polcmd = 'a' and pg_get_expr(p.polwithcheck, p.polrelid) ~ 'is_well_formed'
+        )
+    order by 1
+"""
+
+
+def unbounded(root: psycopg.Connection[Any], roles: set[str]) -> list[str]:
+    found = root.execute(_UNBOUNDED, [SCHEMAS, sorted(roles)]).fetchall()
+    # A customer's name comes from the access map, which has a limit; a login's is of type name.
+    return [
+        name for (name,) in found if name.split(".")[1] not in DERIVED and not name.endswith((".customer_id", "_by"))
+    ]
+
+
+def test_no_login_can_write_a_column_without_a_bound(root: psycopg.Connection[Any]) -> None:
+    logins = {"aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "public"}
+    assert unbounded(root, logins) == []
+    # And none by a function: what is not made of rows that have their bounds.
+    assert unbounded(root, DEFINERS) == []
+    for table in DERIVED:
+        for role in logins:
+            assert root.execute(
+                "select has_any_column_privilege(%s, %s, 'insert, update')", [role, f"aximo_private.{table}"]
+            ).fetchone() == (False,)
+
+
+def test_a_column_without_a_bound_would_be_found(root: psycopg.Connection[Any]) -> None:
+    with root.transaction(force_rollback=True):
+        root.execute("alter table helix.runs add column label text, add column tags jsonb")
+        root.execute("grant insert (label), update (tags) on helix.runs to aximo_writer")
+        assert unbounded(root, {"aximo_writer"}) == ["helix.runs.label", "helix.runs.tags"]
+        root.execute("alter table helix.runs drop constraint run_size")
+        assert "helix.runs.policy_snapshot" in unbounded(root, {"aximo_writer"})
+
+
 # Errors, as the files raise them.
 
 

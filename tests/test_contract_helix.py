@@ -271,7 +271,8 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
     "nothing": ("select 1", set()),
     # tables and their columns
     "a column removed": (
-        "alter table helix.runs drop column tool_version cascade", breaks("column removed", "helix.runs.tool_version")
+        "alter table helix.runs drop column tool_version cascade",
+        breaks("column removed", "helix.runs.tool_version") | adds("limit widened", "helix.runs run_size"),
     ),
     "a column of the envelope removed": (
         FREE + "drop view helix.log_entries cascade; alter table helix.run_events drop column message cascade",
@@ -282,7 +283,7 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
     ),
     "a column renamed": (
         "alter table helix.runs rename column policy_hash to policy",
-        breaks("column renamed", "helix.runs.policy_hash")
+        breaks("column renamed", "helix.runs.policy_hash") | {("unknown", "limit changed", "helix.runs run_size")}
         | breaks("payload field repurposed", "payload policy_hash"),
     ),
     "a column of another type": (

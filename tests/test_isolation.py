@@ -292,7 +292,13 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.log_origin(log text)": [("()", []), ("('run_events')", [])],
     "aximo.checkpoint_text(size bigint, log text)": [("()", []), ("(3)", []), ("(3, 'run_events')", [])],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
-    "aximo.verify_log(log text)": [("()", []), ("('run_events')", [])],
+    "aximo.check_log_nodes(log text)": [("()", []), ("('run_events')", []), ("(%s)", ["victimmark"])],
+    "aximo.rebuild_log_nodes()": [("()", [])],
+    "aximo.verify_log(log text, first_number bigint, last_number bigint)": [
+        ("()", []),
+        ("('run_events')", []),
+        ("('events', 2, 3)", []),
+    ],
     "aximo.verify_executions(newest integer)": [("()", []), ("(10)", [])],
     "aximo.repair_executions()": [("()", [])],
     "aximo.count_metrics(max_events integer)": [("()", []), ("(1)", [])],
@@ -325,6 +331,7 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.unlogged_events(log text)": [("()", []), ("('run_events')", [])],
     "aximo_private.run_event_line(event helix.run_events)": [("(null)", [])],
     "aximo_private.next_run_event_id()": [("()", [])],
+    "aximo_private.has_extreme_number(document jsonb)": [("('1e999')", [])],
     "helix.read_log(after_seq bigint, max_events integer, advance boolean)": [("()", []), ("(3, 5)", []), ("(0, 9, true)", [])],
     "helix.compare_run_log(run_id text, lines jsonb)": [
         ("(%s, '[]')", ["victimmark-run"]),
@@ -958,7 +965,8 @@ def test_a_write_for_a_customer_not_granted_or_not_the_sessions_is_refused(fille
         ("select aximo.emit_events(%s)", [Jsonb([{**unnamed, **given}])]),
         ("select aximo.emit_events(%s, %s)", [Jsonb([unnamed, {**unnamed, **given, "execution_id": "e2"}]), named]),
     ]
-    if named != "*":  # of which it is no name: each event is of the customer that it names, else of the login's
+    if named != "*":
+        # Named in the call of a batch, * stands for the customers that its events name; one that names none is the session's.
         writes.append(("select aximo.emit_events(%s, %s)", [Jsonb([unnamed]), named]))
     if named is None:
         writes.append(("select aximo.close_stale_executions('0')", []))

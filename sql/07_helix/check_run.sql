@@ -30,13 +30,26 @@ begin
             greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
             and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
         ) is false then 'run_moment'
+        -- Before their text is made.
+        when aximo_private.has_extreme_number(new.policy_snapshot) or aximo_private.has_extreme_number(new.environment)
+            or aximo_private.has_extreme_number(new.result_json) then 'run_numbers'
+        when octet_length(
+            to_json(
+                concat(
+                    new.contract_version, new.tool_version, new.params_hash, new.policy_hash, new.requested_by, new.error,
+                    new.log_artifact_id
+                )
+            )::text
+        )
+        + coalesce(octet_length(new.policy_snapshot::text), 0) + coalesce(octet_length(new.environment::text), 0)
+        + coalesce(octet_length(new.result_json::text), 0) > 8388608 then 'run_size'
     end;
     if rule is not null then
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
             detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; see the rule.',
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; all of it is at most 8 MiB as JSON; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;

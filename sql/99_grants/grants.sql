@@ -14,7 +14,8 @@ revoke all on type
     aximo_private.moment,
     aximo_private.breach,
     aximo_private.log_growth,
-    aximo_private.fact
+    aximo_private.fact,
+    aximo_private.numbering
 from public;
 
 -- The owners of functions: what their functions do, column by column.
@@ -82,7 +83,7 @@ grant select, insert, update, delete on aximo_private.log_holes to aximo_sequenc
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
 grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
-grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.identifier to aximo_sequencer;
+grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
@@ -95,7 +96,8 @@ grant execute on function
     aximo.tree_hash(bytea[]),
     aximo.log_size(text),
     aximo.log_root(bigint, text),
-    aximo.checkpoint_text(bigint, text)
+    aximo.checkpoint_text(bigint, text),
+    aximo.check_log_nodes(text)
 to aximo_sequencer;
 
 -- And counts what it numbered.
@@ -135,7 +137,7 @@ grant execute on function
 to aximo_meter;
 
 -- The recorder takes what comes of runs from elsewhere, and guards them.
-grant select, update (status, finished_at) on helix.runs to aximo_recorder;
+grant select, update (status, finished_at, error) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, made_for_events
@@ -221,8 +223,9 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
+    aximo.check_log_nodes(text),
     aximo.unlogged_events(text),
-    aximo.verify_log(text),
+    aximo.verify_log(text, bigint, bigint),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
@@ -265,8 +268,9 @@ grant insert (
 ) on helix.runs to aximo_writer;
 grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
 grant execute on function
-    -- Called by the column's default; the schema it is in stays closed.
+    -- Called by the column's default and by constraints; the schema they are in stays closed.
     aximo_private.next_run_event_id(),
+    aximo_private.has_extreme_number(jsonb),
     helix.observe_run(text, text, text),
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
@@ -277,6 +281,7 @@ grant execute on function
     aximo.import_events(jsonb, text),
     aximo.advance_log(integer),
     aximo.mend_log(),
+    aximo.rebuild_log_nodes(),
     aximo.repair_executions(),
     aximo.count_metrics(integer),
     aximo.refresh_metrics(boolean),
