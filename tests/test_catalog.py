@@ -963,11 +963,13 @@ DERIVED = {
         "fields of events, in the transaction that writes them",
     ),
     **dict.fromkeys(("log_entries", "log_nodes"), "hashes, of 32 bytes"),
-    **dict.fromkeys(("log_holes", "rollup_heads"), "the name of a log"),
+    **dict.fromkeys(("log_holes", "counted_logs", "uncounted_logs", "counted_kept"), "the name of a log"),
     **dict.fromkeys(
-        ("rollups", "action_rollups", "histograms", "deployment_rollups", "run_rollups", "run_states"),
+        ("activity_sums", "action_sums", "deployment_sums", "run_sums", "run_states"),
         "numbers, and fields of events and runs",
     ),
+    **dict.fromkeys(("activity_kept", "actions_kept", "deployments_kept", "runs_kept"), "what is published of them"),
+    "access_changes": "names of a login and of a customer, of the access map",
     "high_risk_levels": "at most 100 levels; aximo.set_high_risk_levels takes 255 characters each",
 }
 _UNBOUNDED = """
