@@ -250,24 +250,20 @@ def tables(found: dict[str, Any]) -> list[Table]:
         "customers",
         "events",
         "advance",
-        "to a bare INSERT (bar: 1.5)",
+        "to a bare one (bar: 1.5)",
         "count",
         "refresh",
         "all",
-        "bytes an event (bar: 500)",
+        "bytes (bar: 500)",
+        title="CPU an event",
     )
-    for name, each in [*((f"1,000, {e['events']:,}", e) for e in found["sizes"]), ("hot", found["hot"])]:
+    for name, each in [*(("1,000", size) for size in found["sizes"]), ("one hot", found["hot"])]:
         total = each["advance"] + each["count"] + each["refresh"]
         events.add_row(
-            name.partition(",")[0],
-            f"{each.get('events', 0):,}" if "events" in each else "",
-            f"{each['advance']:.1f} us",
-            f"{each['advance'] / plain:.2f}",
-            f"{each['count']:.1f} us",
-            f"{each['refresh']:.1f} us",
-            f"{total:.1f} us",
+            name, f"{each['events']:,}" if "events" in each else "", f"{each['advance']:.0f} us", f"{each['advance'] / plain:.2f}",
+            f"{each['count']:.0f} us", f"{each['refresh']:.0f} us", f"{total:.0f} us",
             f"{each['bytes_an_event']:.0f}" if "events" in each else "",
-        )
+        )  # fmt: skip
     rows = Table("what", "CPU", "to the first", "bar")
     first = found["same_rows"]["0"]
     for name, took in found["same_rows"].items():
