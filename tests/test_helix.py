@@ -713,7 +713,7 @@ def test_the_gateways_own_look_at_a_run_is_an_observation(each_ledger: Ledger, g
     add_run(
         gateway, "run_2", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_1", "state": "queued"})
     )
-    add_run(gateway, "run_3", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_none"}))
+    add_run(gateway, "run_3", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": 3}))
     add_run(gateway, "run_4", tool_name="slurm_job_get")
     add_run(gateway, "run_5", tool_name="slurm_job_collect", result_json=Jsonb({"target_run_id": "run_1"}))
     add_run(gateway, "run_6", tool_name="slurm_job_get", result_json=Jsonb(["target_run_id"]))
