@@ -710,10 +710,14 @@ def test_an_observation_is_a_run_of_its_own_and_does_not_write(each_ledger: Ledg
 
 def test_the_gateways_own_look_at_a_run_is_an_observation(each_ledger: Ledger, gateway: Connection) -> None:
     add_run(gateway, "run_1")
-    add_run(
-        gateway, "run_2", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_1", "state": "queued"})
-    )
+    add_run(gateway, "run_2", tool_name="slurm_job_get")
+    for _ in range(2):
+        gateway.execute(
+            "update runs set status = 'succeeded', result_json = %s where run_id = 'run_2'",
+            (Jsonb({"target_run_id": "run_1", "state": "queued"}),),
+        )
     add_run(gateway, "run_3", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_none"}))
+    add_run(gateway, "run_7", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": 1}))
     add_run(gateway, "run_4", tool_name="slurm_job_get")
     add_run(gateway, "run_5", tool_name="slurm_job_collect", result_json=Jsonb({"target_run_id": "run_1"}))
     add_run(gateway, "run_6", tool_name="slurm_job_get", result_json=Jsonb(["target_run_id"]))

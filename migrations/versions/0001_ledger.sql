@@ -3845,22 +3845,7 @@ select
     target_run_id,
     observed_at,
     observed_by
-from only aximo_private.observations -- noqa: PRS
-union all
--- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
-select
-    r.customer_id, -- noqa: RF01
-    r.run_id, -- noqa: RF01
-    t.run_id as target_run_id, -- noqa: RF01
-    r.created_at as observed_at, -- noqa: RF01
-    r.recorded_by as observed_by -- noqa: RF01
-from only helix.runs as r -- noqa: PRS
-inner join helix.runs as t on t.customer_id = r.customer_id and t.run_id = r.result_json ->> 'target_run_id'
-where r.tool_name like '%\_job\_get' and jsonb_typeof(r.result_json) = 'object'
-    and not exists (
-        select from only aximo_private.observations as o -- noqa: PRS
-        where o.customer_id = r.customer_id and o.run_id = r.run_id
-    );
+from only aximo_private.observations; -- noqa: PRS
 alter view helix.observations owner to aximo_owner;
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
@@ -3960,11 +3945,27 @@ begin
                 constraint = 'run_id_names_one_run';
         end if;
     end if;
+    -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
+    if new.tool_name like '%\_job\_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
+        insert into aximo_private.observations (customer_id, run_id, target_run_id)
+        select r.customer_id, new.run_id, r.run_id
+        from only helix.runs as r
+        where r.customer_id = new.customer_id and r.run_id = new.result_json ->> 'target_run_id'
+            -- Of a run that is there already nothing is inserted.
+            and (
+                tg_op = 'UPDATE'
+                or not exists (
+                    select from only helix.runs as s
+                    where s.customer_id = new.customer_id and s.run_id = new.run_id
+                )
+            )
+        on conflict do nothing;
+    end if;
     return new;
 end;
 $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
-comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP).';
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP). Notes which run a gateway''s own observation looked at.';
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
@@ -5814,7 +5815,7 @@ begin
                 errcode = 'ZXENV',
                 message = 'hashes of the log are missing',
                 detail = format('log %L, level %s: %s of %s hashes', log_root.log, height - 1, cardinality(hashes), expected),
-                hint = 'If entries are there, aximo.rebuild_log_nodes makes the rest again; aximo.verify_log names what is missing.',
+                hint = 'aximo.verify_log names what is missing, and aximo.rebuild_log_nodes makes it again of the entries.',
                 constraint = 'log_nodes_present';
         end if;
         above := case when cardinality(hashes) > 0 then aximo.tree_hash(hashes) end;

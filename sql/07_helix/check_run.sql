@@ -72,11 +72,27 @@ begin
                 constraint = 'run_id_names_one_run';
         end if;
     end if;
+    -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
+    if new.tool_name like '%\_job\_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
+        insert into aximo_private.observations (customer_id, run_id, target_run_id)
+        select r.customer_id, new.run_id, r.run_id
+        from only helix.runs as r
+        where r.customer_id = new.customer_id and r.run_id = new.result_json ->> 'target_run_id'
+            -- Of a run that is there already nothing is inserted.
+            and (
+                tg_op = 'UPDATE'
+                or not exists (
+                    select from only helix.runs as s
+                    where s.customer_id = new.customer_id and s.run_id = new.run_id
+                )
+            )
+        on conflict do nothing;
+    end if;
     return new;
 end;
 $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
-comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP).';
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP). Notes which run a gateway''s own observation looked at.';
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();

@@ -5,22 +5,7 @@ select
     target_run_id,
     observed_at,
     observed_by
-from only aximo_private.observations -- noqa: PRS
-union all
--- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
-select
-    r.customer_id, -- noqa: RF01
-    r.run_id, -- noqa: RF01
-    t.run_id as target_run_id, -- noqa: RF01
-    r.created_at as observed_at, -- noqa: RF01
-    r.recorded_by as observed_by -- noqa: RF01
-from only helix.runs as r -- noqa: PRS
-inner join helix.runs as t on t.customer_id = r.customer_id and t.run_id = r.result_json ->> 'target_run_id'
-where r.tool_name like '%\_job\_get' and jsonb_typeof(r.result_json) = 'object'
-    and not exists (
-        select from only aximo_private.observations as o -- noqa: PRS
-        where o.customer_id = r.customer_id and o.run_id = r.run_id
-    );
+from only aximo_private.observations; -- noqa: PRS
 alter view helix.observations owner to aximo_owner;
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';

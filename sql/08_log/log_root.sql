@@ -35,7 +35,7 @@ begin
                 errcode = 'ZXENV',
                 message = 'hashes of the log are missing',
                 detail = format('log %L, level %s: %s of %s hashes', log_root.log, height - 1, cardinality(hashes), expected),
-                hint = 'If entries are there, aximo.rebuild_log_nodes makes the rest again; aximo.verify_log names what is missing.',
+                hint = 'aximo.verify_log names what is missing, and aximo.rebuild_log_nodes makes it again of the entries.',
                 constraint = 'log_nodes_present';
         end if;
         above := case when cardinality(hashes) > 0 then aximo.tree_hash(hashes) end;
