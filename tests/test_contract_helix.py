@@ -134,7 +134,9 @@ def test_the_frozen_document_is_in_it(contract: Contract) -> None:
     ]  # fmt: skip
     assert [each["name"] for each in document["jsonl"]["log line"]["fields"]] == ["ts", "kind", "message", "data"]
     rows = document["rows"][KINDS]
-    assert {f"{kind} 1" for kind in LISTED} == set(rows)
+    frozen = {name for name, row in rows.items() if "Events v1" in row["origin"]}
+    assert {f"{kind} 1" for kind in LISTED} == frozen
+    assert set(rows) - frozen == {"collect.plan 1", "exec.step 1", "studio.command 1"}
     assert {kind: rows[f"{kind} 1"]["state"] for kind in LISTED if rows[f"{kind} 1"]["state"]} == STATES
     assert all(row["family"] == kind.split(".")[0] for kind, row in rows.items())
 
