@@ -6400,7 +6400,7 @@ declare
     rebuilt bigint := 0;
 begin
     perform aximo_private.numbers_for_all();
-    perform aximo_private.hold_log();
+    perform from aximo_private.log_state for update;
     for height in 1 .. 7 loop
         width := width * 256;
         insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
