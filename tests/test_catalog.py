@@ -218,24 +218,6 @@ def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Conne
 
 
 POLICIES = [
-    (
-        "aximo_private.access_changes",
-        "gatekeeper_notes_access",
-        "PERMISSIVE",
-        ["aximo_gatekeeper"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.access_changes",
-        "owner_reads_own_access",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "COALESCE(((customer_id = ANY (ARRAY[( SELECT aximo.current_customer() AS current_customer), '*'::text])) AND (( SELECT aximo.current_customer() AS current_customer) IS NOT NULL)), false)",
-        None,
-    ),
     ("aximo_private.action_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.action_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     ("aximo_private.actions_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
@@ -974,7 +956,6 @@ DERIVED = {
         "numbers, and fields of events and runs",
     ),
     **dict.fromkeys(("activity_kept", "actions_kept", "deployments_kept", "runs_kept"), "what is published of them"),
-    "access_changes": "names of a login and of a customer, of the access map",
     "high_risk_levels": "at most 100 levels; aximo.set_high_risk_levels takes 255 characters each",
 }
 _UNBOUNDED = """

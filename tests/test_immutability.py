@@ -52,7 +52,6 @@ _KEYS = {
     "aximo_private.log_nodes": ("customer_id", "log", "level", "index"),
     "aximo_private.violations": ("customer_id", "event_id"),
     "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
-    "aximo_private.access_changes": ("customer_id", "role_name", "change_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
     "aximo_private.high_risk_levels": ("customer_id", "setting_id"),
@@ -68,7 +67,6 @@ _COLUMNS = {
     "aximo_private.log_nodes": "hash",
     "aximo_private.violations": "rule",
     "aximo_private.known_deployments": "deployment_id",
-    "aximo_private.access_changes": "changed_by",
     "aximo_private.checkpoints": "note",
     "aximo_private.thresholds": "value",
     "aximo_private.high_risk_levels": "levels",
@@ -146,7 +144,7 @@ def derive(ledger: Ledger) -> None:
             "insert into aximo_private.log_nodes values (0, 1, 'events', 'c1', '')",
             "insert into aximo_private.violations (event_id, customer_id, execution_id, rule)"
             " values (gen_random_uuid(), 'c1', 'e', 'r')",
-            "insert into aximo_private.checkpoints (size, log, customer_id, root, note) values (0, 'events', 'c1', '', '')",
+            "insert into aximo_private.checkpoints (size, log, customer_id, root, note) values (0, 'events', 'c1', sha256(''), '')",
         ):
             root.execute(statement)
 

@@ -439,71 +439,6 @@ alter function aximo_private.hide_statistics(regclass) owner to aximo_owner;
 comment on function aximo_private.hide_statistics(regclass) is
 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
 
--- Who could see a customer on a day gone by. The map says only who can see it now.
-create table aximo_private.access_changes (
-    change_id bigint generated always as identity,
-    role_name text collate "C" not null,
-    customer_id text collate "C" not null,
-    is_granted boolean not null,
-    changed_at timestamptz not null default clock_timestamp(),
-    changed_by text collate "C" not null default session_user,
-    constraint access_changes_pkey primary key (customer_id, role_name, change_id)
-);
-alter table aximo_private.access_changes owner to aximo_owner;
-alter table aximo_private.access_changes enable row level security;
-alter table aximo_private.access_changes force row level security;
-create policy owner_reads_own_access on aximo_private.access_changes
-for select to aximo_owner using (
-    coalesce(customer_id in ((select aximo.current_customer()), '*') and (select aximo.current_customer()) is not null, false)
-);
-create policy gatekeeper_notes_access on aximo_private.access_changes
-for insert to aximo_gatekeeper with check (true);
-select aximo_private.make_append_only('aximo_private.access_changes');
-select aximo_private.hide_statistics('aximo_private.access_changes');
-
-comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
-comment on column aximo_private.access_changes.change_id is 'The order in which it happened.';
-comment on column aximo_private.access_changes.role_name is 'The login.';
-comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
-comment on column aximo_private.access_changes.is_granted is 'True: granted; false: revoked.';
-comment on column aximo_private.access_changes.changed_at is 'When, by the database''s clock.';
-comment on column aximo_private.access_changes.changed_by is 'The login that did it.';
-comment on sequence aximo_private.access_changes_change_id_seq is 'The order of changes.';
-comment on policy owner_reads_own_access on aximo_private.access_changes is 'The view shows a customer who could see it, those with all customers among them.';
-comment on policy gatekeeper_notes_access on aximo_private.access_changes is 'The trigger on the access map.';
-
--- Whatever way the map is changed.
-create function aximo_private.note_access() returns trigger
-language plpgsql volatile security definer parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if tg_op = 'TRUNCATE' then
-        insert into aximo_private.access_changes (role_name, customer_id, is_granted)
-        select g.role_name, g.customer_id, false
-        from aximo_private.customer_grants as g;
-        return null;
-    end if;
-    if tg_op <> 'INSERT' then
-        insert into aximo_private.access_changes (role_name, customer_id, is_granted) values (old.role_name, old.customer_id, false);
-    end if;
-    if tg_op <> 'DELETE' then
-        insert into aximo_private.access_changes (role_name, customer_id, is_granted) values (new.role_name, new.customer_id, true);
-    end if;
-    return null;
-end;
-$$;
-alter function aximo_private.note_access() owner to aximo_gatekeeper;
-comment on function aximo_private.note_access() is 'Notes what becomes of the access map in aximo_private.access_changes.';
-create trigger note_access after insert or update or delete on aximo_private.customer_grants
-for each row execute function aximo_private.note_access();
-create trigger note_access_to_nobody before truncate on aximo_private.customer_grants
-for each statement execute function aximo_private.note_access();
-alter table aximo_private.customer_grants enable always trigger note_access;
-alter table aximo_private.customer_grants enable always trigger note_access_to_nobody;
-comment on trigger note_access on aximo_private.customer_grants is 'Notes grants and revocations.';
-comment on trigger note_access_to_nobody on aximo_private.customer_grants is 'Notes that all grants were taken away.';
-
 -- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
 -- Bound when it is created, and inlined.
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
@@ -3052,38 +2987,6 @@ $$;
 alter function aximo.open_executions_as_of(timestamptz, timestamptz) owner to aximo_recorder;
 comment on function aximo.open_executions_as_of(timestamptz, timestamptz) is
 'aximo.open_executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
-
-create view aximo.access_history with (security_barrier = true) as
-select
-    c.customer_id,
-    c.role_name,
-    c.changed_at as granted_at,
-    c.changed_by as granted_by,
-    r.changed_at as revoked_at,
-    r.changed_by as revoked_by
-from (
-    select *
-    from only aximo_private.access_changes -- noqa: PRS
-) as c
-left join lateral (
-    select n.changed_at, n.changed_by
-    from (
-        select *
-        from only aximo_private.access_changes -- noqa: PRS
-    ) as n
-    where n.customer_id = c.customer_id and n.role_name = c.role_name and n.change_id > c.change_id and not n.is_granted
-    order by n.change_id
-    limit 1
-) as r on true
-where c.is_granted;
-alter view aximo.access_history owner to aximo_owner;
-comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row.';
-comment on column aximo.access_history.customer_id is 'The session''s customer; * if the login had all customers.';
-comment on column aximo.access_history.role_name is 'The login.';
-comment on column aximo.access_history.granted_at is 'From when on, by the database''s clock.';
-comment on column aximo.access_history.granted_by is 'The login that granted it.';
-comment on column aximo.access_history.revoked_at is 'Until when; null while it is granted.';
-comment on column aximo.access_history.revoked_by is 'The login that revoked it; null while it is granted.';
 
 -- Worked out of events, for a moment in the past, and for what a denial withheld.
 create view aximo_private.approvals_told as
@@ -10365,7 +10268,6 @@ from public;
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
-grant insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
@@ -10381,7 +10283,7 @@ grant select on aximo_private.executions_told, aximo_private.approvals_told to a
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
-aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
+aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
@@ -10635,7 +10537,6 @@ to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
-grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function
     aximo.grant_customer(text, text),
