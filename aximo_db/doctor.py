@@ -285,7 +285,7 @@ where d.dbid = (select oid from pg_database where datname = current_database())
     and d.deptype = 'o' and d.refclassid = 'pg_authid'::regclass and d.refobjid in (select oid from pg_roles where rolname = any(%s))
     and i.type in ('view', 'materialized view', 'function', 'procedure', 'aggregate', 'table', 'schema')
     and coalesce(i.schema, i.name) not in ('aximo', 'aximo_metrics', 'aximo_private', 'helix')
-    and i.schema !~ '^pg_(toast|temp)'
+    and coalesce(i.schema, '') !~ '^pg_(toast|temp)'
 order by 1, 2, 3
 """
 
@@ -300,7 +300,7 @@ inner join pg_roles as r on r.oid = c.relowner
 inner join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
 inner join pg_class as t on t.oid = d.refobjid and t.oid <> c.oid
 inner join pg_namespace as s on s.oid = t.relnamespace and s.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix')
-where c.relkind = 'm' or t.relkind in ('r', 'p', 'm') and not coalesce('security_invoker=true' = any(c.reloptions), false)
+where c.relkind = 'm' or t.relkind in ('r', 'p', 'm') and coalesce(c.reloptions::text !~ 'security_invoker=(true|on|yes|1)', true)
 order by 1, 2
 """
 
@@ -412,7 +412,7 @@ def _drift(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     unread = tuple(
         f"row of {table}:" for table in _VOCABULARY if not any(line.startswith(f"row of {table}:") for line in now)
     )
-    missing = sorted(line for line in set(expected_facts()) - set(now) if not line.startswith(unread or "\n"))
+    missing = sorted(line for line in set(expected_facts()) - set(now) if not line.startswith(unread))
     new = sorted(set(now) - set(expected_facts()))
     # What REINDEX CONCURRENTLY leaves behind when it is stopped.
     leftovers = [line for line in new if re.match(r"index \S+_cc(new|old)\d*: ", line)]

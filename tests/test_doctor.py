@@ -406,6 +406,10 @@ STRANGERS = {
         " alter function public.intruder() owner to aximo_recorder",
         "function public.intruder() belongs to aximo_recorder",
     ),
+    "a schema with a ledger's role": (
+        "create schema intruder authorization aximo_owner",
+        "schema intruder belongs to aximo_owner",
+    ),
     "a view of a superuser": (
         "create view public.intruder as select * from aximo_private.events",
         "public.intruder of postgres over events reads as postgres, whom row-level security does not hold",
@@ -438,6 +442,13 @@ def test_what_strangers_made_around_the_schema_is_named(each_ledger: Ledger, str
     each_ledger.superuser().execute(statement)
     warnings = found(examine(each_ledger.dsn()), "strangers", "warning")
     assert any(message in each for each in warnings), warnings
+
+
+def test_a_view_of_others_that_reads_as_its_reader_is_no_stranger(each_ledger: Ledger) -> None:
+    root = each_ledger.superuser()
+    root.execute("create view public.careful with (security_invoker = on) as select * from aximo_private.events")
+    root.execute("create view public.ordinary as select * from aximo.events")
+    assert found(examine(each_ledger.dsn()), "strangers", "warning") == []
 
 
 def test_what_a_stopped_reindex_leaves_is_no_drift(one_ledger: Ledger) -> None:
