@@ -88,7 +88,9 @@ EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
 LOG_SIZE: Final = "select aximo.log_size(%s)"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
+CHECK_LOG_NODES: Final = "select aximo.check_log_nodes(%s)"
 REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
+COUNT_METRICS: Final = "select is_behind from aximo.count_metrics()"
 ADVANCE_LOG: Final = "select numbered, is_behind from aximo.advance_log(%s::integer)"
 # The size is as of the statement's snapshot, which is not younger than the one that read_log reads with: the entries up
 # to there have to be found. There is a row also if there is no entry.
@@ -100,17 +102,26 @@ OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, %s::text)"
 MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, %s::text)"
 CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
 
+#: Runs and their events are tables that logins read themselves, and row security does not hold superusers and
+#: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be
+#: granted.
+OF_CUSTOMER: Final = "customer_id = (select aximo.current_customer())"
+_NAMES_CUSTOMER: Final = ("helix.runs", "helix.run_events")
+
 OBSERVE_RUN: Final = "select helix.observe_run(%s::text, tool_name => %s::text, requested_by => %s::text)"
 _RUN: Final = columns(Run, "r")
 # The run once, whatever the number of its events, and both as of one snapshot.
 READ_RUN: Final = (
     f"select {_RUN}, {columns(RunEvent, 'e')}"
-    " from (select *, 1 as place from helix.runs where run_id = %(run_id)s) as r"
+    f" from (select *, 1 as place from helix.runs where {OF_CUSTOMER} and run_id = %(run_id)s) as r"
     " full join ("
-    "select *, row_number() over (order by event_id) as place from helix.run_events where run_id = %(run_id)s"
+    "select *, row_number() over (order by event_id) as place from helix.run_events"
+    f" where {OF_CUSTOMER} and run_id = %(run_id)s"
     ") as e on e.place = r.place order by e.event_id"
 )
-LINK_RUN: Final = f"update helix.runs as r set execution_id = %s where r.run_id = %s returning {_RUN}"
+LINK_RUN: Final = (
+    f"update helix.runs as r set execution_id = %s where r.{OF_CUSTOMER} and r.run_id = %s returning {_RUN}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +385,7 @@ def select(
         schema: the view's.
     """
     names = ", ".join(f'"{item.name}"' for item in fields(row))
-    clauses: list[str] = []
+    clauses: list[str] = [OF_CUSTOMER] if f"{schema}.{view}" in _NAMES_CUSTOMER else []
     values: list[Any] = []
     for column, value in conditions.items():
         if value is None:

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
 from aximo_db._connect import connect
-from aximo_db._statements import SET_CUSTOMER
+from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER
 from aximo_db.cli_support import (
     AsJson,
     BatchSize,
@@ -394,6 +394,9 @@ def checkpoint(
     """State how long a customer's log is, and its root: to be kept elsewhere, by somebody else."""
     with _refusals(), exporting(output, inputs=[key]) as (target, _):
         with _log_of(db, customer) as connection:
+            if key is not None:
+                # Whoever signs, vouches: not for a root of hashes that do not follow from the entries.
+                connection.execute(CHECK_LOG_NODES, (log,))
             row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
             if row is None or row[0] is None:
                 _fail("there is no such customer for this login", hint="Name the customer with --customer.")
@@ -573,7 +576,7 @@ def refresh(
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
-    """Number new events and make the metrics of all customers anew: from cron, for example. For operators."""
+    """Number, count and show new events in the metrics of all customers: from cron, for example. For operators."""
     recounted = None
     with _refusals():
         if recount or from_the_start:
@@ -601,7 +604,7 @@ def refresh(
         seconds = sum(r.took.total_seconds() for r in refreshed)
         console.print(f"{len(refreshed)} materialized views made anew in {seconds:.2f} s")
     else:
-        console.print("[yellow]Another session is refreshing.[/]")
+        console.print("[yellow]Another session is counting or refreshing.[/]")
 
 
 @app.command()

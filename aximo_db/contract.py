@@ -913,8 +913,11 @@ def _raised_in_python() -> tuple[tuple[str, str], ...]:
 
 @cache
 def _installation() -> str:
-    """What only runs while the schema is installed."""
-    return "\n".join(re.findall(r"^do \$\$(.*?)^\$\$;", install_script(), re.DOTALL | re.MULTILINE))
+    """What only runs while the schema is installed or upgraded."""
+    from aximo_db.migrate import preparation
+
+    blocks = re.findall(r"^do \$\$(.*?)^\$\$;", install_script(), re.DOTALL | re.MULTILINE)
+    return "\n".join([*blocks, preparation(None)])
 
 
 _JSON_TYPES: Final = {

@@ -743,12 +743,18 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     try:
         row = connection.execute(
             "select s.refreshed_at is null, s.refreshed_at < now() - interval '1 day' and s.refreshed_at < l.advanced_at,"
-            " l.advances > 0, has_database_privilege('aximo_meter', current_database(), 'temporary'), ("
-            " select coalesce(sum(c.size - coalesce(h.number, 0)), 0)"
-            " from (select e.customer_id, e.log, max(e.number) as size from aximo_private.log_entries as e group by 1, 2) as c"
-            " left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id and h.log = c.log),"
-            " (select count(*) from pg_class as c where c.relnamespace = 'aximo_private'::regnamespace and c.relkind = 'm'"
-            " and not c.relispopulated)"
+            " exists (select from aximo_private.log_entries), ("
+            " select coalesce(sum(g.size - g.number), 0) from ("
+            " select max(u.number) as size, coalesce(c.number, 0) as number from aximo_private.uncounted_logs as u"
+            " left join aximo_private.counted_logs as c on c.customer_id = u.customer_id and c.log = u.log"
+            " where c.failed_at is null group by u.customer_id, u.log, c.number"
+            " ) as g where g.size > g.number), ("
+            " select coalesce(sum(h.size - coalesce(c.number, 0)), 0)"
+            " from (select e.customer_id, e.log, max(e.number) as size from aximo_private.log_entries as e group by 1, 2) as h"
+            " left join aximo_private.counted_logs as c on c.customer_id = h.customer_id and c.log = h.log"
+            " where not exists (select from aximo_private.uncounted_logs as u"
+            " where u.customer_id = h.customer_id and u.log = h.log and u.number >= h.size)),"
+            " array(select distinct c.customer_id from aximo_private.counted_logs as c where c.failed_at is not null order by 1)"
             " from aximo_private.metric_state as s, aximo_private.log_state as l"
         ).fetchone()
     except psycopg.errors.InsufficientPrivilege:
@@ -765,20 +771,17 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "Restore the row of aximo_private.metric_state from the backup.",
         )  # fmt: skip
         return
-    never, is_old, numbered, may_make_tables, uncounted, unpopulated = row
-    if not may_make_tables:
+    never, is_old, numbered, waiting, forgotten, failed = row
+    if failed:
         yield Finding(
-            "error", "metrics", "aximo_meter may not make temporary tables in this database, so metrics can't be refreshed.",
-            "grant temporary on database … to aximo_meter",
+            "warning", "metrics",
+            f"Events of {len(failed)} customers can't be counted, so their metrics stand still: {', '.join(failed[:5])}"
+            + (" and others." if len(failed) > 5 else "."),
+            "aximo-db refresh --recount; if it is said again then, report what they wrote.",
         )  # fmt: skip
-    if unpopulated:
+    if forgotten:
         yield Finding(
-            "error", "metrics", f"{unpopulated} materialized views hold nothing, so no metrics can be read: a restore left them out.",
-            "aximo-db refresh",
-        )  # fmt: skip
-    if uncounted:
-        yield Finding(
-            "warning", "metrics", f"{uncounted:,} numbered events are not counted in the metrics.",
+            "warning", "metrics", f"{forgotten:,} numbered events are not counted in the metrics.",
             "aximo-db refresh --recount",
         )  # fmt: skip
     elif numbered and (never or is_old):
@@ -786,8 +789,10 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "note", "metrics", "Metrics were " + ("never refreshed." if never else "last refreshed more than a day ago."),
             "Run aximo-db refresh from cron, if anybody looks at them.",
         )  # fmt: skip
-    elif may_make_tables and not unpopulated:
-        yield Finding("ok", "metrics", "Every numbered event is counted in the metrics.")
+    elif not failed:
+        yield Finding(
+            "ok", "metrics", f"{waiting:,} numbered events wait for the next refresh." if waiting else "Every numbered event is counted in the metrics.",
+        )  # fmt: skip
 
 
 def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:

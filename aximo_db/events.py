@@ -481,7 +481,7 @@ class AdvanceResult(NamedTuple):
 
 
 class RefreshedView(NamedTuple):
-    """A materialized view that ``refresh_metrics`` made anew.
+    """A materialized view that ``refresh_metrics`` made of what changed.
 
     Attributes:
         view_name: its name, in ``aximo_private``.

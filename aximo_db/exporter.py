@@ -22,7 +22,7 @@ _LINES: Final = "select number, line from aximo.log_lines where log = %s order b
 # What is written by logins themselves, numbered or not.
 _COUNTS: Final[Mapping[Log, LiteralString]] = {
     "events": "select count(*) from aximo.events",
-    "run_events": "select count(*) from helix.run_events",
+    "run_events": f"select count(*) from helix.run_events where {statements.OF_CUSTOMER}",
 }
 #: Lines fetched at a time.
 FETCH: Final = 2000

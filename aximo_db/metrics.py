@@ -59,7 +59,7 @@ class MetricsVerdict(NamedTuple):
 
 
 def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) -> MetricsVerdict:
-    """Works out a customer's metrics from its events, without rollups, and compares.
+    """Works out a customer's metrics from its events, without the sums, and compares.
 
     Args:
         dsn: a libpq connection string; left out: ``AXIMO_DB_URL``, else libpq's own ``PG*`` variables.
@@ -100,7 +100,7 @@ def recount_metrics(
     Args:
         dsn: as in :func:`verify_metrics`; the login needs ``aximo_operator``.
         from_the_start: throw away what is counted, and begin again.
-        max_events: at most so many a step; each is a transaction during which nothing is numbered.
+        max_events: at most so many a step; each is a transaction. Numbering goes on meanwhile.
         progress: called after each step with how many events are counted and how many there are to count.
 
     Returns:

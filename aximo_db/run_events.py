@@ -129,7 +129,7 @@ class KindUsage:
     Attributes:
         kind: the kind.
         is_listed: whether ``helix.event_kinds`` has it.
-        family: ``run``, ``exec``, ``slurm``, ``collect`` or ``simulate``; ``None`` if it is none of them.
+        family: ``run``, ``exec``, ``slurm``, ``collect``, ``simulate`` or ``studio``; ``None`` if it is none of them.
         events: how many events.
         runs: of how many runs.
         first_at, last_at: when it was first and last seen, by ``ts``; ``None`` if it never was.

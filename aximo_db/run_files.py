@@ -71,21 +71,23 @@ _IMPORT_EVENTS: Final = (
 )
 _IMPORT_RUNS: Final = f"{_COUNTS} helix.import_runs({_LINES}, customer_id => %(customer)s) as r"
 _READABLE: Final = "select 0, count(l.line::jsonb) from unnest(%(lines)s::text[]) as l (line)"
-_HAS_EVENTS: Final = "select exists (select from helix.run_events where run_id = %s)"
-_LOCK: Final = "select from helix.runs where run_id = %s for update"
+_HAS_EVENTS: Final = f"select exists (select from helix.run_events where {statements.OF_CUSTOMER} and run_id = %s)"
+_LOCK: Final = f"select from helix.runs where {statements.OF_CUSTOMER} and run_id = %s for update"
 _COMPARE: Final = f"select c.line, c.event_id, c.ts, c.kind from helix.compare_run_log(%(run)s, {_LINES}) as c"
 
 _LOG_LINES: Final = (
-    'select concat(\'{"ts":"\', to_char(ts at time zone \'UTC\', \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\'),'
+    # The gateway's clock counts milliseconds; what has no finer part is written as the gateway writes it.
+    "select concat('{\"ts\":\"', to_char(ts at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.' ||"
+    " case when extract(microseconds from ts)::integer %% 1000 = 0 then 'MS' else 'US' end || '\"Z\"'),"
     " '\",\"kind\":', to_json(kind), ',\"message\":', coalesce(to_json(message)::text, 'null'),"
     " ',\"data\":', coalesce(data::text, 'null'), '}')"
-    " from helix.run_events where run_id = %s order by event_id"
+    f" from helix.run_events where {statements.OF_CUSTOMER} and run_id = %s order by event_id"
 )
 _RUN_LINES: Final = (
     f"select row_to_json(r)::text from (select {', '.join(item.name for item in fields(Run))} from helix.runs"
-    " where %(run)s::text is null or run_id = %(run)s order by created_at, run_id) as r"
+    f" where {statements.OF_CUSTOMER} and (%(run)s::text is null or run_id = %(run)s) order by created_at, run_id) as r"
 )
-_HAS_RUN: Final = "select exists (select from helix.runs where run_id = %s)"
+_HAS_RUN: Final = f"select exists (select from helix.runs where {statements.OF_CUSTOMER} and run_id = %s)"
 
 _NO_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 _RUN_MOMENTS: Final = ("created_at", "started_at", "finished_at")

@@ -469,16 +469,17 @@ class EventStore:
         return self._read(statements.metrics(view), (), dict_row, customer_id=customer_id)
 
     def refresh_metrics(self, everything: bool | None = None) -> list[RefreshedView]:
-        """Numbers what is new and makes the metrics of all customers anew. The login needs ``aximo_operator``.
+        """Numbers and counts what is new, and shows it in all customers' metrics. The login needs ``aximo_operator``.
 
-        Outside of a caller's transaction it reads one snapshot, and numbering goes on meanwhile. Inside of one,
-        numbering waits for that transaction to end.
+        Outside of a caller's transaction each step is one of its own: what was done when the connection breaks stays
+        done, and others number events meanwhile. Inside of one it is one step, in that transaction, and nobody else
+        can number until it ends.
 
         Args:
-            everything: also make anew what has not changed; if ``None``, when that has become worth it.
+            everything: also make anew what has not changed.
 
         Returns:
-            What was made; nothing if another session is at it.
+            What was made; nothing if another session counts or refreshes.
 
         Raises:
             CustomerError: the login works for certain customers only.
@@ -487,6 +488,8 @@ class EventStore:
         joining = self._connections.is_joining()
         if not joining:
             self.advance_all()
+            while self._count():
+                pass
 
         def refresh(connection: AnyConnection) -> list[RefreshedView]:
             cursor = LedgerCursor(connection)
@@ -727,6 +730,16 @@ class EventStore:
             return AdvanceResult(*row)
 
         return self._run(advance, stop=stop)
+
+    def _count(self) -> bool | None:
+        def count(connection: AnyConnection) -> bool | None:
+            cursor = LedgerCursor(connection)
+            cursor.execute(statements.COUNT_METRICS, prepare=self._prepare)
+            row = cursor.fetchone()
+            assert row is not None  # noqa: S101
+            return row[0]  # type: ignore[no-any-return]
+
+        return self._run(count)
 
     def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -158,19 +157,6 @@ def advance_all(connection: psycopg.Connection[Any]) -> int:
         numbered += row[0]
         if not row[1]:
             return numbered
-
-
-def without_rollups(superuser: psycopg.Connection[Any]) -> Callable[[], object]:
-    """Lets the numbering keep no roll-ups; returns what lets it keep them again."""
-    row = superuser.execute(
-        "select pg_get_functiondef(oid) from pg_proc where proname = 'roll_up' and pronamespace = 'aximo_private'::regnamespace"
-    ).fetchone()
-    assert row is not None
-    superuser.execute(
-        "create or replace function aximo_private.roll_up(touched aximo_private.log_growth[], advance bigint) returns void"
-        " language plpgsql set search_path = pg_catalog, pg_temp as 'begin end'"
-    )
-    return partial(superuser.execute, row[0])
 
 
 def fill(connection: psycopg.Connection[Any], count: int, *, bare: bool = True) -> None:

@@ -1,10 +1,10 @@
-"""Measures the metrics: what keeping rollups adds to numbering, and what a refresh costs as the ledger grows.
+"""Measures the metrics: what an event costs until it is shown, and what a refresh costs, whatever there is beside it.
 
     python -m benchmarks.metrics [--sizes 100000 1000000] [--rounds 5] [--bin-dir /path/to/postgresql/bin] [--json]
 
-The history grows at its end, at the same rate all along: ten times the events are ten times the days. Beside each refresh
-stands that of a plain materialized view over the events. The bars: at 10 million events a refresh after 10,000 new ones
-takes at most 1.5 times as long as at 100 thousand, and a 50th of the plain one; rollups at most double numbering.
+What is measured is CPU of the session's backend, as times depend on what else the machine does (Linux only). The data: a
+thousand customers, of which few have most of the events; then one hot customer beside them. Only public functions and views
+are used, so another version of the schema can be measured by the same file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,133 +22,287 @@ from rich.console import Console
 from rich.table import Table
 
 from aximo_db.local import DATABASE, LocalLedger
-from benchmarks.common import advance_all, without_rollups
+from benchmarks.common import BARE, BARE_TABLES, mixed, values
 
 NEW = 10_000
-# Executions of 7 events, for 3 customers with 20 deployments each; 10 million events are a year.
+# Executions of 7 events, each 10 seconds after the last: history grows at its end.
 FILL = """
 select count(*) from aximo.emit_events((
     select jsonb_agg(
         jsonb_build_object(
             'event_type', t.event_type,
-            'timestamp', '2025-10-01T00:00:00Z'::timestamptz + x * interval '22 seconds' + t.step * (50 + x %% 977) * interval '1 millisecond',
-            'customer_id', 'customer-' || x %% 3, 'deployment_id', 'deployment-' || x %% 60, 'skill_id', 'skill-' || x %% 5,
+            'timestamp', '2025-10-01T00:00:00Z'::timestamptz + x * interval '10 seconds' + t.step * (50 + x %% 977) * interval '1 millisecond',
+            'customer_id', {customer}, 'deployment_id', 'deployment-' || x %% 3, 'skill_id', 'skill-' || x %% 60,
             'skill_version', '1.0', 'execution_id', 'execution-' || x, 'actor', 'system', 'risk_level', t.risk,
             'latency_ms', case when t.step = 6 then 6 * (50 + x %% 977) end, 'payload', t.payload::jsonb
         )
         order by x, t.step
     )
-    from generate_series(%s::bigint, %s::bigint, 3) as x
+    from generate_series(%s::bigint, %s::bigint) as x
     cross join (
         values
-        (0, 'execution_triggered', null, '{"channel": "web"}'), (1, 'execution_processing', null, '{}'),
-        (2, 'action_prepared', 'R2', '{"action_type": "lead_capture"}'), (3, 'action_dispatched', 'R2', '{"action_type": "lead_capture"}'),
-        (4, 'action_prepared', 'R3', '{"action_type": "send_email"}'), (5, 'action_dispatched', 'R3', '{"action_type": "send_email"}'),
-        (6, 'execution_completed', null, '{"actions_count": 2}')
+        (0, 'execution_triggered', null, '{{"channel": "web"}}'), (1, 'execution_processing', null, '{{}}'),
+        (2, 'action_prepared', 'R2', '{{"action_type": "lead_capture"}}'),
+        (3, 'action_dispatched', 'R2', '{{"action_type": "lead_capture"}}'),
+        (4, 'action_prepared', 'R3', '{{"action_type": "send_email"}}'),
+        (5, 'action_dispatched', 'R3', '{{"action_type": "send_email"}}'),
+        (6, 'execution_completed', null, '{{"actions_count": 2}}')
     ) as t (step, event_type, risk, payload)
+), '*')
+"""
+MANY = "'customer-' || floor(exp((hashint8(x) & 65535) / 65536.0 * ln(1000)))"
+HOT = "'hot'"
+# One event for each of so many numbers: of a deployment, a version and an hour of their own, or of one for all.
+SINGLE = """
+select count(*) from aximo.emit_events((
+    select jsonb_agg(
+        jsonb_build_object(
+            'event_type', %s::text, 'customer_id', %s::text, 'actor', 'system', 'payload', '{{}}'::jsonb,
+            'timestamp', '2026-01-01T00:00:00Z'::timestamptz + {hour} * interval '1 hour',
+            'deployment_id', 'deployment-' || {deployment}, 'skill_id', 'skill', 'skill_version', {version}::text
+        )
+    )
+    from generate_series(%s::bigint, %s::bigint) as n
 ))
 """
-PLAIN = """
-create materialized view bench_plain as
-select
-    customer_id, deployment_id, skill_id, skill_version, date_trunc('day', "timestamp", 'UTC') as day, count(*) as events,
-    count(*) filter (where event_type = 'execution_triggered') as triggered,
-    count(*) filter (where event_type = 'execution_completed') as completed,
-    count(*) filter (where event_type = 'execution_failed') as failed,
-    count(*) filter (where event_type = 'action_dispatched' and payload ->> 'action_type' = 'lead_capture') as leads,
-    percentile_disc(array[0.5, 0.95, 0.99]) within group (order by latency_ms) as latency
-from aximo_private.events
-group by 1, 2, 3, 4, 5
+SIZE = """
+select sum(pg_total_relation_size(c.oid))
+from pg_class as c
+where c.relnamespace = 'aximo_private'::regnamespace and c.relkind in ('r', 'm')
+    and c.relname ~ '(_sums|_kept|_recent|run_states|counted_logs|rollups|histograms|rollup_heads|_cold|_hot|_measures|run_heads)$'
 """
 
 
-class Growing:
-    """A ledger that grows at its end."""
+class Metered:
+    """A ledger, and the CPU that a statement takes in its session's backend."""
 
-    def __init__(self, root: psycopg.Connection[Any], owner: psycopg.Connection[Any], console: Console) -> None:
-        self.root, self.owner, self.console, self.executions = root, owner, console, 0
+    def __init__(self, root: psycopg.Connection[Any], owner: psycopg.Connection[Any]) -> None:
+        self.root, self.owner, self.executions = root, owner, 0
+        self.stat = Path(f"/proc/{root.info.backend_pid}/schedstat")
+        row = root.execute("select to_regprocedure('aximo.count_metrics(integer)') is not null").fetchone()
+        self.counts_apart = bool(row and row[0])
 
-    def grow(self, count: int) -> None:
-        """Adds so many events, without numbering them."""
+    def cpu(self, work: Callable[[], object]) -> float:
+        """Microseconds of CPU."""
+        before = int(self.stat.read_text().split()[0])
+        work()
+        return (int(self.stat.read_text().split()[0]) - before) / 1e3
+
+    def grow(self, count: int, customer: str = MANY) -> None:
+        """Adds so many events of executions, without numbering them."""
         wanted = self.executions + -(-count // 7)
         while self.executions < wanted:
-            until = min(wanted, self.executions + 1000)
-            for first in range(self.executions, min(until, self.executions + 3)):  # one customer's after another's
-                self.owner.execute(FILL, (first, until - 1))
+            until = min(wanted, self.executions + 350)
+            self.owner.execute(FILL.format(customer=customer), (self.executions, until - 1))
             self.executions = until
 
-    def grow_to(self, count: int) -> None:
-        """Adds events until there are so many, and numbers them."""
-        with self.console.status("") as status:
-            while (missing := count - self.executions * 7) > 0:
-                status.update(f"filling: {self.executions * 7:,} of {count:,} events")
-                self.grow(min(missing, 105_000))
-                advance_all(self.root)
+    def single(self, count: int, customer: str, kind: str = "sla_breached", **varied: str) -> None:
+        """Adds so many events beside executions."""
+        form = {"hour": "0", "deployment": "1", "version": "'1.0'"} | varied
+        for first in range(0, count, 5000):
+            until = min(count, first + 5000) - 1
+            self.owner.execute(SINGLE.format(**form), (kind, customer, first, until))
 
-    def seconds(self, statement: str) -> float:
-        began = time.perf_counter()
-        self.root.execute(statement)
-        return time.perf_counter() - began
+    def _all(self, function: str) -> None:
+        while True:
+            row = self.root.execute(f"select is_behind from aximo.{function}()").fetchone()
+            if not row or not row[0]:
+                return
 
+    def advance(self) -> float:
+        """Numbers everything."""
+        return self.cpu(lambda: self._all("advance_log"))
 
-def rollups(ledger: Growing, rounds: int) -> dict[str, float]:
-    """Numbering with rollups and without, in turn."""
-    took: dict[str, list[float]] = {"with": [], "without": []}
-    for number in range(rounds + 1):
-        for way, line in took.items():
-            ledger.grow(NEW)
-            keep = without_rollups(ledger.root) if way == "without" else None
-            began = time.perf_counter()
-            numbered = advance_all(ledger.root)
-            if number:
-                line.append((time.perf_counter() - began) / numbered)
-            if keep is not None:
-                keep()
-        counted = ledger.root.execute("select counted, remaining from aximo.recount_metrics()").fetchone()
-        assert counted is not None
-        assert counted[0] >= NEW
-        assert counted[1] == 0
-    return {
-        "numbering_us": statistics.median(took["with"]) * 1e6,
-        "numbering_without_rollups_us": statistics.median(took["without"]) * 1e6,
-        "with_to_without": statistics.median(a / b for a, b in zip(took["with"], took["without"], strict=True)),
-    }
+    def count(self) -> float:
+        """Counts everything, if that is apart from numbering."""
+        return self.cpu(lambda: self._all("count_metrics")) if self.counts_apart else 0.0
+
+    def refresh(self) -> float:
+        return self.cpu(lambda: self.root.execute("select from aximo.refresh_metrics()"))
+
+    def settle(self) -> None:
+        """Numbers, counts and shows what there is."""
+        self.advance()
+        self.count()
+        self.refresh()
 
 
-def refreshing(ledger: Growing, rounds: int) -> dict[str, float]:
-    """A refresh after 10,000 new events, and one of a plain materialized view."""
-    ledger.root.execute(PLAIN)
-    took = []
-    everything = ledger.seconds("select aximo.refresh_metrics(true)")
-    for number in range(rounds + 1):
-        ledger.grow(NEW)
-        advance_all(ledger.root)
-        seconds = ledger.seconds("select aximo.refresh_metrics(false)")
-        if number:
-            took.append(seconds)
-    plain = min(ledger.seconds("refresh materialized view bench_plain") for _ in range(2))
-    ledger.root.execute("drop materialized view bench_plain")
-    rows = ledger.root.execute("select count(*) from aximo_private.rollups").fetchone()
-    assert rows is not None
-    return {
-        "events": ledger.executions * 7,
-        "rollup_rows": rows[0],
-        "refresh_ms": statistics.median(took) * 1e3,
-        "refresh_everything_ms": everything * 1e3,
-        "plain_ms": plain * 1e3,
-        "plain_to_refresh": plain / statistics.median(took),
-    }
+def bare(ledger: Metered, count: int = 3000) -> float:
+    """CPU of a bare INSERT."""
+    ledger.root.execute(BARE_TABLES)
+    rows = [values(event) for event in mixed(count // 7)]
+    return ledger.cpu(lambda: [ledger.root.execute(BARE, row) for row in rows]) / len(rows)
+
+
+def an_event(ledger: Metered, customer: str, rounds: int) -> dict[str, float]:
+    """CPU an event, of numbering, counting and showing 10,000; microseconds."""
+    took: dict[str, list[float]] = {"advance": [], "count": [], "refresh": []}
+    for _ in range(rounds):
+        ledger.grow(NEW, customer)
+        for name, line in took.items():
+            line.append(getattr(ledger, name)() / NEW)
+    return {name: statistics.median(line) for name, line in took.items()}
+
+
+def same_rows(ledger: Metered, rounds: int) -> dict[str, float]:
+    """CPU of showing the same 660 rows, after more and more others have changed; microseconds."""
+
+    def again(times: int) -> list[float]:
+        took = []
+        for _ in range(times):
+            ledger.single(220, "same", deployment="n")
+            ledger.advance()
+            ledger.count()
+            took.append(ledger.refresh())
+        return took
+
+    found = {"0": statistics.median(again(rounds + 2)[2:])}
+    for rows in (15_000, 100_000):
+        ledger.single(rows // 3, "other", version=f"'{rows}-' || n")
+        ledger.settle()
+        first, *rest = again(rounds + 1)
+        found |= {f"{rows:,}, the first": first, f"{rows:,}, from then on": statistics.median(rest)}
+    return found
+
+
+def beside_idle(ledger: Metered, rounds: int) -> dict[str, float]:
+    """CPU of numbering, counting and showing 100 events, without and with 20,000 idle deployments; microseconds."""
+
+    def hundred() -> float:
+        took = []
+        for _ in range(rounds + 1):
+            ledger.grow(100)
+            took.append(ledger.advance() + ledger.count() + ledger.refresh())
+        return statistics.median(took[1:])
+
+    before = hundred()
+    ledger.single(20_000, "idle", "deployment_created", deployment="n")
+    ledger.settle()
+    return {"without": before, "with": hundred()}
+
+
+def reads(ledger: Metered, rounds: int) -> dict[str, float]:
+    """CPU of reading all rows of a customer by day and by hour; microseconds."""
+    ledger.single(28_800, "read", deployment="n %% 20", hour="(n / 20)")
+    ledger.settle()
+    ledger.root.execute("select set_config('aximo.customer_id', 'read', false)")
+    ledger.root.execute("select aximo.grant_customer(session_user, '*')")
+    found = {}
+    for view, rows in (("execution_health", 1200), ("execution_health_hourly", 28_800)):
+        read = f"select * from aximo_metrics.{view}"
+        took = [ledger.cpu(lambda read=read: ledger.root.execute(read).fetchall()) for _ in range(rounds)]
+        row = ledger.root.execute(f"select count(*) from aximo_metrics.{view}").fetchone()
+        assert row == (rows,)
+        found[f"{rows:,}"] = statistics.median(took)
+    return found
+
+
+def size(ledger: Metered) -> float:
+    """Bytes of all that is kept for metrics."""
+    row = ledger.root.execute(SIZE).fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def month(ledger: Metered, minutes: int) -> dict[str, float]:
+    """Bytes after so many refreshes of one hundred events, vacuumed as the settings say; and before."""
+    ledger.settle()
+    before, events = size(ledger), ledger.executions
+    tables = ledger.root.execute(
+        "select c.oid::regclass::text from pg_class as c where c.relnamespace = 'aximo_private'::regnamespace"
+        " and array_to_string(c.reloptions, ',') ~ 'autovacuum_vacuum_scale_factor'"
+    ).fetchall()
+    for minute in range(minutes):
+        ledger.grow(100)
+        ledger.settle()
+        if minute % 20 == 19:
+            for (table,) in tables:
+                ledger.root.execute(f"vacuum {table}")
+    return {"before": before, "after": size(ledger), "events": (ledger.executions - events) * 7.0}
+
+
+def measure(ledger: Metered, sizes: list[int], rounds: int) -> dict[str, Any]:
+    """Everything, in the order in which the ledger grows."""
+    found: dict[str, Any] = {"bare_insert_us": bare(ledger), "sizes": []}
+    for wanted in sizes:
+        while (missing := wanted - ledger.executions * 7) > 0:
+            ledger.grow(min(missing, 50_000))
+            ledger.settle()
+        found["sizes"].append(
+            {
+                "events": ledger.executions * 7,
+                "bytes_an_event": size(ledger) / (ledger.executions * 7),
+                **an_event(ledger, MANY, rounds),
+            }
+        )
+    found["hot"] = an_event(ledger, HOT, rounds)
+    found["month"] = month(ledger, 200)
+    found["idle"] = beside_idle(ledger, rounds)
+    found["same_rows"] = same_rows(ledger, rounds)
+    found["reads"] = reads(ledger, rounds)
+    return found
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """What was found, with its bars."""
+    plain = found["bare_insert_us"]
+    events = Table(
+        "customers",
+        "events",
+        "advance",
+        "to a bare one (bar: 1.5)",
+        "count",
+        "refresh",
+        "all",
+        "bytes (bar: 500)",
+        title="CPU an event",
+    )
+    for name, each in [*(("1,000", size) for size in found["sizes"]), ("one hot", found["hot"])]:
+        total = each["advance"] + each["count"] + each["refresh"]
+        events.add_row(
+            name, f"{each['events']:,}" if "events" in each else "", f"{each['advance']:.0f} us", f"{each['advance'] / plain:.2f}",
+            f"{each['count']:.0f} us", f"{each['refresh']:.0f} us", f"{total:.0f} us",
+            f"{each['bytes_an_event']:.0f}" if "events" in each else "",
+        )  # fmt: skip
+    rows = Table("what", "CPU", "to the first", "bar")
+    first = found["same_rows"]["0"]
+    for name, took in found["same_rows"].items():
+        bar = "1" if name == "0" else "2" if "first" in name else "1"
+        rows.add_row(f"660 rows after {name}", f"{took / 1e3:.1f} ms", f"{took / first:.2f}", bar)
+    idle = found["idle"]
+    rows.add_row("100 events", f"{idle['without'] / 1e3:.1f} ms", "1.00", "1")
+    rows.add_row(
+        "100 events beside 20,000 idle deployments",
+        f"{idle['with'] / 1e3:.1f} ms",
+        f"{idle['with'] / idle['without']:.2f}",
+        "1.1",
+    )
+    smallest = found["sizes"][0]["refresh"] + found["sizes"][0]["count"]
+    for each in found["sizes"]:
+        took = each["refresh"] + each["count"]
+        rows.add_row(
+            f"10,000 events at {each['events']:,}", f"{took * NEW / 1e3:.0f} ms", f"{took / smallest:.2f}", "1.3"
+        )
+    for name, took in found["reads"].items():
+        rows.add_row(f"read {name} rows", f"{took / 1e3:.1f} ms", "", "")
+    kept = found["month"]
+    rows.add_row(
+        f"bytes after 200 refreshes of 100 events ({kept['events']:,.0f})",
+        f"{kept['after'] / 1e6:.1f} MB",
+        f"{kept['after'] / kept['before']:.2f}",
+        "",
+    )
+    return [events, rows]
 
 
 def main() -> None:
     """Runs everything and prints it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 500_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bin-dir", help="PostgreSQL's binaries; the embedded ones if left out")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="aximo-bench-", ignore_cleanup_errors=True) as folder:
         ledger = LocalLedger(Path(folder) / "data", bin_dir=arguments.bin_dir, settings={"shared_buffers": "512MB"})
         try:
@@ -159,38 +313,16 @@ def main() -> None:
             ):
                 root.execute("set synchronous_commit = off")
                 owner.execute("set synchronous_commit = off")
-                growing = Growing(root, owner, console)
-                growing.grow_to(arguments.sizes[0])
-                found: dict[str, Any] = {"rollups": rollups(growing, arguments.rounds), "sizes": []}
-                for size in arguments.sizes:
-                    growing.grow_to(size)
-                    found["sizes"].append(refreshing(growing, arguments.rounds))
+                found = measure(Metered(root, owner), arguments.sizes, arguments.rounds)
         finally:
             ledger.server.stop()
-    first = found["sizes"][0]["refresh_ms"]
-    for each in found["sizes"]:
-        each["to_the_first"] = each["refresh_ms"] / first
     if arguments.json:
         print(json.dumps(found))
         return
     out = Console()
-    kept = found["rollups"]
-    out.print(
-        f"numbering: {kept['numbering_us']:.1f} us an event, {kept['numbering_without_rollups_us']:.1f} us without rollups:"
-        f" {kept['with_to_without']:.2f} times (bar: 2)"
-    )
-    table = Table("events", "rollup rows", "refresh", "to the first", "everything", "plain view", "plain to refresh")
-    for each in found["sizes"]:
-        table.add_row(
-            f"{each['events']:,}",
-            f"{each['rollup_rows']:,}",
-            f"{each['refresh_ms']:.0f} ms",
-            f"{each['to_the_first']:.2f}",
-            f"{each['refresh_everything_ms']:.0f} ms",
-            f"{each['plain_ms']:.0f} ms",
-            f"{each['plain_to_refresh']:.1f}",
-        )
-    out.print(table)
+    out.print(f"a bare INSERT: {found['bare_insert_us']:.1f} us of CPU")
+    for table in tables(found):
+        out.print(table)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ does not decide; what counts is the ratio.
 ``singles``: one event a transaction, of a mix in which a tenth is about approvals. ``writers``: eight sessions, each on
 executions of its own, and all on one. ``wal``: bytes of WAL an event.
 ``import``: ``aximo-db import`` beside COPY of the same rows, as CPU of client and server together. ``numbering``: one new
-event in each of ten executions of 9,900 events, beside ten ordinary ones, without roll-ups.
+event in each of ten executions of 9,900 events, beside ten ordinary ones.
 """
 
 from __future__ import annotations
@@ -55,7 +55,6 @@ from benchmarks.common import (
     setting_up,
     values,
     version_of,
-    without_rollups,
     written,
 )
 
@@ -306,9 +305,7 @@ def numbering(ledger: LocalLedger, rounds: int) -> list[Line]:
     with (
         connect(ledger, WRITER) as writer,
         connect(ledger, "aximo_admin") as owner,
-        psycopg.connect(ledger.server.dsn(database=DATABASE), autocommit=True) as root,
     ):
-        without_rollups(root)
         names = {kind: [f"{kind}-{number}" for number in range(10)] for kind in lives}
         for kind, executions in names.items():
             for execution in executions:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from logging import getLogger
+from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 
-from aximo_db.migrate import PREPARATION, connect
+from aximo_db.migrate import connect, preparation
 
 VERSION_TABLE = {"version_table": "alembic_version", "version_table_schema": "aximo_private"}
 logger = getLogger("alembic.env")
@@ -16,10 +17,10 @@ logger = getLogger("alembic.env")
 def run(connection: Connection) -> None:
     """Runs the migrations on a connection, inside one transaction."""
     with connection.begin():
-        # Alembic reads its version table before the first migration could make its schema. The lock keeps a second
+        # Alembic reads its version table before the first migration could make its schema. The locks keep a second
         # upgrade waiting until this one is committed; then it finds nothing left to do.
-        for statement in PREPARATION:
-            connection.exec_driver_sql(statement)
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute(preparation(context.script.get_current_head()))
         context.configure(connection=connection, transactional_ddl=True, **VERSION_TABLE)
         with context.begin_transaction():
             context.run_migrations()
@@ -37,8 +38,7 @@ def main() -> None:
             **VERSION_TABLE,
         )
         with context.begin_transaction():
-            for statement in PREPARATION:
-                context.get_context().impl.static_output(statement + ";")
+            context.get_context().impl.static_output(preparation(None) + ";")
             context.run_migrations()
     elif options.get("connection") is not None:
         run(options["connection"])

@@ -22,20 +22,8 @@ from tests.conftest import DBA, Ledger
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SQL = Path(__file__).parent.parent / "sql"
 SCHEMAS = ["aximo", "aximo_private", "aximo_metrics", "helix"]
-_MATERIALIZED = (
-    "measures_cold",
-    "measures_hot",
-    "actions_cold",
-    "actions_hot",
-    "runs_cold",
-    "runs_hot",
-    "run_heads",
-    "deployment_measures",
-    "customer_measures",
-)
-METERED = {f"aximo_private.measured{of}" for of in ("", "_deployments", "_customers")} | {
-    f"aximo_private.{v}{s}" for v in _MATERIALIZED for s in ("", "_key")
-}
+KINDS = ("actions", "activity", "counted", "deployments", "runs")
+METERED = {f"aximo_private.{kind}_{what}" for kind in KINDS for what in ("recent", "to_publish")}
 DEFINERS = {"aximo_gatekeeper", "aximo_recorder", "aximo_sequencer", "aximo_meter"}
 OURS = "(select oid from pg_namespace where nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix'))"
 # Alembic's own table, made by Alembic on a migrated database: its shape is not the ledger's to choose.
@@ -64,8 +52,10 @@ def test_every_function_pins_its_search_path(root: psycopg.Connection[Any]) -> N
     assert len(functions) > 10
     for name, config, bound in functions:
         paths = [setting for setting in config or [] if setting.startswith("search_path=")]
-        # One whose body is bound when it is created looks nothing up.
-        assert paths == ([] if bound else ["search_path=pg_catalog, pg_temp"]), name
+        # One whose body is bound when it is created looks nothing up. One that commits can have no setting of its own; it has its
+        # caller's rights and no more, and names the schema of all it calls.
+        free = bound or name == "aximo.keep_metrics(integer)"
+        assert paths == ([] if free else ["search_path=pg_catalog, pg_temp"]), name
 
 
 def test_functions_with_their_owners_rights_belong_to_roles_that_own_nothing_else(
@@ -119,11 +109,13 @@ def test_no_login_can_read_beneath_the_views_of_metrics(root: psycopg.Connection
         f"""
         select c.oid::regclass::text, g.rolname
         from pg_class as c, pg_roles as g
-        where c.relnamespace in {OURS} and (c.relkind = 'm' or c.relname ~ '^(measured.*|measures|action_measures|known_customer)$')
+        where c.relnamespace in {OURS} and (c.relkind = 'm' or c.relname ~ '(_to_publish|_kept|_sums|^known_customer)$')
             and has_table_privilege(g.oid, c.oid, 'select') and g.rolname !~ '^pg_' and not g.rolsuper
         """,
     )
-    assert {reader for _, reader in readers} <= {"aximo_owner", "aximo_meter", DBA}
+    counting = {name for name, reader in readers if reader == "aximo_sequencer"}
+    assert counting == {f"aximo_private.{kind}_sums" for kind in ("action", "activity", "deployment", "run")}
+    assert {reader for _, reader in readers} == {"aximo_owner", "aximo_meter", "aximo_sequencer", DBA}
 
 
 def test_public_may_nothing(root: psycopg.Connection[Any]) -> None:
@@ -226,24 +218,30 @@ def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Conne
 
 
 POLICIES = [
+    ("aximo_private.action_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.action_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.actions_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.action_rollups",
-        "meter_reads_action_rollups",
+        "aximo_private.actions_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_owner"],
         "SELECT",
-        "true",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
+    ("aximo_private.activity_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.action_rollups",
-        "sequencer_keeps_action_rollups",
+        "aximo_private.activity_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
     ),
+    ("aximo_private.activity_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.activity_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     (
         "aximo_private.approvals",
         "owner_reads_own_approvals",
@@ -253,24 +251,8 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.approvals",
-        "recorder_keeps_approvals",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.approvals",
-        "sequencer_reads_approvals",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.approvals", "recorder_keeps_approvals", "PERMISSIVE", ["aximo_recorder"], "ALL", "true", "true"),
+    ("aximo_private.approvals", "sequencer_reads_approvals", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
     (
         "aximo_private.checkpoints",
         "owner_reads_own_checkpoints",
@@ -289,6 +271,18 @@ POLICIES = [
         None,
         "(customer_id = ( SELECT aximo.current_customer() AS current_customer))",
     ),
+    ("aximo_private.counted_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
+    (
+        "aximo_private.counted_kept",
+        "owner_reads_own",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    ("aximo_private.counted_logs", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.counted_logs", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     (
         "aximo_private.customer_grants",
         "gatekeeper_keeps_the_map",
@@ -298,15 +292,7 @@ POLICIES = [
         "true",
         "true",
     ),
-    (
-        "aximo_private.customer_grants",
-        "owner_reads_the_map",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.customer_grants", "owner_reads_the_map", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     (
         "aximo_private.customer_grants",
         "recorder_reads_own_grants",
@@ -316,23 +302,17 @@ POLICIES = [
         "(role_name = (SESSION_USER)::text)",
         None,
     ),
+    ("aximo_private.deployment_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.deployment_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.deployments_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.deployment_rollups",
-        "meter_reads_deployment_rollups",
+        "aximo_private.deployments_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_owner"],
         "SELECT",
-        "true",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
-    ),
-    (
-        "aximo_private.deployment_rollups",
-        "sequencer_keeps_deployment_rollups",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
     ),
     (
         "aximo_private.events",
@@ -343,15 +323,7 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.events",
-        "recorder_reads_events",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.events", "recorder_reads_events", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     (
         "aximo_private.events",
         "recorder_writes_events",
@@ -361,15 +333,7 @@ POLICIES = [
         None,
         "(aximo_private.is_well_formed(events.*) OR aximo_private.event_well_formed(events.*))",
     ),
-    (
-        "aximo_private.events",
-        "sequencer_reads_events",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.events", "sequencer_reads_events", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
     (
         "aximo_private.executions",
         "owner_reads_own_executions",
@@ -379,15 +343,7 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.executions",
-        "recorder_keeps_executions",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.executions", "recorder_keeps_executions", "PERMISSIVE", ["aximo_recorder"], "ALL", "true", "true"),
     (
         "aximo_private.executions",
         "sequencer_reads_executions",
@@ -422,24 +378,6 @@ POLICIES = [
         ["aximo_recorder"],
         "INSERT",
         None,
-        "true",
-    ),
-    (
-        "aximo_private.histograms",
-        "meter_reads_histograms",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.histograms",
-        "sequencer_keeps_histograms",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
         "true",
     ),
     (
@@ -496,42 +434,10 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.log_entries",
-        "sequencer_adds_to_log",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.log_entries",
-        "sequencer_reads_log",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_holes",
-        "owner_reads_log_holes",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_holes",
-        "sequencer_keeps_log_holes",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.log_entries", "sequencer_adds_to_log", "PERMISSIVE", ["aximo_sequencer"], "INSERT", None, "true"),
+    ("aximo_private.log_entries", "sequencer_reads_log", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
+    ("aximo_private.log_holes", "owner_reads_log_holes", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.log_holes", "sequencer_keeps_log_holes", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     (
         "aximo_private.log_nodes",
         "owner_reads_own_log_nodes",
@@ -541,86 +447,22 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.log_nodes",
-        "sequencer_adds_log_nodes",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.log_nodes",
-        "sequencer_reads_log_nodes",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_state",
-        "meter_reads_log_state",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_state",
-        "owner_reads_log_state",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.log_state",
-        "sequencer_keeps_log_state",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.logs",
-        "owner_reads_logs",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.logs",
-        "sequencer_keeps_logs",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.log_nodes", "sequencer_adds_log_nodes", "PERMISSIVE", ["aximo_sequencer"], "INSERT", None, "true"),
+    ("aximo_private.log_nodes", "sequencer_reads_log_nodes", "PERMISSIVE", ["aximo_sequencer"], "SELECT", "true", None),
+    ("aximo_private.log_state", "owner_reads_log_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.log_state", "sequencer_keeps_log_state", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.logs", "owner_reads_logs", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
+    ("aximo_private.logs", "sequencer_keeps_logs", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.metric_state", "meter_keeps_metric_state", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
+    ("aximo_private.metric_state", "owner_reads_metric_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     (
         "aximo_private.metric_state",
-        "meter_keeps_metric_state",
+        "sequencer_keeps_metric_state",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_sequencer"],
         "ALL",
         "true",
         "true",
-    ),
-    (
-        "aximo_private.metric_state",
-        "owner_reads_metric_state",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "true",
-        None,
     ),
     (
         "aximo_private.observations",
@@ -649,78 +491,8 @@ POLICIES = [
         "true",
         None,
     ),
-    (
-        "aximo_private.rollup_heads",
-        "meter_reads_rollup_heads",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.rollup_heads",
-        "sequencer_keeps_rollup_heads",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.rollups",
-        "meter_reads_rollups",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.rollups",
-        "sequencer_keeps_rollups",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
-    (
-        "aximo_private.run_ids",
-        "recorder_adds_run_ids",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.run_ids",
-        "recorder_reads_run_ids",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.run_rollups",
-        "meter_reads_run_rollups",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.run_rollups",
-        "sequencer_keeps_run_rollups",
-        "PERMISSIVE",
-        ["aximo_sequencer"],
-        "ALL",
-        "true",
-        "true",
-    ),
+    ("aximo_private.run_ids", "recorder_adds_run_ids", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
+    ("aximo_private.run_ids", "recorder_reads_run_ids", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     (
         "aximo_private.run_states",
         "sequencer_keeps_run_states",
@@ -730,15 +502,19 @@ POLICIES = [
         "true",
         "true",
     ),
+    ("aximo_private.run_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
+    ("aximo_private.run_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    ("aximo_private.runs_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     (
-        "aximo_private.thresholds",
-        "meter_reads_thresholds",
+        "aximo_private.runs_kept",
+        "owner_reads_own",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_owner"],
         "SELECT",
-        "true",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
+    ("aximo_private.thresholds", "meter_reads_thresholds", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     (
         "aximo_private.thresholds",
         "owner_reads_own_thresholds",
@@ -748,13 +524,14 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
         None,
     ),
+    ("aximo_private.thresholds", "recorder_adds_thresholds", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
     (
-        "aximo_private.thresholds",
-        "recorder_adds_thresholds",
+        "aximo_private.uncounted_logs",
+        "sequencer_keeps_uncounted_logs",
         "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
         "true",
     ),
     (
@@ -766,24 +543,8 @@ POLICIES = [
         "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
         None,
     ),
-    (
-        "aximo_private.violations",
-        "recorder_adds_violations",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
-        "aximo_private.violations",
-        "recorder_reads_violations",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "SELECT",
-        "true",
-        None,
-    ),
+    ("aximo_private.violations", "recorder_adds_violations", "PERMISSIVE", ["aximo_recorder"], "INSERT", None, "true"),
+    ("aximo_private.violations", "recorder_reads_violations", "PERMISSIVE", ["aximo_recorder"], "SELECT", "true", None),
     (
         "helix.run_events",
         "readers_read_own_run_events",
@@ -908,7 +669,7 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
     )
     assert len(indexes) > 5
     # The access map is asked by login, and no login reads it. The index by position is partial, on a condition that only
-    # numbering states. The rollups are read by the refresh alone.
+    # numbering states. What changed is read by the refresh alone.
     assert {name for name, first in indexes if first != "customer_id"} == {
         "aximo_private.customer_grants_pkey",
         "aximo_private.events_by_position",
@@ -916,9 +677,11 @@ def test_every_index_of_a_table_with_a_customer_leads_with_it(root: psycopg.Conn
         "helix.runs_pkey",
         "aximo_private.run_ids_pkey",
         "helix.run_events_pkey",
-        "aximo_private.action_rollups_changed",
-        "aximo_private.run_rollups_changed",
-        "aximo_private.rollups_changed",
+        "aximo_private.action_sums_changed",
+        "aximo_private.activity_sums_changed",
+        "aximo_private.counted_logs_changed",
+        "aximo_private.deployment_sums_changed",
+        "aximo_private.run_sums_changed",
     }
 
 
@@ -976,11 +739,16 @@ def test_a_view_without_a_barrier_reads_only_tables_with_forced_row_security(roo
         assert all(enabled and forced for _, kind, enabled, forced in read if kind != "v"), view
 
 
-def test_no_column_of_events_has_statistics(root: psycopg.Connection[Any]) -> None:
+def test_no_column_beside_a_customers_has_statistics(root: psycopg.Connection[Any]) -> None:
+    """Of tables and materialized views; but for the access map, of which no login reads a row."""
     columns = all_of(
         root,
-        "select attname from pg_attribute where attrelid = 'aximo_private.events'::regclass and attnum > 0"
-        " and not attisdropped and attstattarget is distinct from 0",
+        f"""
+        select c.oid::regclass::text, a.attname from pg_attribute as a join pg_class as c on c.oid = a.attrelid
+        where c.relnamespace in {OURS} and c.relkind in ('r', 'p', 'm') and a.attnum > 0 and not a.attisdropped
+            and a.attstattarget is distinct from 0 and c.oid <> 'aximo_private.customer_grants'::regclass
+            and exists (select from pg_attribute as w where w.attrelid = c.oid and w.attname = 'customer_id')
+        """,
     )
     assert columns == []
 
@@ -1151,6 +919,96 @@ def test_these_are_all_the_privileges(root: psycopg.Connection[Any]) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(privileges(root), encoding="utf-8")
     assert privileges(root).splitlines() == path.read_text(encoding="utf-8").splitlines()
+
+
+def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any]) -> None:
+    options = dict(
+        all_of(
+            root,
+            """
+            select c.oid::regclass::text, array(select unnest(c.reloptions) order by 1)
+            from pg_class as c join pg_trigger as t on t.tgrelid = c.oid
+            where t.tgname = 'append_only_row'
+            """,
+        )
+    )
+    assert {"aximo_private.events", "helix.run_events", "aximo_private.log_entries"} <= set(options)
+    wanted = {
+        "autovacuum_freeze_min_age=0",
+        "autovacuum_vacuum_insert_scale_factor=0",
+        "autovacuum_vacuum_insert_threshold=100000",
+    }
+    assert {table: set(given or []) for table, given in options.items()} == dict.fromkeys(options, wanted)
+
+
+# How much a row can hold.
+
+#: Tables that functions of the ledger fill with what has its bounds where it comes from, and from where.
+DERIVED = {
+    **dict.fromkeys(
+        ("executions", "approvals", "known_deployments", "violations"),
+        "fields of events, in the transaction that writes them",
+    ),
+    **dict.fromkeys(("log_entries", "log_nodes"), "hashes, of 32 bytes"),
+    **dict.fromkeys(("log_holes", "counted_logs", "uncounted_logs", "counted_kept"), "the name of a log"),
+    **dict.fromkeys(
+        ("activity_sums", "action_sums", "deployment_sums", "run_sums", "run_states"),
+        "numbers, and fields of events and runs",
+    ),
+    **dict.fromkeys(("activity_kept", "actions_kept", "deployments_kept", "runs_kept"), "what is published of them"),
+    "high_risk_levels": "at most 100 levels; aximo.set_high_risk_levels takes 255 characters each",
+}
+_UNBOUNDED = """
+    select format('%%s.%%s', c.oid::regclass, a.attname)
+    from pg_class as c
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace = any(%s::regnamespace[]) and c.relkind in ('r', 'p') and a.attlen = -1
+        and exists (
+            select from unnest(%s::text[]) as r (role)
+            where has_column_privilege(r.role, c.oid, a.attnum, 'insert') or has_column_privilege(r.role, c.oid, a.attnum, 'update')
+        )
+        -- A domain or a constraint that says how long it is, or which values there are, or that such a row is there.
+        and not exists (
+            select from pg_constraint as k
+            where (k.conrelid = c.oid and a.attnum = any(k.conkey) or k.contypid = a.atttypid)
+                and (k.contype = 'f' or pg_get_constraintdef(k.oid) ~ 'length\\(|ANY \\(ARRAY\\[')
+        )
+        -- The policy for inserting is the constraint.
+        and not exists (
+            select from pg_policy as p
+            where p.polrelid = c.oid and p.polcmd = 'a' and pg_get_expr(p.polwithcheck, p.polrelid) ~ 'is_well_formed'
+        )
+    order by 1
+"""
+
+
+def unbounded(root: psycopg.Connection[Any], roles: set[str]) -> list[str]:
+    found = root.execute(_UNBOUNDED, [SCHEMAS, sorted(roles)]).fetchall()
+    # A customer's name comes from the access map, which has a limit; a login's is of type name.
+    return [
+        name for (name,) in found if name.split(".")[1] not in DERIVED and not name.endswith((".customer_id", "_by"))
+    ]
+
+
+def test_no_login_can_write_a_column_without_a_bound(root: psycopg.Connection[Any]) -> None:
+    logins = {"aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "public"}
+    assert unbounded(root, logins) == []
+    # And none by a function: what is not made of rows that have their bounds.
+    assert unbounded(root, DEFINERS) == []
+    for table in DERIVED:
+        for role in logins:
+            assert root.execute(
+                "select has_any_column_privilege(%s, %s, 'insert, update')", [role, f"aximo_private.{table}"]
+            ).fetchone() == (False,)
+
+
+def test_a_column_without_a_bound_would_be_found(root: psycopg.Connection[Any]) -> None:
+    with root.transaction(force_rollback=True):
+        root.execute("alter table helix.runs add column label text, add column tags jsonb")
+        root.execute("grant insert (label), update (tags) on helix.runs to aximo_writer")
+        assert unbounded(root, {"aximo_writer"}) == ["helix.runs.label", "helix.runs.tags"]
+        root.execute("alter table helix.runs drop constraint run_size")
+        assert "helix.runs.policy_snapshot" in unbounded(root, {"aximo_writer"})
 
 
 # Errors, as the files raise them.

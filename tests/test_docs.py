@@ -161,6 +161,8 @@ def rules_in_python() -> set[str]:
     text = sources("aximo_db", ".py")
     found = set(re.findall(r"rule=\"(\w+)\"", text)) | set(_MALFORMED.values())
     found |= {f"{field}_present" for field in _REQUIRED}
+    # What comes before a migration is SQL in Python.
+    found |= set(re.findall(r"constraint = '(\w+)'", text))
     return found - {"demo"}  # the demo's own check of itself
 
 

@@ -641,12 +641,17 @@ def test_metrics_that_do_not_count_everything_or_can_not_be_refreshed_are_named(
     assert [level for level, _ in metrics_findings(each_ledger)] == ["ok"]
     root.execute("update aximo_private.metric_state set refreshed_at = now() - interval '2 days'")
     assert metrics_findings(each_ledger) == [("note", "Metrics were last refreshed more than a day ago.")]
-    root.execute("update aximo_private.rollup_heads set number = 2")
+    root.execute("update aximo_private.counted_logs set number = 2")
     assert metrics_findings(each_ledger) == [("warning", "3 numbered events are not counted in the metrics.")]
-    root.execute(f"revoke temporary on database {each_ledger.name} from public")
-    assert [level for level, _ in metrics_findings(each_ledger)] == ["error", "warning"]
-    root.execute(f"grant temporary on database {each_ledger.name} to aximo_meter")
-    root.execute("refresh materialized view aximo_private.measures_hot with no data")
-    assert [level for level, _ in metrics_findings(each_ledger)] == ["error", "warning"]
+    root.execute("update aximo_private.counted_logs set number = 5, failed_at = now()")
+    assert metrics_findings(each_ledger) == [
+        ("warning", "Events of 1 customers can't be counted, so their metrics stand still: c1."),
+        ("note", "Metrics were last refreshed more than a day ago."),
+    ]
+    root.execute("update aximo_private.counted_logs set failed_at = null")
+    root.execute("update aximo_private.metric_state set refreshed_at = now()")
+    emit_life(each_ledger.connect(), "c2")
+    root.execute("select aximo.advance_log()")
+    assert metrics_findings(each_ledger) == [("ok", "5 numbered events wait for the next refresh.")]
     root.execute("delete from aximo_private.metric_state")
     assert [level for level, _ in metrics_findings(each_ledger)] == ["error"]

@@ -47,6 +47,11 @@ ABI = [
     ("message", "text", False),
     ("data", "jsonb", False),
 ]
+#: Bytes of JSON that a run event has at most, and what of a run has no limit of its own.
+LIMIT = 8 * 1024 * 1024
+#: As the published gateway has it (MAX_CAPTURE_BYTES): so much of a tool's output is kept, and a mark.
+CAPTURED = 1024 * 1024
+TRUNCATED = "\n[stderr truncated]\n\n[timeout]\n"
 BASE = {
     "project_id": "project",
     "tool_name": "tool",
@@ -125,9 +130,24 @@ def test_the_columns_are_those_of_the_frozen_contract(ledger: Ledger) -> None:
 
 
 def test_the_list_of_kinds_is_the_frozen_one(gateway: Connection) -> None:
-    listed = gateway.execute("select family, kind from event_kinds order by family, kind").fetchall()
+    listed = gateway.execute(
+        "select family, kind from event_kinds where origin ~ 'Events v1' order by family, kind"
+    ).fetchall()
     assert listed == sorted((family, kind) for family, of in FROZEN.items() for kind in of)
     assert gateway.execute("select distinct version from event_kinds").fetchall() == [(1,)]
+    others = gateway.execute(
+        "select family, kind, state from event_kinds where origin !~ 'Events v1' order by kind"
+    ).fetchall()
+    assert others == [
+        ("collect", "collect.plan", None),
+        ("exec", "exec.step", None),
+        ("studio", "studio.command", None),
+    ]
+    add_run(gateway, "run_1")
+    for kind in ("studio.other", "other.kind"):
+        add_event(gateway, "run_1", kind)
+    families = dict(gateway.execute("select kind, family from kind_usage where not is_listed").fetchall())
+    assert families == {"studio.other": "studio", "other.kind": None}
 
 
 def test_a_gateway_writes_as_it_does_to_its_own_schema(gateway: Connection) -> None:
@@ -194,10 +214,10 @@ MALFORMED: list[tuple[str, Any, Any, str]] = [
     ("x", None, [1], "data_is_object"),
     ("x", None, "text", "data_is_object"),
     ("x", None, 1, "data_is_object"),
-    ("x", "m" * 1048576, None, "run_event_size"),
-    ("x", "\x01" * 174763, None, "run_event_size"),
-    ("x", None, {"a": "m" * 1048576}, "run_event_size"),
-    ("x" * 1048577, None, None, "run_event_size"),
+    ("x", "m" * LIMIT, None, "run_event_size"),
+    ("x", "\x01" * (LIMIT // 6), None, "run_event_size"),
+    ("x", None, {"a": "m" * LIMIT}, "run_event_size"),
+    ("x" * LIMIT, None, None, "run_event_size"),
 ]
 
 
@@ -236,6 +256,63 @@ def test_numbers_that_swell_are_refused(gateway: Connection) -> None:
     swelling = '{"n": [' + ", ".join(["1e-16000"] * 200) + "]}"
     query = "insert into run_events (run_id, kind, data) values ('run_1', 'x', %s::jsonb)"
     assert refusal(gateway, query, (swelling,)) == ("ZXARG", "run_event_numbers")
+
+
+@pytest.mark.parametrize("text", ["x", "\x1b", "\x1b[31m", "\x1b[0m", "\ufffd", '"', "\\"])
+def test_what_the_gateway_keeps_of_a_tools_stderr_is_taken(gateway: Connection, text: str) -> None:
+    add_run(gateway, "run_1")
+    # Of bytes that are no UTF-8 the gateway makes a replacement character each, of three bytes.
+    kept = (text * (CAPTURED // len(text) + 1))[:CAPTURED]
+    data = {"backend": "docker", "started_at": "x" * 30, "finished_at": "x" * 30, "stderr": kept + TRUNCATED}
+    add_event(gateway, "run_1", "exec.result", "exit=1", data)
+    assert gateway.execute("select data from run_events").fetchall() == [(data,)]
+
+
+def test_a_run_has_no_more_text_than_a_dump_can_hold(each_ledger: Ledger, gateway: Connection) -> None:
+    columns = dict(
+        gateway.execute(
+            """
+            select attname::text, format_type(atttypid, null) from pg_attribute
+            where attrelid = 'helix.runs'::regclass and attnum > 0
+                and has_column_privilege('aximo_writer', attrelid, attnum, 'insert')
+                and format_type(atttypid, null) in ('text', 'jsonb')
+            """
+        ).fetchall()
+    )
+    assert {"error", "policy_snapshot"} <= set(columns)
+    lengths = {"run_id", "project_id", "tool_name", "execution_id", "status"}
+    bomb = '{"x": [' + ", ".join(["1e131000"] * 12000) + "]}"
+    state = "ZXARG"
+    # With the trigger, and then without it: the constraints hold by themselves.
+    for _ in range(2):
+        for column in sorted(set(columns) - lengths):
+            values = {
+                "run_id": "run_1",
+                **BASE,
+                column: "x" * LIMIT if columns[column] == "text" else f'"{"x" * LIMIT}"',
+            }
+            query = f"insert into helix.runs ({', '.join(values)}) values ({', '.join(['%s'] * len(values))})"
+            assert refusal(gateway, query, list(values.values())) == (state, "run_size"), column
+            if columns[column] == "jsonb":
+                assert refusal(gateway, query, [*list(values.values())[:-1], bomb]) == (state, "run_numbers"), column
+        with each_ledger.superuser() as root:
+            root.execute("alter table helix.runs disable trigger check_run")
+        state = "23514"
+    assert gateway.execute("select from helix.runs").rowcount == 0
+    # Half of it in each of two columns is too much as well.
+    half = Jsonb("x" * (LIMIT // 2))
+    query = "insert into helix.runs ({0}, environment, result_json) values ({1}, %s, %s)"
+    query = query.format(", ".join(["run_id", *BASE]), ", ".join(["%s"] * (1 + len(BASE))))
+    assert refusal(gateway, query, ["run_1", *BASE.values(), half, half]) == ("23514", "run_size")
+
+
+def test_a_run_event_that_swells_is_refused_without_the_trigger(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    with each_ledger.superuser() as root:
+        root.execute("alter table helix.run_events disable trigger check_run_event")
+    bomb = '{"x": [' + ", ".join(["1e131000"] * 12000) + "]}"
+    query = "insert into helix.run_events (run_id, kind, data) values ('run_1', 'x', %s::jsonb)"
+    assert refusal(gateway, query, [bomb]) == ("23514", "run_event_numbers")
 
 
 @pytest.mark.parametrize(("field", "value", "rule"), [
@@ -329,9 +406,12 @@ FORWARD = {
 def test_a_run_goes_forward(gateway: Connection, before: str, after: str) -> None:
     add_run(gateway, "run_1", status=before)
     if after in FORWARD[before]:
-        assert gateway.execute("update runs set status = %s, error = 'e'", (after,)).rowcount == 1
+        assert gateway.execute("update runs set status = %s, finished_at = now()", (after,)).rowcount == 1
     else:
-        assert refusal(gateway, "update runs set status = %s, error = 'e'", (after,)) == ("ZXRUN", "run_goes_forward")
+        assert refusal(gateway, "update runs set status = %s, finished_at = now()", (after,)) == (
+            "ZXRUN",
+            "run_goes_forward",
+        )
 
 
 def test_two_that_end_a_run_at_once_do_not_both(each_ledger: Ledger, gateway: Connection) -> None:
@@ -349,6 +429,56 @@ def test_two_that_end_a_run_at_once_do_not_both(each_ledger: Ledger, gateway: Co
     other.execute("commit")
     thread.join(120)
     assert outcome == ["run_goes_forward"]
+
+
+#: What the published gateway does to a run that has ended: it tries a failed one again, and two may have run the same at once.
+AGAIN = {
+    "succeeded": [
+        "started_at = now()",
+        "status = 'succeeded', finished_at = now(), error = null, log_artifact_id = 'b', result_json = '{\"n\": 2}'",
+    ],
+    "failed": [
+        "started_at = now()",
+        "status = 'failed', finished_at = now(), error = 'again', log_artifact_id = 'b', result_json = null",
+        "status = 'failed', finished_at = now(), exit_code = 1, error = 'slurm job exit_code=1'",
+    ],
+    "blocked": [
+        "started_at = now()",
+        "status = 'blocked', finished_at = now(), error = 'b', log_artifact_id = 'b', result_json = null",
+    ],
+}
+#: What it never does.
+NEVER = {
+    "succeeded": [
+        "exit_code = 1",
+        "exit_code = null",
+        "error = 'x'",
+        "result_json = null",
+        "finished_at = null",
+        "started_at = null",
+    ],
+    "failed": ["error = null", "result_json = '{}'", "finished_at = null", "started_at = null"],
+    "blocked": ["error = null", "result_json = '{}'", "finished_at = null"],
+}
+
+
+@pytest.mark.parametrize("status", AGAIN)
+def test_a_finished_run_is_final_as_far_as_the_gateway_lets_it(gateway: Connection, status: str) -> None:
+    ended: dict[str, Any] = {"status": status, "started_at": "2026-01-01", "finished_at": "2026-01-01"}
+    ended |= {"exit_code": 0, "result_json": Jsonb({"n": 1})} if status == "succeeded" else {"error": "e"}
+    add_run(gateway, "run_1", **ended)
+    for change in NEVER[status]:
+        assert refusal(gateway, f"update runs set {change}") == ("ZXIMM", "finished_run_stays"), change
+    for change in AGAIN[status]:
+        gateway.execute(f"update runs set {change}")
+    if status == "failed":
+        assert refusal(gateway, "update runs set exit_code = 2") == ("ZXIMM", "finished_run_stays")
+
+
+def test_json_null_is_no_data(gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    gateway.execute("insert into run_events (run_id, kind, data) values ('run_1', 'exec.plan', 'null')")
+    assert gateway.execute("select data is null from run_events").fetchall() == [(True,)]
 
 
 # Isolation. What every relation and function gives away is tried in test_isolation.py.
@@ -505,7 +635,43 @@ def test_the_gateways_own_tables_can_be_told_apart_by_customer(each_ledger: Ledg
     )
     for run, artifact in (("run_a", "artb"), ("run_none", "artb"), ("run_b", "arta"), ("run_b", "art_none")):
         assert refusal(stranger, "insert into run_inputs values (%s, %s, 'x')", (run, artifact))[0] == "42501"
-    assert refusal(stranger, "insert into artifacts values ('artc', 'pa')")[0] == "42501"
+
+
+def test_two_customers_share_a_project_of_the_gateways(each_ledger: Ledger, gateway: Connection) -> None:
+    # The published gateway uses one constant project for every studio tool.
+    stranger = gateway_of(each_ledger, "beta")
+    owner = each_ledger.connect(DBA)
+    owner.execute("set search_path = helix")
+    owner.execute(
+        """
+        create table projects (project_id text primary key, name text);
+        create table artifacts (artifact_id text primary key, project_id text not null references projects (project_id));
+        create table run_outputs (
+            run_id text references runs (run_id), artifact_id text references artifacts (artifact_id), role text,
+            primary key (run_id, artifact_id, role)
+        );
+        """
+    )
+    for login in (gateway.info.user, stranger.info.user):
+        owner.execute(f"grant select, insert on projects, artifacts, run_outputs to {login}")
+    owner.execute("select helix.isolate_gateway_tables()")
+    for time in range(2):
+        for connection, run in ((gateway, "run_a"), (stranger, "run_b")):
+            connection.execute("insert into projects values ('studio', null) on conflict (project_id) do nothing")
+            add_run(connection, run, "on conflict (run_id) do nothing", project_id="studio")
+            add_event(connection, run, "studio.command", "get_state", {})
+            artifact = f"{run}_{time}"
+            connection.execute("insert into artifacts values (%s, 'studio')", (artifact,))
+            connection.execute("insert into run_outputs values (%s, %s, 'log')", (run, artifact))
+            connection.execute(
+                "update runs set status = 'succeeded', log_artifact_id = %s where run_id = %s", (artifact, run)
+            )
+    for connection, run in ((gateway, "run_a"), (stranger, "run_b")):
+        assert connection.execute("select run_id, status from runs").fetchall() == [(run, "succeeded")]
+        found = connection.execute("select artifact_id from artifacts order by 1").fetchall()
+        assert found == [(f"{run}_0",), (f"{run}_1",)]
+        assert connection.execute("select distinct run_id from run_outputs").fetchall() == [(run,)]
+    assert refusal(stranger, "insert into run_outputs values ('run_b', 'run_a_0', 'x')")[0] == "42501"
 
 
 # Observing.
@@ -542,6 +708,28 @@ def test_an_observation_is_a_run_of_its_own_and_does_not_write(each_ledger: Ledg
         add_event(other, "run_1", "later")
 
 
+def test_the_gateways_own_look_at_a_run_is_an_observation(each_ledger: Ledger, gateway: Connection) -> None:
+    add_run(gateway, "run_1")
+    add_run(gateway, "run_2", tool_name="slurm_job_get")
+    for _ in range(2):
+        gateway.execute(
+            "update runs set status = 'succeeded', result_json = %s where run_id = 'run_2'",
+            (Jsonb({"target_run_id": "run_1", "state": "queued"}),),
+        )
+    add_run(gateway, "run_3", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": "run_none"}))
+    add_run(gateway, "run_7", tool_name="slurm_job_get", result_json=Jsonb({"target_run_id": 1}))
+    add_run(gateway, "run_4", tool_name="slurm_job_get")
+    add_run(gateway, "run_5", tool_name="slurm_job_collect", result_json=Jsonb({"target_run_id": "run_1"}))
+    add_run(gateway, "run_6", tool_name="slurm_job_get", result_json=Jsonb(["target_run_id"]))
+    row = gateway.execute("select observe_run('run_1', 'docker_job_get')").fetchone()
+    assert row is not None
+    seen = gateway.execute(
+        "select run_id, target_run_id, observed_by from observations order by run_id desc"
+    ).fetchall()
+    assert sorted(seen) == sorted([("run_2", "run_1", gateway.info.user), (row[0], "run_1", gateway.info.user)])
+    assert gateway_of(each_ledger, "beta").execute("select from observations").rowcount == 0
+
+
 def test_an_observation_undone_binds_nobody(gateway: Connection) -> None:
     add_run(gateway, "run_1")
     with gateway.transaction():
@@ -563,6 +751,19 @@ def imported(connection: Connection, lines: list[Any], **named: Any) -> list[tup
 
 def line(n: int, kind: str = "x", **fields: Any) -> dict[str, Any]:
     return {"run_id": "run_1", "created_at": f"2026-01-01T00:00:{n:02}Z", "kind": kind, **fields}
+
+
+@pytest.mark.parametrize(("kind", "data", "error"), [
+    ("run.failed", {"error": "no space left"}, "no space left"),
+    ("run.blocked", {"error": "policy"}, "policy"),
+    ("run.failed", None, None),
+    ("run.succeeded", {"error": "x"}, None),
+])  # fmt: skip
+def test_a_run_made_for_events_has_the_error_they_tell(
+    gateway: Connection, kind: str, data: Any, error: str | None
+) -> None:
+    imported(gateway, [line(1, "run.started"), line(2, kind, data=data)])
+    assert gateway.execute("select status, error from runs").fetchall() == [(kind.removeprefix("run."), error)]
 
 
 def test_an_import_can_be_repeated(gateway: Connection) -> None:
@@ -745,10 +946,10 @@ def test_kinds_that_nobody_listed_show_as_such(gateway: Connection) -> None:
     usage = {row[0]: row[1:] for row in gateway.execute("select kind, is_listed, family, events, runs from kind_usage")}
     assert usage["run.started"] == (True, "run", 2, 1)
     assert usage["dummy"] == (False, None, 1, 1)
-    assert usage["collect.plan"] == (False, "collect", 1, 1)
+    assert usage["collect.plan"] == (True, "collect", 1, 1)
     assert usage["running.wild"] == (False, None, 1, 1)
     assert usage["exec.plan"] == (True, "exec", 0, 0)
-    assert len(usage) == 17 + 3
+    assert len(usage) == 20 + 2
 
 
 @pytest.fixture
@@ -821,7 +1022,7 @@ def test_metrics_of_runs_are_what_the_events_say(
     refresh(operator)
     assert differences(operator, "acme") == []
     root = each_ledger.superuser()
-    root.execute("update aximo_private.run_rollups set events = events + 1 where state = 'blocked'")
+    root.execute("update aximo_private.run_sums set events = events + 1 where state = 'blocked'")
     operator.execute("select from aximo.refresh_metrics(true)")
     assert {d[2] for d in differences(operator, "acme")} == {"blocked", "runs", "failure_rate"}
 

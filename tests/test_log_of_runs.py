@@ -375,8 +375,8 @@ def test_metrics_of_both_logs_are_compared(desk: Desk) -> None:
     assert (verdict.ok, verdict.counts_up_to, verdict.log_size) == (True, EVENTS + RUN_EVENTS, EVENTS + RUN_EVENTS)
     root = desk.ledger.superuser()
     # Nothing of the runs is counted, and all of the events is: that is not well.
-    root.execute("delete from aximo_private.rollup_heads where log = 'run_events'")
-    root.execute("delete from aximo_private.run_rollups")
+    root.execute("delete from aximo_private.counted_logs where log = 'run_events'")
+    root.execute("delete from aximo_private.run_sums")
     assert [each.level for each in examine(desk.ledger.dsn(DBA)) if each.check == "metrics"] == ["warning"]
     root.execute("select aximo.refresh_metrics(true)")
     verdict = verify_metrics(desk.dsn, customer_id="c1")

@@ -236,6 +236,17 @@ def test_any_data_survives_import_and_export_by_value(dsn: str, data: list[Any],
         assert counts(take(store, exported(dsn, customer).rstrip("\n")))[1:] == (0, 2 * len(data), 0)
 
 
+def test_a_log_has_milliseconds_where_there_is_nothing_finer(dsn: str) -> None:
+    customer, run_id = f"customer-{uuid4()}", f"run-{uuid4()}"
+    moments = {"2026-11-21T20:43:17.562Z": 562000, "2026-11-21T20:43:18.000Z": 0, "2026-11-21T20:43:18.000001Z": 1}
+    lines = [json.dumps({"ts": moment, "kind": "k", "message": None, "data": None}) for moment in moments]
+    with EventStore(dsn, customer_id=customer) as store:
+        reconcile(store, run_id, *lines)
+    target = io.StringIO()
+    export_run_log(dsn, target, run_id, customer_id=customer)
+    assert [json.loads(line)["ts"] for line in target.getvalue().splitlines()] == list(moments)
+
+
 # Identity
 
 

@@ -213,9 +213,9 @@ def test_kinds_are_counted_listed_or_not(store: EventStore, gateway: Connection,
     add_events(gateway, run_id, "run.started")
     used = {each.kind: each for each in store.runs.kinds() if each.events}
     assert {kind: (each.is_listed, each.family, each.events, each.runs) for kind, each in used.items()} == {
-        "collect.plan": (False, "collect", 2, 2),
+        "collect.plan": (True, "collect", 2, 2),
         "run.started": (True, "run", 3, 2),
-        "studio.command": (False, None, 2, 2),
+        "studio.command": (True, "studio", 2, 2),
     }
     first = used["run.started"].first_at
     assert first is not None

@@ -19,6 +19,7 @@ SQUAWK_EXCLUDE = {
         "require-statement-timeout": "nothing is there yet that could take long",
         "ban-create-domain-with-constraint": "the limits by name: what is refused is tried by them, field by field",
         "prefer-bigint-over-int": "steps and counts within one execution",
+        "prefer-bigint-over-smallint": "bins, of which there are some 1,300 to either side of zero",
         "prefer-text-field": "alembic's own table is as alembic makes it",
     },
 }
@@ -36,6 +37,11 @@ def main() -> None:
     script = re.sub(
         r"^(    \w+) aximo_private\.(executions|approvals|events);$", r"\1 record;", script, flags=re.MULTILINE
     )
+    # A procedure that commits can have no setting of its own. It names the schema of all it calls: tests/test_catalog.py knows it by name.
+    script = re.sub(
+        r"^(create procedure aximo\.keep_metrics.*?\nlanguage [^\n]*)", r"\1\nset search_path = pg_catalog, pg_temp", script,
+        flags=re.DOTALL | re.MULTILINE,
+    )  # fmt: skip
     # It can't read a body that is bound when it is created; as a text it can, and looks for what such a text would need.
     for bound, text in ((r"return (.*?);", r"select \2"), (r"begin atomic\n(.*?);\nend;", r"\2")):
         script = re.sub(

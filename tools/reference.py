@@ -30,7 +30,7 @@ ROLES = {
     "aximo_owner": "Owns schemas, tables, views and types. Nobody logs in as it; the installing login is a member.",
     "aximo_reader": "May read its customer's events and everything derived from them.",
     "aximo_recorder": "Owns only the functions that write events; the one role that may insert them. Nobody logs in as it.",
-    "aximo_sequencer": "Owns only the functions that number events and keep the log and the rollups; the one role that may add to them. Nobody logs in as it.",
+    "aximo_sequencer": "Owns only the functions that number events, keep the log and count; the one role that may add to the log and the sums. Nobody logs in as it.",
     "aximo_writer": "May also emit.",
 }
 

@@ -9,7 +9,7 @@ begin
         'aximo_owner',      -- owns schemas, tables and views; nobody logs in as it
         'aximo_gatekeeper', -- owns only the functions that decide which customer a session works for
         'aximo_recorder',   -- owns only the functions that write events; the one role that may insert them
-        'aximo_sequencer',  -- owns only the functions that number events and keep the log and the rollups
+        'aximo_sequencer',  -- owns only the functions that number events, keep the log and count
         'aximo_meter',      -- owns only the materialized views of the metrics and what refreshes them
         'aximo_reader',     -- may read its customer's events and everything derived from them
         'aximo_writer',     -- may also emit

@@ -5,7 +5,9 @@ create table aximo_private.customer_grants (
         constraint customer_id_present check (customer_id <> ''),
     granted_at timestamptz not null default clock_timestamp(),
     granted_by text collate "C" not null default session_user,
-    constraint customer_grants_pkey primary key (role_name, customer_id)
+    constraint customer_grants_pkey primary key (role_name, customer_id),
+    constraint role_name_length check (octet_length(role_name) <= 63),
+    constraint customer_id_length check (char_length(customer_id) <= 255)
 );
 alter table aximo_private.customer_grants owner to aximo_owner;
 alter table aximo_private.customer_grants enable row level security;

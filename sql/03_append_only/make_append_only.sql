@@ -17,6 +17,13 @@ begin
     );
     execute format('alter table %s enable always trigger append_only_row', target);
     execute format('alter table %s enable always trigger append_only_statement', target);
+    -- Rows that never change can be frozen as soon as they are old enough for a vacuum to look at them, by the vacuum that inserts bring about:
+    -- else all of the table is read and written again when transaction ids run short.
+    execute format(
+        'alter table %s set (autovacuum_freeze_min_age = 0, autovacuum_vacuum_insert_threshold = 100000,'
+        ' autovacuum_vacuum_insert_scale_factor = 0)',
+        target
+    );
     execute format('comment on trigger append_only_row on %s is %L', target, 'Refuses UPDATE and DELETE of any row (ZXIMM).');
     execute format(
         'comment on trigger append_only_statement on %s is %L',
@@ -25,4 +32,4 @@ begin
 end;
 $$;
 alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
-comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table. Used by migrations.';
+comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table, and has autovacuum freeze what is written. Used by migrations.';

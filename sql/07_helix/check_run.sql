@@ -30,13 +30,26 @@ begin
             greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
             and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
         ) is false then 'run_moment'
+        -- Before their text is made.
+        when aximo_private.has_extreme_number(new.policy_snapshot) or aximo_private.has_extreme_number(new.environment)
+            or aximo_private.has_extreme_number(new.result_json) then 'run_numbers'
+        when octet_length(
+            to_json(
+                concat(
+                    new.contract_version, new.tool_version, new.params_hash, new.policy_hash, new.requested_by, new.error,
+                    new.log_artifact_id
+                )
+            )::text
+        )
+        + coalesce(octet_length(new.policy_snapshot::text), 0) + coalesce(octet_length(new.environment::text), 0)
+        + coalesce(octet_length(new.result_json::text), 0) > 8388608 then 'run_size'
     end;
     if rule is not null then
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
             detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; see the rule.',
+            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; all of it is at most 8 MiB as JSON; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -59,11 +72,27 @@ begin
                 constraint = 'run_id_names_one_run';
         end if;
     end if;
+    -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
+    if new.tool_name like '%\_job\_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
+        insert into aximo_private.observations (customer_id, run_id, target_run_id)
+        select r.customer_id, new.run_id, r.run_id
+        from only helix.runs as r
+        where r.customer_id = new.customer_id and r.run_id = new.result_json ->> 'target_run_id'
+            -- Of a run that is there already nothing is inserted.
+            and (
+                tg_op = 'UPDATE'
+                or not exists (
+                    select from only helix.runs as s
+                    where s.customer_id = new.customer_id and s.run_id = new.run_id
+                )
+            )
+        on conflict do nothing;
+    end if;
     return new;
 end;
 $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
-comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP).';
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP). Notes which run a gateway''s own observation looked at.';
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();

@@ -19,6 +19,8 @@ begin
             table = tg_table_name,
             constraint = 'customer_granted';
     end if;
+    -- A client that writes JSON null means that there is none.
+    new.data := nullif(new.data, 'null');
     rule := case
         when new.customer_id = '*' then 'customer_id_not_all'
         when char_length(new.customer_id) > 255 or btrim(new.customer_id) = '' then 'customer_id_well_formed'
@@ -30,7 +32,7 @@ begin
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
         -- As its line has it: a control character takes six.
         when octet_length(to_json(new.kind)::text) + coalesce(octet_length(to_json(new.message)::text), 0)
-            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 1048576 then 'run_event_size'
+            + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
         when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
     end;
     if rule is not null then
@@ -38,7 +40,7 @@ begin
             errcode = 'ZXARG',
             message = 'malformed run event',
             detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
-            hint = 'kind is not empty, data a JSON object or null, all of it at most 1 MiB as JSON; see the rule.',
+            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as JSON; see the rule.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;

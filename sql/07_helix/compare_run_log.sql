@@ -5,6 +5,9 @@ language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    -- A table that logins read themselves: row security does not hold all of them.
+    customer constant text := aximo.current_customer();
 begin
     return query
     select l.place::integer, e.event_id, e.ts, coalesce(e.kind, l.kind), coalesce(e.message, l.message), coalesce(e.data, l.data)
@@ -24,7 +27,7 @@ begin
             s.*,
             row_number() over (partition by s.kind, s.message, s.data order by s.event_id) as repetition
         from helix.run_events as s
-        where s.run_id = compare_run_log.run_id
+        where s.customer_id = customer and s.run_id = compare_run_log.run_id
     ) as e
         on e.kind = l.kind and (e.message is null) = (l.message is null) and coalesce(e.message, '') = coalesce(l.message, '')
         and coalesce(e.data, 'null') = coalesce(l.data, 'null') and e.repetition = l.repetition

@@ -7,7 +7,7 @@ create table helix.event_kinds (
     meaning text not null,
     constraint event_kinds_pkey primary key (kind, version),
     constraint kind_version_positive check (version > 0),
-    constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate')),
+    constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate', 'studio')),
     constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
 );
 alter table helix.event_kinds owner to aximo_owner;
@@ -29,14 +29,18 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('slurm.collect.done', 'slurm', 'succeeded', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had ended well.'),
 ('slurm.collect.failed', 'slurm', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had failed.'),
 ('simulate.qc', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'Quality control was simulated.'),
-('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.');
+('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.'),
+-- What the published gateway writes besides.
+('exec.step', 'exec', null, 'HelixMCP gateway', 'A step of what is executed.'),
+('collect.plan', 'collect', null, 'HelixMCP gateway', 'The outputs of another run are going to be collected.'),
+('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');
 
 select aximo_private.make_append_only('helix.event_kinds');
 
-comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
+comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists and its gateway writes; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
 comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
 comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';
-comment on column helix.event_kinds.family is 'What it is about: run, exec, slurm, collect or simulate. Also said by its prefix.';
+comment on column helix.event_kinds.family is 'What it is about: run, exec, slurm, collect, simulate or studio. Also said by its prefix.';
 comment on column helix.event_kinds.state is 'What it says about the run, for metrics: started, queued, running, succeeded, failed or blocked; null for nothing.';
-comment on column helix.event_kinds.origin is 'The document that lists it.';
+comment on column helix.event_kinds.origin is 'The document that lists it, or the program that writes it.';
 comment on column helix.event_kinds.meaning is 'What has happened when such an event is written.';

@@ -4,15 +4,18 @@ language plpgsql stable security invoker parallel safe rows 10
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    -- Runs are tables that logins read themselves: row security does not hold all of them.
+    customer constant text := aximo.current_customer();
 begin
     perform
     from helix.runs as r
-    where r.execution_id = execution_trace.execution_id;
+    where r.customer_id = customer and r.execution_id = execution_trace.execution_id;
     if not found then
         return query
         select s.*
         from aximo.execution_steps as s
-        where s.execution_id = execution_trace.execution_id
+        where s.customer_id = customer and s.execution_id = execution_trace.execution_id
         order by s.step;
         return;
     end if;
@@ -35,14 +38,19 @@ begin
             e.recorded_at, e.recorded_by, e.run_id, e.run_event_id, e.message, 0 as source, e.step as place,
             max(e.recorded_at) over (order by e.step) as arrived
         from aximo.execution_steps as e
-        where e.execution_id = execution_trace.execution_id
+        where e.customer_id = customer and e.execution_id = execution_trace.execution_id
         union all
         select
             r.customer_id, r.ts, r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null,
             r.recorded_at, r.recorded_by, r.run_id, r.event_id, r.message, 1, r.event_id,
             max(r.recorded_at) over (order by r.event_id)
         from helix.run_events as r
-        where r.run_id in (select u.run_id from helix.runs as u where u.execution_id = execution_trace.execution_id)
+        where r.customer_id = customer
+            and r.run_id in (
+                select u.run_id
+                from helix.runs as u
+                where u.customer_id = customer and u.execution_id = execution_trace.execution_id
+            )
     ) as s
     window arrival as (order by s.arrived, s.source, s.place)
     order by s.arrived, s.source, s.place;

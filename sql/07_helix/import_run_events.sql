@@ -180,11 +180,15 @@ begin
 
     -- A run that was made here is in the state that its last word on it says.
     update helix.runs as r
-    set status = s.status, finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end
+    set
+        status = s.status,
+        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
+        error = case when s.status in ('failed', 'blocked') then s.error end
     from (
         select distinct on (e.run_id)
             e.run_id,
             e.ts,
+            e.data ->> 'error' as error,
             case when k.state = 'started' then 'running' else k.state end as status
         from only helix.run_events as e
         cross join lateral (

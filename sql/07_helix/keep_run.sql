@@ -1,4 +1,5 @@
--- A run's state changes; what it is, does not, and while it has events it stays.
+-- A run's state changes; what it is, does not, and while it has events it stays. Of a finished one the published gateway writes started_at,
+-- finished_at, error and log_artifact_id again: when a failed run is tried again, and when two gateways ran the same at once.
 create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -40,6 +41,18 @@ begin
         rule := 'run_stays_itself';
     elsif new.execution_id is distinct from old.execution_id and old.execution_id is not null then
         rule := 'run_serves_one_execution';
+    elsif
+        old.status in ('succeeded', 'failed', 'blocked') and new.status = old.status
+        and (
+            new.exit_code is distinct from old.exit_code and (old.exit_code is not null or old.status = 'succeeded')
+            or new.finished_at is null and old.finished_at is not null
+            or new.started_at is null and old.started_at is not null
+            or new.error is distinct from old.error and (old.status = 'succeeded' or new.error is null)
+            -- A success is told once, or by two gateways at once that did the same; a failure takes back the result of its submission.
+            or new.result_json is distinct from old.result_json and (new.result_json is null) = (old.status = 'succeeded')
+        )
+    then
+        rule := 'finished_run_stays';
     end if;
     if rule is not null then
         raise exception using
@@ -49,6 +62,7 @@ begin
             hint = case rule
                 when 'run_has_events' then 'A run that has events can''t be deleted.'
                 when 'run_serves_one_execution' then 'Which execution a run served is said once.'
+                when 'finished_run_stays' then 'A finished run keeps its exit_code, and how it ended.'
                 else 'status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change.'
             end,
             schema = tg_table_schema,
@@ -71,7 +85,7 @@ end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
 comment on function aximo_private.keep_run() is
-'Refuses to change what a run is, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();

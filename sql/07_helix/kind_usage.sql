@@ -2,7 +2,7 @@ create view helix.kind_usage with (security_barrier = true) as
 select
     coalesce(u.kind, k.kind) as kind,
     k.kind is not null as is_listed,
-    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate)\.' then split_part(u.kind, '.', 1) end) as family,
+    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)\.' then split_part(u.kind, '.', 1) end) as family,
     coalesce(u.events, 0) as events,
     coalesce(u.runs, 0) as runs,
     u.first_at,
@@ -28,7 +28,7 @@ alter view helix.kind_usage owner to aximo_owner;
 comment on view helix.kind_usage is 'The kinds of run events that the session''s customer uses, and those that are listed and not used. Reads all its run events. Key: kind.';
 comment on column helix.kind_usage.kind is 'The kind.';
 comment on column helix.kind_usage.is_listed is 'Whether helix.event_kinds has it.';
-comment on column helix.kind_usage.family is 'Its family: of a kind that is not listed by its prefix, null if that is none of the five.';
+comment on column helix.kind_usage.family is 'Its family: of a kind that is not listed by its prefix, null if that is none of the six.';
 comment on column helix.kind_usage.events is 'How many events.';
 comment on column helix.kind_usage.runs is 'Of how many runs.';
 comment on column helix.kind_usage.first_at is 'When it was first seen, by ts.';

@@ -6,7 +6,9 @@ create table aximo_private.observations (
     run_id text collate "C" not null,
     target_run_id text collate "C" not null,
     observed_by text collate "C" not null default session_user,
-    constraint observations_pkey primary key (customer_id, run_id)
+    constraint observations_pkey primary key (customer_id, run_id),
+    constraint run_id_length check (char_length(run_id) <= 255),
+    constraint target_run_id_length check (char_length(target_run_id) <= 255)
 );
 alter table aximo_private.observations owner to aximo_owner;
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);

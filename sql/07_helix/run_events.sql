@@ -38,9 +38,14 @@ create table helix.run_events (
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
+    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    constraint run_event_numbers check (
+        (pg_column_size(data || '{}') <= 2048 or not aximo_private.has_extreme_number(data))
+        and (pg_column_size(extra || '{}') <= 2048 or not aximo_private.has_extreme_number(extra))
+    ),
     constraint run_event_size check (
         octet_length(to_json(kind)::text) + coalesce(octet_length(to_json(message)::text), 0)
-        + coalesce(octet_length(data::text), 0) + coalesce(octet_length(extra::text), 0) <= 1048576
+        + coalesce(octet_length(data::text), 0) + coalesce(octet_length(extra::text), 0) <= 8388608
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );

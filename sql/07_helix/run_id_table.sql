@@ -3,7 +3,8 @@
 create table aximo_private.run_ids (
     run_id text collate "C" not null,
     customer_id text collate "C" not null,
-    constraint run_ids_pkey primary key (run_id)
+    constraint run_ids_pkey primary key (run_id),
+    constraint run_id_length check (char_length(run_id) <= 255)
 );
 alter table aximo_private.run_ids owner to aximo_owner;
 alter table aximo_private.run_ids enable row level security;

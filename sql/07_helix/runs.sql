@@ -39,6 +39,22 @@ create table helix.runs (
         created_at >= '1970-01-01 00:00:00+00' and created_at < '9999-01-01 00:00:00+00'
         and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
         and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
+    ),
+    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    constraint run_numbers check (
+        not aximo_private.has_extreme_number(policy_snapshot)
+        and not aximo_private.has_extreme_number(environment)
+        and not aximo_private.has_extreme_number(result_json)
+    ),
+    -- What has no length of its own, as a line of an export has it.
+    constraint run_size check (
+        octet_length(
+            to_json(
+                concat(contract_version, tool_version, params_hash, policy_hash, requested_by, error, log_artifact_id)
+            )::text
+        )
+        + coalesce(octet_length(policy_snapshot::text), 0) + coalesce(octet_length(environment::text), 0)
+        + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
 alter table helix.runs owner to aximo_owner;

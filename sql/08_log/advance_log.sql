@@ -1,4 +1,4 @@
--- Numbers what is committed and unnumbered. Whoever derives something from the log does it in here, in the same transaction.
+-- Numbers what is committed and unnumbered. Whoever derives something from the log is told here which logs grew, and does it later.
 create function aximo.advance_log(max_events integer default 10000)
 returns table (numbered bigint, is_behind boolean)
 language plpgsql volatile security definer parallel unsafe
@@ -9,10 +9,10 @@ as $$
 #variable_conflict use_column
 declare
     wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
-    advance bigint;
     which text;
     touched aximo_private.log_growth[];
     found_new bigint;
+    is_cut boolean;
 begin
     if advance_log.max_events is null or advance_log.max_events < 1 then
         raise exception using
@@ -24,9 +24,7 @@ begin
     end if;
     perform aximo_private.numbers_for_all();
     -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
-    select s.advances + 1 into advance
-    from aximo_private.log_state as s
-    for update skip locked;
+    perform from aximo_private.log_state for update skip locked;
     if not found and exists (select from aximo_private.log_state) then
         return query select 0::bigint, null::boolean;
         return;
@@ -70,35 +68,30 @@ begin
     numbered := 0;
     is_behind := false;
     for which in select s.log from aximo_private.logs as s order by s.log loop
-        touched := aximo_private.number_new(which, advance_log.max_events);
+        begin
+            select n.touched, n.is_cut into touched, is_cut
+            from aximo_private.number_new(which, advance_log.max_events, look => false) as n;
+        exception
+            -- Something new has its number already, which is rare: to look for it each time costs a quarter of all.
+            when unique_violation then
+                select n.touched, n.is_cut into touched, is_cut
+                from aximo_private.number_new(which, advance_log.max_events, look => true) as n;
+        end;
+        is_behind := is_behind or is_cut;
         continue when touched is null;
         select sum(t.new_size - t.old_size) into found_new
         from unnest(touched) as t;
         numbered := numbered + found_new;
-        is_behind := is_behind or found_new = advance_log.max_events;
 
         perform aximo_private.grow_tree(which, touched);
-        begin
-            if which = 'events' then
-                perform aximo_private.roll_up(touched, advance);
-            else
-                perform aximo_private.roll_up_runs(touched, advance);
-            end if;
-        exception
-            -- What a customer writes must not keep the others' events from being numbered. What is not counted stays behind, for
-            -- aximo.recount_metrics; doctor tells.
-            when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
-                or integrity_constraint_violation then
-                null;
-        end;
-        -- Further state that is derived from a log belongs here.
+        perform aximo_private.note_growth(touched, which);
     end loop;
     update aximo_private.log_state as s
-    set advanced_at = clock_timestamp(), advances = case when numbered = 0 then s.advances else advance end
+    set advanced_at = clock_timestamp()
     where s.is_the_row;
     return next;
 end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
 comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
+'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';

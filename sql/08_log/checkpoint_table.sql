@@ -8,7 +8,9 @@ create table aximo_private.checkpoints (
     made_by text collate "C" not null default session_user,
     note text collate "C" not null,
     constraint checkpoints_pkey primary key (customer_id, checkpoint_id),
-    constraint checkpoint_is_short check (octet_length(note) <= 16384)
+    constraint checkpoint_is_short check (octet_length(note) <= 16384),
+    constraint log_known check (log in ('events', 'run_events')),
+    constraint root_is_a_hash check (octet_length(root) = 32)
 );
 alter table aximo_private.checkpoints owner to aximo_owner;
 create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);

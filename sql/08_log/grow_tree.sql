@@ -32,17 +32,20 @@ begin
             grow_tree.log,
             height,
             b.index,
-            aximo.tree_hash(
-                array(
-                    select n.hash
-                    from only aximo_private.log_nodes as n
-                    where n.customer_id = t.customer_id and n.log = grow_tree.log and n.level = height - 1
-                        and n.index between 256 * b.index and 256 * b.index + 255
-                    order by n.index
-                )
-            )
+            aximo.tree_hash(c.hashes)
         from unnest(touched) as t
-        cross join lateral generate_series(t.old_size / width, t.new_size / width - 1) as b (index);
+        cross join lateral generate_series(t.old_size / width, t.new_size / width - 1) as b (index)
+        cross join lateral (
+            select array(
+                select n.hash
+                from only aximo_private.log_nodes as n
+                where n.customer_id = t.customer_id and n.log = grow_tree.log and n.level = height - 1
+                    and n.index between 256 * b.index and 256 * b.index + 255
+                order by n.index
+            ) as hashes
+        ) as c
+        -- Of what is not whole no hash is made; aximo.rebuild_log_nodes does, when it is.
+        where cardinality(c.hashes) = 256;
     end loop;
 end;
 $$;

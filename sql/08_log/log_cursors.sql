@@ -7,7 +7,8 @@ create table aximo_private.log_cursors (
     moved_at timestamptz not null default clock_timestamp(),
     moved_by text collate "C" not null default session_user,
     constraint log_cursors_pkey primary key (customer_id, log, name),
-    constraint number_not_negative check (number >= 0)
+    constraint number_not_negative check (number >= 0),
+    constraint log_known check (log in ('events', 'run_events'))
 );
 alter table aximo_private.log_cursors owner to aximo_owner;
 alter table aximo_private.log_cursors enable row level security;

@@ -7,6 +7,7 @@ declare
     actual constant bigint := aximo.log_size(log_root.log);
     remaining bigint := coalesce(log_root.size, actual);
     height integer := 1;
+    expected bigint;
     above bytea;
     hashes bytea[];
 begin
@@ -25,8 +26,18 @@ begin
         where l.customer_id = customer and l.log = log_root.log and l.number > remaining / 256 * 256 and l.number <= remaining
         order by l.number
     );
+    expected := remaining % 256;
     remaining := remaining / 256;
     loop
+        -- A hash over what is left of them would look like any other.
+        if cardinality(hashes) <> expected then
+            raise exception using
+                errcode = 'ZXENV',
+                message = 'hashes of the log are missing',
+                detail = format('log %L, level %s: %s of %s hashes', log_root.log, height - 1, cardinality(hashes), expected),
+                hint = 'aximo.verify_log names what is missing, and aximo.rebuild_log_nodes makes it again of the entries.',
+                constraint = 'log_nodes_present';
+        end if;
         above := case when cardinality(hashes) > 0 then aximo.tree_hash(hashes) end;
         exit when remaining = 0;
         hashes := array(
@@ -36,8 +47,10 @@ begin
                 and n.index >= remaining / 256 * 256 and n.index < remaining
             order by n.index
         );
+        expected := remaining % 256;
         if above is not null then
             hashes := hashes || above;
+            expected := expected + 1;
         end if;
         remaining := remaining / 256;
         height := height + 1;
@@ -47,4 +60,4 @@ end;
 $$;
 alter function aximo.log_root(bigint, text) owner to aximo_owner;
 comment on function aximo.log_root(bigint, text) is
-'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log.';
+'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';

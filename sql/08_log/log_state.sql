@@ -3,8 +3,6 @@ create table aximo_private.log_state (
     is_the_row boolean not null default true,
     ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),
     advanced_at timestamptz,
-    advances bigint not null default 0,
-    recounted_in bigint not null default 0,
     constraint log_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
@@ -15,8 +13,6 @@ alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
 create policy owner_reads_log_state on aximo_private.log_state
 for select to aximo_owner using (true);
-create policy meter_reads_log_state on aximo_private.log_state
-for select to aximo_meter using (true);
 create policy sequencer_keeps_log_state on aximo_private.log_state
 for all to aximo_sequencer using (true) with check (true);
 
@@ -24,8 +20,5 @@ comment on table aximo_private.log_state is 'What all logs share, and the lock o
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';
 comment on column aximo_private.log_state.advanced_at is 'When events were last numbered, by the database''s clock.';
-comment on column aximo_private.log_state.advances is 'How often events were numbered; what a refresh of the metrics has to look at is what changed since one of them.';
-comment on column aximo_private.log_state.recounted_in is 'Which of them, so to say, last threw away what the metrics count; what was made before it is of no use.';
 comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor shows it.';
 comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
-comment on policy meter_reads_log_state on aximo_private.log_state is 'A refresh looks at what changed since an advance.';

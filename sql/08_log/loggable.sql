@@ -6,7 +6,9 @@ select
     customer_id,
     event_id,
     null::bigint as run_event_id,
-    recorded_at
+    recorded_at,
+    -- Without reading it: what is compressed may be a hundred times as long.
+    least(pg_column_size(payload)::bigint * case when pg_column_compression(payload) is null then 2 else 100 end, 1048576) as weight
 from only aximo_private.events -- noqa: PRS
 union all
 select
@@ -15,7 +17,14 @@ select
     customer_id,
     null::uuid as event_id,
     event_id as run_event_id,
-    recorded_at
+    recorded_at,
+    least(
+        pg_column_size(kind)::bigint * case when pg_column_compression(kind) is null then 2 else 100 end
+        + coalesce(pg_column_size(message), 0)::bigint * case when pg_column_compression(message) is null then 2 else 100 end
+        + coalesce(pg_column_size(data), 0)::bigint * case when pg_column_compression(data) is null then 2 else 100 end
+        + coalesce(pg_column_size(extra), 0)::bigint * case when pg_column_compression(extra) is null then 2 else 100 end,
+        8388608
+    ) as weight
 from only helix.run_events; -- noqa: PRS
 alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
@@ -24,4 +33,5 @@ comment on column aximo_private.loggable.position is 'Order of arrival, with gap
 comment on column aximo_private.loggable.customer_id is 'Whose it is.';
 comment on column aximo_private.loggable.event_id is 'The event, of log events.';
 comment on column aximo_private.loggable.run_event_id is 'The event, of log run_events.';
+comment on column aximo_private.loggable.weight is 'How many bytes of text it may be, at most, told without reading it; rarely more.';
 comment on column aximo_private.loggable.recorded_at is 'When it was written, by the database''s clock.';

@@ -9,7 +9,8 @@ declare
     mended bigint;
 begin
     perform aximo_private.numbers_for_all();
-    perform aximo_private.hold_log();
+    -- After the numbering under way, and before the next.
+    perform from aximo_private.log_state for update;
     -- As holes they are found by the next advance, and get the numbers after the last one.
     with
     missed as (

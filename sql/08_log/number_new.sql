@@ -1,5 +1,5 @@
 -- Numbers what is new to one log; aximo.advance_log holds the lock.
-create function aximo_private.number_new(log text, max_events integer) returns aximo_private.log_growth[]
+create function aximo_private.number_new(log text, max_events integer, look boolean) returns aximo_private.numbering
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11,6 +11,9 @@ declare
     fresh bigint[];
     filled bigint[];
     touched aximo_private.log_growth[];
+    is_cut boolean;
+    -- So many bytes of text at a time: hashing them is what takes time, under a lock that all depend on.
+    bytes_at_most constant bigint := 67108864;
 begin
     -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
     with
@@ -18,7 +21,7 @@ begin
         select e.*
         from aximo_private.log_holes as h
         cross join lateral (
-            select s.position, s.customer_id, s.event_id, s.run_event_id
+            select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
             from aximo_private.loggable as s
             where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
                 -- After a restore that lost the sequence's value a position may have been given twice.
@@ -31,14 +34,16 @@ begin
         limit number_new.max_events
     ),
     young as (
-        select s.position, s.customer_id, s.event_id, s.run_event_id
+        select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
         from aximo_private.loggable as s
         where s.log = number_new.log and s.position > high and s.position > 0
         order by s.position
         limit number_new.max_events
     ),
-    found as materialized (
-        select f.*
+    waiting as materialized (
+        select
+            f.*,
+            sum(f.weight) over (order by f.position rows between unbounded preceding and 1 preceding) as weight_before
         from (
             select l.*, true as is_late
             from late as l
@@ -48,6 +53,14 @@ begin
         ) as f
         order by f.position
         limit number_new.max_events
+    ),
+    found as materialized (
+        select
+            w.*,
+            -- Above the highest position and numbered all the same, as a restore or a replication can leave it: it is passed over.
+            number_new.look and not w.is_late and aximo_private.is_logged(w.customer_id, w.event_id, w.run_event_id) as is_there
+        from waiting as w
+        where coalesce(w.weight_before, 0) < bytes_at_most
     ),
     heads as materialized (
         select
@@ -62,7 +75,7 @@ begin
                 ),
                 0
             ) as size
-        from (select distinct f.customer_id from found as f) as c
+        from (select distinct f.customer_id from found as f where not f.is_there) as c
     ),
     added as (
         insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
@@ -86,6 +99,7 @@ begin
             )
         from found as f
         inner join heads as h on h.customer_id = f.customer_id
+        where not f.is_there
         returning customer_id, number
     )
     select
@@ -100,8 +114,9 @@ begin
                 from added as a
                 group by a.customer_id
             ) as g
-        )
-    into scan_xmin, positions, fresh, filled, touched;
+        ),
+        (select count(*) = number_new.max_events from waiting as w) or (select count(*) from waiting as w) > (select count(*) from found as f)
+    into scan_xmin, positions, fresh, filled, touched, is_cut;
 
     -- What is left of a hole when a part of it has come.
     if filled is not null then
@@ -147,7 +162,7 @@ begin
     delete from aximo_private.log_holes as h
     where h.log = number_new.log and h.older_than < scan_xmin
         and (
-            coalesce(cardinality(positions), 0) < number_new.max_events
+            not is_cut
             or h.last_position <= positions[cardinality(positions)]
         );
 
@@ -166,8 +181,9 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
-    return touched;
+    return row(touched, is_cut)::aximo_private.numbering;
 end;
 $$;
-alter function aximo_private.number_new(text, integer) owner to aximo_sequencer;
-comment on function aximo_private.number_new(text, integer) is 'Gives numbers to at most so many events that one log has not yet, and says by what each customer''s log grew.';
+alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;
+comment on function aximo_private.number_new(text, integer, boolean) is
+'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';

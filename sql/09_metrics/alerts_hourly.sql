@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.alerts_hourly with (security_barrier = true) as
 select
     m.customer_id,
@@ -10,9 +11,9 @@ select
     m.numerator,
     m.denominator,
     (
-        select c.counts_up_to
-        from aximo_private.customer_measures as c
-        where c.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
 from (
     select
@@ -28,12 +29,12 @@ from (
             s.customer_id,
             s.deployment_id,
             s.bucket,
-            sum(s.execution_failed)::bigint as failed,
-            sum(s.execution_triggered)::bigint as triggered,
-            sum(s.sla_breached)::bigint as sla_breaches,
-            sum(s.execution_completed)::bigint as completed
-        from aximo_private.measures as s
-        where s.grain = 'hour'
+            sum(s.failed)::bigint as failed,
+            sum(s.triggered)::bigint as triggered,
+            sum(s.sla_breaches)::bigint as sla_breaches,
+            sum(s.completed)::bigint as completed
+        from aximo_private.activity_kept as s
+        where s.customer_id = (select aximo.current_customer()) and s.grain = 'hour'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (

@@ -2,12 +2,12 @@ create view aximo_metrics.attribution_monthly with (security_barrier = true) as
 select
     m.customer_id,
     (m.bucket at time zone 'UTC')::date as month,
-    sum(m.execution_triggered)::bigint as executions,
-    sum(m.action_dispatched)::bigint as actions,
+    sum(m.triggered)::bigint as executions,
+    sum(m.actions_dispatched)::bigint as actions,
     coalesce(
         (
             select sum(a.dispatched)
-            from aximo_private.action_measures as a
+            from aximo_private.actions_kept as a
             where a.customer_id = m.customer_id and a.grain = 'month' and a.bucket = m.bucket
                 and a.risk_level = any((
                     select aximo_private.high_risk_at(((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC')
@@ -17,12 +17,12 @@ select
     )::bigint as high_risk_actions,
     sum(m.events)::bigint as events,
     (
-        select c.counts_up_to
-        from aximo_private.customer_measures as c
-        where c.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
-from aximo_private.measures as m
-where m.grain = 'month'
+from aximo_private.activity_kept as m
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.business_value with (security_barrier = true) as
 select
     m.customer_id,
@@ -5,21 +6,21 @@ select
     m.skill_id,
     m.skill_version,
     (m.bucket at time zone 'UTC')::date as day,
-    m.execution_triggered as conversations,
-    m.action_dispatched as actions_dispatched,
+    m.triggered as conversations,
+    m.actions_dispatched,
     m.leads,
-    m.leads::double precision / nullif(m.execution_triggered, 0) as lead_conversion_rate,
+    m.lead_conversion_rate,
     m.emergency_leads,
-    m.latencies as response_latency_count,
-    m.latency_ms::numeric(38, 3) as response_latency_sum_ms,
-    (m.latency_ms / nullif(m.latencies, 0))::double precision as response_latency_avg_ms,
+    m.latency_count as response_latency_count,
+    m.latency_sum_ms as response_latency_sum_ms,
+    m.latency_avg_ms as response_latency_avg_ms,
     (
-        select c.counts_up_to
-        from aximo_private.customer_measures as c
-        where c.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
-from aximo_private.measures as m
-where m.grain = 'day'
+from aximo_private.activity_kept as m
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.business_value owner to aximo_owner;

@@ -15,17 +15,17 @@ select
     m.completed,
     m.failed,
     m.open,
-    m.failed::double precision / nullif(m.triggered, 0) as error_rate,
+    m.error_rate,
     aximo_private.level_of(m.failed, m.triggered, m.deployment_id, 'error_rate') as error_level,
     m.sla_breaches,
-    m.sla_breaches::double precision / nullif(m.completed, 0) as sla_breach_rate,
+    m.sla_breach_rate,
     aximo_private.level_of(m.sla_breaches, m.completed, m.deployment_id, 'sla_breach_rate') as sla_level,
     (
-        select c.counts_up_to
-        from aximo_private.customer_measures as c
-        where c.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
-from aximo_private.deployment_measures as m
+from aximo_private.deployments_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.execution_health_hourly with (security_barrier = true) as
 select
     m.customer_id,
@@ -5,30 +6,30 @@ select
     m.skill_id,
     m.skill_version,
     m.bucket as hour,
-    m.execution_triggered as triggered,
-    m.execution_completed as completed,
-    m.execution_failed as failed,
-    m.opened - m.closed as open,
-    m.execution_failed::double precision / nullif(m.execution_triggered, 0) as error_rate,
-    m.executions as execution_time_count,
-    (m.execution_us / 1000)::numeric(38, 3) as execution_time_sum_ms,
-    (m.execution_us / nullif(m.executions, 0))::double precision / 1000 as execution_time_avg_ms,
-    m.execution_p50 as execution_time_p50_ms,
-    m.execution_p95 as execution_time_p95_ms,
-    m.execution_p99 as execution_time_p99_ms,
-    m.latencies as latency_count,
-    m.latency_ms::numeric(38, 3) as latency_sum_ms,
-    (m.latency_ms / nullif(m.latencies, 0))::double precision as latency_avg_ms,
-    m.latency_p50 as latency_p50_ms,
-    m.latency_p95 as latency_p95_ms,
-    m.latency_p99 as latency_p99_ms,
+    m.triggered,
+    m.completed,
+    m.failed,
+    m.open,
+    m.error_rate,
+    m.execution_time_count,
+    m.execution_time_sum_ms,
+    m.execution_time_avg_ms,
+    m.execution_time_p50_ms,
+    m.execution_time_p95_ms,
+    m.execution_time_p99_ms,
+    m.latency_count,
+    m.latency_sum_ms,
+    m.latency_avg_ms,
+    m.latency_p50_ms,
+    m.latency_p95_ms,
+    m.latency_p99_ms,
     (
-        select c.counts_up_to
-        from aximo_private.customer_measures as c
-        where c.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
-from aximo_private.measures as m
-where m.grain = 'hour'
+from aximo_private.activity_kept as m
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.execution_health_hourly owner to aximo_owner;

@@ -1,25 +1,6 @@
 -- New entries, and what becomes known by them: how long an execution took, how long an approval. The same facts whichever event came first.
 create function aximo_private.facts_of(touched aximo_private.log_growth[])
-returns table (
-    customer_id text,
-    deployment_id text,
-    skill_id text,
-    skill_version text,
-    hour timestamptz,
-    number bigint,
-    happened_at timestamptz,
-    event_type text,
-    action_type text,
-    risk_level text,
-    is_lead boolean,
-    is_emergency boolean,
-    is_opened boolean,
-    is_closed boolean,
-    is_answered boolean,
-    execution_us bigint,
-    latency_ms bigint,
-    delay_us bigint
-)
+returns setof aximo_private.fact
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$

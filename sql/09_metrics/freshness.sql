@@ -1,13 +1,14 @@
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
-    m.customer_id,
+    k.customer_id,
     v.view_name,
     t.refreshed_at,
-    case when v.of_runs then m.runs_up_to else m.counts_up_to end as counts_up_to,
-    case when v.of_runs then m.run_log_size else m.log_size end as log_size,
-    case when v.of_runs then m.run_log_size - m.runs_up_to else m.log_size - m.counts_up_to end as behind
+    m.counts_up_to,
+    m.log_size,
+    m.log_size - m.counts_up_to as behind
 from (
     values
+    -- Made by tools/metrics.py, up to the next such line.
     ('actions', false),
     ('actions_hourly', false),
     ('actions_monthly', false),
@@ -28,16 +29,17 @@ from (
     ('sla_governance_monthly', false),
     ('tool_runs', true),
     ('tool_runs_by_status', true)
+    -- Up to here.
 ) as v (view_name, of_runs)
 cross join aximo_private.metric_state as t
-cross join (
+cross join aximo_private.known_customer as k
+cross join lateral (
     select
-        k.customer_id,
         coalesce(
             (
                 select l.number
                 from aximo_private.log_entries as l
-                where l.customer_id = (select aximo.current_customer()) and l.log = 'events'
+                where l.customer_id = (select aximo.current_customer()) and l.log = g.log
                 order by l.number desc
                 limit 1
             ),
@@ -45,31 +47,13 @@ cross join (
         ) as log_size,
         coalesce(
             (
-                select l.number
-                from aximo_private.log_entries as l
-                where l.customer_id = (select aximo.current_customer()) and l.log = 'run_events'
-                order by l.number desc
-                limit 1
-            ),
-            0
-        ) as run_log_size,
-        coalesce(
-            (
-                select h.counts_up_to
-                from aximo_private.run_heads as h
-                where h.customer_id = (select aximo.current_customer())
-            ),
-            0
-        ) as runs_up_to,
-        coalesce(
-            (
-                select c.counts_up_to
-                from aximo_private.customer_measures as c
-                where c.customer_id = (select aximo.current_customer())
+                select c.number
+                from aximo_private.counted_kept as c
+                where c.customer_id = (select aximo.current_customer()) and c.log = g.log
             ),
             0
         ) as counts_up_to
-    from aximo_private.known_customer as k
+    from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;

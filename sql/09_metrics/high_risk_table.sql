@@ -28,14 +28,7 @@ for insert to aximo_recorder with check (true);
 create policy meter_reads_risk_levels on aximo_private.high_risk_levels
 for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.high_risk_levels');
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.high_risk_levels
-    alter customer_id set statistics 0,
-    alter levels set statistics 0,
-    alter effective_from set statistics 0,
-    alter set_at set statistics 0,
-    alter set_by set statistics 0,
-    alter setting_id set statistics 0;
+select aximo_private.hide_statistics('aximo_private.high_risk_levels');
 
 comment on table aximo_private.high_risk_levels is 'Which risk levels are high. Written by aximo.set_high_risk_levels; a row holds until a later one overrides it.';
 comment on column aximo_private.high_risk_levels.customer_id is 'For whom, or * for all that have none of their own.';

@@ -1,4 +1,4 @@
--- Repair: the rollups follow from the log, so they can be thrown away and counted again, bit by bit, while new events come in.
+-- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
 returns table (counted bigint, remaining bigint)
 language plpgsql volatile security definer parallel unsafe
@@ -7,36 +7,22 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 #variable_conflict use_column
-declare
-    advances bigint;
-    touched aximo_private.log_growth[];
-    touched_runs aximo_private.log_growth[];
 begin
-    if recount_metrics.max_events is null or recount_metrics.max_events < 1 then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'at least one event at a time',
-            detail = format('max_events is %s', coalesce(recount_metrics.max_events::text, 'null')),
-            hint = 'Give a positive number; what is left over is counted by the next call.',
-            constraint = 'max_events_positive';
-    end if;
     perform aximo_private.numbers_for_all();
-    perform aximo_private.hold_log();
-    update aximo_private.log_state as s
-    set advances = s.advances + 1
-    where s.is_the_row
-    returning s.advances into strict advances;
+    perform from aximo_private.metric_state for update;
     if recount_metrics.from_the_start then
-        update aximo_private.log_state as s set recounted_in = advances where s.is_the_row;
-        delete from aximo_private.rollups;
-        delete from aximo_private.action_rollups;
-        delete from aximo_private.histograms;
-        delete from aximo_private.deployment_rollups;
-        delete from aximo_private.run_rollups;
+        update aximo_private.metric_state as s set steps = s.steps + 1, recounted_in = s.steps + 1 where s.is_the_row;
+        delete from aximo_private.activity_sums;
+        delete from aximo_private.action_sums;
+        delete from aximo_private.deployment_sums;
+        delete from aximo_private.run_sums;
         delete from aximo_private.run_states;
-        delete from aximo_private.rollup_heads;
+        delete from aximo_private.counted_logs;
+    else
+        update aximo_private.counted_logs as c set failed_at = null where c.failed_at is not null;
     end if;
-    -- Who is behind, and how far to go with each.
+    -- Every log that is not counted to its end, whether anybody noted that it grew or not.
+    insert into aximo_private.uncounted_logs (customer_id, log, number)
     with recursive
     -- One look-up a log, not a pass over the log.
     head as (
@@ -56,39 +42,23 @@ begin
             order by l.customer_id desc, l.log desc, l.number desc
             limit 1
         ) as n
-    ),
-    behind as (
-        select c.customer_id, c.log, coalesce(h.number, 0) as old_size, c.size
-        from head as c
-        left join aximo_private.rollup_heads as h on h.customer_id = c.customer_id and h.log = c.log
-        where c.size > coalesce(h.number, 0)
-    ),
-    in_turn as (
-        select b.*, sum(b.size - b.old_size) over (order by b.customer_id, b.log) - (b.size - b.old_size) as before
-        from behind as b
-    ),
-    share as (
-        select t.customer_id, t.log, t.old_size, least(t.size, t.old_size + recount_metrics.max_events - t.before::bigint) as new_size
-        from in_turn as t
-        where t.before < recount_metrics.max_events
     )
-    select
-        (
-            select array_agg(row(s.customer_id, s.old_size, s.new_size)::aximo_private.log_growth)
-            from share as s
-            where s.log = 'events'
-        ),
-        (
-            select array_agg(row(s.customer_id, s.old_size, s.new_size)::aximo_private.log_growth)
-            from share as s
-            where s.log = 'run_events'
-        ),
-        (select coalesce(sum(s.new_size - s.old_size), 0) from share as s),
-        (select coalesce(sum(b.size - b.old_size), 0) from behind as b)
-    into touched, touched_runs, counted, remaining;
-    remaining := remaining - counted;
-    perform aximo_private.roll_up(touched, advances);
-    perform aximo_private.roll_up_runs(touched_runs, advances);
+    select h.customer_id, h.log, h.size
+    from head as h
+    left join aximo_private.counted_logs as c on c.customer_id = h.customer_id and c.log = h.log
+    where h.size > coalesce(c.number, 0)
+    on conflict do nothing;
+    select c.counted into strict counted
+    from aximo.count_metrics(recount_metrics.max_events) as c;
+    select coalesce(sum(g.size - g.number), 0) into strict remaining
+    from (
+        select max(u.number) as size, coalesce(c.number, 0) as number
+        from aximo_private.uncounted_logs as u
+        left join aximo_private.counted_logs as c on c.customer_id = u.customer_id and c.log = u.log
+        where c.failed_at is null
+        group by u.customer_id, u.log, c.number
+    ) as g
+    where g.size > g.number;
     return next;
 end;
 $$;

@@ -11,16 +11,11 @@ alter table aximo_private.run_states enable row level security;
 alter table aximo_private.run_states force row level security;
 create policy sequencer_keeps_run_states on aximo_private.run_states
 for all to aximo_sequencer using (true) with check (true);
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.run_states
-    alter customer_id set statistics 0,
-    alter run_id set statistics 0,
-    alter begun_us set statistics 0,
-    alter queued_us set statistics 0;
+select aximo_private.hide_statistics('aximo_private.run_states');
 
-comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.advance_log.';
+comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';
 comment on column aximo_private.run_states.begun_us is 'The ts of its latest started or running, in microseconds since 1970; null after an end.';
 comment on column aximo_private.run_states.queued_us is 'The ts of its latest queued, the same; null after a running or an end.';
-comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.advance_log runs as this role, for all customers at a time.';
+comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.count_metrics runs as this role, for all customers at a time.';

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.sla_governance_monthly with (security_barrier = true) as
 select
     m.customer_id,
@@ -5,27 +6,27 @@ select
     m.skill_id,
     m.skill_version,
     (m.bucket at time zone 'UTC')::date as month,
-    m.approval_requested as approvals_requested,
-    m.approval_granted as approvals_granted,
-    m.approval_rejected as approvals_rejected,
-    m.approval_timeout as approvals_timed_out,
-    m.approval_requested - m.answered as approvals_open,
-    m.delays as approval_delay_count,
-    (m.delay_us / 1000)::numeric(38, 3) as approval_delay_sum_ms,
-    (m.delay_us / nullif(m.delays, 0))::double precision / 1000 as approval_delay_avg_ms,
-    m.execution_completed as completed,
-    m.sla_breached as sla_breaches,
-    m.sla_breached::double precision / nullif(m.execution_completed, 0) as sla_breach_rate,
-    m.escalation_triggered as escalations,
-    m.pressure_invoked as pressure_invocations,
-    m.deployment_suspended as suspensions,
+    m.approvals_requested,
+    m.approvals_granted,
+    m.approvals_rejected,
+    m.approvals_timed_out,
+    m.approvals_open,
+    m.approval_delay_count,
+    m.approval_delay_sum_ms,
+    m.approval_delay_avg_ms,
+    m.completed,
+    m.sla_breaches,
+    m.sla_breach_rate,
+    m.escalations,
+    m.pressure_invocations,
+    m.suspensions,
     (
-        select c.counts_up_to
-        from aximo_private.customer_measures as c
-        where c.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'events'
     ) as counts_up_to
-from aximo_private.measures as m
-where m.grain = 'month'
+from aximo_private.activity_kept as m
+where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.sla_governance_monthly owner to aximo_owner;

@@ -35,17 +35,7 @@ for insert to aximo_recorder with check (true);
 create policy meter_reads_thresholds on aximo_private.thresholds
 for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.thresholds
-    alter customer_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter metric set statistics 0,
-    alter level set statistics 0,
-    alter value set statistics 0,
-    alter effective_from set statistics 0,
-    alter set_at set statistics 0,
-    alter set_by set statistics 0,
-    alter setting_id set statistics 0;
+select aximo_private.hide_statistics('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate an alert is raised. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';

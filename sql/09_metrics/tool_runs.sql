@@ -13,17 +13,18 @@ select
         / nullif(sum(m.events) filter (where m.state in ('succeeded', 'failed', 'blocked')), 0)
     )::double precision as failure_rate,
     sum(m.waits)::bigint as queue_time_count,
-    (sum(m.wait_us) / 1000)::numeric(38, 3) as queue_time_sum_ms,
-    (sum(m.wait_us) / nullif(sum(m.waits), 0))::double precision / 1000 as queue_time_avg_ms,
+    sum(m.wait_ms)::numeric(38, 3) as queue_time_sum_ms,
+    (sum(m.wait_ms) / nullif(sum(m.waits), 0))::double precision as queue_time_avg_ms,
     sum(m.runs)::bigint as run_time_count,
-    (sum(m.run_us) / 1000)::numeric(38, 3) as run_time_sum_ms,
-    (sum(m.run_us) / nullif(sum(m.runs), 0))::double precision / 1000 as run_time_avg_ms,
+    sum(m.run_ms)::numeric(38, 3) as run_time_sum_ms,
+    (sum(m.run_ms) / nullif(sum(m.runs), 0))::double precision as run_time_avg_ms,
     (
-        select h.counts_up_to
-        from aximo_private.run_heads as h
-        where h.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
     ) as counts_up_to
-from aximo_private.run_measures as m
+from aximo_private.runs_kept as m
+where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;

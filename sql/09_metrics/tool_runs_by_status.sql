@@ -6,17 +6,18 @@ select
     (m.day at time zone 'UTC')::date as day,
     m.events as runs,
     m.waits as queue_time_count,
-    (m.wait_us / 1000)::numeric(38, 3) as queue_time_sum_ms,
-    (m.wait_us / nullif(m.waits, 0))::double precision / 1000 as queue_time_avg_ms,
+    m.wait_ms as queue_time_sum_ms,
+    m.wait_avg_ms as queue_time_avg_ms,
     m.runs as run_time_count,
-    (m.run_us / 1000)::numeric(38, 3) as run_time_sum_ms,
-    (m.run_us / nullif(m.runs, 0))::double precision / 1000 as run_time_avg_ms,
+    m.run_ms as run_time_sum_ms,
+    m.run_avg_ms as run_time_avg_ms,
     (
-        select h.counts_up_to
-        from aximo_private.run_heads as h
-        where h.customer_id = (select aximo.current_customer())
+        select c.number
+        from aximo_private.counted_kept as c
+        where c.customer_id = (select aximo.current_customer()) and c.log = 'run_events'
     ) as counts_up_to
-from aximo_private.run_measures as m
+from aximo_private.runs_kept as m
+where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.tool_runs_by_status owner to aximo_owner;

@@ -28,23 +28,48 @@ begin
     return query
     with
     shown as (
+        -- Made by tools/metrics.py, up to the next such line.
         select
-            'execution_health' as view_name,
-            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day) as key,
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day}'::text[] as measures
-        from aximo_metrics.execution_health as v
+            'actions' as view_name,
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day, 'action_type', v.action_type, 'risk_level', v.risk_level) as key,
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day, action_type, risk_level}'::text[] as measures
+        from aximo_metrics.actions as v
         union all
         select
-            'execution_health_hourly',
-            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour}'::text[]
-        from aximo_metrics.execution_health_hourly as v
+            'actions_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour, 'action_type', v.action_type, 'risk_level', v.risk_level),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour, action_type, risk_level}'::text[]
+        from aximo_metrics.actions_hourly as v
         union all
         select
-            'execution_health_monthly',
-            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month}'::text[]
-        from aximo_metrics.execution_health_monthly as v
+            'actions_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month, 'action_type', v.action_type, 'risk_level', v.risk_level),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month, action_type, risk_level}'::text[]
+        from aximo_metrics.actions_monthly as v
+        union all
+        select
+            'alerts',
+            jsonb_build_object('deployment_id', v.deployment_id, 'day', v.day, 'metric', v.metric),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, day, metric}'::text[]
+        from aximo_metrics.alerts as v
+        union all
+        select
+            'alerts_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'hour', v.hour, 'metric', v.metric),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, hour, metric}'::text[]
+        from aximo_metrics.alerts_hourly as v
+        union all
+        select
+            'alerts_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'month', v.month, 'metric', v.metric),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, month, metric}'::text[]
+        from aximo_metrics.alerts_monthly as v
+        union all
+        select
+            'attribution_monthly',
+            jsonb_build_object('month', v.month),
+            to_jsonb(v) - '{customer_id, counts_up_to, month}'::text[]
+        from aximo_metrics.attribution_monthly as v
         union all
         select
             'business_value',
@@ -65,6 +90,36 @@ begin
         from aximo_metrics.business_value_monthly as v
         union all
         select
+            'customer_overview',
+            '{}'::jsonb,
+            to_jsonb(v) - '{customer_id, counts_up_to}'::text[]
+        from aximo_metrics.customer_overview as v
+        union all
+        select
+            'deployment_status',
+            jsonb_build_object('deployment_id', v.deployment_id),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, error_level, sla_level}'::text[]
+        from aximo_metrics.deployment_status as v
+        union all
+        select
+            'execution_health',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day}'::text[]
+        from aximo_metrics.execution_health as v
+        union all
+        select
+            'execution_health_hourly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour}'::text[]
+        from aximo_metrics.execution_health_hourly as v
+        union all
+        select
+            'execution_health_monthly',
+            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month),
+            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month}'::text[]
+        from aximo_metrics.execution_health_monthly as v
+        union all
+        select
             'sla_governance',
             jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day),
             to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day}'::text[]
@@ -83,54 +138,6 @@ begin
         from aximo_metrics.sla_governance_monthly as v
         union all
         select
-            'actions',
-            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'day', v.day, 'action_type', v.action_type, 'risk_level', v.risk_level),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, day, action_type, risk_level}'::text[]
-        from aximo_metrics.actions as v
-        union all
-        select
-            'alerts',
-            jsonb_build_object('deployment_id', v.deployment_id, 'day', v.day, 'metric', v.metric),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, day, metric}'::text[]
-        from aximo_metrics.alerts as v
-        union all
-        select
-            'actions_hourly',
-            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'hour', v.hour, 'action_type', v.action_type, 'risk_level', v.risk_level),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, hour, action_type, risk_level}'::text[]
-        from aximo_metrics.actions_hourly as v
-        union all
-        select
-            'alerts_hourly',
-            jsonb_build_object('deployment_id', v.deployment_id, 'hour', v.hour, 'metric', v.metric),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, hour, metric}'::text[]
-        from aximo_metrics.alerts_hourly as v
-        union all
-        select
-            'actions_monthly',
-            jsonb_build_object('deployment_id', v.deployment_id, 'skill_id', v.skill_id, 'skill_version', v.skill_version, 'month', v.month, 'action_type', v.action_type, 'risk_level', v.risk_level),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, skill_id, skill_version, month, action_type, risk_level}'::text[]
-        from aximo_metrics.actions_monthly as v
-        union all
-        select
-            'alerts_monthly',
-            jsonb_build_object('deployment_id', v.deployment_id, 'month', v.month, 'metric', v.metric),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, month, metric}'::text[]
-        from aximo_metrics.alerts_monthly as v
-        union all
-        select
-            'attribution_monthly',
-            jsonb_build_object('month', v.month),
-            to_jsonb(v) - '{customer_id, counts_up_to, month}'::text[]
-        from aximo_metrics.attribution_monthly as v
-        union all
-        select
-            'deployment_status',
-            jsonb_build_object('deployment_id', v.deployment_id),
-            to_jsonb(v) - '{customer_id, counts_up_to, deployment_id, error_level, sla_level}'::text[]
-        from aximo_metrics.deployment_status as v
-        union all
-        select
             'tool_runs',
             jsonb_build_object('tool_name', v.tool_name, 'day', v.day),
             to_jsonb(v) - '{customer_id, counts_up_to, tool_name, day}'::text[]
@@ -141,12 +148,7 @@ begin
             jsonb_build_object('tool_name', v.tool_name, 'status', v.status, 'day', v.day),
             to_jsonb(v) - '{customer_id, counts_up_to, tool_name, status, day}'::text[]
         from aximo_metrics.tool_runs_by_status as v
-        union all
-        select
-            'customer_overview',
-            '{}'::jsonb,
-            to_jsonb(v) - '{customer_id, counts_up_to}'::text[]
-        from aximo_metrics.customer_overview as v
+        -- Up to here.
     ),
     in_view as (
         select s.view_name, s.key, m.key as column_name, m.value

@@ -2,7 +2,7 @@
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
 revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
 revoke all on all sequences in schema aximo, aximo_private, helix from public;
-revoke all on all functions in schema aximo, aximo_private, helix from public;
+revoke all on all routines in schema aximo, aximo_private, helix from public;
 revoke all on type
     aximo.receipt,
     aximo_private.event_type,
@@ -13,7 +13,9 @@ revoke all on type
     aximo_private.payload,
     aximo_private.moment,
     aximo_private.breach,
-    aximo_private.log_growth
+    aximo_private.log_growth,
+    aximo_private.fact,
+    aximo_private.numbering
 from public;
 
 -- The owners of functions: what their functions do, column by column.
@@ -39,9 +41,9 @@ aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
-aximo_private.log_cursors, aximo_private.rollups, aximo_private.action_rollups, aximo_private.histograms, aximo_private.deployment_rollups,
-aximo_private.rollup_heads, aximo_private.metric_state, aximo_private.logs, aximo_private.run_rollups,
-aximo_private.run_states from aximo_owner;
+aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
+aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
+aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
@@ -74,13 +76,13 @@ grant select on
 to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
-grant select, update (advanced_at, advances, recounted_in) on aximo_private.log_state to aximo_sequencer;
+grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
 grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
-grant usage on type aximo_private.log_growth, aximo_private.identifier to aximo_sequencer;
+grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
@@ -93,75 +95,48 @@ grant execute on function
     aximo.tree_hash(bytea[]),
     aximo.log_size(text),
     aximo.log_root(bigint, text),
-    aximo.checkpoint_text(bigint, text)
+    aximo.checkpoint_text(bigint, text),
+    aximo.check_log_nodes(text)
 to aximo_sequencer;
 
+-- And counts what it numbered.
 grant select, insert, update, delete on
-    aximo_private.rollups,
-    aximo_private.action_rollups,
-    aximo_private.histograms,
-    aximo_private.deployment_rollups,
-    aximo_private.run_rollups,
+    aximo_private.activity_sums,
+    aximo_private.action_sums,
+    aximo_private.deployment_sums,
+    aximo_private.run_sums,
     aximo_private.run_states,
-    aximo_private.rollup_heads
+    aximo_private.counted_logs,
+    aximo_private.uncounted_logs
 to aximo_sequencer;
+grant select, update (steps, recounted_in) on aximo_private.metric_state to aximo_sequencer;
 
 -- Thresholds are written for the customer that the access map gives, as events are.
 grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
 grant insert (customer_id, levels, effective_from) on aximo_private.high_risk_levels to aximo_recorder;
 grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
 
--- The meter makes metrics of the rollups, and sees no event. REFRESH ... CONCURRENTLY makes a temporary table.
+-- The meter works out of the sums what is published, and sees no event. What it keeps aximo_private.publish_kind granted.
 grant select on
-    aximo_private.rollups,
-    aximo_private.action_rollups,
-    aximo_private.histograms,
-    aximo_private.deployment_rollups,
-    aximo_private.run_rollups,
-    aximo_private.rollup_heads,
+    aximo_private.activity_sums,
+    aximo_private.action_sums,
+    aximo_private.deployment_sums,
+    aximo_private.run_sums,
+    aximo_private.counted_logs,
     aximo_private.thresholds,
     aximo_private.high_risk_levels
 to aximo_meter;
-grant select (advances, recounted_in) on aximo_private.log_state to aximo_meter;
-grant select, update (cold_advance, cold_at, cold_took, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
+grant select, update (published_in, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
 grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
-    aximo_private.hold_log(),
     aximo_private.histogram_value(bigint),
-    aximo.advance_log(integer)
+    aximo.advance_log(integer),
+    aximo.count_metrics(integer)
 to aximo_meter;
-do $$
-begin
-    execute format('grant temporary on database %I to aximo_meter', current_database());
-end;
-$$;
--- Only the refresh changes them, and only the views on top read them.
-revoke all on
-    aximo_private.measures_cold,
-    aximo_private.measures_hot,
-    aximo_private.actions_cold,
-    aximo_private.actions_hot,
-    aximo_private.runs_cold,
-    aximo_private.runs_hot,
-    aximo_private.run_heads,
-    aximo_private.deployment_measures,
-    aximo_private.customer_measures
-from public;
-grant select on
-    aximo_private.measures_cold,
-    aximo_private.measures_hot,
-    aximo_private.actions_cold,
-    aximo_private.actions_hot,
-    aximo_private.runs_cold,
-    aximo_private.runs_hot,
-    aximo_private.run_heads,
-    aximo_private.deployment_measures,
-    aximo_private.customer_measures
-to aximo_owner;
 
 -- The recorder takes what comes of runs from elsewhere, and guards them.
-grant select, update (status, finished_at) on helix.runs to aximo_recorder;
+grant select, update (status, finished_at, error) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, made_for_events
@@ -247,8 +222,9 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
+    aximo.check_log_nodes(text),
     aximo.unlogged_events(text),
-    aximo.verify_log(text),
+    aximo.verify_log(text, bigint, bigint),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
@@ -291,8 +267,9 @@ grant insert (
 ) on helix.runs to aximo_writer;
 grant insert (run_id, kind, message, data) on helix.run_events to aximo_writer;
 grant execute on function
-    -- Called by the column's default; the schema it is in stays closed.
+    -- Called by the column's default and by constraints; the schema they are in stays closed.
     aximo_private.next_run_event_id(),
+    aximo_private.has_extreme_number(jsonb),
     helix.observe_run(text, text, text),
     helix.import_runs(jsonb, text),
     helix.import_run_events(jsonb, text, boolean, integer[], text)
@@ -303,12 +280,15 @@ grant execute on function
     aximo.import_events(jsonb, text),
     aximo.advance_log(integer),
     aximo.mend_log(),
+    aximo.rebuild_log_nodes(),
     aximo.repair_executions(),
+    aximo.count_metrics(integer),
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
     aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
     aximo.set_high_risk_levels(text[], timestamptz, boolean)
 to aximo_operator;
+grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
 

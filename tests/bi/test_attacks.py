@@ -111,7 +111,7 @@ def test_objects_of_ones_own_take_no_place_in_the_views(
         create function pg_temp.current_customer() returns text language sql as $$select '{foreign}'$$;
         create function pg_temp.always(text, text) returns boolean language sql as 'select true';
         create operator pg_temp.= (function = pg_temp.always, leftarg = text, rightarg = text);
-        create temporary table measures_hot (customer_id text);
+        create temporary table activity_kept (customer_id text);
         create temporary table customer_grants (role_name text, customer_id text);
         insert into customer_grants values (session_user, '{foreign}');
         set search_path = pg_temp, aximo_private, aximo, aximo_metrics, pg_catalog

@@ -1,22 +1,14 @@
 -- Adds what there is to count of run events. In the order of the log: what an event ends is the latest that began before it.
-create function aximo_private.roll_up_runs(touched aximo_private.log_growth[], advance bigint) returns void
+create function aximo_private.count_runs(growth aximo_private.log_growth[], step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
     with
-    -- Who is being counted again is left to that.
-    growth as materialized (
-        select t.customer_id, t.old_size, t.new_size
-        from unnest(touched) as t
-        where t.old_size = coalesce(
-            (select h.number from aximo_private.rollup_heads as h where h.customer_id = t.customer_id and h.log = 'run_events'), 0
-        )
-    ),
     entry as materialized (
         select g.customer_id, n.number, e.run_id, e.ts, k.state
-        from growth as g
+        from unnest(growth) as g
         cross join lateral (
             select l.number, l.run_event_id
             from only aximo_private.log_entries as l
@@ -40,7 +32,7 @@ begin
     ),
     -- With where its run was before as entry 0, and of each entry the latest one before it that begins or ends the run, or queues it,
     -- begins or ends it. In windows: without statistics a join may be planned as one pass for each entry.
-    step as materialized (
+    told as materialized (
         select
             s.*,
             (max(array[s.number, s.begun_us]) filter (where s.state is distinct from 'queued') over earlier)[2] as begun_before,
@@ -70,7 +62,7 @@ begin
     state_now as (
         insert into aximo_private.run_states as r (customer_id, run_id, begun_us, queued_us)
         select distinct s.customer_id, s.run_id, s.begun_at_last, s.queued_at_last
-        from step as s
+        from told as s
         on conflict (customer_id, run_id) do update
         set begun_us = excluded.begun_us, queued_us = excluded.queued_us
     ),
@@ -79,25 +71,13 @@ begin
             s.customer_id, s.run_id, s.number::bigint as number, s.state, s.ts,
             case when s.state = 'running' then s.us - s.queued_before end as wait_us,
             case when s.state in ('succeeded', 'failed', 'blocked') then s.us - s.begun_before end as run_us
-        from step as s
+        from told as s
         where s.state is not null
     ),
-    daily as (
-        insert into aximo_private.run_rollups as r (
-            customer_id, tool_name, state, day, events, waits, wait_us, runs, run_us, number, changed_in
-        )
+    added as materialized (
         select
-            t.customer_id,
-            m.tool_name,
-            t.state,
-            date_trunc('day', t.ts, 'UTC'),
-            count(*),
-            count(t.wait_us),
-            coalesce(sum(t.wait_us), 0),
-            count(t.run_us),
-            coalesce(sum(t.run_us), 0),
-            max(t.number),
-            advance
+            t.customer_id, m.tool_name, t.state, date_trunc('day', t.ts, 'UTC') as day, count(*) as events, count(t.wait_us) as waits,
+            coalesce(sum(t.wait_us), 0) as wait_us, count(t.run_us) as runs, coalesce(sum(t.run_us), 0) as run_us
         from timed as t
         cross join lateral (
             select n.tool_name
@@ -105,24 +85,22 @@ begin
             where n.customer_id = t.customer_id and n.run_id = t.run_id
             offset 0
         ) as m
-        group by t.customer_id, m.tool_name, t.state, date_trunc('day', t.ts, 'UTC')
-        on conflict (customer_id, tool_name, state, day) do update
-        set
-            events = r.events + excluded.events,
-            waits = r.waits + excluded.waits,
-            wait_us = r.wait_us + excluded.wait_us,
-            runs = r.runs + excluded.runs,
-            run_us = r.run_us + excluded.run_us,
-            number = greatest(r.number, excluded.number),
-            changed_in = excluded.changed_in
+        group by 1, 2, 3, 4
+    ),
+    old as materialized (
+        delete from only aximo_private.run_sums as s
+        using added as a
+        where s.customer_id = a.customer_id and s.day = a.day and s.tool_name = a.tool_name and s.state = a.state
+        returning s.*
     )
-    insert into aximo_private.rollup_heads as r (customer_id, log, number)
-    select g.customer_id, 'run_events', g.new_size
-    from growth as g
-    on conflict (customer_id, log) do update
-    set number = excluded.number;
+    insert into aximo_private.run_sums
+    select
+        a.customer_id, a.tool_name, a.state, a.day, a.events + coalesce(o.events, 0), a.waits + coalesce(o.waits, 0),
+        a.wait_us + coalesce(o.wait_us, 0), a.runs + coalesce(o.runs, 0), a.run_us + coalesce(o.run_us, 0), count_runs.step
+    from added as a
+    left join old as o on o.customer_id = a.customer_id and o.day = a.day and o.tool_name = a.tool_name and o.state = a.state;
 end;
 $$;
-alter function aximo_private.roll_up_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.roll_up_runs(aximo_private.log_growth[], bigint) is
-'Counts new entries of the log of run events, in its order.';
+alter function aximo_private.count_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
+comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is
+'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';

@@ -1,0 +1,60 @@
+-- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
+-- for a million entries.
+create function aximo.check_log_nodes(log text default 'events') returns void
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo.current_customer();
+    size constant bigint := aximo.log_size(check_log_nodes.log);
+    height integer := 1;
+    width bigint := 256;
+    problem text;
+begin
+    while width <= size and height <= 7 loop
+        select format('log %L, level %s, index %s: %s', check_log_nodes.log, height, b.index, case when n.hash is null then 'missing' else 'differs' end)
+        into problem
+        from generate_series(0, size / width - 1) as b (index)
+        left join lateral (
+            select k.hash
+            from aximo.log_nodes as k
+            where k.customer_id = customer and k.log = check_log_nodes.log and k.level = height and k.index = b.index
+            offset 0
+        ) as n on true
+        cross join lateral (
+            select case
+                when height = 1 then array(
+                    select l.leaf
+                    from aximo.log_leaves as l
+                    where l.customer_id = customer and l.log = check_log_nodes.log
+                        and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
+                    order by l.number
+                )
+                else array(
+                    select k.hash
+                    from aximo.log_nodes as k
+                    where k.customer_id = customer and k.log = check_log_nodes.log and k.level = height - 1
+                        and k.index between 256 * b.index and 256 * b.index + 255
+                    order by k.index
+                )
+            end as hashes
+        ) as c
+        where cardinality(c.hashes) <> 256 or n.hash is distinct from aximo.tree_hash(c.hashes)
+        order by b.index
+        limit 1;
+        if problem is not null then
+            raise exception using
+                errcode = 'ZXENV',
+                message = 'the tree is not that of the log''s entries',
+                detail = problem,
+                hint = 'aximo.rebuild_log_nodes makes what is missing again. What differs was changed: see docs/dba.md.',
+                constraint = 'log_nodes_are_the_entries';
+        end if;
+        height := height + 1;
+        width := width * 256;
+    end loop;
+end;
+$$;
+alter function aximo.check_log_nodes(text) owner to aximo_owner;
+comment on function aximo.check_log_nodes(text) is
+'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries. Reads all leaves. To be called before a checkpoint is signed; aximo.add_checkpoint does. ZXENV: a hash is missing or differs; ZXARG: no such log.';
