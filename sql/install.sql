@@ -137,7 +137,10 @@ begin;
 \ir 09_metrics/uncounted_logs.sql
 \ir 09_metrics/metric_state.sql
 \ir 09_metrics/threshold_table.sql
-\ir 09_metrics/high_risk_table.sql
+\ir 09_metrics/list_table.sql
+\ir 09_metrics/unjudged_leads.sql
+\ir 09_metrics/list_of.sql
+\ir 09_metrics/month_end.sql
 \ir 09_metrics/note_growth.sql
 \ir 09_metrics/facts_of.sql
 \ir 09_metrics/count_activity.sql
@@ -145,6 +148,7 @@ begin;
 \ir 09_metrics/count_deployments.sql
 \ir 09_metrics/count_runs.sql
 \ir 09_metrics/count_growth.sql
+\ir 09_metrics/count_leads.sql
 \ir 09_metrics/count_metrics.sql
 \ir 09_metrics/recount_metrics.sql
 \ir 09_metrics/activity_to_publish.sql
@@ -158,7 +162,9 @@ begin;
 \ir 09_metrics/set_threshold.sql
 \ir 09_metrics/threshold_at.sql
 \ir 09_metrics/level_of.sql
+\ir 09_metrics/set_list.sql
 \ir 09_metrics/set_high_risk_levels.sql
+\ir 09_metrics/set_lead_action_types.sql
 \ir 09_metrics/high_risk_at.sql
 \ir 09_metrics/refresh_metrics.sql
 \ir 09_metrics/keep_metrics.sql
@@ -184,7 +190,9 @@ begin;
 \ir 09_metrics/alerts_hourly.sql
 \ir 09_metrics/alerts_monthly.sql
 \ir 09_metrics/thresholds.sql
+\ir 09_metrics/told_lists.sql
 \ir 09_metrics/high_risk_levels.sql
+\ir 09_metrics/lead_action_types.sql
 \ir 09_metrics/freshness.sql
 \ir 09_metrics/recompute_metrics.sql
 \ir 09_metrics/recompute_run_metrics.sql

@@ -354,17 +354,17 @@ POLICIES = [
         None,
     ),
     (
-        "aximo_private.high_risk_levels",
-        "meter_reads_risk_levels",
+        "aximo_private.metric_lists",
+        "meter_reads_lists",
         "PERMISSIVE",
-        ["aximo_meter"],
+        ["aximo_meter", "aximo_sequencer"],
         "SELECT",
         "true",
         None,
     ),
     (
-        "aximo_private.high_risk_levels",
-        "owner_reads_own_risk_levels",
+        "aximo_private.metric_lists",
+        "owner_reads_own_lists",
         "PERMISSIVE",
         ["aximo_owner"],
         "SELECT",
@@ -372,8 +372,8 @@ POLICIES = [
         None,
     ),
     (
-        "aximo_private.high_risk_levels",
-        "recorder_adds_risk_levels",
+        "aximo_private.metric_lists",
+        "recorder_adds_lists",
         "PERMISSIVE",
         ["aximo_recorder"],
         "INSERT",
@@ -956,7 +956,7 @@ DERIVED = {
         "numbers, and fields of events and runs",
     ),
     **dict.fromkeys(("activity_kept", "actions_kept", "deployments_kept", "runs_kept"), "what is published of them"),
-    "high_risk_levels": "at most 100 levels; aximo.set_high_risk_levels takes 255 characters each",
+    "metric_lists": "at most 100 entries; aximo_private.set_list takes 255 characters each",
 }
 _UNBOUNDED = """
     select format('%%s.%%s', c.oid::regclass, a.attname)

@@ -54,7 +54,7 @@ _KEYS = {
     "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
-    "aximo_private.high_risk_levels": ("customer_id", "setting_id"),
+    "aximo_private.metric_lists": ("customer_id", "setting_id"),
 }
 _COLUMNS = {
     EVENTS: "payload",
@@ -69,7 +69,7 @@ _COLUMNS = {
     "aximo_private.known_deployments": "deployment_id",
     "aximo_private.checkpoints": "note",
     "aximo_private.thresholds": "value",
-    "aximo_private.high_risk_levels": "levels",
+    "aximo_private.metric_lists": "items",
 }
 
 

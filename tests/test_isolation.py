@@ -147,6 +147,7 @@ def fill(ledger: Ledger) -> None:
             service.execute("select aximo.open_cursor(%s)", [f"{mark}-cursor"])
             service.execute("select aximo.set_threshold('error_rate', 'warning', 0.5, %s)", [f"{mark}-deployment"])
             service.execute("select aximo.set_high_risk_levels(%s)", [[f"{mark}-risk"]])
+            service.execute("select aximo.set_lead_action_types(%s)", [[f"{mark}-type"]])
         with ledger.superuser() as root:
             # Of 256 entries; so many would only make every search here longer.
             root.execute(
@@ -319,6 +320,10 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.set_high_risk_levels(levels text[], effective_from timestamp with time zone, for_all_customers boolean)": [
         ("(array['victimmark-risk'])", []),
         ("(array['victimmark-risk'], for_all_customers => true)", []),
+    ],
+    "aximo.set_lead_action_types(action_types text[], effective_from timestamp with time zone, for_all_customers boolean)": [
+        ("(array['victimmark-type'])", []),
+        ("(array['victimmark-type'], for_all_customers => true)", []),
     ],
     (
         "aximo_private.threshold_at(for_deployment text, for_metric text, for_level text,"

@@ -61,7 +61,7 @@ TABLES = (
     "checkpoints",
     "violations",
     "thresholds",
-    "high_risk_levels",
+    "metric_lists",
     "observations",
 )
 #: The same, in schema helix; runs before their events.

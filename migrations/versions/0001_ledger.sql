@@ -6408,8 +6408,8 @@ comment on column aximo_private.fact.happened_at is 'Of an event: its timestamp.
 comment on column aximo_private.fact.event_type is 'Of an event: its type. Null for what became known by it.';
 comment on column aximo_private.fact.action_type is 'Of an action: payload.action_type; its hash, if it is longer than 255 bytes, or has no short text.';
 comment on column aximo_private.fact.risk_level is 'Of an event: the risk it states.';
-comment on column aximo_private.fact.is_lead is 'Whether it is a lead.';
-comment on column aximo_private.fact.is_emergency is 'Whether it is an urgent one.';
+comment on column aximo_private.fact.is_lead is 'Of an action dispatched: whether it is a lead.';
+comment on column aximo_private.fact.is_emergency is 'Of an action dispatched: whether payload.priority is high, or payload.emergency true.';
 comment on column aximo_private.fact.is_opened is 'Whether an execution began here.';
 comment on column aximo_private.fact.is_closed is 'Whether an execution that began here has ended.';
 comment on column aximo_private.fact.is_answered is 'Whether an approval requested here was answered.';
@@ -6540,6 +6540,7 @@ create table aximo_private.action_sums (
     prepared bigint not null,
     dispatched bigint not null,
     failed bigint not null,
+    emergencies bigint not null,
     changed_in bigint not null,
     constraint action_sums_pkey primary key (customer_id, grain, bucket, series),
     constraint grain_known check (grain in ('hour', 'day', 'month'))
@@ -6560,6 +6561,7 @@ comment on column aximo_private.action_sums.risk_level is 'The risk the event st
 comment on column aximo_private.action_sums.prepared is 'How many were prepared.';
 comment on column aximo_private.action_sums.dispatched is 'How many were dispatched.';
 comment on column aximo_private.action_sums.failed is 'How many failed.';
+comment on column aximo_private.action_sums.emergencies is 'How many of those dispatched say payload.priority high, or payload.emergency true.';
 comment on column aximo_private.action_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
 -- One row a deployment: what its latest events say, by timestamp, and by log number where timestamps are equal; and its totals.
@@ -6743,7 +6745,7 @@ comment on policy owner_reads_metric_state on aximo_private.metric_state is 'axi
 comment on policy sequencer_keeps_metric_state on aximo_private.metric_state is 'aximo.count_metrics runs as this role.';
 comment on policy meter_keeps_metric_state on aximo_private.metric_state is 'aximo.refresh_metrics runs as this role.';
 
--- When a rate is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+-- When a rate or an average is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
 create table aximo_private.thresholds (
     customer_id text collate "C" not null,
     deployment_id aximo_private.identifier,
@@ -6756,7 +6758,8 @@ create table aximo_private.thresholds (
     setting_id uuid not null default gen_random_uuid(),
     constraint thresholds_pkey primary key (customer_id, setting_id),
     constraint threshold_known check (
-        metric in ('error_rate', 'sla_breach_rate') and level in ('warning', 'escalation')
+        metric in ('error_rate', 'sla_breach_rate', 'avg_execution_time_ms')
+        and level in ('warning', 'escalation', 'minimum_denominator')
     ),
     constraint threshold_is_a_rate check (value >= 0 and value < 'infinity'),
     constraint effective_from_is_a_moment check (
@@ -6769,7 +6772,10 @@ insert into aximo_private.thresholds (customer_id, metric, level, value, effecti
 values
 ('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'error_rate', 'escalation', 0.10, '-infinity', '2026-01-01 00:00:00+00'),
-('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00');
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'error_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
 alter table aximo_private.thresholds enable row level security;
 alter table aximo_private.thresholds force row level security;
@@ -6782,12 +6788,12 @@ for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
 select aximo_private.hide_statistics('aximo_private.thresholds');
 
-comment on table aximo_private.thresholds is 'Above which rate an alert is raised. Written by aximo.set_threshold; a row holds until a later one overrides it.';
+comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate or sla_breach_rate.';
-comment on column aximo_private.thresholds.level is 'warning or escalation.';
-comment on column aximo_private.thresholds.value is 'The rate above which. Null takes back what was set before.';
+comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
+comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
+comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
 comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';
@@ -6797,49 +6803,112 @@ comment on policy recorder_adds_thresholds on aximo_private.thresholds is 'aximo
 comment on policy meter_reads_thresholds on aximo_private.thresholds is 'aximo_private.threshold_at, which names the customer.';
 comment on index aximo_private.thresholds_by_metric is 'The one in force.';
 
--- Which risk levels count as high when actions are billed. Append-only, as thresholds are.
-create table aximo_private.high_risk_levels (
+-- Settings that are lists: which risk levels are high when actions are billed, which action types are leads. Append-only, as thresholds are.
+create table aximo_private.metric_lists (
     customer_id text collate "C" not null,
-    levels text[] collate "C",
+    list text collate "C" not null,
+    items text[] collate "C",
     effective_from timestamptz not null,
     set_at timestamptz not null default clock_timestamp(),
     set_by text collate "C" not null default session_user,
     setting_id uuid not null default gen_random_uuid(),
-    constraint high_risk_levels_pkey primary key (customer_id, setting_id),
-    constraint levels_are_listed check (array_ndims(levels) = 1 or cardinality(levels) = 0),
-    constraint levels_are_few check (cardinality(levels) <= 100),
-    constraint levels_are_named check (array_position(levels, null) is null),
+    constraint metric_lists_pkey primary key (customer_id, setting_id),
+    constraint list_known check (list in ('high_risk_levels', 'lead_action_types')),
+    constraint items_are_listed check (array_ndims(items) = 1 or cardinality(items) = 0),
+    constraint items_are_few check (cardinality(items) <= 100),
+    constraint items_are_named check (array_position(items, null) is null),
     constraint effective_from_is_a_moment check (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.high_risk_levels owner to aximo_owner;
+alter table aximo_private.metric_lists owner to aximo_owner;
 -- Set before anything else can be: what a restore brings along from another ledger is later.
-insert into aximo_private.high_risk_levels (customer_id, levels, effective_from, set_at)
-values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00');
-create index high_risk_levels_by_time on aximo_private.high_risk_levels (customer_id, effective_from, set_at);
-alter table aximo_private.high_risk_levels enable row level security;
-alter table aximo_private.high_risk_levels force row level security;
-create policy owner_reads_own_risk_levels on aximo_private.high_risk_levels
+insert into aximo_private.metric_lists (customer_id, list, items, effective_from, set_at)
+values
+('*', 'high_risk_levels', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'lead_action_types', array['lead_capture', 'store_lead'], '-infinity', '2026-01-01 00:00:00+00');
+create index metric_lists_by_time on aximo_private.metric_lists (customer_id, list, effective_from, set_at);
+alter table aximo_private.metric_lists enable row level security;
+alter table aximo_private.metric_lists force row level security;
+create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_risk_levels on aximo_private.high_risk_levels
+create policy recorder_adds_lists on aximo_private.metric_lists
 for insert to aximo_recorder with check (true);
-create policy meter_reads_risk_levels on aximo_private.high_risk_levels
-for select to aximo_meter using (true);
-select aximo_private.make_append_only('aximo_private.high_risk_levels');
-select aximo_private.hide_statistics('aximo_private.high_risk_levels');
+create policy meter_reads_lists on aximo_private.metric_lists
+for select to aximo_meter, aximo_sequencer using (true);
+select aximo_private.make_append_only('aximo_private.metric_lists');
+select aximo_private.hide_statistics('aximo_private.metric_lists');
 
-comment on table aximo_private.high_risk_levels is 'Which risk levels are high. Written by aximo.set_high_risk_levels; a row holds until a later one overrides it.';
-comment on column aximo_private.high_risk_levels.customer_id is 'For whom, or * for all that have none of their own.';
-comment on column aximo_private.high_risk_levels.levels is 'The levels, as events state them. Null takes back what was set before.';
-comment on column aximo_private.high_risk_levels.effective_from is 'For months that end after this moment.';
-comment on column aximo_private.high_risk_levels.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_private.high_risk_levels.set_by is 'The login that set it.';
-comment on column aximo_private.high_risk_levels.setting_id is 'Tells two settings of one moment apart.';
-comment on policy owner_reads_own_risk_levels on aximo_private.high_risk_levels is 'Views run as the owner and show what concerns the session''s customer.';
-comment on policy recorder_adds_risk_levels on aximo_private.high_risk_levels is 'aximo.set_high_risk_levels, which writes for a customer that the access map gave it.';
-comment on policy meter_reads_risk_levels on aximo_private.high_risk_levels is 'aximo_private.high_risk_at, which names the customer.';
-comment on index aximo_private.high_risk_levels_by_time is 'The one in force.';
+comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
+comment on column aximo_private.metric_lists.customer_id is 'For whom, or * for all that have none of their own.';
+comment on column aximo_private.metric_lists.list is 'high_risk_levels or lead_action_types.';
+comment on column aximo_private.metric_lists.items is 'The levels or types, as events state them. Null takes back what was set before.';
+comment on column aximo_private.metric_lists.effective_from is 'For months that end after this moment.';
+comment on column aximo_private.metric_lists.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.metric_lists.set_by is 'The login that set it.';
+comment on column aximo_private.metric_lists.setting_id is 'Tells two settings of one moment apart.';
+comment on policy owner_reads_own_lists on aximo_private.metric_lists is 'Views run as the owner and show what concerns the session''s customer.';
+comment on policy recorder_adds_lists on aximo_private.metric_lists is 'aximo_private.set_list, which writes for a customer that the access map gave it.';
+comment on policy meter_reads_lists on aximo_private.metric_lists is 'aximo_private.list_of, which names the customer.';
+comment on index aximo_private.metric_lists_by_time is 'The one in force.';
+
+-- Who set anew which actions are leads, and from when on. Counting judges what it has counted since then, and takes the row away.
+create table aximo_private.unjudged_leads (
+    customer_id text collate "C" not null,
+    since timestamptz not null,
+    setting_id uuid not null default gen_random_uuid(),
+    constraint unjudged_leads_pkey primary key (customer_id, setting_id)
+);
+alter table aximo_private.unjudged_leads owner to aximo_owner;
+alter table aximo_private.unjudged_leads enable row level security;
+alter table aximo_private.unjudged_leads force row level security;
+create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
+for insert to aximo_recorder with check (true);
+create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads
+for all to aximo_sequencer using (true) with check (true);
+select aximo_private.hide_statistics('aximo_private.unjudged_leads');
+
+comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
+comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
+comment on column aximo_private.unjudged_leads.since is 'For months that end after this moment.';
+comment on column aximo_private.unjudged_leads.setting_id is 'Tells two settings apart.';
+comment on policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads is 'aximo.set_lead_action_types, which writes for a customer that the access map gave it.';
+comment on policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads is 'aximo.count_metrics runs as this role.';
+
+-- The customer's own, else that of all. Within each, the latest that had taken effect.
+create function aximo_private.list_of(customer text, of_list text, moment timestamptz) returns text[]
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        (
+            select t.items
+            from only aximo_private.metric_lists as t
+            where t.customer_id = customer and t.list = of_list and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        ),
+        (
+            select t.items
+            from only aximo_private.metric_lists as t
+            where t.customer_id = '*' and t.list = of_list and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        )
+    );
+end;
+$$;
+alter function aximo_private.list_of(text, text, timestamptz) owner to aximo_owner;
+comment on function aximo_private.list_of(text, text, timestamptz) is
+'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
+
+-- Bound when it is created, and inlined.
+create function aximo_private.month_end(moment timestamptz) returns timestamptz
+language sql stable security invoker parallel safe
+return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';
+alter function aximo_private.month_end(timestamptz) owner to aximo_owner;
+comment on function aximo_private.month_end(timestamptz) is 'When the month of UTC ends that a moment is in.';
 
 create function aximo_private.note_growth(growth aximo_private.log_growth[], of_log text) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -6912,8 +6981,15 @@ begin
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
                 end as action_type,
-                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}' as is_lead,
-                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}'
+                case
+                    when s.event_type = 'action_dispatched'
+                        then coalesce(
+                            aximo_private.step_key(s.payload, 'action_type')
+                            = any(aximo_private.list_of(g.customer_id, 'lead_action_types', aximo_private.month_end(s."timestamp"))),
+                            false
+                        )
+                end as is_lead,
+                s.event_type = 'action_dispatched'
                     and (s.payload @> '{"priority": "high"}' or s.payload @> '{"emergency": true}') as is_emergency
             from only aximo_private.events as s
             left join lateral (
@@ -7075,7 +7151,7 @@ begin
                 count(*) filter (where f.event_type = 'pressure_invoked') as pressure_invoked,
                 count(*) filter (where f.event_type = 'deployment_suspended') as deployment_suspended,
                 count(*) filter (where f.is_lead) as leads,
-                count(*) filter (where f.is_emergency) as emergency_leads,
+                count(*) filter (where f.is_lead and f.is_emergency) as emergency_leads,
                 count(*) filter (where f.is_opened) as opened,
                 count(*) filter (where f.is_closed) as closed,
                 count(*) filter (where f.is_answered) as answered,
@@ -7283,7 +7359,8 @@ begin
                 f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, f.action_type, f.risk_level,
                 count(*) filter (where f.event_type = 'action_prepared') as prepared,
                 count(*) filter (where f.event_type = 'action_dispatched') as dispatched,
-                count(*) filter (where f.event_type = 'action_failed') as failed
+                count(*) filter (where f.event_type = 'action_failed') as failed,
+                count(*) filter (where f.is_emergency) as emergencies
             from unnest(facts) as f
             where f.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
             group by 1, 2, 3, 4, 5, 6, 7
@@ -7292,7 +7369,8 @@ begin
     added as materialized (
         select
             h.customer_id, b.grain, b.bucket, h.series, h.deployment_id, h.skill_id, h.skill_version, h.action_type, h.risk_level,
-            sum(h.prepared) as prepared, sum(h.dispatched) as dispatched, sum(h.failed) as failed
+            sum(h.prepared) as prepared, sum(h.dispatched) as dispatched, sum(h.failed) as failed,
+            sum(h.emergencies) as emergencies
         from hourly as h
         cross join lateral (
             values
@@ -7312,7 +7390,7 @@ begin
     select
         a.customer_id, a.grain, a.bucket, a.series, a.deployment_id, a.skill_id, a.skill_version, a.action_type, a.risk_level,
         a.prepared + coalesce(o.prepared, 0), a.dispatched + coalesce(o.dispatched, 0), a.failed + coalesce(o.failed, 0),
-        count_actions.step
+        a.emergencies + coalesce(o.emergencies, 0), count_actions.step
     from added as a
     left join old as o on o.customer_id = a.customer_id and o.grain = a.grain and o.bucket = a.bucket and o.series = a.series;
 end;
@@ -7543,6 +7621,84 @@ alter function aximo_private.count_growth(aximo_private.log_growth[], text, bigi
 comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is
 'Counts by what some customers'' logs grew, and notes that it did.';
 
+-- Leads of what is counted already, by the setting as it is now. By month, in all grains: so hours add up to days, and days to months.
+create function aximo_private.count_leads(step bigint) returns boolean
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Sums have no statistics, and a customer has many of them.
+set enable_nestloop = off
+as $$
+#variable_conflict use_column
+declare
+    of_customer text;
+    first_month timestamptz;
+begin
+    -- What is set for all is judged one customer at a time, as what is set for one.
+    with
+    of_all as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = '*'
+        returning u.since
+    )
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    select c.customer_id, a.since
+    from of_all as a
+    cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
+    with
+    taken as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = (select min(n.customer_id) from only aximo_private.unjudged_leads as n)
+        returning u.customer_id, u.since
+    )
+    select t.customer_id, date_trunc('month', min(t.since), 'UTC') into of_customer, first_month
+    from taken as t
+    group by t.customer_id;
+    if not found then
+        return false;
+    end if;
+    with
+    lead_types as materialized (
+        select b.bucket, aximo_private.list_of(of_customer, 'lead_action_types', b.bucket_end) as items
+        from (
+            select distinct
+                s.bucket, aximo_private.month_end(s.bucket) as bucket_end
+            from only aximo_private.action_sums as s
+            where s.customer_id = of_customer and s.bucket >= first_month
+        ) as b
+    ),
+    judged as (
+        select s.grain, s.bucket, s.deployment_id, s.skill_id, s.skill_version, sum(s.dispatched) as leads, sum(s.emergencies) as emergencies
+        from only aximo_private.action_sums as s
+        inner join lead_types as t on t.bucket = s.bucket
+        where s.customer_id = of_customer and s.action_type = any(t.items)
+        group by 1, 2, 3, 4, 5
+    )
+    update only aximo_private.activity_sums as s
+    set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
+    from (
+        select o.grain, o.bucket, o.series, coalesce(j.leads, 0) as leads, coalesce(j.emergencies, 0) as emergency_leads
+        from only aximo_private.activity_sums as o
+        left join judged as j on j.grain = o.grain and j.bucket = o.bucket and j.deployment_id = o.deployment_id
+            and j.skill_id = o.skill_id and j.skill_version = o.skill_version
+        where o.customer_id = of_customer and o.grain <> 'customer' and o.bucket >= first_month
+    ) as n
+    where s.customer_id = of_customer and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
+        and (s.leads, s.emergency_leads) <> (n.leads, n.emergency_leads);
+    update only aximo_private.activity_sums as s
+    set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
+    from (
+        select coalesce(sum(m.leads), 0) as leads, coalesce(sum(m.emergency_leads), 0) as emergency_leads
+        from only aximo_private.activity_sums as m
+        where m.customer_id = of_customer and m.grain = 'month'
+    ) as n
+    where s.customer_id = of_customer and s.grain = 'customer';
+    return true;
+end;
+$$;
+alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
+comment on function aximo_private.count_leads(bigint) is
+'Judges the leads of one customer that set anew which actions are leads; false if no customer did.';
+
 -- Adds numbered events to the sums. A step is small enough for a statement_timeout, and what it did stays done.
 create function aximo.count_metrics(max_events integer default 20000)
 returns table (counted bigint, is_behind boolean)
@@ -7560,6 +7716,7 @@ declare
     left_over bigint;
     waiting bigint;
     taken bigint;
+    judged boolean;
 begin
     if count_metrics.max_events is null or count_metrics.max_events < 1 then
         raise exception using
@@ -7579,7 +7736,8 @@ begin
         return;
     end if;
     counted := 0;
-    is_behind := false;
+    is_behind := aximo_private.count_leads(this_step);
+    judged := is_behind;
     left_over := count_metrics.max_events;
     foreach which in array array['events', 'run_events'] loop
         with
@@ -7632,7 +7790,7 @@ begin
         end;
         counted := counted + taken;
     end loop;
-    if counted > 0 then
+    if counted > 0 or judged then
         update aximo_private.metric_state as s
         set steps = this_step
         where s.is_the_row;
@@ -7642,7 +7800,7 @@ end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
 comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges the leads of one customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
@@ -7801,7 +7959,7 @@ comment on column aximo_private.activity_to_publish.latency_p50_ms is 'Half of t
 comment on column aximo_private.activity_to_publish.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
 comment on column aximo_private.activity_to_publish.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
 comment on column aximo_private.activity_to_publish.actions_dispatched is 'How many actions were dispatched in this time.';
-comment on column aximo_private.activity_to_publish.leads is 'How many leads in this time: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_private.activity_to_publish.leads is 'How many leads in this time: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_private.activity_to_publish.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_private.activity_to_publish.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_private.activity_to_publish.approvals_requested is 'How many approvals were requested in this time.';
@@ -7832,6 +7990,7 @@ select
     r.prepared,
     r.dispatched,
     r.failed,
+    r.emergencies,
     r.changed_in
 from aximo_private.action_sums as r;
 alter view aximo_private.actions_to_publish owner to aximo_meter;
@@ -8036,20 +8195,23 @@ begin
     else
         customer := aximo_private.writing_customer(null);
     end if;
-    if (set_threshold.metric in ('error_rate', 'sla_breach_rate') and set_threshold.level in ('warning', 'escalation')) is not true then
+    if (
+        set_threshold.metric in ('error_rate', 'sla_breach_rate', 'avg_execution_time_ms')
+        and set_threshold.level in ('warning', 'escalation', 'minimum_denominator')
+    ) is not true then
         raise exception using
             errcode = 'ZXARG',
             message = 'no such threshold',
             detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
-            hint = 'metric is error_rate or sla_breach_rate, level is warning or escalation.',
+            hint = 'metric is error_rate, sla_breach_rate or avg_execution_time_ms; level is warning, escalation or minimum_denominator.',
             constraint = 'threshold_known';
     end if;
     if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a threshold is a rate',
+            message = 'a threshold is a number of zero or more',
             detail = format('value %s', set_threshold.value),
-            hint = 'Give 0.05 for 5 percent, or null to take back what was set before.',
+            hint = 'Give 0.05 for 5 percent, milliseconds for avg_execution_time_ms, a count for minimum_denominator, or null to take back what was set before.',
             constraint = 'threshold_is_a_rate';
     end if;
     if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
@@ -8080,7 +8242,7 @@ end;
 $$;
 alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
-'Sets above which rate aximo_metrics.alerts lists a deployment, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no rate; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
 -- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
@@ -8132,7 +8294,7 @@ declare
 begin
     return case
         when rate is null then null
-        when rate = 0 then 'ok'
+        when rate = 0 or denominator < aximo_private.threshold_at(for_deployment, for_metric, 'minimum_denominator', now()) then 'ok'
         when rate > aximo_private.threshold_at(for_deployment, for_metric, 'escalation', now()) then 'escalation'
         when rate > aximo_private.threshold_at(for_deployment, for_metric, 'warning', now()) then 'warning'
         else 'ok'
@@ -8143,6 +8305,45 @@ alter function aximo_private.level_of(bigint, bigint, text, text) owner to aximo
 comment on function aximo_private.level_of(bigint, bigint, text, text) is
 'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
 
+create function aximo_private.set_list(
+    to_list text, new_items text[], takes_effect timestamptz, for_all_customers boolean
+) returns text
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer text := '*';
+    rule text := 'levels_are_named';
+begin
+    if to_list = 'lead_action_types' then
+        rule := 'action_types_are_named';
+    end if;
+    if for_all_customers then
+        perform aximo_private.numbers_for_all();
+    else
+        customer := aximo_private.writing_customer(null);
+    end if;
+    perform aximo_private.check_effective_from(takes_effect);
+    if (select count(*) > count(distinct i) or max(char_length(i)) > 255 from unnest(new_items) as i) then
+        raise check_violation;
+    end if;
+    insert into aximo_private.metric_lists (customer_id, list, items, effective_from)
+    values (customer, to_list, new_items, coalesce(takes_effect, clock_timestamp()));
+    return customer;
+exception
+    when check_violation then
+        raise exception using
+            errcode = 'ZXARG',
+            message = format('this is no list of %s', replace(to_list, '_', ' ')),
+            detail = format('%s entries', cardinality(new_items)),
+            hint = 'Give at most 100 texts, each once, none of them null or longer than 255 characters; or null to take back what was set before.',
+            constraint = rule;
+end;
+$$;
+alter function aximo_private.set_list(text, text[], timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is
+'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
+
 create function aximo.set_high_risk_levels(
     levels text[],
     effective_from timestamptz default clock_timestamp(),
@@ -8151,64 +8352,47 @@ create function aximo.set_high_risk_levels(
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    customer text := '*';
 begin
-    if set_high_risk_levels.for_all_customers then
-        perform aximo_private.numbers_for_all();
-    else
-        customer := aximo_private.writing_customer(null);
-    end if;
-    perform aximo_private.check_effective_from(set_high_risk_levels.effective_from);
-    if (select count(*) > count(distinct l) or max(char_length(l)) > 255 from unnest(set_high_risk_levels.levels) as l) then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'these are not risk levels',
-            detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
-            hint = 'Name each once, with at most 255 characters.',
-            constraint = 'levels_are_named';
-    end if;
-    begin
-        insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
-        values (customer, set_high_risk_levels.levels, coalesce(set_high_risk_levels.effective_from, clock_timestamp()));
-    exception
-        when check_violation then
-            raise exception using
-                errcode = 'ZXARG',
-                message = 'these are not risk levels',
-                detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
-                hint = 'Give a list of at most 100 texts, none of them null; or null to take back what was set before.',
-                constraint = 'levels_are_named';
-    end;
+    perform aximo_private.set_list('high_risk_levels', levels, effective_from, for_all_customers);
 end;
 $$;
 alter function aximo.set_high_risk_levels(text[], timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is
 'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
+create function aximo.set_lead_action_types(
+    action_types text[],
+    effective_from timestamptz default clock_timestamp(),
+    for_all_customers boolean default false
+) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
+begin
+    if exists (select from unnest(action_types) as t where octet_length(t) > 255 or t ~ '^(sha256|json) ') then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no action has such a type',
+            detail = format('%s entries', cardinality(action_types)),
+            hint = 'Types are counted by their text if it has at most 255 bytes and does not begin with "sha256 " or "json ", which hashes do.',
+            constraint = 'action_types_are_named';
+    end if;
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    values (customer, coalesce(effective_from, clock_timestamp()));
+end;
+$$;
+alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
+'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by the next aximo.count_metrics. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+
 create function aximo_private.high_risk_at(moment timestamptz) returns text[]
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    customer constant text := aximo.current_customer();
 begin
-    return coalesce(
-        (
-            select t.levels
-            from only aximo_private.high_risk_levels as t
-            where t.customer_id = customer and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
-        ),
-        (
-            select t.levels
-            from only aximo_private.high_risk_levels as t
-            where t.customer_id = '*' and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
-        )
-    );
+    return aximo_private.list_of(aximo.current_customer(), 'high_risk_levels', moment);
 end;
 $$;
 alter function aximo_private.high_risk_at(timestamptz) owner to aximo_meter;
@@ -8326,7 +8510,7 @@ where s.customer_id <> '*' and (
     exists (select from aximo_private.events as e where e.customer_id = s.customer_id)
     or exists (select from helix.runs as r where r.customer_id = s.customer_id)
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
-    or exists (select from aximo_private.high_risk_levels as r where r.customer_id = s.customer_id)
+    or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
 alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
@@ -8550,7 +8734,7 @@ comment on column aximo_metrics.business_value.skill_version is 'Its version.';
 comment on column aximo_metrics.business_value.day is 'The day, UTC.';
 comment on column aximo_metrics.business_value.conversations is 'How many conversations on this day: executions triggered.';
 comment on column aximo_metrics.business_value.actions_dispatched is 'How many actions were dispatched on this day.';
-comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value.response_latency_count is 'How many events on this day, of any type, state latency_ms.';
@@ -8593,7 +8777,7 @@ comment on column aximo_metrics.business_value_hourly.skill_version is 'Its vers
 comment on column aximo_metrics.business_value_hourly.hour is 'When the hour begins.';
 comment on column aximo_metrics.business_value_hourly.conversations is 'How many conversations in this hour: executions triggered.';
 comment on column aximo_metrics.business_value_hourly.actions_dispatched is 'How many actions were dispatched in this hour.';
-comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value_hourly.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value_hourly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value_hourly.response_latency_count is 'How many events in this hour, of any type, state latency_ms.';
@@ -8636,7 +8820,7 @@ comment on column aximo_metrics.business_value_monthly.skill_version is 'Its ver
 comment on column aximo_metrics.business_value_monthly.month is 'The month, UTC, by its first day.';
 comment on column aximo_metrics.business_value_monthly.conversations is 'How many conversations in this month: executions triggered.';
 comment on column aximo_metrics.business_value_monthly.actions_dispatched is 'How many actions were dispatched in this month.';
-comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value_monthly.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value_monthly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value_monthly.response_latency_count is 'How many events in this month, of any type, state latency_ms.';
@@ -9185,7 +9369,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -9209,15 +9393,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'day'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -9225,24 +9412,25 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select m.bucket + interval '24 hours' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts owner to aximo_owner;
 
-comment on view aximo_metrics.alerts is 'Rates above their threshold, by day, one row a deployment and rate. Key: deployment_id, day, metric.';
+comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
 comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts.day is 'The day, UTC.';
-comment on column aximo_metrics.alerts.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts.threshold is 'The threshold it is above: the latest that takes effect before the day ends.';
-comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts.counts_up_to is 'The log number up to which it counts.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
@@ -9255,7 +9443,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -9279,15 +9467,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'hour'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -9295,24 +9486,25 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select m.bucket + interval '1 hour' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts_hourly owner to aximo_owner;
 
-comment on view aximo_metrics.alerts_hourly is 'Rates above their threshold, by hour, one row a deployment and rate. Key: deployment_id, hour, metric.';
+comment on view aximo_metrics.alerts_hourly is 'Rates and averages above their threshold, by hour, one row a deployment and metric. Key: deployment_id, hour, metric.';
 comment on column aximo_metrics.alerts_hourly.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts_hourly.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts_hourly.hour is 'When the hour begins.';
-comment on column aximo_metrics.alerts_hourly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_hourly.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts_hourly.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts_hourly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_hourly.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above: the latest that takes effect before the hour ends.';
-comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts_hourly.counts_up_to is 'The log number up to which it counts.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
@@ -9325,7 +9517,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -9349,15 +9541,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'month'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -9365,24 +9560,25 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select ((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts_monthly owner to aximo_owner;
 
-comment on view aximo_metrics.alerts_monthly is 'Rates above their threshold, by month, one row a deployment and rate. Key: deployment_id, month, metric.';
+comment on view aximo_metrics.alerts_monthly is 'Rates and averages above their threshold, by month, one row a deployment and metric. Key: deployment_id, month, metric.';
 comment on column aximo_metrics.alerts_monthly.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts_monthly.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts_monthly.month is 'The month, UTC, by its first day.';
-comment on column aximo_metrics.alerts_monthly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_monthly.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts_monthly.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts_monthly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_monthly.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above: the latest that takes effect before the month ends.';
-comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number up to which it counts.';
 
 create view aximo_metrics.thresholds with (security_barrier = true) as
@@ -9408,36 +9604,52 @@ cross join aximo_private.known_customer as c
 offset 0;
 alter view aximo_metrics.thresholds owner to aximo_owner;
 
-comment on view aximo_metrics.thresholds is 'The thresholds of alerts and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
+comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
-comment on column aximo_metrics.thresholds.metric is 'error_rate or sla_breach_rate.';
-comment on column aximo_metrics.thresholds.level is 'warning or escalation.';
+comment on column aximo_metrics.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
+comment on column aximo_metrics.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
 comment on column aximo_metrics.thresholds.effective_from is 'For hours, days and months that end after this moment; null: for all.';
 comment on column aximo_metrics.thresholds.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_metrics.thresholds.value is 'The rate above which there is an alert; null takes back what was set before.';
+comment on column aximo_metrics.thresholds.value is 'The rate, or the milliseconds, above which there is an alert; or the denominator below which there is none. Null takes back what was set before.';
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
 
-create view aximo_metrics.high_risk_levels with (security_barrier = true) as
+create view aximo_private.told_lists with (security_barrier = true) as
 select
     c.customer_id,
+    m.list,
     nullif(m.effective_from, '-infinity') as effective_from,
     m.set_at,
-    l.risk_level,
-    m.levels is null as is_withdrawal,
+    i.item,
+    m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
         select
-        from aximo_private.high_risk_levels as n
-        where n.customer_id = m.customer_id and n.effective_from <= now()
+        from aximo_private.metric_lists as n
+        where n.customer_id = m.customer_id and n.list = m.list and n.effective_from <= now()
             and (n.effective_from, n.set_at) > (m.effective_from, m.set_at)
     ) as is_current,
     case when m.customer_id = '*' then 'all customers' else 'customer' end as scope,
     case when m.customer_id <> '*' then m.set_by end as set_by
-from aximo_private.high_risk_levels as m
-left join lateral unnest(m.levels) as l (risk_level) on true
-cross join aximo_private.known_customer as c
+from aximo_private.metric_lists as m
+left join lateral unnest(m.items) as i (item) on true
+cross join aximo_private.known_customer as c;
+alter view aximo_private.told_lists owner to aximo_owner;
+comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
+
+create view aximo_metrics.high_risk_levels with (security_barrier = true) as
+select
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as risk_level,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
+from aximo_private.told_lists as m
+where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.high_risk_levels owner to aximo_owner;
@@ -9451,6 +9663,32 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+
+create view aximo_metrics.lead_action_types with (security_barrier = true) as
+select
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as action_type,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
+from aximo_private.told_lists as m
+where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.lead_action_types owner to aximo_owner;
+
+comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
+comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
+comment on column aximo_metrics.lead_action_types.effective_from is 'For months that end after this moment; null: for all.';
+comment on column aximo_metrics.lead_action_types.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_metrics.lead_action_types.action_type is 'A type that counts as a lead; null if none does, or if what was set before is taken back.';
+comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it takes back what was set before.';
+comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
+comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
+comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
@@ -9565,12 +9803,32 @@ begin
                 when 'object' then '(no short text)'
                 when 'array' then '(no short text)'
             end as action_type,
-            l.event_type = 'action_dispatched' and jsonb_typeof(l.payload -> 'action_type') = 'string'
-            and l.payload ->> 'action_type' = 'lead_capture' as is_lead,
             jsonb_typeof(l.payload -> 'priority') = 'string' and l.payload ->> 'priority' = 'high'
             or jsonb_typeof(l.payload -> 'emergency') = 'boolean' and (l.payload ->> 'emergency')::boolean as is_urgent
         from aximo.log_entries as l
         where l.number <= up_to
+    ),
+    -- Which types were leads, by month: the latest setting that had taken effect, the customer's own before that of all.
+    lead_types as materialized (
+        select m.month, h.action_type
+        from (
+            select distinct date_trunc('month', e."timestamp" at time zone 'UTC') as month
+            from entry as e
+        ) as m
+        cross join lateral (
+            select f.scope, f.set_at, f.effective_from
+            from (
+                select distinct on (s.scope) s.*
+                from aximo_metrics.lead_action_types as s
+                where coalesce(s.effective_from, '-infinity') < (m.month + interval '1 month') at time zone 'UTC'
+                order by s.scope, s.effective_from desc nulls last, s.set_at desc
+            ) as f
+            where not f.is_withdrawal
+            order by f.scope = 'all customers'
+            limit 1
+        ) as i
+        inner join aximo_metrics.lead_action_types as h
+            on h.scope = i.scope and h.set_at = i.set_at and h.effective_from is not distinct from i.effective_from
     ),
     -- By log number: who came second does not count.
     began as materialized (
@@ -9596,6 +9854,12 @@ begin
     known as materialized (
         select
             e.*,
+            e.event_type = 'action_dispatched' and e.action_type is not null
+            and (date_trunc('month', e."timestamp" at time zone 'UTC'), e.action_type) in (
+                select t.month, t.action_type
+                from lead_types as t
+                where t.action_type is not null
+            ) as is_lead,
             case when n.event_id is not null then extract(epoch from e."timestamp" - b."timestamp") * 1000 end as took_ms,
             b2.event_id is not null and n2.event_id is null as is_open,
             extract(epoch from a.delay) * 1000 as delay_ms,
@@ -9679,44 +9943,43 @@ begin
                 count(*) filter (where p.event_type = 'execution_failed') as failed,
                 count(*) filter (where p.event_type = 'execution_triggered') as triggered,
                 count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
-                count(*) filter (where p.event_type = 'execution_completed') as completed
+                count(*) filter (where p.event_type = 'execution_completed') as completed,
+                sum(p.took_ms) as time_ms,
+                count(p.took_ms) as times
             from placed as p
             group by 1, 2, 3
         ) as r
         cross join lateral (
-            values ('error_rate', r.failed, r.triggered), ('sla_breach_rate', r.sla_breaches, r.completed)
+            values
+            ('error_rate', r.failed::numeric, r.triggered),
+            ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+            ('avg_execution_time_ms', r.time_ms, r.times)
         ) as v (metric, numerator, denominator)
         where v.denominator > 0
     ),
-    -- The latest of a scope that had taken effect, of the narrowest scope that has a value.
+    -- Each threshold is the latest of a scope that had taken effect, of the narrowest scope that has a value.
     judged as (
-        select r.suffix, r.key, r.metric, r.numerator, r.denominator, w.level, w.value as threshold
-        from rated as r
+        select r.*, w.warning, w.escalation
+        from (select d.*, d.numerator::double precision / d.denominator as value from rated as d) as r
         cross join lateral (
-            select t.level, t.value
+            select
+                max(n.value) filter (where n.level = 'warning') as warning,
+                max(n.value) filter (where n.level = 'escalation') as escalation,
+                max(n.value) filter (where n.level = 'minimum_denominator') as minimum
             from (
-                select distinct on (t.level, t.scope) t.level, t.scope, t.value
-                from aximo_metrics.thresholds as t
-                where t.metric = r.metric and coalesce(t.effective_from, '-infinity') < r.ends_at
-                    and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
-                order by t.level, t.scope, t.effective_from desc nulls last, t.set_at desc
-            ) as t
-            where t.value is not null
-            order by t.level, array_position(array['deployment', 'customer', 'all customers'], t.scope)
+                select distinct on (s.level) s.level, s.value
+                from (
+                    select distinct on (t.level, t.scope) t.level, t.scope, t.value
+                    from aximo_metrics.thresholds as t
+                    where t.metric = r.metric and coalesce(t.effective_from, '-infinity') < r.ends_at
+                        and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
+                    order by t.level, t.scope, t.effective_from desc nulls last, t.set_at desc
+                ) as s
+                where s.value is not null
+                order by s.level, array_position(array['deployment', 'customer', 'all customers'], s.scope)
+            ) as n
         ) as w
-        where r.numerator::double precision / r.denominator > (
-            select v.value
-            from (
-                select distinct on (t.scope) t.scope, t.value
-                from aximo_metrics.thresholds as t
-                where t.metric = r.metric and t.level = w.level and coalesce(t.effective_from, '-infinity') < r.ends_at
-                    and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
-                order by t.scope, t.effective_from desc nulls last, t.set_at desc
-            ) as v
-            where v.value is not null
-            order by array_position(array['deployment', 'customer', 'all customers'], v.scope)
-            limit 1
-        )
+        where (r.value > w.warning or r.value > w.escalation) and r.denominator >= coalesce(w.minimum, 0)
     ),
     stated as (
         select distinct on (e.deployment_id) e.deployment_id, e.event_type, e."timestamp"
@@ -9810,11 +10073,11 @@ begin
         'alerts' || j.suffix,
         j.key || jsonb_build_object('metric', j.metric),
         jsonb_build_object(
-            'level', min(j.level), 'value', max(j.numerator)::double precision / max(j.denominator),
-            'threshold', (array_agg(j.threshold order by j.level))[1], 'numerator', max(j.numerator), 'denominator', max(j.denominator)
+            'level', case when j.value > j.escalation then 'escalation' else 'warning' end, 'value', j.value,
+            'threshold', case when j.value > j.escalation then j.escalation else j.warning end, 'numerator', round(j.numerator),
+            'denominator', j.denominator
         )
     from judged as j
-    group by j.suffix, j.key, j.metric
     union all
     select
         'attribution_monthly',
@@ -10282,14 +10545,14 @@ grant select on aximo_private.executions_told, aximo_private.approvals_told to a
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
 aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
-aximo_private.metric_state from aximo_owner;
+aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
@@ -10337,6 +10600,8 @@ grant execute on function
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
     aximo_private.series_key(text[]),
+    aximo_private.list_of(text, text, timestamptz),
+    aximo_private.month_end(timestamptz),
     aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
     aximo.log_size(text),
@@ -10355,11 +10620,15 @@ grant select, insert, update, delete on
     aximo_private.counted_logs,
     aximo_private.uncounted_logs
 to aximo_sequencer;
+grant select, insert (customer_id, since), delete on aximo_private.unjudged_leads to aximo_sequencer;
+grant select on aximo_private.metric_lists to aximo_sequencer;
 grant select, update (steps, recounted_in) on aximo_private.metric_state to aximo_sequencer;
 
 -- Thresholds are written for the customer that the access map gives, as events are.
 grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
-grant insert (customer_id, levels, effective_from) on aximo_private.high_risk_levels to aximo_recorder;
+grant insert (customer_id, list, items, effective_from) on aximo_private.metric_lists to aximo_recorder;
+-- What leads are is judged anew when somebody set it anew.
+grant insert (customer_id, since) on aximo_private.unjudged_leads to aximo_recorder;
 grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
 
 -- The meter works out of the sums what is published, and sees no event. What it keeps aximo_private.publish_kind granted.
@@ -10370,12 +10639,13 @@ grant select on
     aximo_private.run_sums,
     aximo_private.counted_logs,
     aximo_private.thresholds,
-    aximo_private.high_risk_levels
+    aximo_private.metric_lists
 to aximo_meter;
 grant select, update (published_in, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
 grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
+    aximo_private.list_of(text, text, timestamptz),
     aximo_private.histogram_value(bigint),
     aximo.advance_log(integer),
     aximo.count_metrics(integer)
@@ -10426,6 +10696,7 @@ grant select on
     aximo_metrics.alerts_monthly,
     aximo_metrics.thresholds,
     aximo_metrics.high_risk_levels,
+    aximo_metrics.lead_action_types,
     aximo_metrics.freshness
 to aximo_bi;
 grant execute on function
@@ -10532,7 +10803,8 @@ grant execute on function
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
     aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
-    aximo.set_high_risk_levels(text[], timestamptz, boolean)
+    aximo.set_high_risk_levels(text[], timestamptz, boolean),
+    aximo.set_lead_action_types(text[], timestamptz, boolean)
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
