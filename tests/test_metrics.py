@@ -20,6 +20,7 @@ from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.events import event
 from tests.log_support import advance_all, emit_one, keeper, of_customer
 from tests.metrics_support import (
+    LEAD_TYPES,
     assert_recomputed,
     differences,
     disorder,
@@ -91,6 +92,36 @@ def test_a_disorderly_history_too(shared: Connection, seed: int) -> None:
     refresh(shared)
     assert differences(shared, customer) == []
     assert_recomputed(shared, customer)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=ONE_BY_ONE)
+@given(seed=st.integers(0, 2**32))
+def test_whenever_what_is_a_lead_is_set_anew(shared: Connection, seed: int) -> None:
+    random, customer = Random(seed), a_customer()
+    told = history(random, random.randrange(2, 12))
+    cut = random.randrange(len(told) + 1)
+    kinds = random.sample(["lead_capture", "store_lead", "send_email", "", "7"], random.randrange(4))
+    since = random.choice((None, datetime(2026, 1, 31, 23, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)))
+
+    def lead_types(moment: datetime) -> list[object]:
+        month_ends = (moment.astimezone(UTC).replace(day=1) + timedelta(days=31)).replace(
+            day=1, hour=0, minute=0, second=0
+        )
+        found: list[object] = list(kinds if since is None or month_ends.replace(microsecond=0) > since else LEAD_TYPES)
+        return [*found, 7] if "7" in found else found
+
+    load(shared, customer, told[:cut], random)
+    of_customer(
+        shared,
+        customer,
+        "select from aximo.set_lead_action_types(%s, coalesce(%s, '-infinity'::timestamptz))",
+        kinds,
+        since,
+    )
+    load(shared, customer, told[cut:], random)
+    refresh(shared)
+    assert differences(shared, customer) == []
+    assert_recomputed(shared, customer, lead_types)
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=ONE_BY_ONE)
@@ -274,12 +305,8 @@ def test_what_is_a_lead_is_a_setting_of_the_month(shared: Connection) -> None:
     declare(None, "2026-04-30T23:59:59.999999Z")
     assert leads(customer) == [(3, 1, 1), (4, 4, 2)]
     # What comes later is judged in the same way, and what is counted anew too.
-    emit_one(
-        shared, customer, "action_dispatched", payload={"action_type": "store_lead"}, timestamp="2026-03-01T00:00:00Z"
-    )
-    emit_one(
-        shared, customer, "action_dispatched", payload={"action_type": "lead_capture"}, timestamp="2026-03-01T00:00:00Z"
-    )
+    for kind in ("store_lead", "lead_capture"):
+        story(shared, customer, ("action_dispatched", "x", "01T00:00:00", {"payload": {"action_type": kind}}))
     refresh(shared)
     shared.execute("select from aximo.recount_metrics(true)")
     refresh(shared, True)
@@ -298,8 +325,8 @@ def test_what_is_a_lead_is_a_setting_of_the_month(shared: Connection) -> None:
 def test_leads_of_all_customers_are_judged_one_customer_a_step(operator: Connection) -> None:
     customers = [a_customer() for _ in range(3)]
     for customer in customers:
-        emit_one(operator, customer, "action_dispatched", payload={"action_type": "call_back"})
-    of_customer(operator, customers[0], "select from aximo.set_lead_action_types('{}')")
+        story(operator, customer, ("action_dispatched", "x", "01T00:00:00", {"payload": {"action_type": "call_back"}}))
+    of_customer(operator, customers[0], "select from aximo.set_lead_action_types('{}', '-infinity')")
     refresh(operator)
     operator.execute("select from aximo.set_lead_action_types('{call_back}', '-infinity', for_all_customers => true)")
     steps = [operator.execute("select counted, is_behind from aximo.count_metrics()").fetchone() for _ in range(4)]
