@@ -666,7 +666,7 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         breaks("closed set shrunk", "aximo.open_executions.status"),
     ),
     "a value added to what a column may hold": (
-        "comment on column aximo_metrics.thresholds.level is 'note, warning or escalation.'",
+        "comment on column aximo_metrics.thresholds.level is 'note, warning, escalation or minimum_denominator. The last says how many there have to be at least.'",
         adds("closed set grown", "aximo_metrics.thresholds.level"),
     ),
 }  # fmt: skip

@@ -32,6 +32,7 @@ CHANGEABLE = {
     "aximo_private.run_states",
     "aximo_private.counted_logs",
     "aximo_private.uncounted_logs",
+    "aximo_private.unjudged_leads",
     "aximo_private.metric_state",  # how far they are
     # What a refresh worked out of the sums
     "aximo_private.activity_kept",

@@ -146,6 +146,7 @@ def fill(ledger: Ledger) -> None:
             service.execute("select aximo.add_checkpoint(aximo.checkpoint_text(log => 'run_events'))")
             service.execute("select aximo.open_cursor(%s)", [f"{mark}-cursor"])
             service.execute("select aximo.set_threshold('error_rate', 'warning', 0.5, %s)", [f"{mark}-deployment"])
+            service.execute("select aximo.set_threshold('error_rate', 'minimum_denominator', 1, null, '-infinity')")
             service.execute("select aximo.set_high_risk_levels(%s)", [[f"{mark}-risk"]])
             service.execute("select aximo.set_lead_action_types(%s)", [[f"{mark}-type"]])
         with ledger.superuser() as root:

@@ -783,7 +783,7 @@ def test_a_fresh_ledger_has_metrics_without_rows(operator: Connection, each_ledg
     )
     for (view,) in rows:
         found = metric_rows(operator, "c1", view)
-        assert view in ("thresholds", "high_risk_levels", "freshness") or found == []
+        assert view in ("thresholds", "high_risk_levels", "lead_action_types", "freshness") or found == []
     assert differences(operator, "c1") == []
 
 

@@ -8313,10 +8313,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer text := '*';
-    rule text := 'levels_are_named';
+    rule text;
 begin
     if to_list = 'lead_action_types' then
         rule := 'action_types_are_named';
+    else
+        rule := 'levels_are_named';
     end if;
     if for_all_customers then
         perform aximo_private.numbers_for_all();
@@ -8334,7 +8336,7 @@ exception
     when check_violation then
         raise exception using
             errcode = 'ZXARG',
-            message = format('this is no list of %s', replace(to_list, '_', ' ')),
+            message = 'this is no list of names',
             detail = format('%s entries', cardinality(new_items)),
             hint = 'Give at most 100 texts, each once, none of them null or longer than 255 characters; or null to take back what was set before.',
             constraint = rule;
@@ -9637,6 +9639,15 @@ left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
 alter view aximo_private.told_lists owner to aximo_owner;
 comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
+comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
+comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
+comment on column aximo_private.told_lists.effective_from is 'For months that end after this moment; null: for all.';
+comment on column aximo_private.told_lists.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
+comment on column aximo_private.told_lists.is_withdrawal is 'Whether it takes back what was set before.';
+comment on column aximo_private.told_lists.is_current is 'Whether it is the latest that has taken effect.';
+comment on column aximo_private.told_lists.scope is 'customer, or all customers that set none.';
+comment on column aximo_private.told_lists.set_by is 'The login that set it; null for those of all customers.';
 
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select

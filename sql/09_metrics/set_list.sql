@@ -6,10 +6,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer text := '*';
-    rule text := 'levels_are_named';
+    rule text;
 begin
     if to_list = 'lead_action_types' then
         rule := 'action_types_are_named';
+    else
+        rule := 'levels_are_named';
     end if;
     if for_all_customers then
         perform aximo_private.numbers_for_all();
@@ -27,7 +29,7 @@ exception
     when check_violation then
         raise exception using
             errcode = 'ZXARG',
-            message = format('this is no list of %s', replace(to_list, '_', ' ')),
+            message = 'this is no list of names',
             detail = format('%s entries', cardinality(new_items)),
             hint = 'Give at most 100 texts, each once, none of them null or longer than 255 characters; or null to take back what was set before.',
             constraint = rule;
