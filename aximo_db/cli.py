@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
 from aximo_db._connect import connect
-from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER
+from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
 from aximo_db.cli_support import (
     AsJson,
     BatchSize,
@@ -398,9 +398,10 @@ def checkpoint(
                 # Whoever signs, vouches: not for a root of hashes that do not follow from the entries.
                 connection.execute(CHECK_LOG_NODES, (log,))
             row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
-            if row is None or row[0] is None:
-                _fail("there is no such customer for this login", hint="Name the customer with --customer.")
-            note: str = row[0]
+            note: str | None = row[0] if row else None
+            if note is None:
+                whose = connection.execute(WHOSE).fetchone()
+                raise no_customer(whose[1] if whose else ())
             if key is not None:
                 try:
                     note = tlog.sign(note, tlog.read_secret_key(key))

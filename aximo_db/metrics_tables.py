@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aximo_db._cursors import LedgerCursor
-from aximo_db.errors import CustomerError
+from aximo_db._statements import WHOSE, no_customer
 from aximo_db.render import AtLeast, WholeTable, visible
 
 __all__ = [
@@ -268,7 +268,8 @@ def ask(connection: psycopg.Connection[Any], statement: str, values: dict[str, A
     row = LedgerCursor(connection).execute(statement, values).fetchone()
     found: dict[str, Any] = json.loads(row[0]) if row else {}
     if found.get("customer_id") is None:
-        raise CustomerError("this session works for no customer", hint="Name the customer with --customer.")
+        whose = LedgerCursor(connection).execute(WHOSE).fetchone()
+        raise no_customer(whose[1] if whose else ())
     common = {"customer_id", "counts_up_to"}
     for key, value in found.items():
         if isinstance(value, list):

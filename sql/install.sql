@@ -8,6 +8,7 @@ begin;
 \ir 01_schemas/schemas.sql
 \ir 02_access/customer_grants.sql
 \ir 02_access/current_customer.sql
+\ir 02_access/my_customers.sql
 \ir 02_access/writing_customer.sql
 \ir 02_access/numbers_for_all.sql
 \ir 02_access/grant_customer.sql

@@ -240,6 +240,7 @@ _OTHERS_EVENT = {**marked_events(VICTIM)[2], "payload": Jsonb({})}
 #: A function that is not here fails the test, as nobody has thought about what it gives away.
 CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.current_customer()": [("()", [])],
+    "aximo.my_customers()": [("()", [])],
     "aximo.schema_version()": [("()", [])],
     "aximo.oldest_client()": [("()", [])],
     "aximo.execution_trace(execution_id text)": [("(%s)", [EXECUTIONS[VICTIM]]), ("(%s)", [EXECUTIONS[OWN]])],

@@ -237,6 +237,22 @@ alter function aximo.current_customer() owner to aximo_gatekeeper;
 comment on function aximo.current_customer() is
 'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
 
+create function aximo.my_customers() returns setof text
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select g.customer_id
+    from aximo_private.customer_grants as g
+    where g.role_name = session_user::text
+    order by g.customer_id;
+end;
+$$;
+alter function aximo.my_customers() owner to aximo_gatekeeper;
+comment on function aximo.my_customers() is
+'The customers that this login was granted and may name in aximo.customer_id; * stands for all of them. A login with one customer needs to name none. No rows: it was granted none, and sees nothing.';
+
 -- The customer a call writes for: the one it names, else the session's. Asks the access map itself, in one look-up: a write asks once.
 create function aximo_private.writing_customer(customer_id text) returns text
 language plpgsql stable security definer parallel safe
@@ -10680,6 +10696,7 @@ grant usage on schema aximo_metrics to aximo_bi;
 grant usage on schema helix to aximo_reader;
 grant execute on function
     aximo.current_customer(),
+    aximo.my_customers(),
     aximo.schema_version(),
     aximo.oldest_client()
 to aximo_reader, aximo_bi;

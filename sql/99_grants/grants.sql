@@ -160,6 +160,7 @@ grant usage on schema aximo_metrics to aximo_bi;
 grant usage on schema helix to aximo_reader;
 grant execute on function
     aximo.current_customer(),
+    aximo.my_customers(),
     aximo.schema_version(),
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
