@@ -22,7 +22,7 @@ import psycopg
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
+from aximo_db import __version__, audit, cli_contract, cli_runs, cli_worker, render, tlog
 from aximo_db._connect import connect
 from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
 from aximo_db.cli_support import (
@@ -77,6 +77,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_contract.app)
 app.add_typer(cli_runs.app)
+app.command()(cli_worker.worker)
 
 LogName = Annotated[
     Log, typer.Option("--log", help="Which of its logs: of events, or of the events of tool runs.", show_choices=True)

@@ -36,6 +36,7 @@ GROUP_ROLES: Final = (
     "aximo_bi",
     "aximo_operator",
     "aximo_auditor",
+    "aximo_monitor",
 )
 #: Those of them that own the schema's objects.
 OWNING_ROLES: Final = GROUP_ROLES[:5]

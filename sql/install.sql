@@ -195,6 +195,7 @@ begin;
 \ir 09_metrics/high_risk_levels.sql
 \ir 09_metrics/lead_action_types.sql
 \ir 09_metrics/freshness.sql
+\ir 09_metrics/ledger_status.sql
 \ir 09_metrics/recompute_metrics.sql
 \ir 09_metrics/recompute_run_metrics.sql
 \ir 09_metrics/verify_metrics.sql

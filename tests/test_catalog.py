@@ -186,12 +186,12 @@ def test_no_role_of_the_ledger_logs_in_or_has_a_right_over_the_cluster(root: psy
         "select rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication"
         " from pg_roles where rolname ~ '^aximo_'",
     )
-    assert len(roles) == 10
+    assert len(roles) == 11
     assert [row for row in roles if any(row[1:])] == []
 
 
 def test_no_group_role_that_is_given_to_logins_is_a_member_of_an_owner(root: psycopg.Connection[Any]) -> None:
-    for role in ("aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor"):
+    for role in ("aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "aximo_monitor"):
         for owner in ("aximo_owner", *DEFINERS):
             assert all_of(root, f"select pg_has_role('{role}', '{owner}', 'member')") == [(False,)]
     for definer in DEFINERS:
@@ -1009,7 +1009,7 @@ def unbounded(root: psycopg.Connection[Any], roles: set[str]) -> list[str]:
 
 
 def test_no_login_can_write_a_column_without_a_bound(root: psycopg.Connection[Any]) -> None:
-    logins = {"aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "public"}
+    logins = {"aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "aximo_monitor", "public"}
     assert unbounded(root, logins) == []
     # And none by a function: what is not made of rows that have their bounds.
     assert unbounded(root, DEFINERS) == []

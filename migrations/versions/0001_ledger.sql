@@ -69,7 +69,8 @@ begin
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
         'aximo_operator',   -- may read and do the housekeeping
-        'aximo_auditor'     -- may read, and check the proofs
+        'aximo_auditor',    -- may read, and check the proofs
+        'aximo_monitor'     -- may see how the ledger does, and no customer
     ] loop
         begin
             if not exists (select from pg_catalog.pg_roles as r where r.rolname = role_name) then
@@ -4739,6 +4740,7 @@ comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo
 create table aximo_private.logs (
     log text collate "C" not null,
     high_position bigint not null default 0,
+    entries bigint not null default 0,
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
@@ -4754,6 +4756,7 @@ for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
+comment on column aximo_private.logs.entries is 'How many entries it has, of all customers.';
 comment on policy owner_reads_logs on aximo_private.logs is 'doctor shows them.';
 comment on policy sequencer_keeps_logs on aximo_private.logs is 'aximo.advance_log runs as this role.';
 
@@ -5298,9 +5301,11 @@ begin
             or h.last_position <= positions[cardinality(positions)]
         );
 
-    if fresh is not null then
+    if positions is not null then
         update aximo_private.logs as s
-        set high_position = fresh[cardinality(fresh)]
+        set
+            high_position = coalesce(fresh[cardinality(fresh)], s.high_position),
+            entries = s.entries + (select coalesce(sum(t.new_size - t.old_size), 0) from unnest(touched) as t)
         where s.log = number_new.log;
     end if;
 
@@ -9786,6 +9791,76 @@ comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to 
 comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now, in that log.';
 comment on column aximo_metrics.freshness.behind is 'How many numbered events the view does not count yet.';
 
+-- For who watches the ledger and may see no customer. It costs the same however much is stored: counters, queues, and what is open.
+create function aximo.ledger_status()
+returns table (
+    log text,
+    advanced_at timestamptz,
+    entries bigint,
+    unnumbered_positions bigint,
+    holes bigint,
+    violations bigint,
+    uncounted_entries bigint,
+    metrics_refreshed_at timestamptz,
+    open_executions_over_an_hour bigint
+)
+language plpgsql stable security definer parallel restricted
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform aximo_private.numbers_for_all();
+    return query
+    select
+        s.log,
+        t.advanced_at,
+        s.entries,
+        coalesce(
+            pg_sequence_last_value(
+                case s.log
+                    when 'events' then 'aximo_private.events_position'
+                    else 'helix.run_events_event_id_seq'
+                end::regclass
+            ),
+            0
+        ) - s.high_position,
+        (select count(*) from aximo_private.log_holes as h where h.log = s.log),
+        case when s.log = 'events' then pg_stat_get_live_tuples('aximo_private.violations'::regclass) else 0 end,
+        (
+            select coalesce(sum(g.size - g.number), 0)::bigint
+            from (
+                select max(u.number) as size, coalesce(c.number, 0) as number
+                from only aximo_private.uncounted_logs as u
+                left join aximo_private.counted_logs as c on c.customer_id = u.customer_id and c.log = u.log
+                where u.log = s.log
+                group by u.customer_id, c.number
+            ) as g
+            where g.size > g.number
+        ),
+        m.refreshed_at,
+        case
+            when s.log = 'events'
+                then (
+                    select count(*)
+                    from (
+                        select
+                        from only aximo_private.executions as e
+                        where e.outcome is null and e.started_at < now() - interval '1 hour'
+                        limit 10000
+                    ) as o
+                )
+            else 0
+        end
+    from aximo_private.logs as s
+    cross join aximo_private.log_state as t
+    cross join aximo_private.metric_state as m
+    order by s.log;
+end;
+$$;
+alter function aximo.ledger_status() owner to aximo_sequencer;
+comment on function aximo.ledger_status() is
+'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';
+
 -- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
 -- What verify_metrics compares with, and what an auditor can read.
 create function aximo.recompute_metrics(up_to bigint)
@@ -10613,7 +10688,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
-grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
+grant select, update (high_position, entries) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -10835,6 +10910,12 @@ grant execute on function
     aximo.set_lead_action_types(text[], timestamptz, boolean)
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
+
+-- Who watches sees that the ledger is well, and nothing of any customer.
+grant usage on schema aximo to aximo_monitor;
+grant select on sequence aximo_private.events_position, helix.run_events_event_id_seq to aximo_sequencer;
+grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator;
+grant execute on function aximo.schema_version() to aximo_monitor;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
 

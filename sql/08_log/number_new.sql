@@ -166,9 +166,11 @@ begin
             or h.last_position <= positions[cardinality(positions)]
         );
 
-    if fresh is not null then
+    if positions is not null then
         update aximo_private.logs as s
-        set high_position = fresh[cardinality(fresh)]
+        set
+            high_position = coalesce(fresh[cardinality(fresh)], s.high_position),
+            entries = s.entries + (select coalesce(sum(t.new_size - t.old_size), 0) from unnest(touched) as t)
         where s.log = number_new.log;
     end if;
 

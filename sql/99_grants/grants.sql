@@ -77,7 +77,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
-grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
+grant select, update (high_position, entries) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -299,6 +299,12 @@ grant execute on function
     aximo.set_lead_action_types(text[], timestamptz, boolean)
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
+
+-- Who watches sees that the ledger is well, and nothing of any customer.
+grant usage on schema aximo to aximo_monitor;
+grant select on sequence aximo_private.events_position, helix.run_events_event_id_seq to aximo_sequencer;
+grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator;
+grant execute on function aximo.schema_version() to aximo_monitor;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
 
