@@ -78,7 +78,10 @@ MEANT: Final = {
     ("", "bucket"): "{0} + interval '40 days'",
     ("", "day"): "{0} + interval '40 days'",
     ("", "grain"): "case {0} when 'day' then 'hour' else 'day' end",
-    ("aximo_private.events", "event_type"): "case {0} when 'sla_breached' then 'pressure_invoked' else 'sla_breached' end",
+    (
+        "aximo_private.events",
+        "event_type",
+    ): "case {0} when 'sla_breached' then 'pressure_invoked' else 'sla_breached' end",
     ("aximo_private.events", "actor"): "case {0} when 'system' then 'founder' else 'system' end",
     ("aximo_private.checkpoints", "log"): "case {0} when 'events' then 'run_events' else 'events' end",
     ("aximo_private.log_cursors", "log"): "case {0} when 'events' then 'run_events' else 'events' end",
@@ -134,7 +137,11 @@ class Audit:
     def notices(self, who: str) -> bool:
         """Whether one who checks finds something wrong now."""
         if who == "verify":
-            looked_at: tuple[tuple[str, Log], ...] = ((CUSTOMER, "events"), (CUSTOMER, "run_events"), (WAITING, "events"))
+            looked_at: tuple[tuple[str, Log], ...] = (
+                (CUSTOMER, "events"),
+                (CUSTOMER, "run_events"),
+                (WAITING, "events"),
+            )
             return not all(verify_log(self.dsn, customer_id=customer, log=log).ok for customer, log in looked_at)
         if who == "verify-metrics":
             return not verify_metrics(self.dsn, customer_id=CUSTOMER).ok
@@ -174,7 +181,9 @@ class Audit:
             columns = sql.SQL(", ").join(map(sql.Identifier, self.columns[table]))
             with self.root.transaction():
                 self.root.execute(
-                    sql.SQL("delete from {0} as t where not exists (select from before as b where b.place = t.ctid)").format(name)
+                    sql.SQL(
+                        "delete from {0} as t where not exists (select from before as b where b.place = t.ctid)"
+                    ).format(name)
                 )
                 self.root.execute(
                     sql.SQL(
@@ -186,7 +195,10 @@ class Audit:
 
     def rows(self, table: str, condition: sql.Composable) -> list[str]:
         """The first and the last row that meets a condition: of the customer's, if the table has any of them."""
-        name, order = sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, ORDER.get(table, self.keys[table])))
+        name, order = (
+            sql.Identifier(*table.split(".")),
+            sql.SQL(", ").join(map(sql.Identifier, ORDER.get(table, self.keys[table]))),
+        )
         shown = sql.SQL("grain <> 'customer'") if "grain" in self.columns[table] else sql.SQL("true")
         own = sql.SQL("customer_id = 'c1'") if "customer_id" in self.columns[table] else sql.SQL("true")
         if not self.root.execute(sql.SQL("select from {} where {} limit 1").format(name, own)).fetchall():
@@ -211,7 +223,9 @@ class Audit:
         kind = self.columns[table][column]
         identifier = sql.Identifier(column)
         present, absent = sql.SQL("{} is not null").format(identifier), sql.SQL("{} is null").format(identifier)
-        ways: list[tuple[str, sql.Composable, sql.Composable]] = [("another value", present, self._other(table, column))]
+        ways: list[tuple[str, sql.Composable, sql.Composable]] = [
+            ("another value", present, self._other(table, column))
+        ]
         if (table, column) in self.nullable:
             ways.append(("no value", present, sql.SQL("null")))
             meant = MEANT.get((table, column))
@@ -221,7 +235,9 @@ class Audit:
             for place in self.rows(table, condition):
                 yield (
                     f"{way} at {place}",
-                    sql.SQL("update {} set {} = {} where ctid = {}").format(name, identifier, value, sql.Literal(place)),
+                    sql.SQL("update {} set {} = {} where ctid = {}").format(
+                        name, identifier, value, sql.Literal(place)
+                    ),
                 )
 
     def _other(self, table: str, column: str) -> sql.Composable:
@@ -230,9 +246,13 @@ class Audit:
 
     def _copy(self, table: str, place: str) -> sql.Composable:
         keys = self.keys[table]
-        other = {column for column in keys if column not in ("customer_id", "log", "grain")} or set(keys) - {"customer_id"}
+        other = {column for column in keys if column not in ("customer_id", "log", "grain")} or set(keys) - {
+            "customer_id"
+        }
         other |= ALSO_UNIQUE.get(table, set())
-        values = [self._other(table, column) if column in other else sql.Identifier(column) for column in self.columns[table]]
+        values = [
+            self._other(table, column) if column in other else sql.Identifier(column) for column in self.columns[table]
+        ]
         return sql.SQL("insert into {0} ({1}) overriding system value select {2} from {0} where ctid = {3}").format(
             sql.Identifier(*table.split(".")),
             sql.SQL(", ").join(map(sql.Identifier, self.columns[table])),
@@ -306,7 +326,13 @@ def _tell(service: Connection) -> None:
     from tests.test_rows import tell
 
     service.execute("select from aximo.emit_events(%s)", (Jsonb(history()),))
-    for kind in ("deployment_created", "deployment_activated", "version_upgraded", "pressure_invoked", "escalation_triggered"):
+    for kind in (
+        "deployment_created",
+        "deployment_activated",
+        "version_upgraded",
+        "pressure_invoked",
+        "escalation_triggered",
+    ):
         emit(service, kind, None, deployment_id="dep-1")
     tell(service)
     # A day on which nothing ran, so that there are no rates.
@@ -339,11 +365,18 @@ def _run(root: Connection) -> None:
     ):  # fmt: skip
         root.execute(
             "insert into helix.run_events (run_id, kind, message, data, extra, customer_id) values (%s, %s, %s, %s, %s, 'c1')",
-            (run, kind, None if data is None else "m", data if data is None else Jsonb(data), extra if extra is None else Jsonb(extra)),
+            (
+                run,
+                kind,
+                None if data is None else "m",
+                data if data is None else Jsonb(data),
+                extra if extra is None else Jsonb(extra),
+            ),
         )
     for number in (1, 2):
         root.execute(
-            "insert into aximo_private.observations (customer_id, run_id, target_run_id) values ('c1', %s, 'r1')", (f"o{number}",)
+            "insert into aximo_private.observations (customer_id, run_id, target_run_id) values ('c1', %s, 'r1')",
+            (f"o{number}",),
         )
 
 

@@ -44,7 +44,9 @@ def lines() -> list[Line]:
     found = []
     for tables, what, who in re.findall(r"^\| (`[^|]+) \| ([^|]+) \| ([^|]+) \| [^|]*\|$", section, re.MULTILINE):
         words = tuple(word.strip("`") for word in what.split(", "))
-        found.append(Line(tuple(re.findall(r"`([\w.]+)`", tables)), words, tuple(WHO[each] for each in who.split(", "))))
+        found.append(
+            Line(tuple(re.findall(r"`([\w.]+)`", tables)), words, tuple(WHO[each] for each in who.split(", ")))
+        )
     return found
 
 
@@ -127,7 +129,8 @@ def test_a_change_is_noticed_by_whom_the_page_says(audit: Audit, table: str) -> 
 def test_a_row_that_is_shown_twice_is_noticed(audit: Audit, table: str) -> None:
     columns = sql.SQL(", ").join(map(sql.Identifier, audit.columns[table]))
     values = sql.SQL(", ").join(
-        sql.SQL("gen_random_uuid()") if column == "series" else sql.Identifier(column) for column in audit.columns[table]
+        sql.SQL("gen_random_uuid()") if column == "series" else sql.Identifier(column)
+        for column in audit.columns[table]
     )
     for place in audit.rows(table, sql.SQL("true")):
         twice = sql.SQL("insert into {0} ({1}) select {2} from {0} where ctid = {3}").format(

@@ -224,7 +224,7 @@ grant execute on function
     aximo.checkpoint_text(bigint, text),
     aximo.check_log_nodes(text),
     aximo.unlogged_events(text),
-    aximo.verify_log(text, bigint, bigint),
+    aximo.verify_log(text, bigint, bigint, interval),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
