@@ -467,17 +467,8 @@ def verify(
             with _counting("verifying", hidden=as_json) as show:
                 verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
         else:
-            _verify_database(
-                db,
-                customer,
-                log,
-                checkpoints,
-                keys,
-                as_json,
-                mend=mend,
-                repair=repair,
-                in_flight=timedelta(hours=in_flight),
-            )
+            longest = timedelta(hours=in_flight)
+            _verify_database(db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair, in_flight=longest)
             return
     if as_json:
         _print_json(verdict.as_json())

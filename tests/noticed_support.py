@@ -20,7 +20,7 @@ from aximo_db.exporter import export_log
 from aximo_db.metrics import verify_metrics
 from aximo_db.verifier import verify_log
 from tests.conftest import Ledger
-from tests.events import emit, event
+from tests.events import emit
 from tests.log_support import advance_all, emit_many, of_customer
 from tests.metrics_story import history
 

@@ -198,6 +198,7 @@ grant select on
     aximo.log_nodes,
     aximo.checkpoints,
     aximo.violations,
+    aximo.deployment_violations,
     aximo.cursors,
     aximo.execution_steps,
     aximo.executions,
