@@ -3,11 +3,10 @@
 create view aximo.deployment_violations with (security_barrier = true) as
 with
 declared as (
-    select
-        e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position, e.recorded_at
-    from only aximo_private.events as e -- noqa: PRS
+    select customer_id, deployment_id, skill_id, skill_version, event_id, event_type, "timestamp", position, recorded_at
+    from only aximo_private.events -- noqa: PRS
     -- The list is that of the index.
-    where e.event_type in (
+    where event_type in (
         'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
         'deployment_terminated', 'version_upgraded', 'version_rolled_back'
     )
@@ -36,38 +35,44 @@ found as (
         'no_execution_while_suspended' as rule
     from standing as s
     cross join lateral (
-        select r.execution_id, r.start_step
-        from only aximo_private.executions as r -- noqa: PRS
-        where r.customer_id = s.customer_id and r.deployment_id = s.deployment_id
-            and r.started_at > s."timestamp" and r.started_at < s.until
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = s.customer_id and deployment_id = s.deployment_id
+            and started_at > s."timestamp" and started_at < s.until
         offset 0
     ) as x
     where s.event_type = 'deployment_suspended'
     union all
-    select s.customer_id, x.execution_id, x.start_step, null, s.event_id, s.recorded_at, 'no_execution_after_termination'
+    select
+        s.customer_id, x.execution_id, x.start_step, null as event_id, s.event_id as against, s.recorded_at,
+        'no_execution_after_termination' as rule
     from standing as s
     cross join lateral (
-        select r.execution_id, r.start_step
-        from only aximo_private.executions as r -- noqa: PRS
-        where r.customer_id = s.customer_id and r.deployment_id = s.deployment_id
-            and r.started_at > s."timestamp" and r.started_at < s.until
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = s.customer_id and deployment_id = s.deployment_id
+            and started_at > s."timestamp" and started_at < s.until
         offset 0
     ) as x
     where s.event_type = 'deployment_terminated'
     union all
-    select v.customer_id, x.execution_id, x.start_step, null, v.event_id, v.recorded_at, 'runs_declared_version'
+    select
+        v.customer_id, x.execution_id, x.start_step, null as event_id, v.event_id as against, v.recorded_at,
+        'runs_declared_version' as rule
     from versions as v
     cross join lateral (
-        select r.execution_id, r.start_step
-        from only aximo_private.executions as r -- noqa: PRS
-        where r.customer_id = v.customer_id and r.deployment_id = v.deployment_id
-            and r.started_at > v."timestamp" and r.started_at < v.until
-            and (r.skill_version <> v.skill_version or r.skill_id <> v.skill_id)
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = v.customer_id and deployment_id = v.deployment_id
+            and started_at > v."timestamp" and started_at < v.until
+            and (skill_version <> v.skill_version or skill_id <> v.skill_id)
         offset 0
     ) as x
     where v.event_type <> 'deployment_terminated'
     union all
-    select a.customer_id, null, null, a.event_id, a.ended_with, a.recorded_at, 'no_activation_after_termination'
+    select
+        a.customer_id, null as execution_id, null as start_step, a.event_id, a.ended_with as against, a.recorded_at,
+        'no_activation_after_termination' as rule
     from (
         select
             s.*,
@@ -89,19 +94,19 @@ select
     greatest(e.recorded_at, f.recorded_at) as found_at
 from found as f
 cross join lateral (
-    select s.event_id, s.recorded_at
-    from only aximo_private.events as s -- noqa: PRS
-    where s.customer_id = f.customer_id and s.execution_id = f.execution_id and s.step = f.start_step
+    select event_id, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    where customer_id = f.customer_id and execution_id = f.execution_id and step = f.start_step
     union all
-    select s.event_id, s.recorded_at
-    from only aximo_private.events as s -- noqa: PRS
-    where s.customer_id = f.customer_id and s.event_id = f.event_id
+    select event_id, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    where customer_id = f.customer_id and event_id = f.event_id
     offset 0
 ) as e
 left join lateral (
-    select n.number
-    from only aximo_private.log_entries as n -- noqa: PRS
-    where n.customer_id = f.customer_id and n.event_id = e.event_id
+    select number
+    from only aximo_private.log_entries -- noqa: PRS
+    where customer_id = f.customer_id and event_id = e.event_id
     offset 0
 ) as l on true;
 alter view aximo.deployment_violations owner to aximo_owner;
