@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -449,6 +449,10 @@ def verify(
             "--repair", help="Make rows of executions anew that are not what their events say. For operators."
         ),
     ] = False,
+    in_flight: Annotated[
+        float,
+        typer.Option("--in-flight", min=0, help="How many hours a transaction may have been open, at most."),
+    ] = 1,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -465,7 +469,8 @@ def verify(
             with _counting("verifying", hidden=as_json) as show:
                 verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
         else:
-            _verify_database(db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair)
+            longest = timedelta(hours=in_flight)
+            _verify_database(db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair, in_flight=longest)
             return
     if as_json:
         _print_json(verdict.as_json())
@@ -480,7 +485,7 @@ def verify(
 
 def _verify_database(
     db: str | None, customer: str | None, log: Log, checkpoints: list[Path], keys: list[Path], as_json: bool,
-    *, mend: bool, repair: bool,
+    *, mend: bool, repair: bool, in_flight: timedelta,
 ) -> None:  # fmt: skip
     try:
         verifiers = [tlog.read_verifier_key(path) for path in keys]
@@ -500,7 +505,7 @@ def _verify_database(
                 row = connection.execute("select aximo.repair_executions()").fetchone()
                 repaired = row[0] if row else 0
     with _counting("verifying", hidden=as_json) as show:
-        found = verify_log(db, customer_id=customer, log=log, checkpoints=given, progress=show)
+        found = verify_log(db, customer_id=customer, log=log, checkpoints=given, in_flight=in_flight, progress=show)
     if found.origin is None:
         _fail("there is no such customer for this login", hint="Name the customer with --customer.")
     if as_json:

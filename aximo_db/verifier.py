@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -34,7 +35,7 @@ class Problem:
 
     Attributes:
         kind: ``number_missing``, ``event_removed``, ``event_differs``, ``event_not_in_log``,
-            ``node_missing``, ``node_differs``, ``checkpoint_differs``, ``checkpoint_ahead``
+            ``recorded_out_of_order``, ``node_missing``, ``node_differs``, ``checkpoint_differs``, ``checkpoint_ahead``
             or ``checkpoint_unreadable``; or what ``aximo.verify_executions`` found.
         number: the entry concerned, or the size of the checkpoint.
         event_id: the event, if it is about one of log ``events``.
@@ -134,6 +135,7 @@ def verify_log(
     customer_id: str | None = None,
     log: Log = "events",
     checkpoints: Sequence[tlog.Checkpoint] = (),
+    in_flight: timedelta = timedelta(hours=1),
     progress: Callable[[int, int], None] | None = None,
 ) -> LogVerdict:
     """Recomputes a log of a customer from its events, streaming, from one consistent snapshot.
@@ -145,6 +147,8 @@ def verify_log(
         customer_id: whose; ``None`` for the login's only customer.
         log: which of the customer's logs: ``events`` of ``aximo.events``, or ``run_events`` of ``helix.run_events``.
         checkpoints: further ones to compare with, kept outside of the database.
+        in_flight: the longest that a transaction may have taken. An event that was recorded longer than that before one
+            with a lower number is a finding.
         progress: called with the number of entries read so far, and how many there are.
 
     Returns:
@@ -174,7 +178,7 @@ def verify_log(
         stored = _stored_checkpoints(connection, verdict)
         pending = sorted([*stored, *_of_this_log(checkpoints, verdict)], key=lambda each: each.size)
         verdict.checkpoints = len(pending)
-        _walk(connection, verdict, nodes, pending, total, progress)
+        _walk(connection, verdict, nodes, pending, in_flight, total, progress)
         for event_id, run_event_id, coming in LedgerCursor(connection).execute(
             "select event_id, run_event_id, is_coming from aximo.unlogged_events(%s)", (log,)
         ):
@@ -188,8 +192,9 @@ def verify_log(
             for kind, execution_id, step, event_id, detail in connection.execute(
                 "select problem, execution_id, step, event_id, detail from aximo.verify_executions()"
             ):
-                where = f"execution {execution_id}" + (f", step {step}" if step is not None else "")
-                verdict.add(Problem(kind, None, event_id, f"{where}: {detail}" if detail else where))
+                execution = None if execution_id is None else f"execution {execution_id}"
+                where = ", ".join(part for part in (execution, None if step is None else f"step {step}") if part)
+                verdict.add(Problem(kind, None, event_id, ": ".join(part for part in (where, detail) if part)))
     return verdict
 
 
@@ -226,6 +231,7 @@ def _walk(
     verdict: LogVerdict,
     nodes: dict[tuple[int, int], bytes],
     pending: list[tlog.Checkpoint],
+    in_flight: timedelta,
     total: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
@@ -234,6 +240,7 @@ def _walk(
     # Of each level, the hashes of the tile that is not complete.
     open_tiles: list[list[bytes]] = [[]]
     good = 0
+    newest = ""
 
     def compare() -> None:
         nonlocal good
@@ -277,6 +284,12 @@ def _walk(
             elif (computed := tlog.leaf_hash(line.encode())) != digest:
                 verdict.add(Problem("event_differs", number, event_id, run_event_id=run_event_id))
                 digest = computed
+            if line is not None and (recorded := _recorded_at(line)) < newest:
+                if not _is_within(in_flight, recorded, newest):
+                    detail = f"recorded at {recorded}, and numbered after one of {newest}"
+                    verdict.add(Problem("recorded_out_of_order", number, event_id, detail, run_event_id))
+            elif line is not None:
+                newest = recorded
             tree.append(digest)
             open_tiles[0].append(digest)
             if len(open_tiles[0]) == _TILE:
@@ -293,6 +306,20 @@ def _walk(
         verdict.add(Problem("checkpoint_ahead", checkpoint.size, None, f"the log has {tree.size} entries"))
     if progress is not None:
         progress(verdict.size, total)
+
+
+def _recorded_at(line: str) -> str:
+    """What a line says of when it was recorded, in UTC with six digits: in the order of such texts."""
+    # Nothing else looks like it: quotes in texts are escaped, and a payload has a blank after each colon.
+    return line[line.rfind('"recorded_at":"') + 15 :].partition('"')[0]
+
+
+def _is_within(interval: timedelta, earlier: str, later: str) -> bool:
+    try:
+        return datetime.fromisoformat(later) - datetime.fromisoformat(earlier) <= interval
+    except ValueError:
+        # Neither is a moment that a clock gave.
+        return False
 
 
 def prove_inclusion(

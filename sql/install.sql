@@ -102,6 +102,7 @@ begin;
 \ir 08_log/number_new.sql
 \ir 08_log/advance_log.sql
 \ir 08_log/violations.sql
+\ir 08_log/deployment_violations.sql
 \ir 08_log/log_leaves.sql
 \ir 08_log/log_lines.sql
 \ir 08_log/log_entries_view.sql

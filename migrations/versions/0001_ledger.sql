@@ -2549,6 +2549,11 @@ begin
             select e.execution_id
             from only aximo_private.events as e
             where newest is null and e.customer_id = customer and e.execution_id is not null
+            union
+            -- Of an execution that has neither a row nor events.
+            select a.execution_id
+            from only aximo_private.approvals as a
+            where newest is null and a.customer_id = customer
         ) as k
         left join lateral (
             select s.*
@@ -2603,25 +2608,31 @@ begin
         select
             case
                 when s.step <> o.step then 'step_missing'
-                when s.answers is distinct from o.answers then 'answer_differs'
+                when s.answers is distinct from a.request_event_id then 'answer_differs'
                 else 'step_out_of_order'
             end,
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        where s.step <> o.step or s.answers is distinct from o.answers
+        -- By the approvals: an event that answers nothing is told with what it came with.
+        left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
+        where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
         union all
         select
             case when v.event_id is null then 'rule_broken' else 'violation_differs' end,
             life.execution_id, null, coalesce(b.event_id, v.event_id), coalesce(b.rule, v.rule)
-        from unnest(retold.breaches) as b
+        from (
+            select t.event_id, t.rule, coalesce(t.against, g.event_id) as against
+            from unnest(retold.breaches) as t
+            left join unnest(retold.events) as g on g.step = t.against_step
+        ) as b
         full join (
             select w.*
             from only aximo_private.violations as w
             where w.customer_id = customer and w.event_id in (select u.event_id from unnest(retold.events) as u)
         ) as v on v.event_id = b.event_id
-        where b.rule is distinct from v.rule;
+        where (b.rule, b.against) is distinct from (v.rule, v.against) or v.execution_id <> life.execution_id;
     end loop;
     return query
     select 'deployment_row_missing', null::text, null::integer, null::uuid, format('deployment %s', u.deployment_id)
@@ -2632,12 +2643,35 @@ begin
     ) as u
     where not exists (
         select from only aximo_private.known_deployments as k where k.customer_id = customer and k.deployment_id = u.deployment_id
-    );
+    )
+    union all
+    select 'deployment_row_differs', null, null, k.event_id, format('deployment %s', k.deployment_id)
+    from only aximo_private.known_deployments as k
+    where newest is null and k.customer_id = customer
+        and not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = customer and e.event_id = k.event_id and e.deployment_id = k.deployment_id
+        )
+    union all
+    -- Of no event of an execution, or of none at all.
+    select 'violation_differs', v.execution_id, null, v.event_id, v.rule
+    from only aximo_private.violations as v
+    where newest is null and v.customer_id = customer
+        and not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = customer and e.event_id = v.event_id and e.execution_id is not null
+        )
+    union all
+    select
+        case when e.step is null then 'answer_differs' else 'step_surplus' end,
+        null, e.step, e.event_id, null
+    from only aximo_private.events as e
+    where newest is null and e.customer_id = customer and e.execution_id is null and (e.step is not null or e.answers is not null);
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
 comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, how their steps are numbered, and which rules they break unlisted; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
 
 create function aximo.repair_executions() returns bigint
 language plpgsql volatile security definer parallel unsafe
@@ -5452,6 +5486,127 @@ comment on column aximo.violations.rule is 'The rule, by the name that a refusal
 comment on column aximo.violations.against is 'The earlier event it is broken against, if there is one.';
 comment on column aximo.violations.found_at is 'When the event was imported and judged, by the database''s clock.';
 
+-- Worked out when it is read: what a deployment was at a moment is told by timestamps, and an event that comes late changes it. Beside
+-- aximo.violations, which stays a look at what was listed.
+create view aximo.deployment_violations with (security_barrier = true) as
+with
+declared as (
+    select customer_id, deployment_id, skill_id, skill_version, event_id, event_type, "timestamp", position, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    -- The list is that of the index.
+    where event_type in (
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+        'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+    )
+),
+standing as (
+    select
+        d.*,
+        lead(d."timestamp", 1, 'infinity') over in_time as until,
+        count(*) filter (where d.event_type = 'deployment_terminated') over in_time as terminations
+    from declared as d
+    where d.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
+    window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
+),
+versions as (
+    select
+        d.*,
+        lead(d."timestamp", 1, 'infinity') over in_time as until
+    from declared as d
+    where d.event_type <> 'deployment_suspended'
+    window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
+),
+found as (
+    -- Of two that happened at one moment neither is against the other.
+    select
+        s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
+        'no_execution_while_suspended' as rule
+    from standing as s
+    cross join lateral (
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = s.customer_id and deployment_id = s.deployment_id
+            and started_at > s."timestamp" and started_at < s.until
+        offset 0
+    ) as x
+    where s.event_type = 'deployment_suspended'
+    union all
+    select
+        s.customer_id, x.execution_id, x.start_step, null as event_id, s.event_id as against, s.recorded_at,
+        'no_execution_after_termination' as rule
+    from standing as s
+    cross join lateral (
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = s.customer_id and deployment_id = s.deployment_id
+            and started_at > s."timestamp" and started_at < s.until
+        offset 0
+    ) as x
+    where s.event_type = 'deployment_terminated'
+    union all
+    select
+        v.customer_id, x.execution_id, x.start_step, null as event_id, v.event_id as against, v.recorded_at,
+        'runs_declared_version' as rule
+    from versions as v
+    cross join lateral (
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = v.customer_id and deployment_id = v.deployment_id
+            and started_at > v."timestamp" and started_at < v.until
+            and (skill_version <> v.skill_version or skill_id <> v.skill_id)
+        offset 0
+    ) as x
+    where v.event_type <> 'deployment_terminated'
+    union all
+    select
+        a.customer_id, null as execution_id, null as start_step, a.event_id, a.ended_with as against, a.recorded_at,
+        'no_activation_after_termination' as rule
+    from (
+        select
+            s.*,
+            -- Each termination begins a group.
+            first_value(s.event_id) over (
+                partition by s.customer_id, s.deployment_id, s.terminations order by s."timestamp", s.position
+            ) as ended_with
+        from standing as s
+    ) as a
+    where a.event_type = 'deployment_activated' and a.terminations > 0
+)
+select
+    f.customer_id,
+    l.number,
+    e.event_id,
+    f.execution_id,
+    f.rule,
+    f.against,
+    greatest(e.recorded_at, f.recorded_at) as found_at
+from found as f
+cross join lateral (
+    select event_id, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    where customer_id = f.customer_id and execution_id = f.execution_id and step = f.start_step
+    union all
+    select event_id, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    where customer_id = f.customer_id and event_id = f.event_id
+    offset 0
+) as e
+left join lateral (
+    select number
+    from only aximo_private.log_entries -- noqa: PRS
+    where customer_id = f.customer_id and event_id = e.event_id
+    offset 0
+) as l on true;
+alter view aximo.deployment_violations owner to aximo_owner;
+comment on view aximo.deployment_violations is 'Events of the session''s customer that contradict the life of their deployment: executions that were triggered while it was suspended, after it was terminated or by another version than the one declared, and activations after its end. All of them were accepted. Worked out when read, by timestamps. Key: event_id and rule.';
+comment on column aximo.deployment_violations.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.deployment_violations.number is 'The number of the event in the log; null until it is numbered.';
+comment on column aximo.deployment_violations.event_id is 'The event that contradicts: what triggered the execution, or the activation.';
+comment on column aximo.deployment_violations.execution_id is 'The execution; null for an activation.';
+comment on column aximo.deployment_violations.rule is 'no_execution_while_suspended, no_execution_after_termination, runs_declared_version or no_activation_after_termination.';
+comment on column aximo.deployment_violations.against is 'The event of the deployment''s life that it contradicts.';
+comment on column aximo.deployment_violations.found_at is 'Since when both are on record, by the database''s clock.';
+
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_leaves as
 select
@@ -6116,7 +6271,13 @@ comment on function aximo.unlogged_events(text) is
 
 -- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
 -- findings about events, and follow from them.
-create function aximo.verify_log(log text default 'events', first_number bigint default null, last_number bigint default null)
+create function aximo.verify_log(
+    log text default 'events',
+    first_number bigint default null,
+    last_number bigint default null,
+    -- The longest that a transaction, from when it wrote to its commit, may have taken.
+    in_flight interval default '1 hour'
+)
 returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6174,6 +6335,36 @@ begin
         where (l.number <> l.expected and l.number <> l.before + 1)
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
+        union all
+        -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
+        select
+            'recorded_out_of_order',
+            o.number,
+            o.event_id,
+            o.run_event_id,
+            format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
+            o.number
+        from (
+            select
+                n.number,
+                n.event_id,
+                n.run_event_id,
+                e.recorded_at,
+                max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
+            from only aximo_private.log_entries as n
+            left join lateral (
+                select s.recorded_at
+                from only aximo_private.events as s
+                where s.customer_id = customer and s.event_id = n.event_id
+                union all
+                select r.recorded_at
+                from only helix.run_events as r
+                where r.customer_id = customer and r.event_id = n.run_event_id
+                offset 0
+            ) as e on true
+            where is_last and n.customer_id = customer and n.log = verify_log.log
+        ) as o
+        where o.recorded_at < o.newest - verify_log.in_flight
         union all
         select 'event_not_in_log', null, u.event_id, u.run_event_id, 'its position was numbered past', null
         from aximo.unlogged_events(verify_log.log) as u
@@ -6267,9 +6458,9 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.verify_log(text, bigint, bigint) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
+comment on function aximo.verify_log(text, bigint, bigint, interval) is
+'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
 
 -- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
 create function aximo.mend_log() returns bigint
@@ -10565,9 +10756,13 @@ begin
         coalesce(v.column_name, e.column_name),
         v.value,
         e.value
-    from in_view as v
+    from (
+        select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
+        from in_view as i
+    ) as v
     full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
-    where v.value is null or e.value is null
+    -- A row that comes twice is counted twice by whoever adds up.
+    where v.value is null or e.value is null or v.times > 1
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
                 -- Percentiles are rounded to 2 percent, rates and averages to what a float holds. Counts and sums are exact.
@@ -10818,6 +11013,7 @@ grant select on
     aximo.log_nodes,
     aximo.checkpoints,
     aximo.violations,
+    aximo.deployment_violations,
     aximo.cursors,
     aximo.execution_steps,
     aximo.executions,
@@ -10844,7 +11040,7 @@ grant execute on function
     aximo.checkpoint_text(bigint, text),
     aximo.check_log_nodes(text),
     aximo.unlogged_events(text),
-    aximo.verify_log(text, bigint, bigint),
+    aximo.verify_log(text, bigint, bigint, interval),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),

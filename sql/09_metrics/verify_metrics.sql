@@ -193,9 +193,13 @@ begin
         coalesce(v.column_name, e.column_name),
         v.value,
         e.value
-    from in_view as v
+    from (
+        select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
+        from in_view as i
+    ) as v
     full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
-    where v.value is null or e.value is null
+    -- A row that comes twice is counted twice by whoever adds up.
+    where v.value is null or e.value is null or v.times > 1
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
                 -- Percentiles are rounded to 2 percent, rates and averages to what a float holds. Counts and sums are exact.
