@@ -238,6 +238,7 @@ _OTHERS_EVENT = {**marked_events(VICTIM)[2], "payload": Jsonb({})}
 #: A function that is not here fails the test, as nobody has thought about what it gives away.
 CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.current_customer()": [("()", [])],
+    "aximo.customers()": [("()", [])],
     "aximo.schema_version()": [("()", [])],
     "aximo.oldest_client()": [("()", [])],
     "aximo.execution_trace(execution_id text)": [("(%s)", [EXECUTIONS[VICTIM]]), ("(%s)", [EXECUTIONS[OWN]])],
@@ -483,6 +484,9 @@ def search(ledger: Ledger, role: str, state: State, *preparation: str) -> None:
     for statement in (*state.preparation, *preparation):
         connection.execute(statement)
     found = harvest(connection, said=" ".join(state.preparation))
+    # Whom it was granted, itself and nobody else.
+    granted = {name for name in state.customers if name != "*"} | ({OWN, VICTIM} if "*" in state.customers else set())
+    assert set(found.rows.pop("aximo.customers()", granted)) == granted
     if set(state.customers) & {VICTIM, "*"}:  # it may write for the other, if it names him in the call
         found.rows = {place: rows for place, rows in found.rows.items() if not writes(place)}
     assert_no_trace(found, VICTIM)

@@ -309,6 +309,22 @@ alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
 comment on function aximo_private.numbers_for_all() is
 'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
 
+create function aximo_private.session_grants() returns text[]
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select g.customer_id
+        from aximo_private.customer_grants as g
+        where g.role_name = session_user::text
+        order by g.customer_id
+    );
+end;
+$$;
+alter function aximo_private.session_grants() owner to aximo_gatekeeper;
+comment on function aximo_private.session_grants() is 'What the session''s login was granted: customers, and * for all of them.';
+
 create function aximo.grant_customer(role text, customer_id text) returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6346,6 +6362,65 @@ alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
 comment on function aximo.rebuild_log_nodes() is
 'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login of certain customers only.';
 
+-- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
+create function aximo.customers() returns table (customer_id text)
+language plpgsql stable security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    granted constant text[] := aximo_private.session_grants();
+    found_one text := '';
+begin
+    if not '*' = any(granted) then
+        return query
+        select g.customer_id
+        from unnest(granted) as g (customer_id)
+        order by g.customer_id;
+        return;
+    end if;
+    -- From each to the next one by the index: what a customer has is not read.
+    loop
+        select min(n.customer_id) into found_one
+        from (
+            (
+                select e.customer_id
+                from only aximo_private.events as e
+                where e.customer_id > found_one
+                order by e.customer_id
+                limit 1
+            )
+            union all
+            (
+                select l.customer_id
+                from only aximo_private.log_entries as l
+                where l.customer_id > found_one
+                order by l.customer_id
+                limit 1
+            )
+            union all
+            (
+                select r.customer_id
+                from only helix.runs as r
+                where r.customer_id > found_one
+                order by r.customer_id
+                limit 1
+            )
+            union all
+            select g.customer_id
+            from unnest(granted) as g (customer_id)
+            where g.customer_id <> '*' and g.customer_id > found_one collate "C"
+        ) as n;
+        exit when found_one is null;
+        customer_id := found_one;
+        return next;
+    end loop;
+end;
+$$;
+alter function aximo.customers() owner to aximo_sequencer;
+comment on function aximo.customers() is
+'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+
 -- Names of 255 characters, several of them, do not fit into an index.
 -- Bound when it is created, and inlined.
 create function aximo_private.series_key(parts text[]) returns uuid
@@ -10333,6 +10408,7 @@ grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
     aximo_private.numbers_for_all(),
+    aximo_private.session_grants(),
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
@@ -10472,6 +10548,7 @@ grant execute on function
     aximo.unlogged_events(text),
     aximo.verify_log(text, bigint, bigint),
     aximo.verify_executions(integer),
+    aximo.customers(),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
     aximo.verify_metrics(),
