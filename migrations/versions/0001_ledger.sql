@@ -755,7 +755,9 @@ select
     risk_level,
     approval_mode,
     actor,
-    payload,
+    -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
+    -- ANALYZE would tell whether anybody's event has that key.
+    payload || '{}' as payload,
     correlation_id,
     channel_type,
     error_code,
@@ -4739,6 +4741,8 @@ comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo
 create table aximo_private.logs (
     log text collate "C" not null,
     high_position bigint not null default 0,
+    looked pg_snapshot,
+    undated_from xid8,
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
@@ -4754,6 +4758,8 @@ for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
+comment on column aximo_private.logs.looked is 'What was committed when the holes were last looked into; null: look into all of them.';
+comment on column aximo_private.logs.undated_from is 'No hole that an earlier transaction saw is without a date; null: none is.';
 comment on policy owner_reads_logs on aximo_private.logs is 'doctor shows them.';
 comment on policy sequencer_keeps_logs on aximo_private.logs is 'aximo.advance_log runs as this role.';
 
@@ -4768,6 +4774,12 @@ create table aximo_private.log_holes (
     constraint hole_is_a_range check (first_position <= last_position)
 );
 alter table aximo_private.log_holes owner to aximo_owner;
+-- Of thousands only those are read that something can have come up in. Two: what is dated leaves its undated version behind, as long as some
+-- transaction is old, and it is read by the one index and not by the other.
+create index log_holes_by_date on aximo_private.log_holes (log, older_than) where older_than is not null;
+create index log_holes_by_finder on aximo_private.log_holes (log, seen_by);
+-- Else the planner takes it for cheaper to read all, once it knows that most are of one log and have one date.
+select aximo_private.hide_statistics('aximo_private.log_holes');
 alter table aximo_private.log_holes enable row level security;
 alter table aximo_private.log_holes force row level security;
 create policy owner_reads_log_holes on aximo_private.log_holes
@@ -4781,6 +4793,8 @@ comment on column aximo_private.log_holes.first_position is 'The first position 
 comment on column aximo_private.log_holes.last_position is 'Its last one.';
 comment on column aximo_private.log_holes.seen_by is 'The transaction that first saw it.';
 comment on column aximo_private.log_holes.older_than is 'A transaction that began to write after that one had ended: whoever owns a position here is older. Null until there is one.';
+comment on index aximo_private.log_holes_by_date is 'The holes that a transaction could own.';
+comment on index aximo_private.log_holes_by_finder is 'The holes without a date, which the latest advances saw.';
 comment on policy owner_reads_log_holes on aximo_private.log_holes is 'doctor shows them.';
 comment on policy sequencer_keeps_log_holes on aximo_private.log_holes is 'aximo.advance_log runs as this role.';
 
@@ -5138,7 +5152,9 @@ as $$
 #variable_conflict use_column
 declare
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = number_new.log);
-    scan_xmin xid8;
+    undated_from constant xid8 := (select s.undated_from from aximo_private.logs as s where s.log = number_new.log);
+    scan pg_snapshot;
+    looked_into_some boolean;
     positions bigint[];
     fresh bigint[];
     filled bigint[];
@@ -5149,9 +5165,39 @@ declare
 begin
     -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
     with
+    -- Whoever owns a position in a dated hole was running when it was looked into last, and is over now: a hole is looked into if one of those
+    -- that are over is older than its date. Else nothing can have come up in it. Other cluster, other ids: all are looked into.
+    since as materialized (
+        select
+            case
+                when pg_snapshot_xmax(s.looked) <= pg_snapshot_xmax(pg_current_snapshot())
+                    then least(
+                        pg_snapshot_xmax(s.looked),
+                        (
+                            select r.id
+                            from pg_snapshot_xip(s.looked) as r (id)
+                            where pg_visible_in_snapshot(r.id, pg_current_snapshot())
+                            order by r.id
+                            limit 1
+                        )
+                    )
+                else '0'::xid8
+            end as id
+        from aximo_private.logs as s
+        where s.log = number_new.log
+    ),
+    open_holes as (
+        select h.first_position, h.last_position
+        from aximo_private.log_holes as h
+        where h.log = number_new.log and h.older_than > (select s.id from since as s)
+        union all
+        select h.first_position, h.last_position
+        from aximo_private.log_holes as h
+        where h.log = number_new.log and h.seen_by >= undated_from and h.older_than is null
+    ),
     late as (
         select e.*
-        from aximo_private.log_holes as h
+        from open_holes as h
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
             from aximo_private.loggable as s
@@ -5161,7 +5207,6 @@ begin
             order by s.position
             limit number_new.max_events
         ) as e
-        where h.log = number_new.log
         order by e.position
         limit number_new.max_events
     ),
@@ -5235,7 +5280,8 @@ begin
         returning customer_id, number
     )
     select
-        pg_snapshot_xmin(pg_current_snapshot()),
+        pg_current_snapshot(),
+        exists (select from open_holes),
         (select array_agg(f.position order by f.position) from found as f),
         (select array_agg(f.position order by f.position) from found as f where not f.is_late),
         (select array_agg(f.position order by f.position) from found as f where f.is_late),
@@ -5248,7 +5294,7 @@ begin
             ) as g
         ),
         (select count(*) = number_new.max_events from waiting as w) or (select count(*) from waiting as w) > (select count(*) from found as f)
-    into scan_xmin, positions, fresh, filled, touched, is_cut;
+    into scan, looked_into_some, positions, fresh, filled, touched, is_cut;
 
     -- What is left of a hole when a part of it has come.
     if filled is not null then
@@ -5292,7 +5338,7 @@ begin
 
     -- Every transaction that could own it was over before the scan that did not find it.
     delete from aximo_private.log_holes as h
-    where h.log = number_new.log and h.older_than < scan_xmin
+    where h.log = number_new.log and h.older_than < pg_snapshot_xmin(scan)
         and (
             not is_cut
             or h.last_position <= positions[cardinality(positions)]
@@ -5301,6 +5347,13 @@ begin
     if fresh is not null then
         update aximo_private.logs as s
         set high_position = fresh[cardinality(fresh)]
+        where s.log = number_new.log;
+    end if;
+
+    -- What a limited call did not look into is looked into again.
+    if looked_into_some and not is_cut then
+        update aximo_private.logs as s
+        set looked = scan
         where s.log = number_new.log;
     end if;
 
@@ -5313,6 +5366,12 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
+    -- A transaction that wrote before it came here may have an older id than those that advanced before it.
+    if found and (undated_from is null or undated_from > pg_current_xact_id()) then
+        update aximo_private.logs as s
+        set undated_from = pg_current_xact_id()
+        where s.log = number_new.log;
+    end if;
     return row(touched, is_cut)::aximo_private.numbering;
 end;
 $$;
@@ -5327,11 +5386,14 @@ language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
+-- And takes thousands of remembered holes for a few: nothing here is to be read as a whole.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
     wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
     which text;
+    undated_from xid8;
     touched aximo_private.log_growth[];
     found_new bigint;
     is_cut boolean;
@@ -5374,18 +5436,33 @@ begin
             constraint = 'log_state_is_the_logs';
     end if;
 
-    -- From a restored dump, where transactions have other numbers: begin again.
-    update aximo_private.log_holes as h
-    set seen_by = pg_current_xact_id(), older_than = null
-    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
+    for which in select s.log from aximo_private.logs as s order by s.log loop
+        -- From a restored dump, where transactions have other numbers: begin again.
+        if exists (select from aximo_private.log_holes as h where h.log = which and h.older_than > pg_current_xact_id())
+            or exists (select from aximo_private.log_holes as h where h.log = which and h.seen_by > pg_current_xact_id()) then
+            update aximo_private.log_holes as h
+            set seen_by = pg_current_xact_id(), older_than = null
+            where h.log = which;
+            update aximo_private.logs as s
+            set looked = null, undated_from = pg_current_xact_id()
+            where s.log = which;
+        end if;
 
-    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
-    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
-    if not wrote_before then
-        update aximo_private.log_holes as h
-        set older_than = pg_current_xact_id()
-        where h.older_than is null and h.seen_by <> pg_current_xact_id();
-    end if;
+        -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
+        -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+        continue when wrote_before;
+        select s.undated_from into undated_from
+        from aximo_private.logs as s
+        where s.log = which;
+        if undated_from < pg_current_xact_id() then
+            update aximo_private.log_holes as h
+            set older_than = pg_current_xact_id()
+            where h.log = which and h.seen_by >= undated_from and h.older_than is null;
+            update aximo_private.logs as s
+            set undated_from = null
+            where s.log = which;
+        end if;
+    end loop;
 
     numbered := 0;
     is_behind := false;
@@ -6279,6 +6356,9 @@ begin
     perform aximo_private.numbers_for_all();
     -- After the numbering under way, and before the next.
     perform from aximo_private.log_state for update;
+    -- Whoever put an event into a hole that is remembered was no owner of it.
+    update aximo_private.logs as s
+    set looked = null, undated_from = least(s.undated_from, pg_current_xact_id());
     -- As holes they are found by the next advance, and get the numbers after the last one.
     with
     missed as (
@@ -10398,7 +10478,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
-grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
+grant select, update (high_position, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
