@@ -845,7 +845,7 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
 def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     try:
         row = connection.execute(
-            "select now() - s.advanced_at, pg_relation_size('aximo_private.log_entries') > 0,"
+            "select extract(epoch from now() - s.advanced_at)::bigint, pg_relation_size('aximo_private.log_entries') > 0,"
             " (select coalesce(max(l.high_position), 0) from aximo_private.logs as l)"
             " from aximo_private.log_state as s"
         ).fetchone()
@@ -864,7 +864,8 @@ def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             f"Restore the rows of {' and '.join('aximo_private.' + table for table in gone)} from the backup.",
         )  # fmt: skip
         return
-    age, numbered, highest = row
+    seconds, numbered, highest = row
+    age = None if seconds is None else timedelta(seconds=seconds)
     if (numbered and highest == 0) or any(is_new for *_, is_new in logs):
         yield Finding(
             "error", "log", "The log's state does not belong to its entries, so nothing can be numbered.",
@@ -898,11 +899,11 @@ def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iter
     with connection.transaction():
         connection.execute(statements.SET_CUSTOMER, (customer,))
         row = connection.execute(
-            "select count(*), max(idle) from aximo.open_executions where idle > interval '1 hour'"
+            "select count(*), extract(epoch from max(idle))::bigint from aximo.open_executions where idle > interval '1 hour'"
         ).fetchone()
     if row and row[0]:
         yield Finding(
-            "warning", "open executions", f"{customer}: {row[0]} executions have been open and idle for over an hour; the longest for {row[1]}.",
+            "warning", "open executions", f"{customer}: {row[0]} executions have been open and idle for over an hour; the longest for {timedelta(seconds=row[1])}.",
             "select * from aximo.close_stale_executions('…')",
         )  # fmt: skip
     else:

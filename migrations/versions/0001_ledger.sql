@@ -1,5 +1,7 @@
 -- Nothing in this script is looked up where others may create things.
 set local search_path = pg_catalog, pg_temp;
+-- Names are written into functions and options as they are, whatever the database prefers.
+set local quote_all_identifiers = off;
 
 -- What the ledger needs of the database it is installed into, said before anything is created.
 do $$
@@ -478,13 +480,13 @@ return case
         and translate(moment, '0123456789', '') in ('--T::.+:', '--T::.Z')
         and substr(moment, 12, 2) < '24' and substr(moment, 18, 2) < '60'
         then moment::timestamptz
-    when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
+    when moment !~ '^[0-9]{4}-[0-9][0-9]-[0-9][0-9][Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$'
         -- Not a moment, so that the cast says so.
         then 'not RFC 3339'::text::timestamptz
     when substr(moment, 27, 1) between '0' and '9'
         or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
         then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
-            - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
+            - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
 alter function aximo_private.moment_of(text) owner to aximo_owner;
@@ -514,10 +516,10 @@ comment on domain aximo_private.event_type is 'One of the 22 event types of the 
 create domain aximo_private.identifier as text collate "C"
     constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
-        value >= '!' and value < U&'\007F'
+        value >= '!' and value < E'\u007F'
         or btrim(
             value,
-            U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
+            E' \u0009\u000A\u000B\u000C\u000D\u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
 alter domain aximo_private.identifier owner to aximo_owner;
@@ -905,7 +907,7 @@ return coalesce(
     and (event).actor in ('system', 'founder', 'operator', 'external_user')
     -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
     and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
-    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < U&'\007F'
+    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < E'\u007F'
     and (event).customer_id is not null
     and (event).deployment_id is not null
     and (event).skill_id is not null
@@ -3867,7 +3869,7 @@ begin
         end if;
     end if;
     -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
-    if new.tool_name like '%\_job\_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
+    if right(new.tool_name, 8) = '_job_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
         insert into aximo_private.observations (customer_id, run_id, target_run_id)
         select r.customer_id, new.run_id, r.run_id
         from only helix.runs as r
@@ -4121,7 +4123,7 @@ create view helix.kind_usage with (security_barrier = true) as
 select
     coalesce(u.kind, k.kind) as kind,
     k.kind is not null as is_listed,
-    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)\.' then split_part(u.kind, '.', 1) end) as family,
+    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)[.]' then split_part(u.kind, '.', 1) end) as family,
     coalesce(u.events, 0) as events,
     coalesce(u.runs, 0) as runs,
     u.first_at,
@@ -6137,7 +6139,7 @@ begin
         expected := aximo.checkpoint_text(stated_size, named_log);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
-        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ E'^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',
@@ -9682,6 +9684,8 @@ create function aximo.recompute_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Numbers go through JSON, which has no more digits of them than the session shows.
+set extra_float_digits = 1
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 -- Nor does it foresee how many rows there are to join.
@@ -10064,6 +10068,8 @@ create function aximo.recompute_run_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Numbers go through JSON, which has no more digits of them than the session shows.
+set extra_float_digits = 1
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 -- Nor does it foresee how many rows there are to join.
@@ -10165,6 +10171,8 @@ create function aximo.verify_metrics()
 returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Numbers go through JSON, which has no more digits of them than the session shows.
+set extra_float_digits = 1
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
