@@ -100,7 +100,7 @@ _READ_LOG: Final = (
 )
 OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, %s::text)"
 MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, %s::text)"
-WHOSE: Final = "select aximo.current_customer(), array(select c from aximo.my_customers() as c limit 11)"
+WHOSE: Final = "select aximo.current_customer(), array(select c.customer_id from aximo.my_customers() as c limit 11)"
 
 #: Runs and their events are tables that logins read themselves, and row security does not hold superusers and
 #: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be
@@ -502,9 +502,8 @@ def no_customer(granted: Sequence[str]) -> CustomerError:
         granted: whom its login may name, the first of them.
     """
     if not granted:
-        detail, hint = "its login was granted none", "Have one granted with aximo.grant_customer."
-    elif "*" in granted:
-        detail, hint = "its login may name any", "Name the customer."
+        detail = "its login was granted none, or all and there is none yet"
+        hint = "Have one granted with aximo.grant_customer, or name one."
     else:
         names = ", ".join(repr(each) for each in granted[:10])
         detail = f"its login may name {names}{' and others' if len(granted) > 10 else ''}"

@@ -8,9 +8,9 @@ begin;
 \ir 01_schemas/schemas.sql
 \ir 02_access/customer_grants.sql
 \ir 02_access/current_customer.sql
-\ir 02_access/my_customers.sql
 \ir 02_access/writing_customer.sql
 \ir 02_access/numbers_for_all.sql
+\ir 02_access/session_grants.sql
 \ir 02_access/grant_customer.sql
 \ir 02_access/revoke_customer.sql
 \ir 03_append_only/refuse_change.sql
@@ -125,6 +125,7 @@ begin;
 \ir 08_log/verify_log.sql
 \ir 08_log/mend_log.sql
 \ir 08_log/rebuild_log_nodes.sql
+\ir 08_log/my_customers.sql
 \ir 09_metrics/series_key.sql
 \ir 09_metrics/histogram_bin.sql
 \ir 09_metrics/histogram_value.sql

@@ -959,6 +959,22 @@ def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any])
     assert {table: set(given or []) for table, given in options.items()} == dict.fromkeys(options, wanted)
 
 
+def test_what_is_stored_apart_is_frozen_alike(root: psycopg.Connection[Any]) -> None:
+    """A TOAST table goes by its table's options, all of them, unless it has one of its own."""
+    options = dict(
+        all_of(
+            root,
+            """
+            select c.oid::regclass::text, s.reloptions
+            from pg_class as c join pg_trigger as t on t.tgrelid = c.oid join pg_class as s on s.oid = c.reltoastrelid
+            where t.tgname = 'append_only_row'
+            """,
+        )
+    )
+    assert {"aximo_private.events", "helix.run_events", "aximo_private.checkpoints"} <= set(options)
+    assert options == dict.fromkeys(options)
+
+
 # How much a row can hold.
 
 #: Tables that functions of the ledger fill with what has its bounds where it comes from, and from where.
@@ -969,6 +985,7 @@ DERIVED = {
     ),
     **dict.fromkeys(("log_entries", "log_nodes"), "hashes, of 32 bytes"),
     **dict.fromkeys(("log_holes", "counted_logs", "uncounted_logs", "counted_kept", "unjudged_leads"), "a name"),
+    "logs": "the name of a log, and which transactions were under way",
     **dict.fromkeys(
         ("activity_sums", "action_sums", "deployment_sums", "run_sums", "run_states"),
         "numbers, and fields of events and runs",

@@ -18,7 +18,7 @@ begin
         expected := aximo.checkpoint_text(stated_size, named_log);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
-        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ E'^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',

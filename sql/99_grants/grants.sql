@@ -77,7 +77,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
-grant select, update (high_position, entries) on aximo_private.logs to aximo_sequencer;
+grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -87,6 +87,7 @@ grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
     aximo_private.numbers_for_all(),
+    aximo_private.session_grants(),
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
