@@ -54,6 +54,7 @@ OTHERS: Final = {
     "smallint[]": "{0}[2:] || {0}[1] + 40::smallint",
     "bigint[]": "{0}[2:] || {0}[1] + 1000",
     "text[]": "{0} || 'x'::text",
+    "pg_snapshot": "pg_current_snapshot()",
 }
 #: A value where there was none.
 VALUES: Final = {
@@ -64,6 +65,8 @@ VALUES: Final = {
     "double precision": "0.5",
     "timestamp with time zone": "now()",
     "interval": "interval '1 second'",
+    "xid8": "pg_current_xact_id()",
+    "pg_snapshot": "pg_current_snapshot()",
     "uuid": "gen_random_uuid()",
     "jsonb": """'{"forged": true}'""",
     "xid8": "'7'",
