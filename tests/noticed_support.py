@@ -65,7 +65,6 @@ VALUES: Final = {
     "double precision": "0.5",
     "timestamp with time zone": "now()",
     "interval": "interval '1 second'",
-    "xid8": "pg_current_xact_id()",
     "pg_snapshot": "pg_current_snapshot()",
     "uuid": "gen_random_uuid()",
     "jsonb": """'{"forged": true}'""",

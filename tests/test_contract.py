@@ -138,7 +138,7 @@ def test_the_errors_are_those_of_the_register() -> None:
 
 def test_the_roles_are_those_that_logins_get() -> None:
     assert shipped_contract("aximo").document["roles"] == [
-        "aximo_auditor", "aximo_bi", "aximo_operator", "aximo_owner", "aximo_reader", "aximo_writer"
+        "aximo_auditor", "aximo_bi", "aximo_monitor", "aximo_operator", "aximo_owner", "aximo_reader", "aximo_writer"
     ]  # fmt: skip
 
 
