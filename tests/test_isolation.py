@@ -93,7 +93,20 @@ def late_event(customer: str) -> dict[str, Any]:
     return {**common, "event_id": f"{ID_PREFIX[customer]}-0000-4000-8000-{99:012}"}
 
 
-STORED = len(marked_events(OWN)) + 1
+def contradiction(customer: str) -> dict[str, Any]:
+    """The start of an execution of a version that its deployment was not at."""
+    common = marked_events(customer)[-1]
+    return {
+        **common,
+        "event_type": "execution_triggered",
+        "execution_id": f"{EXECUTIONS[customer]}-other",
+        "skill_version": f"{common['skill_version']}-other",
+        "timestamp": common["timestamp"].replace("T10:00:", "T10:01:"),
+        "event_id": f"{ID_PREFIX[customer]}-0000-4000-8000-{98:012}",
+    }
+
+
+STORED = len(marked_events(OWN)) + 2
 
 
 def marked_run_events(customer: str) -> list[dict[str, Any]]:
@@ -136,7 +149,7 @@ def fill(ledger: Ledger) -> None:
         login = ledger.login(f"{mark}_service_{next(_numbers)}", *roles, customers=(customer,))
         with ledger.connect(login) as service:
             service.execute("select aximo.emit_events(%s)", [Jsonb(marked_events(customer))])
-            service.execute("select aximo.import_events(%s)", [Jsonb([late_event(customer)])])
+            service.execute("select aximo.import_events(%s)", [Jsonb([late_event(customer), contradiction(customer)])])
             service.execute("select helix.import_runs(%s)", [Jsonb([marked_run(customer)])])
             service.execute("select helix.import_run_events(%s)", [Jsonb(marked_run_events(customer))])
             service.execute("select helix.observe_run(%s, %s)", [f"{mark}-run", f"{mark}-observer"])
@@ -297,7 +310,8 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
     "aximo.check_log_nodes(log text)": [("()", []), ("('run_events')", []), ("(%s)", ["victimmark"])],
     "aximo.rebuild_log_nodes()": [("()", [])],
-    "aximo.verify_log(log text, first_number bigint, last_number bigint)": [
+    "aximo.ledger_status()": [("()", [])],
+    "aximo.verify_log(log text, first_number bigint, last_number bigint, in_flight interval)": [
         ("()", []),
         ("('run_events')", []),
         ("('events', 2, 3)", []),
