@@ -308,7 +308,12 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.log_origin(log text)": [("()", []), ("('run_events')", [])],
     "aximo.checkpoint_text(size bigint, log text)": [("()", []), ("(3)", []), ("(3, 'run_events')", [])],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
-    "aximo.check_log_nodes(log text)": [("()", []), ("('run_events')", []), ("(%s)", ["victimmark"])],
+    "aximo.check_log_nodes(log text, since bigint)": [
+        ("()", []),
+        ("('run_events')", []),
+        ("(%s)", ["victimmark"]),
+        ("('events', 1)", []),
+    ],
     "aximo.rebuild_log_nodes()": [("()", [])],
     "aximo.ledger_status()": [("()", [])],
     "aximo.verify_log(log text, first_number bigint, last_number bigint, in_flight interval)": [

@@ -6052,7 +6052,7 @@ comment on function aximo.checkpoint_text(bigint, text) is
 
 -- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
 -- for a million entries.
-create function aximo.check_log_nodes(log text default 'events') returns void
+create function aximo.check_log_nodes(log text default 'events', since bigint default 0) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -6066,7 +6066,7 @@ begin
     while width <= size and height <= 7 loop
         select format('log %L, level %s, index %s: %s', check_log_nodes.log, height, b.index, case when n.hash is null then 'missing' else 'differs' end)
         into problem
-        from generate_series(0, size / width - 1) as b (index)
+        from generate_series(greatest(check_log_nodes.since, 0) / width, size / width - 1) as b (index)
         left join lateral (
             select k.hash
             from aximo.log_nodes as k
@@ -6107,9 +6107,9 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.check_log_nodes(text) owner to aximo_owner;
-comment on function aximo.check_log_nodes(text) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries. Reads all leaves. To be called before a checkpoint is signed; aximo.add_checkpoint does. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+alter function aximo.check_log_nodes(text, bigint) owner to aximo_owner;
+comment on function aximo.check_log_nodes(text, bigint) is
+'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
 
 create view aximo.cursors with (security_barrier = true) as
 select
@@ -6296,7 +6296,21 @@ begin
     named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
     if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
-        perform aximo.check_log_nodes(named_log);
+        -- Since the latest that was kept and is still true: hashes that were wrong before would have made another root.
+        perform aximo.check_log_nodes(
+            named_log,
+            coalesce(
+                (
+                    select c.size
+                    from aximo.checkpoints as c
+                    where c.customer_id = customer and c.log = named_log and c.size <= stated_size
+                        and c.root = aximo.log_root(c.size, named_log)
+                    order by c.size desc
+                    limit 1
+                ),
+                0
+            )
+        );
         expected := aximo.checkpoint_text(stated_size, named_log);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
@@ -11053,7 +11067,7 @@ grant execute on function
     aximo.log_size(text),
     aximo.log_root(bigint, text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text)
+    aximo.check_log_nodes(text, bigint)
 to aximo_sequencer;
 
 -- And counts what it numbered.
@@ -11187,7 +11201,7 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text),
+    aximo.check_log_nodes(text, bigint),
     aximo.unlogged_events(text),
     aximo.verify_log(text, bigint, bigint, interval),
     aximo.verify_executions(integer),

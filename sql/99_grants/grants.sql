@@ -99,7 +99,7 @@ grant execute on function
     aximo.log_size(text),
     aximo.log_root(bigint, text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text)
+    aximo.check_log_nodes(text, bigint)
 to aximo_sequencer;
 
 -- And counts what it numbered.
@@ -233,7 +233,7 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text),
+    aximo.check_log_nodes(text, bigint),
     aximo.unlogged_events(text),
     aximo.verify_log(text, bigint, bigint, interval),
     aximo.verify_executions(integer),
