@@ -627,6 +627,17 @@ def _access_map(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             yield Finding("note", "access", f"Login {name} may work for every customer.")
         elif customers > 1:
             yield Finding("note", "access", f"Login {name} may work for {customers} customers, one a transaction.")
+    differences = connection.execute(
+        "select role_name, customer_id, is_granted from aximo_private.access_differences() order by 1, 2"
+    ).fetchall()
+    for name, customer, is_granted in differences:
+        what = (
+            "may work for {}, and no grant is in the history" if is_granted else "was granted {}, and is not in the map"
+        )
+        yield Finding(
+            "warning", "access", f"Login {name} {what.format(customer)}: somebody changed the access map past its functions.",
+            "Find out who; then aximo.revoke_customer, or aximo.grant_customer, makes it right from now on.",
+        )  # fmt: skip
     yield Finding("ok", "access", f"{len(rows)} logins have customers.")
 
 

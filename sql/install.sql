@@ -16,6 +16,7 @@ begin;
 \ir 03_append_only/refuse_change.sql
 \ir 03_append_only/make_append_only.sql
 \ir 03_append_only/hide_statistics.sql
+\ir 03_append_only/access_changes.sql
 \ir 04_events/has_extreme_number.sql
 \ir 04_events/moment_of.sql
 \ir 04_events/domains.sql
@@ -60,6 +61,8 @@ begin;
 \ir 06_history/executions_as_of.sql
 \ir 06_history/open_executions.sql
 \ir 06_history/open_executions_as_of.sql
+\ir 06_history/access_history.sql
+\ir 06_history/access_differences.sql
 \ir 06_history/approvals_told.sql
 \ir 06_history/approvals.sql
 \ir 06_history/approvals_as_of.sql

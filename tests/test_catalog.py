@@ -218,6 +218,33 @@ def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Conne
 
 
 POLICIES = [
+    (
+        "aximo_private.access_changes",
+        "gatekeeper_notes_access",
+        "PERMISSIVE",
+        ["aximo_gatekeeper"],
+        "INSERT",
+        None,
+        "true",
+    ),
+    (
+        "aximo_private.access_changes",
+        "gatekeeper_reads_access",
+        "PERMISSIVE",
+        ["aximo_gatekeeper"],
+        "SELECT",
+        "true",
+        None,
+    ),
+    (
+        "aximo_private.access_changes",
+        "owner_reads_own_access",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
+        None,
+    ),
     ("aximo_private.action_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.action_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     ("aximo_private.actions_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),

@@ -54,6 +54,7 @@ _KEYS = {
     "aximo_private.violations": ("customer_id", "event_id"),
     "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
+    "aximo_private.access_changes": ("customer_id", "change_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
     "aximo_private.metric_lists": ("customer_id", "setting_id"),
 }

@@ -52,6 +52,7 @@ TABLES = (
     "approvals",
     "known_deployments",
     "customer_grants",
+    "access_changes",
     "log_state",
     "logs",
     "log_holes",

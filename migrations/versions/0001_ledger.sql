@@ -360,6 +360,10 @@ begin
     insert into aximo_private.customer_grants (role_name, customer_id)
     values (grant_customer.role, grant_customer.customer_id)
     on conflict do nothing;
+    if found then
+        insert into aximo_private.access_changes (role_name, customer_id, is_granted)
+        values (grant_customer.role, grant_customer.customer_id, true);
+    end if;
 end;
 $$;
 alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
@@ -381,6 +385,8 @@ begin
             hint = 'aximo-db doctor lists the grants. A login with * keeps every customer until * is revoked.',
             constraint = 'grant_exists';
     end if;
+    insert into aximo_private.access_changes (role_name, customer_id, is_granted)
+    values (revoke_customer.role, revoke_customer.customer_id, false);
 end;
 $$;
 alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;
@@ -457,6 +463,42 @@ $$;
 alter function aximo_private.hide_statistics(regclass) owner to aximo_owner;
 comment on function aximo_private.hide_statistics(regclass) is
 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
+
+-- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
+-- trigger on it: a restore of the data alone would write it twice.
+create table aximo_private.access_changes (
+    customer_id text collate "C" not null,
+    role_name text collate "C" not null,
+    is_granted boolean not null,
+    changed_at timestamptz not null default clock_timestamp(),
+    changed_by text collate "C" not null default session_user,
+    change_id uuid not null default gen_random_uuid(),
+    constraint access_changes_pkey primary key (customer_id, role_name, changed_at, change_id),
+    constraint role_name_length check (octet_length(role_name) <= 63),
+    constraint customer_id_length check (char_length(customer_id) <= 255)
+);
+alter table aximo_private.access_changes owner to aximo_owner;
+alter table aximo_private.access_changes enable row level security;
+alter table aximo_private.access_changes force row level security;
+create policy owner_reads_own_access on aximo_private.access_changes
+for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
+create policy gatekeeper_notes_access on aximo_private.access_changes
+for insert to aximo_gatekeeper with check (true);
+create policy gatekeeper_reads_access on aximo_private.access_changes
+for select to aximo_gatekeeper using (true);
+select aximo_private.make_append_only('aximo_private.access_changes');
+select aximo_private.hide_statistics('aximo_private.access_changes');
+
+comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
+comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
+comment on column aximo_private.access_changes.role_name is 'The login.';
+comment on column aximo_private.access_changes.is_granted is 'True: granted; false: revoked.';
+comment on column aximo_private.access_changes.changed_at is 'When, by the database''s clock.';
+comment on column aximo_private.access_changes.changed_by is 'The login that did it.';
+comment on column aximo_private.access_changes.change_id is 'Tells two changes of one moment apart.';
+comment on policy owner_reads_own_access on aximo_private.access_changes is 'The view shows a customer who could see it, those with all customers among them.';
+comment on policy gatekeeper_reads_access on aximo_private.access_changes is 'aximo_private.access_differences compares it with the map.';
+comment on policy gatekeeper_notes_access on aximo_private.access_changes is 'aximo.grant_customer and aximo.revoke_customer.';
 
 -- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
 -- Bound when it is created, and inlined.
@@ -3043,6 +3085,60 @@ $$;
 alter function aximo.open_executions_as_of(timestamptz, timestamptz) owner to aximo_recorder;
 comment on function aximo.open_executions_as_of(timestamptz, timestamptz) is
 'aximo.open_executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+create view aximo.access_history with (security_barrier = true) as
+select
+    c.customer_id,
+    g.role_name,
+    g.customer_id = '*' as of_all_customers,
+    g.changed_at as granted_at,
+    g.changed_by as granted_by,
+    r.changed_at as revoked_at,
+    r.changed_by as revoked_by
+from (select (select aximo.current_customer()) collate "C" as customer_id) as c
+inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
+left join lateral (
+    select n.changed_at, n.changed_by
+    from aximo_private.access_changes as n
+    where n.customer_id = g.customer_id and n.role_name = g.role_name and not n.is_granted
+        and (n.changed_at, n.change_id) > (g.changed_at, g.change_id)
+    order by n.changed_at, n.change_id
+    limit 1
+) as r on true
+where c.customer_id <> '*' and g.is_granted
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo.access_history owner to aximo_owner;
+comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
+comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
+comment on column aximo.access_history.role_name is 'The login.';
+comment on column aximo.access_history.of_all_customers is 'Whether it was granted all customers, this one among them.';
+comment on column aximo.access_history.granted_at is 'From when on, by the database''s clock.';
+comment on column aximo.access_history.granted_by is 'The login that granted it.';
+comment on column aximo.access_history.revoked_at is 'Until when; null while it is granted.';
+comment on column aximo.access_history.revoked_by is 'The login that revoked it; null while it is granted.';
+
+-- Of each login and customer the latest change says whether it is granted now.
+create function aximo_private.access_differences() returns table (role_name text, customer_id text, is_granted boolean)
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select coalesce(g.role_name, l.role_name), coalesce(g.customer_id, l.customer_id), g.role_name is not null
+    from aximo_private.customer_grants as g
+    full join (
+        select distinct on (c.customer_id, c.role_name) c.customer_id, c.role_name, c.is_granted
+        from only aximo_private.access_changes as c
+        order by c.customer_id, c.role_name, c.changed_at desc, c.change_id desc
+    ) as l on l.customer_id = g.customer_id and l.role_name = g.role_name
+    where (g.role_name is not null) is distinct from coalesce(l.is_granted, false);
+end;
+$$;
+alter function aximo_private.access_differences() owner to aximo_gatekeeper;
+comment on function aximo_private.access_differences() is
+'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
 
 -- Worked out of events, for a moment in the past, and for what a denial withheld.
 create view aximo_private.approvals_told as
@@ -10990,6 +11086,7 @@ from public;
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
+grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
@@ -11005,7 +11102,7 @@ grant select on aximo_private.executions_told, aximo_private.approvals_told to a
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
-aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
+aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
@@ -11277,11 +11374,13 @@ grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator
 grant execute on function aximo.schema_version() to aximo_monitor;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
+grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function
     aximo.grant_customer(text, text),
     aximo.revoke_customer(text, text),
-    helix.isolate_gateway_tables()
+    helix.isolate_gateway_tables(),
+    aximo_private.access_differences()
 to aximo_owner;
 
 -- The login that installs may work for every customer, so that an import works at once. To leave it out:

@@ -22,6 +22,7 @@ from public;
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
+grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
@@ -37,7 +38,7 @@ grant select on aximo_private.executions_told, aximo_private.approvals_told to a
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
-aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
+aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
@@ -309,9 +310,11 @@ grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator
 grant execute on function aximo.schema_version() to aximo_monitor;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
+grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function
     aximo.grant_customer(text, text),
     aximo.revoke_customer(text, text),
-    helix.isolate_gateway_tables()
+    helix.isolate_gateway_tables(),
+    aximo_private.access_differences()
 to aximo_owner;
