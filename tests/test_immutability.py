@@ -72,6 +72,7 @@ _COLUMNS = {
     "aximo_private.checkpoints": "note",
     "aximo_private.thresholds": "value",
     "aximo_private.metric_lists": "items",
+    "aximo_private.access_changes": "role_name",
 }
 
 

@@ -473,11 +473,12 @@ create table aximo_private.access_changes (
     changed_at timestamptz not null default clock_timestamp(),
     changed_by text collate "C" not null default session_user,
     change_id uuid not null default gen_random_uuid(),
-    constraint access_changes_pkey primary key (customer_id, role_name, changed_at, change_id),
+    constraint access_changes_pkey primary key (customer_id, change_id),
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
 alter table aximo_private.access_changes owner to aximo_owner;
+create index access_changes_by_role on aximo_private.access_changes (customer_id, role_name, changed_at, change_id);
 alter table aximo_private.access_changes enable row level security;
 alter table aximo_private.access_changes force row level security;
 create policy owner_reads_own_access on aximo_private.access_changes
@@ -499,6 +500,7 @@ comment on column aximo_private.access_changes.change_id is 'Tells two changes o
 comment on policy owner_reads_own_access on aximo_private.access_changes is 'The view shows a customer who could see it, those with all customers among them.';
 comment on policy gatekeeper_reads_access on aximo_private.access_changes is 'aximo_private.access_differences compares it with the map.';
 comment on policy gatekeeper_notes_access on aximo_private.access_changes is 'aximo.grant_customer and aximo.revoke_customer.';
+comment on index aximo_private.access_changes_by_role is 'What became of a grant.';
 
 -- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
 -- Bound when it is created, and inlined.
