@@ -103,7 +103,10 @@ MEANT: Final = {
     ("helix.runs", "status"): "case {0} when 'failed' then 'blocked' else 'failed' end",
 }
 #: From an event of an execution to one of none.
-ORDER: Final = {"aximo_private.events": ["execution_id", "position"]}
+ORDER: Final = {
+    "aximo_private.events": ["execution_id", "position"],
+    "aximo_private.access_changes": ["is_granted", "changed_at"],
+}
 #: What has to differ beside the primary key.
 ALSO_UNIQUE: Final = {
     "aximo_private.events": {"step", "position"},
@@ -271,6 +274,8 @@ def audited(ledger: Ledger) -> Audit:
         ledger.login(KEEPER, "aximo_writer", "aximo_operator", "aximo_auditor", "aximo_bi", customers=("*",))
     )
     ledger.connect().execute("select aximo.grant_customer('postgres', '*')")
+    for change in ("revoke_customer", "grant_customer"):
+        ledger.connect().execute(f"select aximo.{change}('noticed_reader', 'c1')")
     service.execute("select set_config('aximo.customer_id', 'c1', false)")
     _tell(service)
     root = ledger.superuser()
