@@ -106,6 +106,7 @@ MEANT: Final = {
 ORDER: Final = {
     "aximo_private.events": ["execution_id", "position"],
     "aximo_private.access_changes": ["is_granted", "changed_at"],
+    "aximo_private.log_entries": ["number"],
 }
 #: What has to differ beside the primary key.
 ALSO_UNIQUE: Final = {
@@ -295,6 +296,7 @@ def audited(ledger: Ledger) -> Audit:
         text = of_customer(service, CUSTOMER, "select aximo.checkpoint_text(null, %s)", log)[0][0]
         of_customer(service, CUSTOMER, "select aximo.add_checkpoint(%s)", text)
         kept[log] = tlog.parse_checkpoint(text)
+    of_customer(service, CUSTOMER, "select aximo.set_lead_action_types('{lead_capture, store_lead}')")
     _leave_a_hole(ledger, service)
 
     columns: dict[str, dict[str, str]] = {}

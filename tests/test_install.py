@@ -435,7 +435,7 @@ def test_a_role_of_the_ledgers_name_with_rights_it_must_not_have_is_refused(
     # Rolled back each time: the roles are the cluster's, and other databases rely on them.
     with psycopg.connect(server.dsn("postgres", database()), autocommit=True) as root:
         names = root.execute("select rolname from pg_roles where rolname ~ '^aximo_'").fetchall()
-        assert len(names) == 10
+        assert len(names) == 11
         for (role,) in names:
             for attribute in ("login", "superuser", "bypassrls", "createrole"):
                 with root.transaction(force_rollback=True):

@@ -54,7 +54,11 @@ LINES = lines()
 TABLES = sorted({table for line in LINES for table in line.tables})
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+# A change is a change on every PostgreSQL; the others are tried by the heavy tests.
+@pytest.fixture(
+    scope="module",
+    params=[*VERSIONS[:1], *(pytest.param(version, marks=pytest.mark.heavy) for version in VERSIONS[1:])],
+)
 def audit(request: pytest.FixtureRequest, servers: Callable[[str], EmbeddedServer]) -> Iterator[Audit]:
     """One ledger for the module, on every PostgreSQL. What a test changes it puts back."""
     for ledger in _cloned(servers(request.param), "fresh", "noticed_test"):

@@ -10996,7 +10996,7 @@ begin
                 else s.key
             end as key,
             m.key,
-            to_jsonb(sum(m.value::numeric))
+            to_jsonb(sum((m.value #>> '{}')::numeric))
         from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
         group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
