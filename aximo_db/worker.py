@@ -195,7 +195,8 @@ class Worker:
                 did += number
                 self.turned_at = time.monotonic()
                 _notify("WATCHDOG=1")
-                if self._stopped.is_set():
+                # Where there is always more to do, the other duties have their turn all the same.
+                if self._stopped.is_set() or self.turned_at - began > RETRY:
                     break
         except (psycopg.Error, AximoError) as error:
             meaning = translate(error) or error if isinstance(error, psycopg.Error) else error

@@ -61,7 +61,6 @@ begin;
 \ir 06_history/executions_as_of.sql
 \ir 06_history/open_executions.sql
 \ir 06_history/open_executions_as_of.sql
-\ir 06_history/access_history.sql
 \ir 06_history/access_differences.sql
 \ir 06_history/approvals_told.sql
 \ir 06_history/approvals.sql
@@ -175,6 +174,7 @@ begin;
 \ir 09_metrics/refresh_metrics.sql
 \ir 09_metrics/keep_metrics.sql
 \ir 09_metrics/known_customer.sql
+\ir 06_history/access_history.sql
 \ir 09_metrics/execution_health.sql
 \ir 09_metrics/execution_health_hourly.sql
 \ir 09_metrics/execution_health_monthly.sql

@@ -296,7 +296,7 @@ def audited(ledger: Ledger) -> Audit:
         text = of_customer(service, CUSTOMER, "select aximo.checkpoint_text(null, %s)", log)[0][0]
         of_customer(service, CUSTOMER, "select aximo.add_checkpoint(%s)", text)
         kept[log] = tlog.parse_checkpoint(text)
-    of_customer(service, CUSTOMER, "select aximo.set_lead_action_types('{lead_capture, store_lead}')")
+    of_customer(service, "c2", "select aximo.set_lead_action_types('{lead_capture, store_lead}')")
     _leave_a_hole(ledger, service)
 
     columns: dict[str, dict[str, str]] = {}

@@ -27,6 +27,7 @@ def findings(ledger: Ledger) -> list[str]:
 
 
 def test_every_change_of_the_access_map_is_kept(each_ledger: Ledger) -> None:
+    each_ledger.login("another", "aximo_reader", customers=("c2",))
     each_ledger.login("watched", "aximo_reader", customers=("c1", "c1", "*"))
     assert history(each_ledger, "c1") == [("watched", False, False), ("watched", True, False)]
     owner = each_ledger.connect()
@@ -42,7 +43,9 @@ def test_every_change_of_the_access_map_is_kept(each_ledger: Ledger) -> None:
         owner.execute("select aximo.revoke_customer('watched', 'c1')")
     with pytest.raises(psycopg.Error):
         owner.execute("select aximo.revoke_customer('watched', 'c2')")
-    assert history(each_ledger, "c2") == [("watched", True, True)]
+    assert history(each_ledger, "c2") == [("another", False, False), ("watched", True, True)]
+    # Of one that nobody was granted, and of whom there is nothing, nothing is told.
+    assert history(each_ledger, "nobody") == []
     assert findings(each_ledger) == []
 
 

@@ -3088,38 +3088,6 @@ alter function aximo.open_executions_as_of(timestamptz, timestamptz) owner to ax
 comment on function aximo.open_executions_as_of(timestamptz, timestamptz) is
 'aximo.open_executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
-create view aximo.access_history with (security_barrier = true) as
-select
-    c.customer_id,
-    g.role_name,
-    g.customer_id = '*' as of_all_customers,
-    g.changed_at as granted_at,
-    g.changed_by as granted_by,
-    r.changed_at as revoked_at,
-    r.changed_by as revoked_by
-from (select (select aximo.current_customer()) collate "C" as customer_id) as c
-inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
-left join lateral (
-    select n.changed_at, n.changed_by
-    from aximo_private.access_changes as n
-    where n.customer_id = g.customer_id and n.role_name = g.role_name and not n.is_granted
-        and (n.changed_at, n.change_id) > (g.changed_at, g.change_id)
-    order by n.changed_at, n.change_id
-    limit 1
-) as r on true
-where c.customer_id <> '*' and g.is_granted
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
-offset 0;
-alter view aximo.access_history owner to aximo_owner;
-comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
-comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
-comment on column aximo.access_history.role_name is 'The login.';
-comment on column aximo.access_history.of_all_customers is 'Whether it was granted all customers, this one among them.';
-comment on column aximo.access_history.granted_at is 'From when on, by the database''s clock.';
-comment on column aximo.access_history.granted_by is 'The login that granted it.';
-comment on column aximo.access_history.revoked_at is 'Until when; null while it is granted.';
-comment on column aximo.access_history.revoked_by is 'The login that revoked it; null while it is granted.';
-
 -- Of each login and customer the latest change says whether it is granted now.
 create function aximo_private.access_differences() returns table (role_name text, customer_id text, is_granted boolean)
 language plpgsql stable security definer parallel safe
@@ -8977,12 +8945,45 @@ from (select (select aximo.current_customer()) collate "C" as customer_id) as s
 where s.customer_id <> '*' and (
     exists (select from aximo_private.events as e where e.customer_id = s.customer_id)
     or exists (select from helix.runs as r where r.customer_id = s.customer_id)
+    or exists (select from aximo_private.access_changes as a where a.customer_id = s.customer_id)
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
     or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
 alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
 comment on column aximo_private.known_customer.customer_id is 'The customer.';
+
+create view aximo.access_history with (security_barrier = true) as
+select
+    c.customer_id,
+    g.role_name,
+    g.customer_id = '*' as of_all_customers,
+    g.changed_at as granted_at,
+    g.changed_by as granted_by,
+    r.changed_at as revoked_at,
+    r.changed_by as revoked_by
+from aximo_private.known_customer as c
+inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
+left join lateral (
+    select n.changed_at, n.changed_by
+    from aximo_private.access_changes as n
+    where n.customer_id = g.customer_id and n.role_name = g.role_name and not n.is_granted
+        and (n.changed_at, n.change_id) > (g.changed_at, g.change_id)
+    order by n.changed_at, n.change_id
+    limit 1
+) as r on true
+where g.is_granted
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo.access_history owner to aximo_owner;
+comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
+comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
+comment on column aximo.access_history.role_name is 'The login.';
+comment on column aximo.access_history.of_all_customers is 'Whether it was granted all customers, this one among them.';
+comment on column aximo.access_history.granted_at is 'From when on, by the database''s clock.';
+comment on column aximo.access_history.granted_by is 'The login that granted it.';
+comment on column aximo.access_history.revoked_at is 'Until when; null while it is granted.';
+comment on column aximo.access_history.revoked_by is 'The login that revoked it; null while it is granted.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.execution_health with (security_barrier = true) as
