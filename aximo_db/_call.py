@@ -22,6 +22,8 @@ class _Connections(Protocol):
 
     was_used: bool
     has_written: bool
+    #: A connection string; "" for libpq's own variables and defaults, ``None`` if connections come from the caller.
+    dsn: str | None
 
     @property
     def makes_its_own(self) -> bool: ...
@@ -104,7 +106,7 @@ class Call:
             return error
         event = self._events[0] if len(self._events) == 1 else None
         if not reached and isinstance(error, psycopg.Error):
-            return statements.not_connected(str(error))
+            return statements.not_connected(str(error), is_unnamed=self._connections.dsn == "")
         if isinstance(error, OutOfOrderTransactionNesting):
             self._connections.entangle()
             return statements.transaction_not_whole()

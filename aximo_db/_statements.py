@@ -86,7 +86,7 @@ _TEXT_FIELDS: Final = tuple(
 EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
-LOG_SIZE: Final = "select aximo.log_size(%s)"
+LOG_SIZE: Final = "select s.size from aximo.log_size(%s) as s (size) where aximo.current_customer() is not null"
 TRACE: Final = "select * from aximo.execution_trace(%s)"
 CHECK_LOG_NODES: Final = "select aximo.check_log_nodes(%s)"
 REFRESH_METRICS: Final = "select view_name, refreshed_at, took from aximo.refresh_metrics(%s::boolean)"
@@ -100,7 +100,7 @@ _READ_LOG: Final = (
 )
 OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, %s::text)"
 MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, %s::text)"
-CURRENT_CUSTOMER: Final = "select aximo.current_customer()"
+WHOSE: Final = "select aximo.current_customer(), array(select c.customer_id from aximo.my_customers() as c limit 11)"
 
 #: Runs and their events are tables that logins read themselves, and row security does not hold superusers and
 #: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be
@@ -191,13 +191,20 @@ def check_versions(schema_version: int, oldest_client: int) -> None:
         )
 
 
-def not_connected(detail: str) -> NotConnectedError:
-    """The error for a call that had no connection to be made on."""
-    return NotConnectedError(
-        rule="connection_open",
-        detail=detail,
-        hint="Nothing was sent. Look at the address, at the server, and at who closed the connection or the pool.",
+def not_connected(detail: str, *, is_unnamed: bool = False) -> NotConnectedError:
+    """The error for a call that had no connection to be made on.
+
+    Args:
+        detail: what the driver says, with the address that it tried.
+        is_unnamed: whether nobody named a database, so that libpq's own variables and defaults did.
+    """
+    hint = (
+        "Nothing was sent. AXIMO_DB_URL is not set: set it to postgresql://USER@HOST:PORT/DATABASE,"
+        ' or to what "aximo-db up" prints, which starts a PostgreSQL to try.'
+        if is_unnamed
+        else "Nothing was sent. Look at the address, at the server, and at who closed the connection or the pool."
     )
+    return NotConnectedError(rule="connection_open", detail=detail.strip(), hint=hint)
 
 
 def connection_busy() -> ConnectionStateError:
@@ -488,13 +495,20 @@ def advance_refused() -> MalformedEventError:
     )
 
 
-def no_customer() -> CustomerError:
-    """The error for a subscription that could never see an event."""
-    return CustomerError(
-        "this session reads for no customer",
-        rule="customer_granted",
-        hint="Name the customer, and have it granted with aximo.grant_customer.",
-    )
+def no_customer(granted: Sequence[str]) -> CustomerError:
+    """The error for a session that works for no customer, which sees nothing.
+
+    Args:
+        granted: whom its login may name, the first of them.
+    """
+    if not granted:
+        detail = "its login was granted none, or all and there is none yet"
+        hint = "Have one granted with aximo.grant_customer, or name one."
+    else:
+        names = ", ".join(repr(each) for each in granted[:10])
+        detail = f"its login may name {names}{' and others' if len(granted) > 10 else ''}"
+        hint = "Name one of them, or have another granted with aximo.grant_customer."
+    return CustomerError("this session reads for no customer", rule="customer_granted", detail=detail, hint=hint)
 
 
 def poll_bounds(poll: tuple[float, float]) -> tuple[float, float]:

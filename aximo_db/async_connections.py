@@ -145,7 +145,7 @@ class AsyncConnections:
     def __init__(self, source: AnyConnection | AnyPool | str | None, *, prepare: bool) -> None:
         self.lent: AnyConnection | None = None
         self.pool: AnyPool | None = None
-        self.dsn = ""
+        self.dsn: str | None = None
         if isinstance(source, AsyncConnection):
             self.lent = source
             self._turns = AsyncTurns.of(source)
@@ -309,7 +309,7 @@ class AsyncConnections:
 
     async def _connect(self) -> AnyConnection:
         return await AsyncConnection.connect(
-            self.dsn,
+            self.dsn or "",
             autocommit=True,
             prepare_threshold=0 if self._prepare else None,
             client_encoding="utf8",

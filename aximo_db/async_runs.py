@@ -125,7 +125,10 @@ class AsyncRuns:
     async def kinds(self, *, customer_id: str | None = None) -> _Kinds:
         """The kinds of run events that the customer uses, and those listed and not used, in order of the kind."""
         query, values = statements.select("kind_usage", KindUsage, {}, "kind", None, schema="helix")
-        return await self._store._read(query, values, class_row(KindUsage), customer_id=customer_id)
+        kinds: _Kinds = await self._store._read(query, values, class_row(KindUsage), customer_id=customer_id)
+        if not any(kind.events for kind in kinds):
+            await self.log_size(customer_id=customer_id)  # which tells whether there is a customer
+        return kinds
 
     async def observe(
         self,

@@ -720,10 +720,7 @@ class AsyncEventStore:
         async def begin(connection: AnyConnection) -> int:
             if name is not None:
                 return await self._open_cursor(connection, feed, name)
-            cursor = AsyncLedgerCursor(connection)
-            await cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
-            if await cursor.fetchone() == (None,):
-                raise statements.no_customer()
+            await self._check_customer(connection)
             return after
 
         return await self._run(begin, customer=customer or "", stop=stop)
@@ -759,7 +756,10 @@ class AsyncEventStore:
     ) -> list[E]:
         if advance:
             await self._advance_apart(max_events, None)
-        return await self._read_log(feed, after, max_events, customer_id, None)
+        entries = await self._read_log(feed, after, max_events, customer_id, None)
+        if not entries:
+            await self._log_size(feed, customer_id)  # which tells whether there is a customer
+        return entries
 
     async def _log_size(self, feed: Feed[E], customer_id: str | None) -> int:
         rows = await self._read(statements.LOG_SIZE, (feed.log,), scalar_row, customer_id=customer_id)
@@ -858,9 +858,20 @@ class AsyncEventStore:
         async def read(connection: AnyConnection) -> list[Any]:
             cursor = AsyncLedgerCursor(connection, row_factory=row_factory, exact=self._exact)
             await cursor.execute(query, values, prepare=self._prepare)
-            return await cursor.fetchall()
+            rows = await cursor.fetchall()
+            if not rows:
+                await self._check_customer(connection)
+            return rows
 
         return await self._run(read, customer=customer or "", setup=setup)
+
+    async def _check_customer(self, connection: AnyConnection) -> None:
+        """Nothing was found: a customer that was forgotten is no empty answer."""
+        cursor = AsyncLedgerCursor(connection)
+        await cursor.execute(statements.WHOSE, prepare=self._prepare)
+        row = await cursor.fetchone()
+        if row is not None and row[0] is None:
+            raise statements.no_customer(row[1])
 
     async def _run(
         self,

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,11 +20,12 @@ from uuid import UUID
 
 import psycopg
 import typer
+from rich.console import Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aximo_db import __version__, audit, cli_contract, cli_runs, render, tlog
+from aximo_db import __version__, audit, cli_contract, cli_runs, cli_worker, render, tlog
 from aximo_db._connect import connect
-from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER
+from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
 from aximo_db.cli_support import (
     AsJson,
     BatchSize,
@@ -56,6 +57,7 @@ from aximo_db.cli_support import print_json as _print_json
 from aximo_db.cli_support import refusals as _refusals
 from aximo_db.cli_support import row_of as _row_of
 from aximo_db.doctor import examine, expected_facts, fingerprint
+from aximo_db.errors import AximoError, CustomerError
 from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import import_lines
@@ -63,7 +65,7 @@ from aximo_db.metrics import recount_metrics, verify_metrics
 from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
 from aximo_db.source import UnreadableFileError, json_lines
 from aximo_db.store import EventStore
-from aximo_db.verifier import prove_growth, prove_inclusion, verify_log
+from aximo_db.verifier import customers_of, prove_growth, prove_inclusion, verify_log
 
 __all__ = ["app", "main"]
 
@@ -77,6 +79,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_contract.app)
 app.add_typer(cli_runs.app)
+app.command()(cli_worker.worker)
 
 LogName = Annotated[
     Log, typer.Option("--log", help="Which of its logs: of events, or of the events of tool runs.", show_choices=True)
@@ -398,9 +401,10 @@ def checkpoint(
                 # Whoever signs, vouches: not for a root of hashes that do not follow from the entries.
                 connection.execute(CHECK_LOG_NODES, (log,))
             row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
-            if row is None or row[0] is None:
-                _fail("there is no such customer for this login", hint="Name the customer with --customer.")
-            note: str = row[0]
+            note: str | None = row[0] if row else None
+            if note is None:
+                whose = connection.execute(WHOSE).fetchone()
+                raise no_customer(whose[1] if whose else ())
             if key is not None:
                 try:
                     note = tlog.sign(note, tlog.read_secret_key(key))
@@ -447,10 +451,23 @@ def verify(
             "--repair", help="Make rows of executions anew that are not what their events say. For operators."
         ),
     ] = False,
+    in_flight: Annotated[
+        float,
+        typer.Option("--in-flight", min=0, help="How many hours a transaction may have been open, at most."),
+    ] = 1,
+    first: Annotated[
+        int, typer.Option("--from", min=1, help="Begin with this entry: of those before, only the hashes are read.")
+    ] = 1,
+    last: Annotated[int | None, typer.Option("--to", min=1, help="End with this entry.")] = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute a customer's log and compare it with every checkpoint. Exit code 1 if something is not as it was."""
+    """Recompute logs and compare them with every checkpoint. Exit code 1 if something is not as it was.
+
+    Without a customer: the logs of all that the login has, one after the other.
+    """
+    if last is not None and last < first:
+        _fail("the last entry is not before the first one", hint="--to is at least --from.", code=2)
     checkpoints, keys = checkpoint or [], key or []
     with _refusals():
         if proof is not None:
@@ -463,7 +480,10 @@ def verify(
             with _counting("verifying", hidden=as_json) as show:
                 verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
         else:
-            _verify_database(db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair)
+            _verify_database(
+                db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair, first=first, last=last,
+                in_flight=timedelta(hours=in_flight),
+            )  # fmt: skip
             return
     if as_json:
         _print_json(verdict.as_json())
@@ -478,40 +498,130 @@ def verify(
 
 def _verify_database(
     db: str | None, customer: str | None, log: Log, checkpoints: list[Path], keys: list[Path], as_json: bool,
-    *, mend: bool, repair: bool,
+    *, mend: bool, repair: bool, first: int, last: int | None, in_flight: timedelta,
 ) -> None:  # fmt: skip
     try:
         verifiers = [tlog.read_verifier_key(path) for path in keys]
         given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
     except ValueError as error:
         _fail(f"checkpoint: {error}")
+    mended = 0
     with connect(db) as connection:
-        mended = repaired = 0
         if mend:
             row = connection.execute("select aximo.mend_log()").fetchone()
             mended = row[0] if row else 0
         number_new_events(connection)
-        if repair:
+        customers = _customers(connection, customer)
+        used: set[str] = set()
+
+        def one(name: str, show: Callable[[int, int | None], None]) -> tuple[bool, dict[str, Any], RenderableType]:
+            repaired = 0
             with connection.transaction():
-                if customer is not None:
-                    connection.execute(SET_CUSTOMER, (customer,))
-                row = connection.execute("select aximo.repair_executions()").fetchone()
-                repaired = row[0] if row else 0
-    with _counting("verifying", hidden=as_json) as show:
-        found = verify_log(db, customer_id=customer, log=log, checkpoints=given, progress=show)
-    if found.origin is None:
-        _fail("there is no such customer for this login", hint="Name the customer with --customer.")
-    if as_json:
-        done = {**({"mended": mended} if mend else {}), **({"repaired": repaired} if repair else {})}
-        _print_json({**found.as_json(), **done})
-    else:
-        _out().print(render.log_verdict(found))
-        if mend:
-            _out().print(f"{mended:,} events that had been passed over were numbered.")
-        if repair:
-            _out().print(f"The rows of {repaired:,} executions were made anew.")
-    if not found.ok:
+                connection.execute(SET_CUSTOMER, (name,))
+                row = connection.execute("select aximo.log_origin(%s)", (log,)).fetchone()
+                if repair:
+                    done = connection.execute("select aximo.repair_executions()").fetchone()
+                    repaired = done[0] if done else 0
+            origin = row[0] if row else None
+            # Of several logs each is compared with the checkpoints that name it.
+            its = given if len(customers) == 1 else [each for each in given if each.origin == origin]
+            used.update(each.origin for each in its)
+            at = first - 1
+
+            def passed(number: int, total: int | None) -> None:
+                nonlocal at
+                at = max(at, number)
+                show(number, total)
+
+            try:
+                found = verify_log(
+                    db, customer_id=name, log=log, checkpoints=its, in_flight=in_flight, first=first, last=last,
+                    progress=passed,
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                _err().print(f"{_plain(name)}: stopped after entry {at:,}. [dim]→ --from {at + 1} goes on.[/]")
+                raise
+            if found.origin is None:
+                raise CustomerError(
+                    "there is no such customer for this login",
+                    rule="customer_granted",
+                    hint="Name one that it was granted with --customer.",
+                )
+            return (
+                found.ok,
+                {
+                    **found.as_json(),
+                    **({"mended": mended} if mend else {}),
+                    **({"repaired": repaired} if repair else {}),
+                },
+                Group(
+                    render.log_verdict(found),
+                    *([f"The rows of {repaired:,} executions were made anew."] if repair else []),
+                ),
+            )
+
+        is_fine = _each("verifying", customers, one, as_json=as_json)
+    if mend and not as_json:
+        _out().print(f"{mended:,} events that had been passed over were numbered.")
+    for origin in sorted({each.origin for each in given} - used):
+        is_fine = False
+        _err().print(f"[bold red]error:[/] a checkpoint is of {_plain(origin)}, which is none of these logs")
+    if not is_fine:
         raise typer.Exit(1)
+
+
+def _customers(connection: psycopg.Connection[Any], named: str | None) -> list[str]:
+    """Whom a job looks at: the customer that is named, else all that the login has."""
+    found = [named] if named is not None else customers_of(connection)
+    if not found:
+        _fail("this login has no customer", hint="Have one granted with aximo.grant_customer.")
+    return found
+
+
+def _each(
+    what: str,
+    customers: list[str],
+    one: Callable[[str, Callable[[int, int | None], None]], tuple[bool, dict[str, Any], RenderableType]],
+    *,
+    as_json: bool,
+    counts: bool = True,
+) -> bool:
+    """Looks at one customer after the other, whatever becomes of the one before; False if anything was found.
+
+    Args:
+        what: what is done, for people.
+        customers: whom.
+        one: looks at a customer; says whether all is well, and what was found, for programs and for people.
+        as_json: the option.
+        counts: whether it says how far it is.
+    """
+    is_fine = True
+    for place, name in enumerate(customers, 1):
+        label = what if len(customers) == 1 else f"{what} {_plain(name)} ({place} of {len(customers)})"
+        try:
+            if counts:
+                with _counting(label, hidden=as_json) as show:
+                    is_one_fine, told, shown = one(name, show)
+            else:
+                with _at_work(label, hidden=as_json):
+                    is_one_fine, told, shown = one(name, lambda *_: None)
+        except (AximoError, psycopg.Error) as error:
+            if len(customers) == 1:
+                raise
+            is_one_fine = False
+            message = (error.diag.message_primary if isinstance(error, psycopg.Error) else None) or str(error).strip()
+            code = error.sqlstate
+            told = {"ok": False, "error": message, "sqlstate": code}
+            shown = f"[bold red]error:[/] {_plain(message)}" + (f" ({code})" if code else "")
+        is_fine = is_fine and is_one_fine
+        if as_json:
+            _print_json({"customer_id": name, **told})
+        else:
+            if len(customers) > 1:
+                _out().print(f"[bold]{_plain(name)}[/]")
+            _out().print(shown)
+        sys.stdout.flush()
+    return is_fine
 
 
 @contextlib.contextmanager
@@ -654,21 +764,26 @@ def _metrics_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connec
 
 @app.command(name="verify-metrics")
 def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = False) -> None:
-    """Work out a customer's metrics from its events and compare. Exit code 1 if a number differs."""
-    with _refusals(), _at_work("recomputing from every event", hidden=as_json):
-        verdict = verify_metrics(db, customer_id=customer)
-    if as_json:
-        _print_json(
-            {
-                "ok": verdict.ok,
-                "counts_up_to": verdict.counts_up_to,
-                "log_size": verdict.log_size,
-                "differences": [d._asdict() for d in verdict.differences],
-            }
-        )
-    else:
-        _out().print(render.metrics_verdict(verdict))
-    if not verdict.ok:
+    """Work out metrics from the events and compare. Exit code 1 if a number differs.
+
+    Without a customer: the metrics of all that the login has, one after the other.
+    """
+
+    def one(name: str, _: object) -> tuple[bool, dict[str, Any], RenderableType]:
+        verdict = verify_metrics(db, customer_id=name)
+        told = {
+            "ok": verdict.ok,
+            "counts_up_to": verdict.counts_up_to,
+            "log_size": verdict.log_size,
+            "differences": [d._asdict() for d in verdict.differences],
+        }
+        return verdict.ok, told, render.metrics_verdict(verdict)
+
+    with _refusals():
+        with connect(db) as connection:
+            customers = _customers(connection, customer)
+        is_fine = _each("recomputing from every event", customers, one, as_json=as_json, counts=False)
+    if not is_fine:
         raise typer.Exit(1)
 
 

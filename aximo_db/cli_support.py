@@ -171,19 +171,19 @@ def plain(text: str) -> str:
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Shows the ledger's and the driver's errors as a person wants them."""
+def refusals(code: int = 1) -> Iterator[None]:
+    """Shows the ledger's and the driver's errors as a person wants them, and ends the command with an exit code."""
     try:
         yield
     except AximoError as error:
         rule = f" {error.rule}" if error.rule else ""
-        fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint)
+        fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint, code=code)
     except OSError as error:
         told(error)
-        raise typer.Exit(1) from error
+        raise typer.Exit(code) from error
     except psycopg.Error as error:
-        code = f" ({error.sqlstate})" if error.sqlstate else ""
-        fail(f"{error.diag.message_primary or str(error).strip()}{code}", detail=error.diag.message_detail)
+        state = f" ({error.sqlstate})" if error.sqlstate else ""
+        fail(f"{error.diag.message_primary or str(error).strip()}{state}", detail=error.diag.message_detail, code=code)
 
 
 def print_log(

@@ -145,7 +145,7 @@ class Connections:
     def __init__(self, source: AnyConnection | AnyPool | str | None, *, prepare: bool) -> None:
         self.lent: AnyConnection | None = None
         self.pool: AnyPool | None = None
-        self.dsn = ""
+        self.dsn: str | None = None
         if isinstance(source, Connection):
             self.lent = source
             self._turns = Turns.of(source)
@@ -309,7 +309,7 @@ class Connections:
 
     def _connect(self) -> AnyConnection:
         return Connection.connect(
-            self.dsn,
+            self.dsn or "",
             autocommit=True,
             prepare_threshold=0 if self._prepare else None,
             client_encoding="utf8",

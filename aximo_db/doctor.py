@@ -36,6 +36,7 @@ GROUP_ROLES: Final = (
     "aximo_bi",
     "aximo_operator",
     "aximo_auditor",
+    "aximo_monitor",
 )
 #: Those of them that own the schema's objects.
 OWNING_ROLES: Final = GROUP_ROLES[:5]
@@ -51,6 +52,34 @@ SAFE_MINORS: Final = {15: 19, 16: 15, 17: 11, 18: 6}
 _API_GRANT: Final = re.compile(
     r"grant on ((function|type) (aximo|helix)\..*|schema (aximo|helix): usage) to (?!public$|aximo_)"
 )
+
+#: What ends a session that holds something up; the last one from PostgreSQL 17 on.
+_TIMEOUTS: Final = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
+
+#: What is set for each login with customers, and no superuser or owner, the nearest first: for it here, for it, for all here, by the server.
+_TIMEOUTS_SET: Final = """
+select r.rolname::text, p.name, coalesce(
+    (
+        select split_part(s.setting, '=', 2)
+        from pg_db_role_setting as d
+        cross join lateral unnest(d.setconfig) as s (setting)
+        where d.setrole in (r.oid, 0) and d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+            and split_part(s.setting, '=', 1) = p.name
+        order by d.setrole = 0, d.setdatabase = 0
+        limit 1
+    ),
+    (select g.reset_val from pg_settings as g where g.name = p.name and g.source in ('configuration file', 'command line')),
+    '0'
+)
+from pg_roles as r
+cross join unnest(%(names)s::text[]) as p (name)
+where r.rolcanlogin and not r.rolsuper and exists (select from pg_settings as g where g.name = p.name)
+    and exists (select from aximo_private.customer_grants as g where g.role_name = r.rolname)
+    and not exists (
+        select from pg_roles as o where o.rolname = any(%(owners)s) and pg_has_role(r.oid, o.oid, 'member')
+    )
+order by 1, 2
+"""
 
 #: What a gateway keeps in schema helix besides what is the ledger's.
 GATEWAY_TABLES: Final = ("projects", "artifacts", "param_sets", "run_inputs", "run_outputs")
@@ -381,7 +410,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found
-        for check in (_drift, _strangers, _roles, _access_map, _gateway, _database, _clock, _log, _metrics):
+        for check in (_drift, _strangers, _roles, _access_map, _gateway, _timeouts, _database, _clock, _log, _metrics):
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
@@ -598,7 +627,37 @@ def _access_map(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             yield Finding("note", "access", f"Login {name} may work for every customer.")
         elif customers > 1:
             yield Finding("note", "access", f"Login {name} may work for {customers} customers, one a transaction.")
+    differences = connection.execute(
+        "select role_name, customer_id, is_granted from aximo_private.access_differences() order by 1, 2"
+    ).fetchall()
+    for name, customer, is_granted in differences:
+        what = (
+            "may work for {}, and no grant is in the history" if is_granted else "was granted {}, and is not in the map"
+        )
+        yield Finding(
+            "warning", "access", f"Login {name} {what.format(customer)}: somebody changed the access map past its functions.",
+            "Find out who; then aximo.revoke_customer, or aximo.grant_customer, makes it right from now on.",
+        )  # fmt: skip
     yield Finding("ok", "access", f"{len(rows)} logins have customers.")
+
+
+def _timeouts(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """Logins of customers that may keep something open for as long as they like."""
+    if not _reads_access_map(connection):
+        return
+    missing: dict[str, list[str]] = {}
+    for login, name, value in connection.execute(
+        _TIMEOUTS_SET, {"names": list(_TIMEOUTS), "owners": list(OWNING_ROLES)}
+    ).fetchall():
+        if re.match(r"0*\D*$", value):
+            missing.setdefault(login, []).append(name)
+    for login, names in missing.items():
+        yield Finding(
+            "note", "timeouts", f"Login {login} has no {', '.join(names)}: a transaction that it leaves open keeps rows and holes remembered.",
+            "; ".join(f"alter role {login} set {name} = '…'" for name in names),
+        )  # fmt: skip
+    if not missing:
+        yield Finding("ok", "timeouts", "Logins with customers can't leave a transaction open for ever.")
 
 
 def _gateway(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
@@ -798,7 +857,7 @@ def _metrics(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
 def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     try:
         row = connection.execute(
-            "select now() - s.advanced_at, pg_relation_size('aximo_private.log_entries') > 0,"
+            "select extract(epoch from now() - s.advanced_at)::bigint, pg_relation_size('aximo_private.log_entries') > 0,"
             " (select coalesce(max(l.high_position), 0) from aximo_private.logs as l)"
             " from aximo_private.log_state as s"
         ).fetchone()
@@ -817,7 +876,8 @@ def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             f"Restore the rows of {' and '.join('aximo_private.' + table for table in gone)} from the backup.",
         )  # fmt: skip
         return
-    age, numbered, highest = row
+    seconds, numbered, highest = row
+    age = None if seconds is None else timedelta(seconds=seconds)
     if (numbered and highest == 0) or any(is_new for *_, is_new in logs):
         yield Finding(
             "error", "log", "The log's state does not belong to its entries, so nothing can be numbered.",
@@ -851,11 +911,11 @@ def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iter
     with connection.transaction():
         connection.execute(statements.SET_CUSTOMER, (customer,))
         row = connection.execute(
-            "select count(*), max(idle) from aximo.open_executions where idle > interval '1 hour'"
+            "select count(*), extract(epoch from max(idle))::bigint from aximo.open_executions where idle > interval '1 hour'"
         ).fetchone()
     if row and row[0]:
         yield Finding(
-            "warning", "open executions", f"{customer}: {row[0]} executions have been open and idle for over an hour; the longest for {row[1]}.",
+            "warning", "open executions", f"{customer}: {row[0]} executions have been open and idle for over an hour; the longest for {timedelta(seconds=row[1])}.",
             "select * from aximo.close_stale_executions('…')",
         )  # fmt: skip
     else:

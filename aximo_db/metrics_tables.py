@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from aximo_db._cursors import LedgerCursor
-from aximo_db.errors import CustomerError
+from aximo_db._statements import WHOSE, no_customer
 from aximo_db.render import AtLeast, WholeTable, visible
 
 __all__ = [
     "Grain",
+    "alert_told",
     "ask",
     "customer_thresholds",
     "human_ms",
@@ -267,7 +268,8 @@ def ask(connection: psycopg.Connection[Any], statement: str, values: dict[str, A
     row = LedgerCursor(connection).execute(statement, values).fetchone()
     found: dict[str, Any] = json.loads(row[0]) if row else {}
     if found.get("customer_id") is None:
-        raise CustomerError("this session works for no customer", hint="Name the customer with --customer.")
+        whose = LedgerCursor(connection).execute(WHOSE).fetchone()
+        raise no_customer(whose[1] if whose else ())
     common = {"customer_id", "counts_up_to"}
     for key, value in found.items():
         if isinstance(value, list):
@@ -349,7 +351,7 @@ def _parts(found: dict[str, Any], width: int) -> Iterable[RenderableType]:
     if found["alerts"]:
         yield from _section(f"Alerts, {period}", _alerts(found["alerts"], grain, narrow))
     else:
-        yield from _section(f"Alerts, {period}", Text("No rate was above its threshold.", style="green"))
+        yield from _section(f"Alerts, {period}", Text("Nothing was above its threshold.", style="green"))
     yield from _tool_runs(found["tools"], narrow)
     yield from _section("Billing, by month", _billing(found["billing"], narrow))
 
@@ -603,21 +605,34 @@ def _governed(
     return table
 
 
-_METRICS_NAMED: Final = {"error_rate": "error rate", "sla_breach_rate": "SLA breach rate"}
+_METRICS_NAMED: Final = {
+    "error_rate": "error rate",
+    "sla_breach_rate": "SLA breach rate",
+    "avg_execution_time_ms": "average execution time",
+}
+
+
+def alert_told(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """An alert in words: the metric, its value, the threshold it is above, and out of how many."""
+    human = human_ms if row["metric"].endswith("_ms") else human_rate
+    counted = f"{row['denominator']:,}" if human is human_ms else f"{row['numerator']:,} of {row['denominator']:,}"
+    return _METRICS_NAMED.get(row["metric"], row["metric"]), human(row["value"]), human(row["threshold"]), counted
 
 
 def _alerts(rows: list[dict[str, Any]], grain: Grain, narrow: bool) -> RenderableType:
-    names = (grain, "deployment", "metric", "level", "rate", "above", "count")
+    names = (grain, "deployment", "metric", "level", "value", "above", "count")
     table = _table(names, left=(grain, "metric", "level"), whole="deployment", narrow=narrow)
     for row in rows[:_ALERTS_SHOWN]:
+        metric, value, threshold, counted = alert_told(row)
+        style = _STYLES.get(row["level"], "")
         table.add_row(
             Text(_bucket(row[grain], grain, narrow)),
             Text(visible(row["deployment_id"])),
-            Text(_METRICS_NAMED.get(row["metric"], row["metric"])),
-            Text(row["level"], style=_STYLES.get(row["level"], "")),
-            _rate(row["value"], row["level"]),
-            Text(human_rate(row["threshold"])),
-            Text(f"{row['numerator']:,} of {row['denominator']:,}"),
+            Text(metric),
+            Text(row["level"], style=style),
+            Text(value, style=style),
+            Text(threshold),
+            Text(counted),
         )
     return _with_rest(table, len(rows) - _ALERTS_SHOWN, "alerts")
 

@@ -16,6 +16,7 @@ from alembic import command, context, op
 from alembic.config import Config
 
 from aximo_db._assets import HEAD_SCHEMA_VERSION, migrations_path
+from aximo_db._connect import reached
 from aximo_db._statements import default_dsn
 from aximo_db.errors import InstallationError, translate
 
@@ -109,7 +110,7 @@ def connect(dsn: str | None) -> psycopg.Connection[Any]:
     Raises:
         InstallationError: the database can't hold every text.
     """
-    connection = psycopg.connect(default_dsn(dsn), application_name="aximo-db migrate", client_encoding="utf8")
+    connection = reached(dsn, application_name="aximo-db migrate")
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         connection.close()

@@ -26,7 +26,7 @@ from aximo_db import __version__
 from aximo_db import _statements as statements
 from aximo_db._cursors import LedgerCursor
 from aximo_db.errors import InstallationError
-from aximo_db.metrics_tables import ask, customer_thresholds, human_ms, human_rate, rate_level, worst_level
+from aximo_db.metrics_tables import alert_told, ask, customer_thresholds, human_ms, human_rate, rate_level, worst_level
 from aximo_db.output import write_text
 from aximo_db.render import visible
 
@@ -1303,20 +1303,12 @@ def _deployments(rows: Sequence[dict[str, Any]]) -> str:
 def _alerts(found: dict[str, Any]) -> str:
     rows = found["alerts"]
     if not rows:
-        return _none("No rate of a deployment was above its threshold.")
-    heads = ("day", "deployment", "metric", "level", "rate", "above", "count")
-    names = {"error_rate": "error rate", "sla_breach_rate": "SLA breach rate"}
+        return _none("Nothing of a deployment was above its threshold.")
+    heads = ("day", "deployment", "metric", "level", "value", "above", "count")
     cells = [
-        (
-            row["day"],
-            _name(row["deployment_id"]),
-            _text(names.get(row["metric"], row["metric"])),
-            _badge(row["level"]),
-            human_rate(row["value"]),
-            human_rate(row["threshold"]),
-            f"{row['numerator']:,} of {row['denominator']:,}",
-        )
+        (row["day"], _name(row["deployment_id"]), _text(metric), _badge(row["level"]), value, threshold, counted)
         for row in rows[:_ALERTS]
+        for metric, value, threshold, counted in [alert_told(row)]
     ]
     table = _table("Alerts", heads, cells, text=4)
     return f"<figure>{table}{_rest(len(rows) - _ALERTS, 'alerts')}</figure>\n"

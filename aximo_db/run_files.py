@@ -303,8 +303,9 @@ def import_run_log(
 
         if unreadable and on_error == "stop":
             refuse(unreadable[0])
-        if _one(connection, statements.CURRENT_CUSTOMER) is None:
-            raise statements.no_customer()
+        whose = LedgerCursor(connection).execute(statements.WHOSE, prepare=False).fetchone()
+        if whose is not None and whose[0] is None:
+            raise statements.no_customer(whose[1])
         summary.compared = _one(connection, _HAS_EVENTS, run_id)
         if add_missing or not summary.compared:
             # Until this transaction ends nobody else writes to the run.

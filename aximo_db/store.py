@@ -713,10 +713,7 @@ class EventStore:
         def begin(connection: AnyConnection) -> int:
             if name is not None:
                 return self._open_cursor(connection, feed, name)
-            cursor = LedgerCursor(connection)
-            cursor.execute(statements.CURRENT_CUSTOMER, prepare=self._prepare)
-            if cursor.fetchone() == (None,):
-                raise statements.no_customer()
+            self._check_customer(connection)
             return after
 
         return self._run(begin, customer=customer or "", stop=stop)
@@ -750,7 +747,10 @@ class EventStore:
     def _page(self, feed: Feed[E], after: int, max_events: int, advance: bool, customer_id: str | None) -> list[E]:
         if advance:
             self._advance_apart(max_events, None)
-        return self._read_log(feed, after, max_events, customer_id, None)
+        entries = self._read_log(feed, after, max_events, customer_id, None)
+        if not entries:
+            self._log_size(feed, customer_id)  # which tells whether there is a customer
+        return entries
 
     def _log_size(self, feed: Feed[E], customer_id: str | None) -> int:
         rows = self._read(statements.LOG_SIZE, (feed.log,), scalar_row, customer_id=customer_id)
@@ -849,9 +849,20 @@ class EventStore:
         def read(connection: AnyConnection) -> list[Any]:
             cursor = LedgerCursor(connection, row_factory=row_factory, exact=self._exact)
             cursor.execute(query, values, prepare=self._prepare)
-            return cursor.fetchall()
+            rows = cursor.fetchall()
+            if not rows:
+                self._check_customer(connection)
+            return rows
 
         return self._run(read, customer=customer or "", setup=setup)
+
+    def _check_customer(self, connection: AnyConnection) -> None:
+        """Nothing was found: a customer that was forgotten is no empty answer."""
+        cursor = LedgerCursor(connection)
+        cursor.execute(statements.WHOSE, prepare=self._prepare)
+        row = cursor.fetchone()
+        if row is not None and row[0] is None:
+            raise statements.no_customer(row[1])
 
     def _run(
         self,

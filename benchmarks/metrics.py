@@ -1,6 +1,7 @@
 """Measures the metrics: what an event costs until it is shown, and what a refresh costs, whatever there is beside it.
 
-    python -m benchmarks.metrics [--sizes 100000 1000000] [--rounds 5] [--bin-dir /path/to/postgresql/bin] [--json]
+    python -m benchmarks.metrics [--sizes 100000 1000000] [--rounds 5] [--refreshes 43200]
+        [--bin-dir /path/to/postgresql/bin] [--json]
 
 What is measured is CPU of the session's backend, as times depend on what else the machine does (Linux only). The data: a
 thousand customers, of which few have most of the events; then one hot customer beside them. Only public functions and views
@@ -204,24 +205,26 @@ def size(ledger: Metered) -> float:
     return float(row[0])
 
 
-def month(ledger: Metered, minutes: int) -> dict[str, float]:
-    """Bytes after so many refreshes of one hundred events, vacuumed as the settings say; and before."""
+def often(ledger: Metered, refreshes: int) -> list[dict[str, float]]:
+    """Events and bytes, before and after each tenth of so many refreshes of one hundred events, vacuumed after each twenty."""
     ledger.settle()
-    before, events = size(ledger), ledger.executions
+    found = [{"events": ledger.executions * 7.0, "bytes": size(ledger)}]
     tables = ledger.root.execute(
         "select c.oid::regclass::text from pg_class as c where c.relnamespace = 'aximo_private'::regnamespace"
         " and array_to_string(c.reloptions, ',') ~ 'autovacuum_vacuum_scale_factor'"
     ).fetchall()
-    for minute in range(minutes):
+    for number in range(1, refreshes + 1):
         ledger.grow(100)
         ledger.settle()
-        if minute % 20 == 19:
+        if number % 20 == 0:
             for (table,) in tables:
                 ledger.root.execute(f"vacuum {table}")
-    return {"before": before, "after": size(ledger), "events": (ledger.executions - events) * 7.0}
+        if number * 10 // refreshes > (number - 1) * 10 // refreshes:
+            found.append({"events": ledger.executions * 7.0, "bytes": size(ledger)})
+    return found
 
 
-def measure(ledger: Metered, sizes: list[int], rounds: int) -> dict[str, Any]:
+def measure(ledger: Metered, sizes: list[int], rounds: int, refreshes: int) -> dict[str, Any]:
     """Everything, in the order in which the ledger grows."""
     found: dict[str, Any] = {"bare_insert_us": bare(ledger), "sizes": []}
     for wanted in sizes:
@@ -236,7 +239,7 @@ def measure(ledger: Metered, sizes: list[int], rounds: int) -> dict[str, Any]:
             }
         )
     found["hot"] = an_event(ledger, HOT, rounds)
-    found["month"] = month(ledger, 200)
+    found["often"] = often(ledger, refreshes)
     found["idle"] = beside_idle(ledger, rounds)
     found["same_rows"] = same_rows(ledger, rounds)
     found["reads"] = reads(ledger, rounds)
@@ -285,14 +288,10 @@ def tables(found: dict[str, Any]) -> list[Table]:
         )
     for name, took in found["reads"].items():
         rows.add_row(f"read {name} rows", f"{took / 1e3:.1f} ms", "", "")
-    kept = found["month"]
-    rows.add_row(
-        f"bytes after 200 refreshes of 100 events ({kept['events']:,.0f})",
-        f"{kept['after'] / 1e6:.1f} MB",
-        f"{kept['after'] / kept['before']:.2f}",
-        "",
-    )
-    return [events, rows]
+    kept = Table("events", "bytes an event", title="Refreshed after each 100 events")
+    for each in found["often"]:
+        kept.add_row(f"{each['events']:,.0f}", f"{each['bytes'] / each['events']:.0f}")
+    return [events, rows, kept]
 
 
 def main() -> None:
@@ -300,6 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--refreshes", type=int, default=200, help="a month of one a minute is 43200")
     parser.add_argument("--bin-dir", help="PostgreSQL's binaries; the embedded ones if left out")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -313,7 +313,7 @@ def main() -> None:
             ):
                 root.execute("set synchronous_commit = off")
                 owner.execute("set synchronous_commit = off")
-                found = measure(Metered(root, owner), arguments.sizes, arguments.rounds)
+                found = measure(Metered(root, owner), arguments.sizes, arguments.rounds, arguments.refreshes)
         finally:
             ledger.server.stop()
     if arguments.json:

@@ -10,11 +10,13 @@ begin;
 \ir 02_access/current_customer.sql
 \ir 02_access/writing_customer.sql
 \ir 02_access/numbers_for_all.sql
+\ir 02_access/session_grants.sql
 \ir 02_access/grant_customer.sql
 \ir 02_access/revoke_customer.sql
 \ir 03_append_only/refuse_change.sql
 \ir 03_append_only/make_append_only.sql
 \ir 03_append_only/hide_statistics.sql
+\ir 03_append_only/access_changes.sql
 \ir 04_events/has_extreme_number.sql
 \ir 04_events/moment_of.sql
 \ir 04_events/domains.sql
@@ -59,6 +61,7 @@ begin;
 \ir 06_history/executions_as_of.sql
 \ir 06_history/open_executions.sql
 \ir 06_history/open_executions_as_of.sql
+\ir 06_history/access_differences.sql
 \ir 06_history/approvals_told.sql
 \ir 06_history/approvals.sql
 \ir 06_history/approvals_as_of.sql
@@ -101,6 +104,7 @@ begin;
 \ir 08_log/number_new.sql
 \ir 08_log/advance_log.sql
 \ir 08_log/violations.sql
+\ir 08_log/deployment_violations.sql
 \ir 08_log/log_leaves.sql
 \ir 08_log/log_lines.sql
 \ir 08_log/log_entries_view.sql
@@ -123,6 +127,7 @@ begin;
 \ir 08_log/verify_log.sql
 \ir 08_log/mend_log.sql
 \ir 08_log/rebuild_log_nodes.sql
+\ir 08_log/my_customers.sql
 \ir 09_metrics/series_key.sql
 \ir 09_metrics/histogram_bin.sql
 \ir 09_metrics/histogram_value.sql
@@ -137,7 +142,10 @@ begin;
 \ir 09_metrics/uncounted_logs.sql
 \ir 09_metrics/metric_state.sql
 \ir 09_metrics/threshold_table.sql
-\ir 09_metrics/high_risk_table.sql
+\ir 09_metrics/list_table.sql
+\ir 09_metrics/unjudged_leads.sql
+\ir 09_metrics/list_of.sql
+\ir 09_metrics/month_end.sql
 \ir 09_metrics/note_growth.sql
 \ir 09_metrics/facts_of.sql
 \ir 09_metrics/count_activity.sql
@@ -145,6 +153,7 @@ begin;
 \ir 09_metrics/count_deployments.sql
 \ir 09_metrics/count_runs.sql
 \ir 09_metrics/count_growth.sql
+\ir 09_metrics/count_leads.sql
 \ir 09_metrics/count_metrics.sql
 \ir 09_metrics/recount_metrics.sql
 \ir 09_metrics/activity_to_publish.sql
@@ -158,11 +167,14 @@ begin;
 \ir 09_metrics/set_threshold.sql
 \ir 09_metrics/threshold_at.sql
 \ir 09_metrics/level_of.sql
+\ir 09_metrics/set_list.sql
 \ir 09_metrics/set_high_risk_levels.sql
+\ir 09_metrics/set_lead_action_types.sql
 \ir 09_metrics/high_risk_at.sql
 \ir 09_metrics/refresh_metrics.sql
 \ir 09_metrics/keep_metrics.sql
 \ir 09_metrics/known_customer.sql
+\ir 06_history/access_history.sql
 \ir 09_metrics/execution_health.sql
 \ir 09_metrics/execution_health_hourly.sql
 \ir 09_metrics/execution_health_monthly.sql
@@ -184,8 +196,11 @@ begin;
 \ir 09_metrics/alerts_hourly.sql
 \ir 09_metrics/alerts_monthly.sql
 \ir 09_metrics/thresholds.sql
+\ir 09_metrics/told_lists.sql
 \ir 09_metrics/high_risk_levels.sql
+\ir 09_metrics/lead_action_types.sql
 \ir 09_metrics/freshness.sql
+\ir 09_metrics/ledger_status.sql
 \ir 09_metrics/recompute_metrics.sql
 \ir 09_metrics/recompute_run_metrics.sql
 \ir 09_metrics/verify_metrics.sql

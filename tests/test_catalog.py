@@ -186,12 +186,12 @@ def test_no_role_of_the_ledger_logs_in_or_has_a_right_over_the_cluster(root: psy
         "select rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication"
         " from pg_roles where rolname ~ '^aximo_'",
     )
-    assert len(roles) == 10
+    assert len(roles) == 11
     assert [row for row in roles if any(row[1:])] == []
 
 
 def test_no_group_role_that_is_given_to_logins_is_a_member_of_an_owner(root: psycopg.Connection[Any]) -> None:
-    for role in ("aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor"):
+    for role in ("aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "aximo_monitor"):
         for owner in ("aximo_owner", *DEFINERS):
             assert all_of(root, f"select pg_has_role('{role}', '{owner}', 'member')") == [(False,)]
     for definer in DEFINERS:
@@ -218,6 +218,33 @@ def test_every_table_with_a_customer_has_row_security_forced(root: psycopg.Conne
 
 
 POLICIES = [
+    (
+        "aximo_private.access_changes",
+        "gatekeeper_notes_access",
+        "PERMISSIVE",
+        ["aximo_gatekeeper"],
+        "INSERT",
+        None,
+        "true",
+    ),
+    (
+        "aximo_private.access_changes",
+        "gatekeeper_reads_access",
+        "PERMISSIVE",
+        ["aximo_gatekeeper"],
+        "SELECT",
+        "true",
+        None,
+    ),
+    (
+        "aximo_private.access_changes",
+        "owner_reads_own_access",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
+        None,
+    ),
     ("aximo_private.action_sums", "meter_reads_sums", "PERMISSIVE", ["aximo_meter"], "SELECT", "true", None),
     ("aximo_private.action_sums", "sequencer_keeps_sums", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     ("aximo_private.actions_kept", "meter_keeps_published", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
@@ -354,33 +381,6 @@ POLICIES = [
         None,
     ),
     (
-        "aximo_private.high_risk_levels",
-        "meter_reads_risk_levels",
-        "PERMISSIVE",
-        ["aximo_meter"],
-        "SELECT",
-        "true",
-        None,
-    ),
-    (
-        "aximo_private.high_risk_levels",
-        "owner_reads_own_risk_levels",
-        "PERMISSIVE",
-        ["aximo_owner"],
-        "SELECT",
-        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
-        None,
-    ),
-    (
-        "aximo_private.high_risk_levels",
-        "recorder_adds_risk_levels",
-        "PERMISSIVE",
-        ["aximo_recorder"],
-        "INSERT",
-        None,
-        "true",
-    ),
-    (
         "aximo_private.known_deployments",
         "owner_reads_own_deployments",
         "PERMISSIVE",
@@ -453,6 +453,33 @@ POLICIES = [
     ("aximo_private.log_state", "sequencer_keeps_log_state", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
     ("aximo_private.logs", "owner_reads_logs", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     ("aximo_private.logs", "sequencer_keeps_logs", "PERMISSIVE", ["aximo_sequencer"], "ALL", "true", "true"),
+    (
+        "aximo_private.metric_lists",
+        "meter_reads_lists",
+        "PERMISSIVE",
+        ["aximo_meter", "aximo_sequencer"],
+        "SELECT",
+        "true",
+        None,
+    ),
+    (
+        "aximo_private.metric_lists",
+        "owner_reads_own_lists",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) OR (customer_id = '*'::text))",
+        None,
+    ),
+    (
+        "aximo_private.metric_lists",
+        "recorder_adds_lists",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "INSERT",
+        None,
+        "true",
+    ),
     ("aximo_private.metric_state", "meter_keeps_metric_state", "PERMISSIVE", ["aximo_meter"], "ALL", "true", "true"),
     ("aximo_private.metric_state", "owner_reads_metric_state", "PERMISSIVE", ["aximo_owner"], "SELECT", "true", None),
     (
@@ -528,6 +555,24 @@ POLICIES = [
     (
         "aximo_private.uncounted_logs",
         "sequencer_keeps_uncounted_logs",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "ALL",
+        "true",
+        "true",
+    ),
+    (
+        "aximo_private.unjudged_leads",
+        "recorder_adds_unjudged_leads",
+        "PERMISSIVE",
+        ["aximo_recorder"],
+        "INSERT",
+        None,
+        "true",
+    ),
+    (
+        "aximo_private.unjudged_leads",
+        "sequencer_keeps_unjudged_leads",
         "PERMISSIVE",
         ["aximo_sequencer"],
         "ALL",
@@ -941,6 +986,22 @@ def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any])
     assert {table: set(given or []) for table, given in options.items()} == dict.fromkeys(options, wanted)
 
 
+def test_what_is_stored_apart_is_frozen_alike(root: psycopg.Connection[Any]) -> None:
+    """A TOAST table goes by its table's options, all of them, unless it has one of its own."""
+    options = dict(
+        all_of(
+            root,
+            """
+            select c.oid::regclass::text, s.reloptions
+            from pg_class as c join pg_trigger as t on t.tgrelid = c.oid join pg_class as s on s.oid = c.reltoastrelid
+            where t.tgname = 'append_only_row'
+            """,
+        )
+    )
+    assert {"aximo_private.events", "helix.run_events", "aximo_private.checkpoints"} <= set(options)
+    assert options == dict.fromkeys(options)
+
+
 # How much a row can hold.
 
 #: Tables that functions of the ledger fill with what has its bounds where it comes from, and from where.
@@ -950,13 +1011,14 @@ DERIVED = {
         "fields of events, in the transaction that writes them",
     ),
     **dict.fromkeys(("log_entries", "log_nodes"), "hashes, of 32 bytes"),
-    **dict.fromkeys(("log_holes", "counted_logs", "uncounted_logs", "counted_kept"), "the name of a log"),
+    **dict.fromkeys(("log_holes", "counted_logs", "uncounted_logs", "counted_kept", "unjudged_leads"), "a name"),
+    "logs": "the name of a log, and which transactions were under way",
     **dict.fromkeys(
         ("activity_sums", "action_sums", "deployment_sums", "run_sums", "run_states"),
         "numbers, and fields of events and runs",
     ),
     **dict.fromkeys(("activity_kept", "actions_kept", "deployments_kept", "runs_kept"), "what is published of them"),
-    "high_risk_levels": "at most 100 levels; aximo.set_high_risk_levels takes 255 characters each",
+    "metric_lists": "at most 100 entries; aximo_private.set_list takes 255 characters each",
 }
 _UNBOUNDED = """
     select format('%%s.%%s', c.oid::regclass, a.attname)
@@ -991,7 +1053,7 @@ def unbounded(root: psycopg.Connection[Any], roles: set[str]) -> list[str]:
 
 
 def test_no_login_can_write_a_column_without_a_bound(root: psycopg.Connection[Any]) -> None:
-    logins = {"aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "public"}
+    logins = {"aximo_reader", "aximo_writer", "aximo_bi", "aximo_operator", "aximo_auditor", "aximo_monitor", "public"}
     assert unbounded(root, logins) == []
     # And none by a function: what is not made of rows that have their bounds.
     assert unbounded(root, DEFINERS) == []

@@ -164,12 +164,174 @@ def test_a_checkpoint_signed_by_somebody_else_is_refused(kept: Path) -> None:
     assert "sign" in offline(kept, code=1)["findings"][0]
 
 
-def test_a_log_is_verified_in_the_database(dsn: str, kept: Path) -> None:
+def test_a_log_is_verified_in_the_database(one_ledger: Ledger, dsn: str, kept: Path) -> None:
     given = ("--db", dsn, "-c", CUSTOMER, "--checkpoint", kept / "checkpoint", "--key", kept / "key.pub")
     told = json.loads(run("verify", *given, "--json").stdout)
     assert (told["ok"], told["size"], told["checkpoints"]) == (True, 300, 2)
     assert "what it was" in run("verify", *given).stdout
-    assert "--customer" in run("verify", "--db", dsn, code=1).stderr
+    assert "ZXCUS" in run("verify", "--db", reader_of(one_ledger, CUSTOMER), "-c", "other", code=1).stderr
+    assert "no customer" in run("verify", "--db", reader_of(one_ledger), code=1).stderr
+
+
+def reader_of(ledger: Ledger, *customers: str) -> str:
+    return ledger.dsn(ledger.login(f"log_reader_{uuid4().hex[:8]}", "aximo_reader", customers=customers))
+
+
+def verified(dsn: str, *arguments: str | Path, code: int = 0) -> dict[str, dict[str, Any]]:
+    """What is told of each customer."""
+    lines = run("verify", "--db", dsn, "--json", *arguments, code=code).stdout.splitlines()
+    told = [json.loads(each) for each in lines]
+    return {each["customer_id"]: each for each in told}
+
+
+def test_the_logs_of_all_customers_are_verified(one_ledger: Ledger, dsn: str, kept: Path) -> None:
+    told = verified(dsn)
+    assert {name: (each["ok"], each["size"]) for name, each in told.items()} == {
+        CUSTOMER: (True, 300),
+        "other": (True, 3),
+    }
+    # Each checkpoint is that of one of them.
+    told = verified(dsn, "--checkpoint", kept / "checkpoint")
+    assert {name: each["checkpoints"] for name, each in told.items()} == {CUSTOMER: 2, "other": 0}
+    shown = run("verify", "--db", dsn).stdout
+    assert CUSTOMER in shown
+    assert "other" in shown
+    assert list(verified(reader_of(one_ledger, "other"))) == ["other"]
+    two = reader_of(one_ledger, "other", "nobody yet")
+    assert {name: each["size"] for name, each in verified(two).items()} == {"other": 3, "nobody yet": 0}
+    stranger = run("verify", "--db", two, "--checkpoint", kept / "checkpoint", code=1)
+    assert "none of these logs" in stranger.stderr
+
+
+def test_what_is_wrong_with_one_customer_does_not_keep_the_others_from_being_verified(
+    one_ledger: Ledger, dsn: str, kept: Path
+) -> None:
+    del kept
+    root = one_ledger.superuser()
+    root.execute("alter table aximo_private.events disable trigger user")
+    root.execute("update aximo_private.events set payload = '{}' where payload = '{\"n\": 41}'")
+    told = verified(dsn, code=1)
+    assert {name: each["ok"] for name, each in told.items()} == {CUSTOMER: False, "other": True}
+    # One that can't be read at all: its login is refused in the middle of it.
+    root.execute(
+        "create function public.fail(text) returns text language plpgsql as"
+        " $$ begin if $1 = 'events' and aximo.current_customer() <> 'other' then raise exception 'no such block'; end if;"
+        " return $1; end $$"
+    )
+    root.execute("drop function aximo.unlogged_events(text) cascade")
+    root.execute(
+        "create function aximo.unlogged_events(log text, out event_id uuid, out run_event_id bigint, out is_coming boolean)"
+        " returns setof record language sql as"
+        " $$ select null::uuid, null::bigint, false where public.fail(log) is null $$"
+    )
+    root.execute("grant execute on function aximo.unlogged_events to public")
+    told = verified(dsn, code=1)
+    assert list(told) == [CUSTOMER, "other"]
+    assert (told[CUSTOMER]["ok"], told[CUSTOMER]["error"].splitlines()[0]) == (False, "no such block")
+    assert told["other"]["ok"]
+    assert "no such block" in run("verify", "--db", dsn, code=1).stdout
+
+
+def test_a_log_is_verified_from_one_entry_to_another(one_ledger: Ledger, dsn: str, kept: Path) -> None:
+    of_it = ("-c", CUSTOMER, "--checkpoint", kept / "checkpoint")
+    root = one_ledger.superuser()
+    root.execute("alter table aximo_private.events disable trigger user")
+    root.execute("update aximo_private.events set payload = '{}' where payload = '{\"n\": 41}'")
+
+    def problems(*arguments: str, code: int) -> list[tuple[str, int]]:
+        told = verified(dsn, *of_it, *arguments, code=code)[CUSTOMER]
+        return [(each["problem"], each["number"]) for each in told["problems"]]
+
+    whole = problems(code=1)
+    assert whole[0] == ("event_differs", 42)
+    assert ("checkpoint_differs", 300) in whole
+    assert problems("--to", "41", code=0) == []
+    assert verified(dsn, *of_it, "--to", "41")[CUSTOMER]["checkpoints"] == 0
+    assert problems("--to", "42", code=1) == [("event_differs", 42)]
+    assert problems("--from", "42", "--to", "42", code=1) == [("event_differs", 42)]
+    # What was looked at before is believed: the leaves are those of the checkpoint.
+    assert problems("--from", "43", code=0) == []
+    told = verified(dsn, *of_it, "--from", "43")[CUSTOMER]
+    assert (told["first"], told["size"], told["checkpoints"]) == (43, 300, 2)
+    assert tlog.read_checkpoint((kept / "checkpoint").read_bytes()).root.hex() == told["root"]
+    run("verify", "--db", dsn, *of_it, "--from", "3", "--to", "2", code=2)
+    # Of what is not looked at, too, the leaves are: else it would not be told that they were rewritten.
+    root.execute("alter table aximo_private.log_entries disable trigger user")
+    root.execute("update aximo_private.log_entries set leaf = sha256('x') where number = 42")
+    found = problems("--from", "43", code=1)
+    assert ("checkpoint_differs", 300) in found
+    assert ("node_differs", 1) in found
+
+
+def test_a_log_is_read_piece_by_piece_and_each_is_a_transaction(one_ledger: Ledger, dsn: str, kept: Path) -> None:
+    del kept
+    root = one_ledger.superuser()
+    seen: list[tuple[int, Any]] = []
+
+    def look(number: int, total: int) -> None:
+        open_ones = root.execute(
+            "select count(*) from pg_stat_activity where usename like 'log_operator%' and xact_start is not null"
+        ).fetchone()
+        seen.append((number, open_ones[0] if open_ones else None))
+        assert total == 300
+
+    for piece in (1, 7, 255, 256, 257, 299, 300, 301):
+        assert verify_log(dsn, customer_id=CUSTOMER, piece=piece).ok
+    found = verify_log(dsn, customer_id=CUSTOMER, piece=100, progress=look)
+    assert found.ok
+    # None is open between two pieces; at the end it is looked for what is not in the log.
+    assert seen == [(100, 0), (200, 0), (300, 0), (300, 1)]
+    with EventStore(dsn, customer_id=CUSTOMER) as store:
+        # The log grows meanwhile, and what is verified is what was there.
+        grown = False
+
+        def grow(number: int, total: int) -> None:
+            nonlocal grown
+            del number, total
+            if not grown:
+                grown = True
+                store.emit_many(event("sla_breached", None, payload={"more": n}) for n in range(400))
+                store.advance_all()
+
+        found = verify_log(dsn, customer_id=CUSTOMER, piece=100, progress=grow)
+    assert grown
+    assert (found.ok, found.size, found.problems) == (True, 300, [])
+    with pytest.raises(ValueError, match="first entry"):
+        verify_log(dsn, customer_id=CUSTOMER, first=2, last=1)
+
+
+@pytest.mark.parametrize("piece", [50, 100, 1000])
+def test_entries_that_are_gone_are_named_wherever_a_piece_ends(
+    one_ledger: Ledger, dsn: str, kept: Path, piece: int
+) -> None:
+    del kept
+    root = one_ledger.superuser()
+    root.execute("alter table aximo_private.log_entries disable trigger user")
+    root.execute("delete from aximo_private.log_entries where number between 91 and 120")
+    found = verify_log(dsn, customer_id=CUSTOMER, piece=piece)
+    assert [(each.kind, each.number, each.detail) for each in found.problems][:1] == [
+        ("number_missing", 91, "the next entry is 121")
+    ]
+    root.execute("delete from aximo_private.log_entries where number > 200")
+    kinds = {each.kind for each in verify_log(dsn, customer_id=CUSTOMER, piece=piece).problems}
+    assert {"number_missing", "checkpoint_ahead", "node_differs"} <= kinds
+
+
+def test_an_interrupted_verification_says_where_to_go_on(dsn: str, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del kept
+    real = verify_log
+
+    def stopped(*arguments: Any, progress: Any, **more: Any) -> Any:
+        def show(number: int, total: int) -> None:
+            progress(number, total)
+            if number == 200:
+                raise KeyboardInterrupt
+
+        return real(*arguments, progress=show, piece=100, **more)
+
+    monkeypatch.setattr("aximo_db.cli.verify_log", stopped)
+    told = run("verify", "--db", dsn, "-c", CUSTOMER, code=130)
+    assert "--from 201" in told.stderr
 
 
 def test_a_changed_event_is_named(one_ledger: Ledger, dsn: str, kept: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,38 @@ def test_metrics_are_verified_and_counted_again(ledger_: Ledger) -> None:
     assert "Every number is what" in run("verify-metrics", "--db", reader).stdout
     assert "0 events counted" in run("refresh", "--db", dsn, "--recount").stdout
     assert "ZXCUS" in run("verify-metrics", "--db", reader, "-c", "c2", code=1).stderr
+
+
+def test_the_metrics_of_all_customers_are_verified(ledger_: Ledger) -> None:
+    dsn = ledger_.dsn(OPERATOR)
+    fill(dsn, "c2")
+    run("refresh", "--db", dsn)
+    root = ledger_.superuser()
+
+    def told(code: int, login: str = OPERATOR) -> dict[str, dict[str, Any]]:
+        lines = run("verify-metrics", "--db", ledger_.dsn(login), "--json", code=code).stdout.splitlines()
+        return {each["customer_id"]: each for each in map(json.loads, lines)}
+
+    assert {name: each["ok"] for name, each in told(0).items()} == {"c1": True, "c2": True}
+    assert list(told(0, BOUND)) == ["c1"]
+    root.execute("update aximo_private.activity_sums set execution_triggered = 77 where customer_id = 'c1'")
+    run("refresh", "--db", dsn, "--everything")
+    assert {name: each["ok"] for name, each in told(1).items()} == {"c1": False, "c2": True}
+    shown = run("verify-metrics", "--db", dsn, code=1).stdout
+    assert "77" in shown
+    assert "Every number is what" in shown
+    # One that can't be worked out.
+    root.execute("alter function aximo.verify_metrics() rename to really_verify")
+    root.execute(
+        "create function aximo.verify_metrics(out view_name text, out key jsonb, out column_name text, out stored jsonb,"
+        " out recomputed jsonb) returns setof record language plpgsql as $$ begin"
+        " if aximo.current_customer() = 'c1' then raise exception 'no such block'; end if; end $$"
+    )
+    root.execute("grant execute on function aximo.verify_metrics() to public")
+    found = told(1)
+    assert found["c1"] == {"customer_id": "c1", "ok": False, "error": "no such block", "sqlstate": "P0001"}
+    assert found["c2"]["ok"]
+    assert "no such block" in run("verify-metrics", "--db", dsn, code=1).stdout
 
 
 def test_from_python(ledger_: Ledger) -> None:

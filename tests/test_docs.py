@@ -142,6 +142,9 @@ def rules_in_sql() -> set[str]:
     body = (ROOT / "sql" / "05_emit" / "broken_rule.sql").read_text(encoding="utf-8")
     found |= set(re.findall(r"(?:then|return) '([a-z]+(?:_[a-z]+)+)'", body))
     found -= set(re.findall(r"case when [^\n]*(?:<>|is distinct from)[^\n]* then '(\w+)' end", text))
+    # What contradicts a deployment's life is named where it is worked out.
+    contradictions = (ROOT / "sql" / "08_log" / "deployment_violations.sql").read_text(encoding="utf-8")
+    found |= set(re.findall(r"\s'(\w+)'(?: as rule)?$\s+from", contradictions, re.MULTILINE))
     # refuse_malformed makes names of a field and a type.
     # Guards and imports choose the rule before they raise.
     for chosen in re.findall(r"\brule := (.*?);\n", sources("sql", ".sql"), re.DOTALL):

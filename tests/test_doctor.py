@@ -488,6 +488,40 @@ def test_logins_with_all_or_several_customers_are_noted(each_ledger: Ledger) -> 
     assert not any("one-only" in message for message in notes)
 
 
+def test_logins_of_customers_without_timeouts_are_noted(each_ledger: Ledger) -> None:
+    names = ["idle_in_transaction_session_timeout", "statement_timeout"]
+    if each_ledger.connect().info.server_version >= 170000:
+        names.append("transaction_timeout")
+    root = each_ledger.superuser()
+    each_ledger.login("service_1", "aximo_writer", customers=("c1",))
+    each_ledger.login("service_2", "aximo_writer", customers=("c1",))
+    each_ledger.login("no_customer", "aximo_operator")
+    each_ledger.login("an_owner", "aximo_owner", customers=("c1",))
+
+    def noted() -> dict[str, list[str]]:
+        findings = [each for each in examine(each_ledger.dsn()) if each.check == "timeouts"]
+        assert all(each.level == ("note" if each.message.startswith("Login ") else "ok") for each in findings)
+        words = [each.message.split(":")[0].replace(",", "").split() for each in findings if each.level == "note"]
+        return {each[1]: each[4:] for each in words}
+
+    assert noted() == {"service_1": names, "service_2": names}
+    for name in names:
+        root.execute(f"alter role service_1 set {name} = '1min'")
+    assert noted() == {"service_2": names}
+    root.execute(f"alter database {each_ledger.name} set statement_timeout = '30s'")
+    assert noted() == {"service_2": [name for name in names if name != "statement_timeout"]}
+    # The role's own comes before the database's, and 0 is none.
+    root.execute("alter role service_1 set statement_timeout = '0'")
+    assert noted()["service_1"] == ["statement_timeout"]
+    root.execute(f"alter role service_1 in database {each_ledger.name} set statement_timeout = '2s'")
+    assert "service_1" not in noted()
+    for name in names:
+        root.execute(f"alter database {each_ledger.name} set {name} = '1h'")
+    assert noted() == {}
+    fixes = [each.fix for each in examine(each_ledger.dsn()) if each.check == "timeouts"]
+    assert len(fixes) == 1
+
+
 def test_a_login_that_may_not_read_the_access_map_is_told(one_ledger: Ledger) -> None:
     one_ledger.login("reader", "aximo_reader", customers=("c1",))
     findings = examine(one_ledger.dsn("reader"))

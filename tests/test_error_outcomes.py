@@ -61,7 +61,7 @@ def test_every_code_of_postgresql_means_what_the_page_says(version: str) -> None
 
 
 def _connections(**values: bool) -> SimpleNamespace:
-    return SimpleNamespace(was_used=True, has_written=False, makes_its_own=True, is_lent=False, **values)
+    return SimpleNamespace(was_used=True, has_written=False, makes_its_own=True, is_lent=False, dsn="host=x", **values)
 
 
 @pytest.mark.parametrize("error", [PoolTimeout("none"), PoolClosed("closed"), psycopg.OperationalError("no host")])

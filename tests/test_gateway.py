@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -17,6 +18,7 @@ from psycopg import sql
 
 from aximo_db.embedded import EmbeddedServer
 from tests.conftest import DBA, Ledger
+from tests.test_helix import CAPTURED
 
 pytestmark = pytest.mark.gateway
 
@@ -159,6 +161,17 @@ def test_the_gateways_own_tests_pass_as_on_tables_of_its_own(
     assert baseline.histories
     assert ours.customers == {CUSTOMER}
     assert ours.histories == baseline.histories
+
+
+def test_so_much_of_a_tools_output_is_kept_by_its_runners(checkout: Path) -> None:
+    runners = list((checkout / "src" / "execution" / "backends").glob("*.ts"))
+    stated = {
+        found[1].strip()
+        for runner in runners
+        if (found := re.search(r"^const MAX_CAPTURE_BYTES = (.*);$", runner.read_text(encoding="utf-8"), re.MULTILINE))
+    }
+    assert stated == {"1024 * 1024"}
+    assert CAPTURED == 1024 * 1024
 
 
 # The same in small, without a gateway.

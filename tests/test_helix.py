@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -1272,3 +1276,56 @@ def test_an_observation_of_another_time_binds_no_transaction_of_the_same_id(
                 assert refusal(root, "update helix.runs set error = 'x'")[1] == "observed_is_read_only"
             else:
                 assert root.execute(write).rowcount == root.execute("update helix.runs set error = 'x'").rowcount == 1
+
+
+# What a tool says.
+
+#: So much of a tool's stderr a gateway keeps, in bytes: MAX_CAPTURE_BYTES of its runners. test_gateway.py compares it with a checkout.
+CAPTURED = 1024 * 1024
+#: What a tool may write there without end.
+SPOKEN = {
+    "colours": rb"\x1b[31m\x1b[0m",
+    "control characters": rb"\x01",
+    "no text": rb"\xff",
+    "quotes": rb"\"",
+    "smileys": rb"\xf0\x9f\x98\x80",
+}
+
+
+def captured(folder: Path, spoken: bytes) -> str:
+    """What a gateway keeps of a container's stderr: the stand-in for ``docker`` writes 2 MB of it."""
+    stand_in = folder / "docker"
+    stand_in.write_text(
+        f"#!{sys.executable}\nimport sys\nspoken = b'{spoken.decode()}'\n"
+        "sys.stderr.buffer.write((spoken * (2_000_000 // len(spoken) + 1))[:2_000_000])\nsys.exit(3)\n",
+        encoding="ascii",
+    )
+    stand_in.chmod(0o755)
+    done = subprocess.run(
+        ["docker", "run", "--rm", "image", "tool"],
+        env={**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, len(done.stderr)) == (3, 2_000_000)
+    return done.stderr[:CAPTURED].decode(errors="replace") + "\n[stderr truncated]\n" + "\n[timeout]\n"
+
+
+@pytest.mark.parametrize("spoken", SPOKEN)
+def test_what_a_gateway_keeps_of_a_tools_stderr_is_taken(each_ledger: Ledger, tmp_path: Path, spoken: str) -> None:
+    connection = each_ledger.as_customer("acme", "aximo_writer")
+    kept = captured(tmp_path, SPOKEN[spoken])
+    add_run(connection, "run_1")
+    add_event(connection, "run_1", "exec.plan")
+    add_event(connection, "run_1", "exec.result", "exit=3", {"backend": "docker", "stderr": kept})
+    # And where the run says what went wrong.
+    changed = connection.execute(
+        "update helix.runs set status = 'failed', exit_code = 3, error = %s, result_json = %s where run_id = 'run_1'",
+        ("tool failed", Jsonb({"stderr": kept})),
+    )
+    assert changed.rowcount == 1
+    keeper = each_ledger.connect(each_ledger.login("stderr_keeper", "aximo_operator"))
+    assert keeper.execute("select numbered from aximo.advance_log()").fetchone() == (2,)
+    (row,) = connection.execute("select data ->> 'stderr' from helix.log_entries where kind = 'exec.result'").fetchall()
+    assert row == (kept,)
+    assert connection.execute("select from aximo.verify_log('run_events')").rowcount == 0

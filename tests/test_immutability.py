@@ -32,6 +32,7 @@ CHANGEABLE = {
     "aximo_private.run_states",
     "aximo_private.counted_logs",
     "aximo_private.uncounted_logs",
+    "aximo_private.unjudged_leads",
     "aximo_private.metric_state",  # how far they are
     # What a refresh worked out of the sums
     "aximo_private.activity_kept",
@@ -53,8 +54,9 @@ _KEYS = {
     "aximo_private.violations": ("customer_id", "event_id"),
     "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
+    "aximo_private.access_changes": ("customer_id", "change_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
-    "aximo_private.high_risk_levels": ("customer_id", "setting_id"),
+    "aximo_private.metric_lists": ("customer_id", "setting_id"),
 }
 _COLUMNS = {
     EVENTS: "payload",
@@ -69,7 +71,8 @@ _COLUMNS = {
     "aximo_private.known_deployments": "deployment_id",
     "aximo_private.checkpoints": "note",
     "aximo_private.thresholds": "value",
-    "aximo_private.high_risk_levels": "levels",
+    "aximo_private.metric_lists": "items",
+    "aximo_private.access_changes": "role_name",
 }
 
 

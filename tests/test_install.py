@@ -21,9 +21,13 @@ from psycopg import sql
 
 from aximo_db import migrate as migrate_module
 from aximo_db._assets import install_script
+from aximo_db._cursors import LedgerCursor
+from aximo_db.doctor import examine
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.errors import InstallationError
+from aximo_db.metrics import verify_metrics
 from aximo_db.migrate import HEAD_SCHEMA_VERSION, migrate, migration_script
+from aximo_db.verifier import verify_log
 from tests.conftest import BINARIES, DBA, SETTINGS, Ledger, make_database
 from tests.events import emit, emit_life
 
@@ -431,7 +435,7 @@ def test_a_role_of_the_ledgers_name_with_rights_it_must_not_have_is_refused(
     # Rolled back each time: the roles are the cluster's, and other databases rely on them.
     with psycopg.connect(server.dsn("postgres", database()), autocommit=True) as root:
         names = root.execute("select rolname from pg_roles where rolname ~ '^aximo_'").fetchall()
-        assert len(names) == 10
+        assert len(names) == 11
         for (role,) in names:
             for attribute in ("login", "superuser", "bypassrls", "createrole"):
                 with root.transaction(force_rollback=True):
@@ -631,3 +635,57 @@ def test_the_wheel_holds_the_schema_and_the_migrations(tmp_path: Path) -> None:
         check=True,
     )
     assert int(run.stdout.split()[0]) == len(install_script())
+
+
+#: What changes how PostgreSQL prints names and values, or reads them.
+PRINTING = {
+    "quote_all_identifiers": "on",
+    "extra_float_digits": "-15",
+    "intervalstyle": "sql_standard",
+    "datestyle": "German, DMY",
+    "timezone": "Asia/Kathmandu",
+    "bytea_output": "escape",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "xmloption": "document",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "check_function_bodies": "off",
+    "plpgsql.variable_conflict": "use_column",
+    "search_path": "pg_temp, public",
+}
+
+
+def test_how_a_database_prints_names_and_values_changes_nothing(
+    server: EmbeddedServer, database: Callable[..., str], login: Callable[..., str]
+) -> None:
+    name = database()
+    with psycopg.connect(server.dsn(), autocommit=True) as root:
+        for setting, value in PRINTING.items():
+            # A list, not the name of one schema.
+            to = sql.SQL(value) if setting == "search_path" else sql.Literal(value)
+            root.execute(
+                sql.SQL("alter database {} set {} to {}").format(sql.Identifier(name), sql.SQL(setting), to)  # type: ignore[arg-type]
+            )
+    migrate(server.dsn(DBA, name))
+    operator = login("in role aximo_writer, aximo_operator, aximo_auditor")
+    dsn = server.dsn(operator, name)
+    with psycopg.connect(server.dsn(DBA, name), autocommit=True) as owner:
+        assert owner.execute("show quote_all_identifiers").fetchone() == ("on",)
+        owner.execute("select aximo.grant_customer(%s, '*')", (operator,))
+    with psycopg.connect(dsn, autocommit=True, cursor_factory=LedgerCursor) as connection:
+        emit_life(connection, "c1")
+        for n in range(300):
+            emit(connection, "sla_breached", None, customer_id="c1", payload={"n": n / 7, "t": "a\\'b\"\n"})
+        assert connection.execute("select numbered from aximo.advance_log()").fetchone() == (305,)
+        connection.execute("call aximo.keep_metrics()")
+        connection.execute("set aximo.customer_id = 'c1'")
+        assert connection.execute("select view_name from aximo.refresh_metrics(true)").fetchall()
+        connection.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
+        assert connection.execute("select from aximo.verify_log()").rowcount == 0
+    found = verify_log(dsn, customer_id="c1")
+    assert (found.ok, found.size, found.checkpoints, found.problems) == (True, 305, 1, [])
+    told = verify_metrics(dsn, customer_id="c1")
+    assert [(d.column_name, d.stored, d.recomputed) for d in told.differences] == []
+    assert (told.ok, told.counts_up_to) == (True, 305)
+    assert [each for each in examine(server.dsn(DBA, name)) if each.level == "error"] == []

@@ -157,3 +157,42 @@ def test_the_log_of_run_events_is_checked_alike(each_ledger: Ledger, operator: C
     assert refused(operator, "select aximo.log_root(log => 'run_events')") == ("ZXENV", "log_nodes_present")
     operator.execute("select aximo.rebuild_log_nodes()")
     of_customer(operator, "c1", "select aximo.check_log_nodes('run_events')")
+
+
+def test_who_keeps_a_checkpoint_looks_at_what_came_since_the_last(each_ledger: Ledger, operator: Connection) -> None:
+    def buffers() -> int:
+        """How many blocks it takes to keep another one."""
+        with operator.transaction(force_rollback=True):
+            operator.execute("select set_config('aximo.customer_id', 'c1', true)")
+            plan = operator.execute(
+                "explain (analyze, buffers, format json) select aximo.add_checkpoint(aximo.checkpoint_text())"
+            ).fetchone()
+        assert plan is not None
+        return int(plan[0][0]["Plan"]["Shared Hit Blocks"] + plan[0][0]["Plan"]["Shared Read Blocks"])
+
+    emit_many(operator, 20_000)
+    advance_all(operator)
+    buffers()
+    everything = buffers()
+    store_checkpoint(operator, "c1")
+    emit_many(operator, 300)
+    advance_all(operator)
+    buffers()
+    assert buffers() < everything / 3
+    # What was wrong before makes the last one untrue, and all of it is looked at.
+    tamper(each_ledger, "update aximo_private.log_nodes set hash = sha256('x') where customer_id = 'c1' and index = 1")
+    note = of_customer(operator, "c1", "select aximo.checkpoint_text()")[0][0]
+    with pytest.raises(psycopg.Error) as error:
+        of_customer(operator, "c1", "select aximo.add_checkpoint(%s)", note)
+    assert "level 1, index 1: differs" in str(error.value.diag.message_detail)
+
+
+def test_a_hash_of_what_came_since_is_looked_at(each_ledger: Ledger, operator: Connection) -> None:
+    store_checkpoint(operator, "c1")
+    emit_many(operator, 300)
+    advance_all(operator)
+    tamper(each_ledger, "update aximo_private.log_nodes set hash = sha256('x') where customer_id = 'c1' and index = 2")
+    note = of_customer(operator, "c1", "select aximo.checkpoint_text()")[0][0]
+    with pytest.raises(psycopg.Error) as error:
+        of_customer(operator, "c1", "select aximo.add_checkpoint(%s)", note)
+    assert "level 1, index 2: differs" in str(error.value.diag.message_detail)

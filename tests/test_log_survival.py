@@ -52,6 +52,7 @@ TABLES = (
     "approvals",
     "known_deployments",
     "customer_grants",
+    "access_changes",
     "log_state",
     "logs",
     "log_holes",
@@ -61,7 +62,7 @@ TABLES = (
     "checkpoints",
     "violations",
     "thresholds",
-    "high_risk_levels",
+    "metric_lists",
     "observations",
 )
 #: The same, in schema helix; runs before their events.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
 from aximo_db import tlog
+from aximo_db.verifier import verify_log
 from tests.conftest import Ledger
 from tests.log_support import (
+    KEEPER,
     advance_all,
     checkpoint,
     emit_many,
@@ -316,3 +319,47 @@ def test_nothing_is_hidden_by_an_event_of_the_same_id_of_another_customer(crime:
     advance_all(crime.operator)
     assert problems(crime.operator) == [("event_removed", number, crime.log[number - 1])]
     assert crime.log[number - 1] in entries(crime.root, "c2")
+
+
+def forge_event(crime: Crime, age: str) -> UUID:
+    """An event that the emitter never sent, in another's name, numbered in its turn."""
+    forged = uuid4()
+    crime.change(
+        "insert into aximo_private.events"
+        " (event_id, event_type, customer_id, deployment_id, skill_id, skill_version, actor, recorded_by, recorded_at)"
+        " values (%s, 'sla_breached', 'c1', 'dep-1', 'skill-1', '1.0', 'system', 'somebody', clock_timestamp() - %s::interval)",
+        forged,
+        age,
+    )
+    advance_all(crime.operator)
+    return forged
+
+
+def test_an_event_dated_back_past_what_is_numbered_before_it_is_found(crime: Crime, each_ledger: Ledger) -> None:
+    forged = forge_event(crime, "2 hours")
+    more = emit_many(crime.operator, 2)
+    advance_all(crime.operator)
+    assert entries(crime.root)[SIZE:] == [forged, *more]
+    assert problems(crime.operator) == [("recorded_out_of_order", SIZE + 1, forged)]
+    dsn = each_ledger.dsn(KEEPER)
+    verdict = verify_log(dsn, customer_id="c1")
+    assert [(found.kind, found.number, found.event_id) for found in verdict.problems] == [
+        ("recorded_out_of_order", SIZE + 1, forged)
+    ]
+    # Looked at with the last piece.
+    pieces = [
+        of_customer(crime.operator, "c1", f"select problem from aximo.verify_log('events', {piece})")
+        for piece in ("1, 500", "501, null")
+    ]
+    assert pieces == [[], [("recorded_out_of_order",)]]
+    # Who knows of a transaction that was open for so long says so.
+    assert verify_log(dsn, customer_id="c1", in_flight=timedelta(hours=3)).ok
+    query = "select problem from aximo.verify_log(in_flight => '3 hours')"
+    assert of_customer(crime.operator, "c1", query) == []
+    crime.assert_innocent_neighbour()
+
+
+def test_an_event_that_was_in_flight_is_no_finding(crime: Crime, each_ledger: Ledger) -> None:
+    forge_event(crime, "59 minutes")
+    assert problems(crime.operator) == []
+    assert verify_log(each_ledger.dsn(KEEPER), customer_id="c1").ok

@@ -464,6 +464,17 @@ def lose_by_the_end_of_the_snapshot(desk: Desk) -> list[UUID]:
     return [early, late]
 
 
+def lose_by_not_looking(desk: Desk) -> list[UUID]:
+    # Its hole has a date, and was looked into; then its owner ends.
+    owner, late = desk.under_way()
+    early = emit_one(desk.free)
+    assert advance(desk.operator) == (1, False)
+    desk.age()
+    owner.execute("commit")
+    advance(desk.operator)
+    return [early, late]
+
+
 def lose_by_cutting(desk: Desk) -> list[UUID]:
     # Two holes that could be forgotten but for what has just come; only as much is asked for as is in the first.
     owner, other = desk.open_transaction(), desk.open_transaction()
@@ -483,7 +494,8 @@ def lose_by_cutting(desk: Desk) -> list[UUID]:
 
 
 @pytest.mark.parametrize(
-    "interleaving", [lose_by_an_old_first_advancer, lose_by_the_end_of_the_snapshot, lose_by_cutting]
+    "interleaving",
+    [lose_by_an_old_first_advancer, lose_by_the_end_of_the_snapshot, lose_by_not_looking, lose_by_cutting],
 )
 def test_no_interleaving_loses_an_event(desk: Desk, interleaving: Callable[[Desk], list[UUID]]) -> None:
     desk.assert_done(*interleaving(desk))
@@ -495,7 +507,7 @@ NEW_HOLES = (
     "    select number_new.log, g.first_position, g.last_position, pg_current_xact_id()\n"
 )
 MISTAKES: dict[str, tuple[str, str, Callable[[Desk], list[UUID]]]] = {
-    "dated by a caller that had its id before": ("if not wrote_before then", "if true then", lose_by_an_old_caller),
+    "dated by a caller that had its id before": ("continue when wrote_before;", "", lose_by_an_old_caller),
     "dated at once with the advancer's own id": (
         NEW_HOLES,
         NEW_HOLES.replace("seen_by)", "seen_by, older_than)").replace("_id()\n", "_id(), pg_current_xact_id()\n"),
@@ -513,6 +525,12 @@ MISTAKES: dict[str, tuple[str, str, Callable[[Desk], list[UUID]]]] = {
         "true\n",
         lose_by_cutting,
     ),
+    "not looked into although its owner has ended": (
+        "where pg_visible_in_snapshot(r.id, pg_current_snapshot())",
+        "where false",
+        lose_by_not_looking,
+    ),
+    "taken for looked into although the call was cut": ("looked_into_some and not is_cut", "true", lose_by_cutting),
 }
 
 

@@ -20,6 +20,7 @@ from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.events import event
 from tests.log_support import advance_all, emit_one, keeper, of_customer
 from tests.metrics_support import (
+    LEAD_TYPES,
     assert_recomputed,
     differences,
     disorder,
@@ -93,6 +94,36 @@ def test_a_disorderly_history_too(shared: Connection, seed: int) -> None:
     assert_recomputed(shared, customer)
 
 
+@settings(max_examples=12, deadline=None, suppress_health_check=ONE_BY_ONE)
+@given(seed=st.integers(0, 2**32))
+def test_whenever_what_is_a_lead_is_set_anew(shared: Connection, seed: int) -> None:
+    random, customer = Random(seed), a_customer()
+    told = history(random, random.randrange(2, 12))
+    cut = random.randrange(len(told) + 1)
+    kinds = random.sample(["lead_capture", "store_lead", "send_email", "", "7"], random.randrange(4))
+    since = random.choice((None, datetime(2026, 1, 31, 23, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)))
+
+    def lead_types(moment: datetime) -> list[object]:
+        month_ends = (moment.astimezone(UTC).replace(day=1) + timedelta(days=31)).replace(
+            day=1, hour=0, minute=0, second=0
+        )
+        found: list[object] = list(kinds if since is None or month_ends.replace(microsecond=0) > since else LEAD_TYPES)
+        return [*found, 7] if "7" in found else found
+
+    load(shared, customer, told[:cut], random)
+    of_customer(
+        shared,
+        customer,
+        "select from aximo.set_lead_action_types(%s, coalesce(%s, '-infinity'::timestamptz))",
+        kinds,
+        since,
+    )
+    load(shared, customer, told[cut:], random)
+    refresh(shared)
+    assert differences(shared, customer) == []
+    assert_recomputed(shared, customer, lead_types)
+
+
 @settings(max_examples=6, deadline=None, suppress_health_check=ONE_BY_ONE)
 @given(seed=st.integers(0, 2**32))
 def test_neither_the_order_of_arrival_nor_the_splits_matter(shared: Connection, seed: int) -> None:
@@ -143,7 +174,7 @@ def test_many_histories(shared: Connection, seed: int) -> None:
         "update aximo_private.activity_sums set bins = array(select b + 2 from unnest(bins) as b)",
         "update aximo_private.activity_sums set latency_ms = latency_ms + 1",
         "insert into aximo_private.action_sums select customer_id, grain, bucket, gen_random_uuid(), deployment_id, skill_id,"
-        " skill_version, action_type, risk_level, 0, 0, 0, changed_in from aximo_private.action_sums",
+        " skill_version, action_type, risk_level, 0, 0, 0, 0, changed_in from aximo_private.action_sums",
         "update aximo_private.deployment_sums set executed_version = 'other'",
         "update aximo_private.activity_sums set grain = 'day', bucket = bucket + interval '7 days' where grain = 'day'",
     ],
@@ -229,6 +260,81 @@ def test_leads_and_emergencies(shared: Connection) -> None:
     assert (row["conversations"], row["actions_dispatched"], row["leads"], row["emergency_leads"]) == (10, 7, 5, 2)
     assert row["lead_conversion_rate"] == 0.5
     assert one(shared, customer, "customer_overview")["lead_conversion_rate"] == 0.5
+
+
+def test_what_is_a_lead_is_a_setting_of_the_month(shared: Connection) -> None:
+    customer, other = a_customer(), a_customer()
+    types = ("lead_capture", "store_lead", "book_demo", 7, ["book_demo"])
+    for whose in (customer, other):
+        batch = [
+            event(
+                "action_dispatched", "x", timestamp=f"2026-{moment}Z", deployment_id=f"dep-{number % 2}",
+                payload={"action_type": kind, "priority": "high" if number else "low"},
+            )
+            for moment in ("03-31T23:59:59.999999", "04-01T00:00:00", "04-20T10:00:00")
+            for number, kind in enumerate(types)
+        ]  # fmt: skip
+        shared.execute("select from aximo.import_events(%s, %s)", (Jsonb(batch), whose))
+    refresh(shared)
+
+    def leads(whose: str, suffix: str = "_monthly") -> list[tuple[Any, int, int]]:
+        grain = {"": "day", "_hourly": "hour", "_monthly": "month"}[suffix]
+        found: dict[Any, list[int]] = {}
+        for row in metric_rows(shared, whose, f"business_value{suffix}"):
+            sums = found.setdefault(row[grain].month, [0, 0])
+            sums[0], sums[1] = sums[0] + row["leads"], sums[1] + row["emergency_leads"]
+        return [(month, *sums) for month, sums in sorted(found.items())]
+
+    def declare(kinds: list[str] | None, since: str, whose: str = customer) -> None:
+        of_customer(shared, whose, "select from aximo.set_lead_action_types(%s, %s)", kinds, since)
+        refresh(shared)
+        by_month = leads(whose)
+        assert leads(whose, "") == leads(whose, "_hourly") == by_month
+        assert one(shared, whose, "customer_overview")["leads"] == sum(row[1] for row in by_month)
+        assert differences(shared, whose) == []
+
+    assert leads(customer) == [(3, 2, 1), (4, 4, 2)]
+    # In the middle of a month: it is the month's.
+    declare(["book_demo", "7"], "2026-04-15T00:00:00Z")
+    assert leads(customer) == [(3, 2, 1), (4, 4, 4)]
+    declare([], "2026-04-30T23:59:59.999999Z")
+    assert leads(customer) == [(3, 2, 1), (4, 0, 0)]
+    declare(["store_lead"], "-infinity")
+    assert leads(customer) == [(3, 1, 1), (4, 0, 0)]
+    # Taken back.
+    declare(None, "2026-04-30T23:59:59.999999Z")
+    assert leads(customer) == [(3, 1, 1), (4, 4, 2)]
+    # What comes later is judged in the same way, and what is counted anew too.
+    for kind in ("store_lead", "lead_capture"):
+        story(shared, customer, ("action_dispatched", "x", "01T00:00:00", {"payload": {"action_type": kind}}))
+    refresh(shared)
+    shared.execute("select from aximo.recount_metrics(true)")
+    refresh(shared, True)
+    assert leads(customer) == [(3, 2, 1), (4, 4, 2)]
+    assert_recomputed(
+        shared, customer, lambda moment: ("store_lead",) if moment.month == 3 else ("lead_capture", "store_lead")
+    )
+    assert leads(other) == [(3, 2, 1), (4, 4, 2)]
+    assert differences(shared, customer) == differences(shared, other) == []
+    history_of = metric_rows(shared, customer, "lead_action_types")
+    assert sorted(str(row["action_type"]) for row in history_of if row["scope"] == "customer") == [
+        "7", "None", "None", "book_demo", "store_lead",
+    ]  # fmt: skip
+
+
+def test_leads_of_all_customers_are_judged_one_customer_a_step(operator: Connection) -> None:
+    customers = [a_customer() for _ in range(3)]
+    for customer in customers:
+        story(operator, customer, ("action_dispatched", "x", "01T00:00:00", {"payload": {"action_type": "call_back"}}))
+    of_customer(operator, customers[0], "select from aximo.set_lead_action_types('{}', '-infinity')")
+    refresh(operator)
+    operator.execute("select from aximo.set_lead_action_types('{call_back}', '-infinity', for_all_customers => true)")
+    steps = [operator.execute("select counted, is_behind from aximo.count_metrics()").fetchone() for _ in range(4)]
+    assert steps == [(0, True)] * 3 + [(0, False)]
+    refresh(operator)
+    found = [metric_rows(operator, customer, "customer_overview")[0]["leads"] for customer in customers]
+    assert found == [0, 1, 1]
+    assert [differences(operator, customer) for customer in customers] == [[], [], []]
 
 
 def test_percentiles_are_within_two_percent(shared: Connection) -> None:
@@ -389,6 +495,63 @@ def test_a_threshold_of_ones_own_and_its_history(shared: Connection) -> None:
     assert {row["scope"] for row in metric_rows(shared, other, "thresholds")} == {"all customers"}
 
 
+def test_a_few_are_no_alert(shared: Connection) -> None:
+    customer = a_customer()
+    failing(shared, customer, 2, 19, "01")
+    failing(shared, customer, 2, 20, "02")
+    failing(shared, customer, 2, 19, "03", deployment_id="dep-2")
+    refresh(shared)
+    assert [day for day, *_ in alerts(shared, customer)] == [2]
+    assert [row["denominator"] for row in metric_rows(shared, customer, "alerts_monthly")] == [39]
+    levels = {row["deployment_id"]: row["error_level"] for row in metric_rows(shared, customer, "deployment_status")}
+    assert levels == {"dep-1": "escalation", "dep-2": "ok"}
+
+    def at_least(number: int | None, deployment: str | None, since: str) -> None:
+        of_customer(
+            shared,
+            customer,
+            "select from aximo.set_threshold('error_rate', 'minimum_denominator', %s, %s, %s)",
+            number,
+            deployment,
+            since,
+        )
+
+    at_least(19, "dep-2", "-infinity")
+    assert [day for day, *_ in alerts(shared, customer)] == [2, 3]
+    at_least(21, None, "2026-03-02T00:00:00Z")
+    assert [day for day, *_ in alerts(shared, customer)] == [3]
+    at_least(0, None, "2026-03-03T00:00:00Z")
+    assert [day for day, *_ in alerts(shared, customer)] == [3]
+    at_least(None, None, "2026-03-02T00:00:00Z")
+    assert [day for day, *_ in alerts(shared, customer)] == [2, 3]
+    assert differences(shared, customer) == []
+
+
+def test_executions_that_take_too_long_are_an_alert_if_somebody_says_what_is(shared: Connection) -> None:
+    customer = a_customer()
+    for day, seconds in (("01", 2), ("02", 3)):
+        story(shared, customer, *[("execution_triggered", f"{day}-{n}", f"{day}T10:00:00") for n in range(20)])
+        ends = [("execution_completed", f"{day}-{n}", f"{day}T10:00:0{seconds + n % 2}.0005") for n in range(20)]
+        story(shared, customer, *ends)
+    refresh(shared)
+    assert alerts(shared, customer) == []
+    call = "select from aximo.set_threshold('avg_execution_time_ms', %s, %s, null, '-infinity')"
+    of_customer(shared, customer, call, "warning", 2500.5)
+    of_customer(shared, customer, call, "escalation", 3500)
+    assert alerts(shared, customer) == [(2, "avg_execution_time_ms", "escalation", 3500)]
+    of_customer(shared, customer, call, "warning", 2500.4)
+    (first, second) = sorted(metric_rows(shared, customer, "alerts"), key=lambda row: str(row["day"]))
+    assert (first["level"], first["value"], first["numerator"], first["denominator"]) == ("warning", 2500.5, 50010, 20)
+    assert (second["level"], second["value"], second["numerator"], second["denominator"]) == (
+        "escalation", 3500.5, 70010, 20,
+    )  # fmt: skip
+    assert differences(shared, customer) == []
+    of_customer(shared, customer, call, "minimum_denominator", 21)
+    assert metric_rows(shared, customer, "alerts") == []
+    assert [row["denominator"] for row in metric_rows(shared, customer, "alerts_monthly")] == [40]
+    assert differences(shared, customer) == []
+
+
 @pytest.mark.parametrize(
     ("call", "rule"),
     [
@@ -408,6 +571,13 @@ def test_a_threshold_of_ones_own_and_its_history(shared: Connection) -> None:
         ("set_high_risk_levels(array[array['a'], array['b']])", "levels_are_named"),
         ("set_high_risk_levels(array_fill('a'::text, array[101]))", "levels_are_named"),
         ("set_high_risk_levels(array['a'], 'infinity')", "effective_from_is_a_moment"),
+        ("set_threshold('avg_execution_time_ms', 'too_long', 1)", "threshold_known"),
+        ("set_threshold('error_rate', 'minimum_denominator', -1)", "threshold_is_a_rate"),
+        ("set_lead_action_types(array['a', null])", "action_types_are_named"),
+        ("set_lead_action_types(array['a', 'a'])", "action_types_are_named"),
+        ("set_lead_action_types(array[repeat('ä', 128)])", "action_types_are_named"),
+        ("set_lead_action_types(array['sha256 0'])", "action_types_are_named"),
+        ("set_lead_action_types(array['a'], '1066-10-14')", "effective_from_is_a_moment"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(shared: Connection, call: str, rule: str) -> None:
@@ -425,6 +595,7 @@ def test_settings_are_an_operators_and_each_customers_own(ledger: Ledger) -> Non
     for call in (
         "set_threshold('error_rate', 'warning', 0.5, for_all_customers => true)",
         "set_high_risk_levels('{}', now(), true)",
+        "set_lead_action_types('{}', now(), true)",
     ):
         with pytest.raises(psycopg.Error) as refused:
             bound.execute(f"select aximo.{call}")
@@ -612,7 +783,7 @@ def test_a_fresh_ledger_has_metrics_without_rows(operator: Connection, each_ledg
     )
     for (view,) in rows:
         found = metric_rows(operator, "c1", view)
-        assert view in ("thresholds", "high_risk_levels", "freshness") or found == []
+        assert view in ("thresholds", "high_risk_levels", "lead_action_types", "freshness") or found == []
     assert differences(operator, "c1") == []
 
 
@@ -623,7 +794,7 @@ def test_what_is_shown_does_not_depend_on_what_the_materialized_views_hold(
     load(operator, "c1", history(Random(1), 5), Random(1))
     refresh(operator)
     before = sorted(map(str, metric_rows(operator, "c1", "execution_health")))
-    load(operator, "c1", history(Random(2), 5), Random(2))
+    operator.execute("select from aximo.import_events(%s, 'c1')", (Jsonb(history(Random(2), 5)),))
     advance_all(operator)
     operator.execute("select from aximo.count_metrics()")
     root = each_ledger.superuser()

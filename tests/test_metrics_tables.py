@@ -181,7 +181,7 @@ def test_events_that_wait_for_a_refresh_are_spoken_of(filled: Ledger) -> None:
     text = printed(reader)
     assert "counts up to log number 3" in text
     assert "0 behind" in text
-    assert "No rate was above its threshold." in text
+    assert "Nothing was above its threshold." in text
 
 
 def test_a_session_for_no_customer_is_refused(filled: Ledger) -> None:

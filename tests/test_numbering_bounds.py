@@ -16,6 +16,7 @@ from tests.test_helix import add_event, add_run
 Connection = psycopg.Connection[Any]
 MIB = 1048576
 AT_MOST = 64  # MiB of text in one call
+MANY = 300  # holes
 
 
 @pytest.fixture
@@ -96,3 +97,82 @@ def test_many_that_have_their_numbers_are_passed_over_call_by_call(each_ledger: 
         numbered += advance(operator, 10)[0]
     assert numbered == 3
     assert entries(root)[-3:] == new
+
+
+def idle(root: Connection) -> int:
+    """The blocks that an advance with nothing new looks at, when it has been done a few times."""
+    query = "explain (analyze, buffers, timing off, format json) select from aximo.advance_log()"
+    seen = []
+    for _ in range(8):
+        row = root.execute(query).fetchone()
+        assert row is not None
+        plan = row[0][0]["Plan"]
+        seen.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    return min(seen[-3:])
+
+
+def make_holes(root: Connection, operator: Connection, count: int) -> None:
+    """As many positions that are open, each between two that are numbered, as if every second had been rolled back."""
+    for _ in range(count):
+        root.execute("select nextval('aximo_private.events_position')")
+        emit_one(operator)
+    advance_all(operator)
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_holes_that_nothing_can_have_come_up_in_cost_an_idle_advance_nothing(
+    each_ledger: Ledger, operator: Connection, analyzed: bool
+) -> None:
+    root = each_ledger.superuser()
+    emit_many(operator, 10)
+    advance_all(operator)
+    without = idle(root)
+    with each_ledger.connect(autocommit=False) as old:
+        old.execute("select pg_current_xact_id()")
+        owner = each_ledger.connect(operator.info.user)
+        owner.execute("begin")
+        late = emit_one(owner)
+        make_holes(root, operator, MANY)
+        assert advance(operator) == advance(operator) == (0, False)
+        assert len(holes(root)) == MANY
+        if analyzed:
+            root.execute("analyze aximo_private.log_holes")
+        assert idle(root) <= without + 10
+        # Others that come and go own none of them.
+        for _ in range(3):
+            emit_one(operator)
+            assert advance(operator) == (1, False)
+        assert idle(root) <= without + 10
+        # Who could own one of them ends: they are looked into, once.
+        owner.execute("commit")
+        assert advance(operator) == (1, False)
+        assert late in entries(root)
+        assert idle(root) <= without + 10
+        assert len(holes(root)) == MANY
+    advance_all(operator)
+    advance_all(operator)
+    assert holes(root) == []
+    assert problems(operator) == []
+
+
+def test_what_somebody_put_into_a_remembered_hole_is_mended(each_ledger: Ledger, operator: Connection) -> None:
+    root = each_ledger.superuser()
+    with each_ledger.connect(autocommit=False) as old:
+        old.execute("select pg_current_xact_id()")
+        taken = each_ledger.connect(operator.info.user)
+        taken.execute("begin")
+        emit_one(taken)
+        emit_one(operator)
+        advance_all(operator)
+        taken.execute("rollback")
+        for _ in range(3):
+            advance_all(operator)
+        (hole,) = holes(root)
+        root.execute("select setval('aximo_private.events_position', %s, false)", (hole[0],))
+        late = emit_one(operator)
+        # Not one that could have owned it: it is found when those are over, or looked for.
+        assert advance(operator) == (0, False)
+        assert operator.execute("select aximo.mend_log()").fetchone() is not None
+        assert advance(operator) == (1, False)
+        assert late in entries(root)
+    assert problems(operator) == []

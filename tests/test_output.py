@@ -609,6 +609,7 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "executions": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "advance": (["--db", "{dsn}", "--json"], 0),
     "tail": (["--db", "{dsn}", "-c", CUSTOMER], 0),
+    "worker": (["--once", "--db", "{dsn}"], 0),
     "keygen": (["a", "-o", "{folder}/printed"], 0),
     "checkpoint": (["--db", "{dsn}", "-c", CUSTOMER, "--no-keep"], 0),
     "verify": (["--export", "{folder}/bad", "--checkpoint", "{folder}/checkpoint"], 1),

@@ -310,7 +310,7 @@ def test_sections_with_nothing_to_show_say_so(reader: psycopg.Connection[Any]) -
         "There were no leads.",
         "No approvals were requested.",
         "No service level was missed, and nothing was escalated.",
-        "No rate of a deployment was above its threshold.",
+        "Nothing of a deployment was above its threshold.",
     ]
     assert page.card("error rate") == "error rate – 0 failed"
     assert not page.all("svg")

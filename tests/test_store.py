@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
+from functools import partial
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -38,6 +42,7 @@ from aximo_db import (
 )
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.errors import register, translate
+from aximo_db.runs import Runs
 from tests.conftest import BINARIES, Ledger, _cloned, make_database
 from tests.events import BASE, event
 
@@ -1189,22 +1194,29 @@ def test_no_transaction_stays_open_between_pages(dsn: str, history: str) -> None
         events.close()  # type: ignore[attr-defined]
 
 
-def test_reads_of_a_customer_that_was_not_granted_are_empty_and_writes_refused(ledger_: Ledger, history: str) -> None:
+def test_reads_and_writes_of_a_customer_that_was_not_granted_are_refused(ledger_: Ledger, history: str) -> None:
     login = ledger_.login(f"login-{uuid4()}", "aximo_writer", customers=("its-own", "another-of-its-own"))
     with EventStore(ledger_.dsn(login)) as store:
-        for named in (history, "", "its-own", None):
-            asked: dict[str, Any] = {"customer_id": named}
-            assert store.trace("done", **asked) == []
-            for call in (
-                store.executions,
-                store.open_executions,
-                store.approvals,
-                store.deployments,
-                store.deployment_versions,
-            ):
-                assert call(**asked) == []
-                assert call(as_of=at(1000), **asked) == []
-            assert list(store.iter_events(**asked)) == []
+        calls: tuple[Callable[..., Any], ...] = (
+            partial(store.trace, "done"),
+            *(
+                partial(call, **moment)
+                for call in (
+                    store.executions,
+                    store.open_executions,
+                    store.approvals,
+                    store.deployments,
+                    store.deployment_versions,
+                )
+                for moment in ({}, {"as_of": at(1000)})
+            ),
+            store.iter_events,
+        )
+        for call in calls:
+            assert list(call(customer_id="its-own")) == []
+            for named in (history, "", None):
+                with pytest.raises(CustomerError):
+                    list(call(customer_id=named))
         for named in (history, None):
             with pytest.raises(CustomerError):
                 store.emit(new(customer_id=named))
@@ -1524,3 +1536,59 @@ def test_a_failure_that_cannot_be_written_is_noted_and_the_original_goes_on(dsn:
         connection.close()
         raise ValueError("first")
     assert len(lost.value.__notes__) == 1
+
+
+# A customer that was forgotten
+
+
+_WRITES = {"emit", "emit_batch", "emit_many", "execution", "for_customer", "observe", "link"}
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "trace": ("x",),
+    "metrics": ("execution_health",),
+    "consume": ("name",),
+    "runs.consume": ("name",),
+    "runs.get": ("x",),
+    "runs.events": ("x",),
+    "runs.iter_events": ("x",),
+    "close_stale_executions": (timedelta(days=1),),
+}
+
+
+def readers() -> list[str]:
+    """Every method that takes a customer and does not write, of a store and of its runs."""
+    return [
+        where + name
+        for where, cls in (("", EventStore), ("runs.", Runs))
+        for name, method in inspect.getmembers(cls, inspect.isfunction)
+        if not name.startswith("_") and name not in _WRITES and "customer_id" in inspect.signature(method).parameters
+    ]
+
+
+@pytest.mark.parametrize(("granted", "named"), [(("a", "b"), "'a', 'b'"), ((), "none"), (("*",), "may name")])
+def test_a_forgotten_customer_is_no_empty_answer(ledger_: Ledger, granted: tuple[str, ...], named: str) -> None:
+    login = ledger_.login(f"forgetful-{uuid4()}", "aximo_operator", "aximo_bi", customers=granted)
+    assert len(readers()) >= 20
+    with EventStore(ledger_.dsn(SERVICE), customer_id="somebody") as store:
+        store.emit(new())
+    with EventStore(ledger_.dsn(login)) as store:
+        for name in readers():
+            with pytest.raises(CustomerError) as refused:
+                found = attrgetter(name)(store)(*_ARGUMENTS.get(name, ()))
+                if isinstance(found, AbstractContextManager):
+                    with found:
+                        pytest.fail(name)
+                list(found)
+            assert (refused.value.sqlstate, refused.value.rule) == ("ZXCUS", "customer_granted"), name
+            if not name.endswith(("consume", "close_stale_executions")):  # which the database itself refuses
+                assert named in str(refused.value.detail), name
+
+
+def test_a_customer_without_events_is_an_empty_answer(ledger_: Ledger, customer: str) -> None:
+    login = ledger_.login(f"new-{uuid4()}", "aximo_operator", "aximo_bi", customers=(customer, "another"))
+    with EventStore(ledger_.dsn(login), customer_id=customer) as store:
+        assert (store.executions(), store.read_log(), store.log_size(), store.runs.list(), store.cursors()) == (
+            [], [], 0, [], [],
+        )  # fmt: skip
+        assert (
+            store.metrics("execution_health") == list(store.iter_events()) == list(store.subscribe(follow=False)) == []
+        )

@@ -104,6 +104,8 @@ def test_no_view_and_no_function_shows_another_customer(ledger: Ledger, login: s
     calls = {**CALLS, "aximo.execution_trace(execution_id text)": [("(%s)", [SHARED]), ("(%s)", [EXECUTIONS[VICTIM]])]}
     calls["helix.compare_run_log(run_id text, lines jsonb)"] = [("(%s, '[]')", [VICTIMS_RUN])]
     for function in functions:
+        if function == "aximo.my_customers()":
+            continue  # it names whom the login was granted
         name = function.partition("(")[0]
         for call, arguments in calls[function]:
             is_procedure = function in isolation.PROCEDURES
@@ -212,7 +214,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
 }
 #: What takes a customer to write for him, or to look after the database.
-NOT_SHOWN = {"import", "emit", "runs import", "doctor"}
+NOT_SHOWN = {"import", "emit", "runs import", "doctor", "worker"}
 
 
 def commands() -> dict[str, Any]:

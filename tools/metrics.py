@@ -84,7 +84,7 @@ SUMS = [
         )
     ),
     Sum("leads", "bigint", "count(*) filter (where f.is_lead)", "How many leads."),
-    Sum("emergency_leads", "bigint", "count(*) filter (where f.is_emergency)", "How many of them with payload.priority high, or payload.emergency true."),
+    Sum("emergency_leads", "bigint", "count(*) filter (where f.is_lead and f.is_emergency)", "How many of them with payload.priority high, or payload.emergency true."),
     Sum("opened", "bigint", "count(*) filter (where f.is_opened)", "How many executions were triggered for the first time."),
     Sum("closed", "bigint", "count(*) filter (where f.is_closed)", "How many of those have ended, whenever that was."),
     Sum("answered", "bigint", "count(*) filter (where f.is_answered)", "How many of the approvals requested have been answered, whenever that was."),
@@ -127,7 +127,7 @@ PUBLISHED = [
     Column("latency_avg_ms", "(r.latency_ms / nullif(r.latencies, 0))::double precision", "latency_sum_ms / latency_count."),
     *_percentiles("latency", "latency", "are"),
     Column("actions_dispatched", "r.action_dispatched", "How many actions were dispatched {in}."),
-    Column("leads", "r.leads", "How many leads {in}: action_dispatched with payload.action_type lead_capture."),
+    Column("leads", "r.leads", "How many leads {in}: action_dispatched with a payload.action_type that lead_action_types lists."),
     Column("lead_conversion_rate", "r.leads::double precision / nullif(r.execution_triggered, 0)", "leads / conversations; null if there were none."),
     Column("emergency_leads", "r.emergency_leads", "How many of the leads say payload.priority = \"high\" or payload.emergency = true."),
     Column("approvals_requested", "r.approval_requested", "How many approvals were requested {in}."),
@@ -198,12 +198,18 @@ FAMILIES = [
 ALERTS = [
     ("deployment_id", "The deployment."),
     ("{grain}", "{grain_comment}"),
-    ("metric", "error_rate or sla_breach_rate."),
+    ("metric", "error_rate, sla_breach_rate or avg_execution_time_ms."),
     ("level", "warning or escalation: the highest threshold it is above."),
-    ("value", "The rate: numerator / denominator."),
+    ("value", "The rate, or the average in milliseconds: numerator / denominator."),
     ("threshold", "The threshold it is above: the latest that takes effect before the {name} ends."),
-    ("numerator", "error_rate: executions failed. sla_breach_rate: service levels missed."),
-    ("denominator", "error_rate: executions triggered. sla_breach_rate: executions completed."),
+    (
+        "numerator",
+        "error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.",
+    ),
+    (
+        "denominator",
+        "error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.",
+    ),
 ]
 # Views that come in one form only, by hand: their keys, whether they count runs, and what is not compared.
 BY_HAND: list[tuple[str, tuple[str, ...], bool, tuple[str, ...]]] = [
@@ -487,7 +493,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
 {COUNTS_UP_TO}from (
     select
@@ -506,15 +512,18 @@ select
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = '{grain.name}'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -522,16 +531,17 @@ select
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select {grain.ends} as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 {FENCE}alter view {name} owner to aximo_owner;
 
 """ + _commented(
         "view",
         name,
-        f"Rates above their threshold, by {grain.name}, one row a deployment and rate. Key: deployment_id, {grain.name}, metric.",
+        f"Rates and averages above their threshold, by {grain.name}, one row a deployment and metric. Key: deployment_id, {grain.name}, metric.",
         comments,
     )
     return view, text

@@ -23,6 +23,7 @@ INSTALLER = "installer"
 # Roles belong to the whole cluster, so the schema does not comment on them.
 ROLES = {
     "aximo_auditor": "May read, check the proofs and keep checkpoints.",
+    "aximo_monitor": "May see how the ledger does, and no customer.",
     "aximo_bi": "May read its customer's metrics, and no event.",
     "aximo_gatekeeper": "Owns only the functions that decide which customer a session works for. Nobody logs in as it.",
     "aximo_meter": "Owns only the materialized views of the metrics, and what refreshes them; sees no event. Nobody logs in as it.",

@@ -1,5 +1,7 @@
 -- Nothing in this script is looked up where others may create things.
 set local search_path = pg_catalog, pg_temp;
+-- Names are written into functions and options as they are, whatever the database prefers.
+set local quote_all_identifiers = off;
 
 -- What the ledger needs of the database it is installed into, said before anything is created.
 do $$
@@ -69,7 +71,8 @@ begin
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
         'aximo_operator',   -- may read and do the housekeeping
-        'aximo_auditor'     -- may read, and check the proofs
+        'aximo_auditor',    -- may read, and check the proofs
+        'aximo_monitor'     -- may see how the ledger does, and no customer
     ] loop
         begin
             if not exists (select from pg_catalog.pg_roles as r where r.rolname = role_name) then
@@ -309,6 +312,22 @@ alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
 comment on function aximo_private.numbers_for_all() is
 'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
 
+create function aximo_private.session_grants() returns text[]
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select g.customer_id
+        from aximo_private.customer_grants as g
+        where g.role_name = session_user::text
+        order by g.customer_id
+    );
+end;
+$$;
+alter function aximo_private.session_grants() owner to aximo_gatekeeper;
+comment on function aximo_private.session_grants() is 'What the session''s login was granted: customers, and * for all of them.';
+
 create function aximo.grant_customer(role text, customer_id text) returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -341,6 +360,10 @@ begin
     insert into aximo_private.customer_grants (role_name, customer_id)
     values (grant_customer.role, grant_customer.customer_id)
     on conflict do nothing;
+    if found then
+        insert into aximo_private.access_changes (role_name, customer_id, is_granted)
+        values (grant_customer.role, grant_customer.customer_id, true);
+    end if;
 end;
 $$;
 alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
@@ -362,6 +385,8 @@ begin
             hint = 'aximo-db doctor lists the grants. A login with * keeps every customer until * is revoked.',
             constraint = 'grant_exists';
     end if;
+    insert into aximo_private.access_changes (role_name, customer_id, is_granted)
+    values (revoke_customer.role, revoke_customer.customer_id, false);
 end;
 $$;
 alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;
@@ -439,6 +464,44 @@ alter function aximo_private.hide_statistics(regclass) owner to aximo_owner;
 comment on function aximo_private.hide_statistics(regclass) is
 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
 
+-- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
+-- trigger on it: a restore of the data alone would write it twice.
+create table aximo_private.access_changes (
+    customer_id text collate "C" not null,
+    role_name text collate "C" not null,
+    is_granted boolean not null,
+    changed_at timestamptz not null default clock_timestamp(),
+    changed_by text collate "C" not null default session_user,
+    change_id uuid not null default gen_random_uuid(),
+    constraint access_changes_pkey primary key (customer_id, change_id),
+    constraint role_name_length check (octet_length(role_name) <= 63),
+    constraint customer_id_length check (char_length(customer_id) <= 255)
+);
+alter table aximo_private.access_changes owner to aximo_owner;
+create index access_changes_by_role on aximo_private.access_changes (customer_id, role_name, changed_at, change_id);
+alter table aximo_private.access_changes enable row level security;
+alter table aximo_private.access_changes force row level security;
+create policy owner_reads_own_access on aximo_private.access_changes
+for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
+create policy gatekeeper_notes_access on aximo_private.access_changes
+for insert to aximo_gatekeeper with check (true);
+create policy gatekeeper_reads_access on aximo_private.access_changes
+for select to aximo_gatekeeper using (true);
+select aximo_private.make_append_only('aximo_private.access_changes');
+select aximo_private.hide_statistics('aximo_private.access_changes');
+
+comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
+comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
+comment on column aximo_private.access_changes.role_name is 'The login.';
+comment on column aximo_private.access_changes.is_granted is 'True: granted; false: revoked.';
+comment on column aximo_private.access_changes.changed_at is 'When, by the database''s clock.';
+comment on column aximo_private.access_changes.changed_by is 'The login that did it.';
+comment on column aximo_private.access_changes.change_id is 'Tells two changes of one moment apart.';
+comment on policy owner_reads_own_access on aximo_private.access_changes is 'The view shows a customer who could see it, those with all customers among them.';
+comment on policy gatekeeper_reads_access on aximo_private.access_changes is 'aximo_private.access_differences compares it with the map.';
+comment on policy gatekeeper_notes_access on aximo_private.access_changes is 'aximo.grant_customer and aximo.revoke_customer.';
+comment on index aximo_private.access_changes_by_role is 'What became of a grant.';
+
 -- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
 -- Bound when it is created, and inlined.
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
@@ -462,13 +525,13 @@ return case
         and translate(moment, '0123456789', '') in ('--T::.+:', '--T::.Z')
         and substr(moment, 12, 2) < '24' and substr(moment, 18, 2) < '60'
         then moment::timestamptz
-    when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
+    when moment !~ '^[0-9]{4}(-[0-9]{2}){2}[Tt ]([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$'
         -- Not a moment, so that the cast says so.
         then 'not RFC 3339'::text::timestamptz
     when substr(moment, 27, 1) between '0' and '9'
         or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
         then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
-            - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
+            - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
 alter function aximo_private.moment_of(text) owner to aximo_owner;
@@ -498,10 +561,11 @@ comment on domain aximo_private.event_type is 'One of the 22 event types of the 
 create domain aximo_private.identifier as text collate "C"
     constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
-        value >= '!' and value < U&'\007F'
+        value >= '!' and value < E'\u007F'
         or btrim(
             value,
-            U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
+            E' \u0009\u000A\u000B\u000C\u000D\u0085\u00A0\u1680\u2000\u2001\u2002\u2003'
+            '\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
 alter domain aximo_private.identifier owner to aximo_owner;
@@ -739,7 +803,9 @@ select
     risk_level,
     approval_mode,
     actor,
-    payload,
+    -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
+    -- ANALYZE would tell whether anybody's event has that key.
+    payload || '{}' as payload,
     correlation_id,
     channel_type,
     error_code,
@@ -887,7 +953,7 @@ return coalesce(
     and (event).actor in ('system', 'founder', 'operator', 'external_user')
     -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
     and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
-    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < U&'\007F'
+    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < E'\u007F'
     and (event).customer_id is not null
     and (event).deployment_id is not null
     and (event).skill_id is not null
@@ -2532,6 +2598,11 @@ begin
             select e.execution_id
             from only aximo_private.events as e
             where newest is null and e.customer_id = customer and e.execution_id is not null
+            union
+            -- Of an execution that has neither a row nor events.
+            select a.execution_id
+            from only aximo_private.approvals as a
+            where newest is null and a.customer_id = customer
         ) as k
         left join lateral (
             select s.*
@@ -2586,25 +2657,31 @@ begin
         select
             case
                 when s.step <> o.step then 'step_missing'
-                when s.answers is distinct from o.answers then 'answer_differs'
+                when s.answers is distinct from a.request_event_id then 'answer_differs'
                 else 'step_out_of_order'
             end,
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        where s.step <> o.step or s.answers is distinct from o.answers
+        -- By the approvals: an event that answers nothing is told with what it came with.
+        left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
+        where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
         union all
         select
             case when v.event_id is null then 'rule_broken' else 'violation_differs' end,
             life.execution_id, null, coalesce(b.event_id, v.event_id), coalesce(b.rule, v.rule)
-        from unnest(retold.breaches) as b
+        from (
+            select t.event_id, t.rule, coalesce(t.against, g.event_id) as against
+            from unnest(retold.breaches) as t
+            left join unnest(retold.events) as g on g.step = t.against_step
+        ) as b
         full join (
             select w.*
             from only aximo_private.violations as w
             where w.customer_id = customer and w.event_id in (select u.event_id from unnest(retold.events) as u)
         ) as v on v.event_id = b.event_id
-        where b.rule is distinct from v.rule;
+        where (b.rule, b.against) is distinct from (v.rule, v.against) or v.execution_id <> life.execution_id;
     end loop;
     return query
     select 'deployment_row_missing', null::text, null::integer, null::uuid, format('deployment %s', u.deployment_id)
@@ -2615,12 +2692,35 @@ begin
     ) as u
     where not exists (
         select from only aximo_private.known_deployments as k where k.customer_id = customer and k.deployment_id = u.deployment_id
-    );
+    )
+    union all
+    select 'deployment_row_differs', null, null, k.event_id, format('deployment %s', k.deployment_id)
+    from only aximo_private.known_deployments as k
+    where newest is null and k.customer_id = customer
+        and not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = customer and e.event_id = k.event_id and e.deployment_id = k.deployment_id
+        )
+    union all
+    -- Of no event of an execution, or of none at all.
+    select 'violation_differs', v.execution_id, null, v.event_id, v.rule
+    from only aximo_private.violations as v
+    where newest is null and v.customer_id = customer
+        and not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = customer and e.event_id = v.event_id and e.execution_id is not null
+        )
+    union all
+    select
+        case when e.step is null then 'answer_differs' else 'step_surplus' end,
+        null, e.step, e.event_id, null
+    from only aximo_private.events as e
+    where newest is null and e.customer_id = customer and e.execution_id is null and (e.step is not null or e.answers is not null);
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
 comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, how their steps are numbered, and which rules they break unlisted; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
 
 create function aximo.repair_executions() returns bigint
 language plpgsql volatile security definer parallel unsafe
@@ -2987,6 +3087,28 @@ $$;
 alter function aximo.open_executions_as_of(timestamptz, timestamptz) owner to aximo_recorder;
 comment on function aximo.open_executions_as_of(timestamptz, timestamptz) is
 'aximo.open_executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
+
+-- Of each login and customer the latest change says whether it is granted now.
+create function aximo_private.access_differences() returns table (role_name text, customer_id text, is_granted boolean)
+language plpgsql stable security definer parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select coalesce(g.role_name, l.role_name), coalesce(g.customer_id, l.customer_id), g.role_name is not null
+    from aximo_private.customer_grants as g
+    full join (
+        select distinct on (c.customer_id, c.role_name) c.customer_id, c.role_name, c.is_granted
+        from only aximo_private.access_changes as c
+        order by c.customer_id, c.role_name, c.changed_at desc, c.change_id desc
+    ) as l on l.customer_id = g.customer_id and l.role_name = g.role_name
+    where (g.role_name is not null) is distinct from coalesce(l.is_granted, false);
+end;
+$$;
+alter function aximo_private.access_differences() owner to aximo_gatekeeper;
+comment on function aximo_private.access_differences() is
+'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
 
 -- Worked out of events, for a moment in the past, and for what a denial withheld.
 create view aximo_private.approvals_told as
@@ -3849,7 +3971,7 @@ begin
         end if;
     end if;
     -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
-    if new.tool_name like '%\_job\_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
+    if right(new.tool_name, 8) = '_job_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
         insert into aximo_private.observations (customer_id, run_id, target_run_id)
         select r.customer_id, new.run_id, r.run_id
         from only helix.runs as r
@@ -4103,7 +4225,7 @@ create view helix.kind_usage with (security_barrier = true) as
 select
     coalesce(u.kind, k.kind) as kind,
     k.kind is not null as is_listed,
-    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)\.' then split_part(u.kind, '.', 1) end) as family,
+    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)[.]' then split_part(u.kind, '.', 1) end) as family,
     coalesce(u.events, 0) as events,
     coalesce(u.runs, 0) as runs,
     u.first_at,
@@ -4723,6 +4845,9 @@ comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo
 create table aximo_private.logs (
     log text collate "C" not null,
     high_position bigint not null default 0,
+    entries bigint not null default 0,
+    looked pg_snapshot,
+    undated_from xid8,
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
@@ -4738,6 +4863,9 @@ for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
+comment on column aximo_private.logs.entries is 'How many entries it has, of all customers.';
+comment on column aximo_private.logs.looked is 'What was committed when the holes were last looked into; null: look into all of them.';
+comment on column aximo_private.logs.undated_from is 'No hole that an earlier transaction saw is without a date; null: none is.';
 comment on policy owner_reads_logs on aximo_private.logs is 'doctor shows them.';
 comment on policy sequencer_keeps_logs on aximo_private.logs is 'aximo.advance_log runs as this role.';
 
@@ -4752,6 +4880,12 @@ create table aximo_private.log_holes (
     constraint hole_is_a_range check (first_position <= last_position)
 );
 alter table aximo_private.log_holes owner to aximo_owner;
+-- Of thousands only those are read that something can have come up in. Two: what is dated leaves its undated version behind, as long as some
+-- transaction is old, and it is read by the one index and not by the other.
+create index log_holes_by_date on aximo_private.log_holes (log, older_than) where older_than is not null;
+create index log_holes_by_finder on aximo_private.log_holes (log, seen_by);
+-- Else the planner takes it for cheaper to read all, once it knows that most are of one log and have one date.
+select aximo_private.hide_statistics('aximo_private.log_holes');
 alter table aximo_private.log_holes enable row level security;
 alter table aximo_private.log_holes force row level security;
 create policy owner_reads_log_holes on aximo_private.log_holes
@@ -4765,6 +4899,8 @@ comment on column aximo_private.log_holes.first_position is 'The first position 
 comment on column aximo_private.log_holes.last_position is 'Its last one.';
 comment on column aximo_private.log_holes.seen_by is 'The transaction that first saw it.';
 comment on column aximo_private.log_holes.older_than is 'A transaction that began to write after that one had ended: whoever owns a position here is older. Null until there is one.';
+comment on index aximo_private.log_holes_by_date is 'The holes that a transaction could own.';
+comment on index aximo_private.log_holes_by_finder is 'The holes without a date, which the latest advances saw.';
 comment on policy owner_reads_log_holes on aximo_private.log_holes is 'doctor shows them.';
 comment on policy sequencer_keeps_log_holes on aximo_private.log_holes is 'aximo.advance_log runs as this role.';
 
@@ -5122,7 +5258,9 @@ as $$
 #variable_conflict use_column
 declare
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = number_new.log);
-    scan_xmin xid8;
+    undated_from constant xid8 := (select s.undated_from from aximo_private.logs as s where s.log = number_new.log);
+    scan pg_snapshot;
+    looked_into_some boolean;
     positions bigint[];
     fresh bigint[];
     filled bigint[];
@@ -5133,9 +5271,39 @@ declare
 begin
     -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
     with
+    -- Whoever owns a position in a dated hole was running when it was looked into last, and is over now: a hole is looked into if one of those
+    -- that are over is older than its date. Else nothing can have come up in it. Other cluster, other ids: all are looked into.
+    since as materialized (
+        select
+            case
+                when pg_snapshot_xmax(s.looked) <= pg_snapshot_xmax(pg_current_snapshot())
+                    then least(
+                        pg_snapshot_xmax(s.looked),
+                        (
+                            select r.id
+                            from pg_snapshot_xip(s.looked) as r (id)
+                            where pg_visible_in_snapshot(r.id, pg_current_snapshot())
+                            order by r.id
+                            limit 1
+                        )
+                    )
+                else '0'::xid8
+            end as id
+        from aximo_private.logs as s
+        where s.log = number_new.log
+    ),
+    open_holes as (
+        select h.first_position, h.last_position
+        from aximo_private.log_holes as h
+        where h.log = number_new.log and h.older_than > (select s.id from since as s)
+        union all
+        select h.first_position, h.last_position
+        from aximo_private.log_holes as h
+        where h.log = number_new.log and h.seen_by >= undated_from and h.older_than is null
+    ),
     late as (
         select e.*
-        from aximo_private.log_holes as h
+        from open_holes as h
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
             from aximo_private.loggable as s
@@ -5145,7 +5313,6 @@ begin
             order by s.position
             limit number_new.max_events
         ) as e
-        where h.log = number_new.log
         order by e.position
         limit number_new.max_events
     ),
@@ -5219,7 +5386,8 @@ begin
         returning customer_id, number
     )
     select
-        pg_snapshot_xmin(pg_current_snapshot()),
+        pg_current_snapshot(),
+        exists (select from open_holes),
         (select array_agg(f.position order by f.position) from found as f),
         (select array_agg(f.position order by f.position) from found as f where not f.is_late),
         (select array_agg(f.position order by f.position) from found as f where f.is_late),
@@ -5232,7 +5400,7 @@ begin
             ) as g
         ),
         (select count(*) = number_new.max_events from waiting as w) or (select count(*) from waiting as w) > (select count(*) from found as f)
-    into scan_xmin, positions, fresh, filled, touched, is_cut;
+    into scan, looked_into_some, positions, fresh, filled, touched, is_cut;
 
     -- What is left of a hole when a part of it has come.
     if filled is not null then
@@ -5276,15 +5444,24 @@ begin
 
     -- Every transaction that could own it was over before the scan that did not find it.
     delete from aximo_private.log_holes as h
-    where h.log = number_new.log and h.older_than < scan_xmin
+    where h.log = number_new.log and h.older_than < pg_snapshot_xmin(scan)
         and (
             not is_cut
             or h.last_position <= positions[cardinality(positions)]
         );
 
-    if fresh is not null then
+    if positions is not null then
         update aximo_private.logs as s
-        set high_position = fresh[cardinality(fresh)]
+        set
+            high_position = coalesce(fresh[cardinality(fresh)], s.high_position),
+            entries = s.entries + (select coalesce(sum(t.new_size - t.old_size), 0) from unnest(touched) as t)
+        where s.log = number_new.log;
+    end if;
+
+    -- What a limited call did not look into is looked into again.
+    if looked_into_some and not is_cut then
+        update aximo_private.logs as s
+        set looked = scan
         where s.log = number_new.log;
     end if;
 
@@ -5297,6 +5474,12 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
+    -- A transaction that wrote before it came here may have an older id than those that advanced before it.
+    if found and (undated_from is null or undated_from > pg_current_xact_id()) then
+        update aximo_private.logs as s
+        set undated_from = pg_current_xact_id()
+        where s.log = number_new.log;
+    end if;
     return row(touched, is_cut)::aximo_private.numbering;
 end;
 $$;
@@ -5311,11 +5494,14 @@ language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
+-- And takes thousands of remembered holes for a few: nothing here is to be read as a whole.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
     wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
     which text;
+    undated_from xid8;
     touched aximo_private.log_growth[];
     found_new bigint;
     is_cut boolean;
@@ -5358,18 +5544,33 @@ begin
             constraint = 'log_state_is_the_logs';
     end if;
 
-    -- From a restored dump, where transactions have other numbers: begin again.
-    update aximo_private.log_holes as h
-    set seen_by = pg_current_xact_id(), older_than = null
-    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
+    for which in select s.log from aximo_private.logs as s order by s.log loop
+        -- From a restored dump, where transactions have other numbers: begin again.
+        if exists (select from aximo_private.log_holes as h where h.log = which and h.older_than > pg_current_xact_id())
+            or exists (select from aximo_private.log_holes as h where h.log = which and h.seen_by > pg_current_xact_id()) then
+            update aximo_private.log_holes as h
+            set seen_by = pg_current_xact_id(), older_than = null
+            where h.log = which;
+            update aximo_private.logs as s
+            set looked = null, undated_from = pg_current_xact_id()
+            where s.log = which;
+        end if;
 
-    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
-    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
-    if not wrote_before then
-        update aximo_private.log_holes as h
-        set older_than = pg_current_xact_id()
-        where h.older_than is null and h.seen_by <> pg_current_xact_id();
-    end if;
+        -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
+        -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+        continue when wrote_before;
+        select s.undated_from into undated_from
+        from aximo_private.logs as s
+        where s.log = which;
+        if undated_from < pg_current_xact_id() then
+            update aximo_private.log_holes as h
+            set older_than = pg_current_xact_id()
+            where h.log = which and h.seen_by >= undated_from and h.older_than is null;
+            update aximo_private.logs as s
+            set undated_from = null
+            where s.log = which;
+        end if;
+    end loop;
 
     numbered := 0;
     is_behind := false;
@@ -5430,6 +5631,127 @@ comment on column aximo.violations.execution_id is 'The execution.';
 comment on column aximo.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on column aximo.violations.against is 'The earlier event it is broken against, if there is one.';
 comment on column aximo.violations.found_at is 'When the event was imported and judged, by the database''s clock.';
+
+-- Worked out when it is read: what a deployment was at a moment is told by timestamps, and an event that comes late changes it. Beside
+-- aximo.violations, which stays a look at what was listed.
+create view aximo.deployment_violations with (security_barrier = true) as
+with
+declared as (
+    select customer_id, deployment_id, skill_id, skill_version, event_id, event_type, "timestamp", position, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    -- The list is that of the index.
+    where event_type in (
+        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+        'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+    )
+),
+standing as (
+    select
+        d.*,
+        lead(d."timestamp", 1, 'infinity') over in_time as until,
+        count(*) filter (where d.event_type = 'deployment_terminated') over in_time as terminations
+    from declared as d
+    where d.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
+    window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
+),
+versions as (
+    select
+        d.*,
+        lead(d."timestamp", 1, 'infinity') over in_time as until
+    from declared as d
+    where d.event_type <> 'deployment_suspended'
+    window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
+),
+found as (
+    -- Of two that happened at one moment neither is against the other.
+    select
+        s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
+        'no_execution_while_suspended' as rule
+    from standing as s
+    cross join lateral (
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = s.customer_id and deployment_id = s.deployment_id
+            and started_at > s."timestamp" and started_at < s.until
+        offset 0
+    ) as x
+    where s.event_type = 'deployment_suspended'
+    union all
+    select
+        s.customer_id, x.execution_id, x.start_step, null as event_id, s.event_id as against, s.recorded_at,
+        'no_execution_after_termination' as rule
+    from standing as s
+    cross join lateral (
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = s.customer_id and deployment_id = s.deployment_id
+            and started_at > s."timestamp" and started_at < s.until
+        offset 0
+    ) as x
+    where s.event_type = 'deployment_terminated'
+    union all
+    select
+        v.customer_id, x.execution_id, x.start_step, null as event_id, v.event_id as against, v.recorded_at,
+        'runs_declared_version' as rule
+    from versions as v
+    cross join lateral (
+        select execution_id, start_step
+        from only aximo_private.executions -- noqa: PRS
+        where customer_id = v.customer_id and deployment_id = v.deployment_id
+            and started_at > v."timestamp" and started_at < v.until
+            and (skill_version <> v.skill_version or skill_id <> v.skill_id)
+        offset 0
+    ) as x
+    where v.event_type <> 'deployment_terminated'
+    union all
+    select
+        a.customer_id, null as execution_id, null as start_step, a.event_id, a.ended_with as against, a.recorded_at,
+        'no_activation_after_termination' as rule
+    from (
+        select
+            s.*,
+            -- Each termination begins a group.
+            first_value(s.event_id) over (
+                partition by s.customer_id, s.deployment_id, s.terminations order by s."timestamp", s.position
+            ) as ended_with
+        from standing as s
+    ) as a
+    where a.event_type = 'deployment_activated' and a.terminations > 0
+)
+select
+    f.customer_id,
+    l.number,
+    e.event_id,
+    f.execution_id,
+    f.rule,
+    f.against,
+    greatest(e.recorded_at, f.recorded_at) as found_at
+from found as f
+cross join lateral (
+    select event_id, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    where customer_id = f.customer_id and execution_id = f.execution_id and step = f.start_step
+    union all
+    select event_id, recorded_at
+    from only aximo_private.events -- noqa: PRS
+    where customer_id = f.customer_id and event_id = f.event_id
+    offset 0
+) as e
+left join lateral (
+    select number
+    from only aximo_private.log_entries -- noqa: PRS
+    where customer_id = f.customer_id and event_id = e.event_id
+    offset 0
+) as l on true;
+alter view aximo.deployment_violations owner to aximo_owner;
+comment on view aximo.deployment_violations is 'Events of the session''s customer that contradict the life of their deployment: executions that were triggered while it was suspended, after it was terminated or by another version than the one declared, and activations after its end. All of them were accepted. Worked out when read, by timestamps. Key: event_id and rule.';
+comment on column aximo.deployment_violations.customer_id is 'Whose event it is: always the session''s customer.';
+comment on column aximo.deployment_violations.number is 'The number of the event in the log; null until it is numbered.';
+comment on column aximo.deployment_violations.event_id is 'The event that contradicts: what triggered the execution, or the activation.';
+comment on column aximo.deployment_violations.execution_id is 'The execution; null for an activation.';
+comment on column aximo.deployment_violations.rule is 'no_execution_while_suspended, no_execution_after_termination, runs_declared_version or no_activation_after_termination.';
+comment on column aximo.deployment_violations.against is 'The event of the deployment''s life that it contradicts.';
+comment on column aximo.deployment_violations.found_at is 'Since when both are on record, by the database''s clock.';
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_leaves as
@@ -5796,7 +6118,7 @@ comment on function aximo.checkpoint_text(bigint, text) is
 
 -- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
 -- for a million entries.
-create function aximo.check_log_nodes(log text default 'events') returns void
+create function aximo.check_log_nodes(log text default 'events', since bigint default 0) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -5810,7 +6132,7 @@ begin
     while width <= size and height <= 7 loop
         select format('log %L, level %s, index %s: %s', check_log_nodes.log, height, b.index, case when n.hash is null then 'missing' else 'differs' end)
         into problem
-        from generate_series(0, size / width - 1) as b (index)
+        from generate_series(greatest(check_log_nodes.since, 0) / width, size / width - 1) as b (index)
         left join lateral (
             select k.hash
             from aximo.log_nodes as k
@@ -5851,9 +6173,9 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.check_log_nodes(text) owner to aximo_owner;
-comment on function aximo.check_log_nodes(text) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries. Reads all leaves. To be called before a checkpoint is signed; aximo.add_checkpoint does. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+alter function aximo.check_log_nodes(text, bigint) owner to aximo_owner;
+comment on function aximo.check_log_nodes(text, bigint) is
+'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
 
 create view aximo.cursors with (security_barrier = true) as
 select
@@ -6040,11 +6362,25 @@ begin
     named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
     if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
-        perform aximo.check_log_nodes(named_log);
+        -- Since the latest that was kept and is still true: hashes that were wrong before would have made another root.
+        perform aximo.check_log_nodes(
+            named_log,
+            coalesce(
+                (
+                    select c.size
+                    from aximo.checkpoints as c
+                    where c.customer_id = customer and c.log = named_log and c.size <= stated_size
+                        and c.root = aximo.log_root(c.size, named_log)
+                    order by c.size desc
+                    limit 1
+                ),
+                0
+            )
+        );
         expected := aximo.checkpoint_text(stated_size, named_log);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
-        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ E'^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',
@@ -6095,7 +6431,13 @@ comment on function aximo.unlogged_events(text) is
 
 -- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
 -- findings about events, and follow from them.
-create function aximo.verify_log(log text default 'events', first_number bigint default null, last_number bigint default null)
+create function aximo.verify_log(
+    log text default 'events',
+    first_number bigint default null,
+    last_number bigint default null,
+    -- The longest that a transaction, from when it wrote to its commit, may have taken.
+    in_flight interval default '1 hour'
+)
 returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6153,6 +6495,36 @@ begin
         where (l.number <> l.expected and l.number <> l.before + 1)
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
+        union all
+        -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
+        select
+            'recorded_out_of_order',
+            o.number,
+            o.event_id,
+            o.run_event_id,
+            format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
+            o.number
+        from (
+            select
+                n.number,
+                n.event_id,
+                n.run_event_id,
+                e.recorded_at,
+                max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
+            from only aximo_private.log_entries as n
+            left join lateral (
+                select s.recorded_at
+                from only aximo_private.events as s
+                where s.customer_id = customer and s.event_id = n.event_id
+                union all
+                select r.recorded_at
+                from only helix.run_events as r
+                where r.customer_id = customer and r.event_id = n.run_event_id
+                offset 0
+            ) as e on true
+            where is_last and n.customer_id = customer and n.log = verify_log.log
+        ) as o
+        where o.recorded_at < o.newest - verify_log.in_flight
         union all
         select 'event_not_in_log', null, u.event_id, u.run_event_id, 'its position was numbered past', null
         from aximo.unlogged_events(verify_log.log) as u
@@ -6246,9 +6618,9 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.verify_log(text, bigint, bigint) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
+comment on function aximo.verify_log(text, bigint, bigint, interval) is
+'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
 
 -- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
 create function aximo.mend_log() returns bigint
@@ -6263,6 +6635,9 @@ begin
     perform aximo_private.numbers_for_all();
     -- After the numbering under way, and before the next.
     perform from aximo_private.log_state for update;
+    -- Whoever put an event into a hole that is remembered was no owner of it.
+    update aximo_private.logs as s
+    set looked = null, undated_from = least(s.undated_from, pg_current_xact_id());
     -- As holes they are found by the next advance, and get the numbers after the last one.
     with
     missed as (
@@ -6346,6 +6721,65 @@ alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
 comment on function aximo.rebuild_log_nodes() is
 'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login of certain customers only.';
 
+-- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
+create function aximo.my_customers() returns table (customer_id text)
+language plpgsql stable security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    granted constant text[] := aximo_private.session_grants();
+    found_one text := '';
+begin
+    if not '*' = any(granted) then
+        return query
+        select g.customer_id
+        from unnest(granted) as g (customer_id)
+        order by g.customer_id;
+        return;
+    end if;
+    -- From each to the next one by the index: what a customer has is not read.
+    loop
+        select min(n.customer_id) into found_one
+        from (
+            (
+                select e.customer_id
+                from only aximo_private.events as e
+                where e.customer_id > found_one
+                order by e.customer_id
+                limit 1
+            )
+            union all
+            (
+                select l.customer_id
+                from only aximo_private.log_entries as l
+                where l.customer_id > found_one
+                order by l.customer_id
+                limit 1
+            )
+            union all
+            (
+                select r.customer_id
+                from only helix.runs as r
+                where r.customer_id > found_one
+                order by r.customer_id
+                limit 1
+            )
+            union all
+            select g.customer_id
+            from unnest(granted) as g (customer_id)
+            where g.customer_id <> '*' and g.customer_id > found_one collate "C"
+        ) as n;
+        exit when found_one is null;
+        customer_id := found_one;
+        return next;
+    end loop;
+end;
+$$;
+alter function aximo.my_customers() owner to aximo_sequencer;
+comment on function aximo.my_customers() is
+'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+
 -- Names of 255 characters, several of them, do not fit into an index.
 -- Bound when it is created, and inlined.
 create function aximo_private.series_key(parts text[]) returns uuid
@@ -6408,8 +6842,8 @@ comment on column aximo_private.fact.happened_at is 'Of an event: its timestamp.
 comment on column aximo_private.fact.event_type is 'Of an event: its type. Null for what became known by it.';
 comment on column aximo_private.fact.action_type is 'Of an action: payload.action_type; its hash, if it is longer than 255 bytes, or has no short text.';
 comment on column aximo_private.fact.risk_level is 'Of an event: the risk it states.';
-comment on column aximo_private.fact.is_lead is 'Whether it is a lead.';
-comment on column aximo_private.fact.is_emergency is 'Whether it is an urgent one.';
+comment on column aximo_private.fact.is_lead is 'Of an action dispatched: whether it is a lead.';
+comment on column aximo_private.fact.is_emergency is 'Of an action dispatched: whether payload.priority is high, or payload.emergency true.';
 comment on column aximo_private.fact.is_opened is 'Whether an execution began here.';
 comment on column aximo_private.fact.is_closed is 'Whether an execution that began here has ended.';
 comment on column aximo_private.fact.is_answered is 'Whether an approval requested here was answered.';
@@ -6540,6 +6974,7 @@ create table aximo_private.action_sums (
     prepared bigint not null,
     dispatched bigint not null,
     failed bigint not null,
+    emergencies bigint not null,
     changed_in bigint not null,
     constraint action_sums_pkey primary key (customer_id, grain, bucket, series),
     constraint grain_known check (grain in ('hour', 'day', 'month'))
@@ -6560,6 +6995,7 @@ comment on column aximo_private.action_sums.risk_level is 'The risk the event st
 comment on column aximo_private.action_sums.prepared is 'How many were prepared.';
 comment on column aximo_private.action_sums.dispatched is 'How many were dispatched.';
 comment on column aximo_private.action_sums.failed is 'How many failed.';
+comment on column aximo_private.action_sums.emergencies is 'How many of those dispatched say payload.priority high, or payload.emergency true.';
 comment on column aximo_private.action_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
 -- One row a deployment: what its latest events say, by timestamp, and by log number where timestamps are equal; and its totals.
@@ -6743,7 +7179,7 @@ comment on policy owner_reads_metric_state on aximo_private.metric_state is 'axi
 comment on policy sequencer_keeps_metric_state on aximo_private.metric_state is 'aximo.count_metrics runs as this role.';
 comment on policy meter_keeps_metric_state on aximo_private.metric_state is 'aximo.refresh_metrics runs as this role.';
 
--- When a rate is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+-- When a rate or an average is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
 create table aximo_private.thresholds (
     customer_id text collate "C" not null,
     deployment_id aximo_private.identifier,
@@ -6756,7 +7192,8 @@ create table aximo_private.thresholds (
     setting_id uuid not null default gen_random_uuid(),
     constraint thresholds_pkey primary key (customer_id, setting_id),
     constraint threshold_known check (
-        metric in ('error_rate', 'sla_breach_rate') and level in ('warning', 'escalation')
+        metric in ('error_rate', 'sla_breach_rate', 'avg_execution_time_ms')
+        and level in ('warning', 'escalation', 'minimum_denominator')
     ),
     constraint threshold_is_a_rate check (value >= 0 and value < 'infinity'),
     constraint effective_from_is_a_moment check (
@@ -6769,7 +7206,10 @@ insert into aximo_private.thresholds (customer_id, metric, level, value, effecti
 values
 ('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'error_rate', 'escalation', 0.10, '-infinity', '2026-01-01 00:00:00+00'),
-('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00');
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'error_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
 alter table aximo_private.thresholds enable row level security;
 alter table aximo_private.thresholds force row level security;
@@ -6782,12 +7222,12 @@ for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
 select aximo_private.hide_statistics('aximo_private.thresholds');
 
-comment on table aximo_private.thresholds is 'Above which rate an alert is raised. Written by aximo.set_threshold; a row holds until a later one overrides it.';
+comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate or sla_breach_rate.';
-comment on column aximo_private.thresholds.level is 'warning or escalation.';
-comment on column aximo_private.thresholds.value is 'The rate above which. Null takes back what was set before.';
+comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
+comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
+comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
 comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';
@@ -6797,49 +7237,112 @@ comment on policy recorder_adds_thresholds on aximo_private.thresholds is 'aximo
 comment on policy meter_reads_thresholds on aximo_private.thresholds is 'aximo_private.threshold_at, which names the customer.';
 comment on index aximo_private.thresholds_by_metric is 'The one in force.';
 
--- Which risk levels count as high when actions are billed. Append-only, as thresholds are.
-create table aximo_private.high_risk_levels (
+-- Settings that are lists: which risk levels are high when actions are billed, which action types are leads. Append-only, as thresholds are.
+create table aximo_private.metric_lists (
     customer_id text collate "C" not null,
-    levels text[] collate "C",
+    list text collate "C" not null,
+    items text[] collate "C",
     effective_from timestamptz not null,
     set_at timestamptz not null default clock_timestamp(),
     set_by text collate "C" not null default session_user,
     setting_id uuid not null default gen_random_uuid(),
-    constraint high_risk_levels_pkey primary key (customer_id, setting_id),
-    constraint levels_are_listed check (array_ndims(levels) = 1 or cardinality(levels) = 0),
-    constraint levels_are_few check (cardinality(levels) <= 100),
-    constraint levels_are_named check (array_position(levels, null) is null),
+    constraint metric_lists_pkey primary key (customer_id, setting_id),
+    constraint list_known check (list in ('high_risk_levels', 'lead_action_types')),
+    constraint items_are_listed check (array_ndims(items) = 1 or cardinality(items) = 0),
+    constraint items_are_few check (cardinality(items) <= 100),
+    constraint items_are_named check (array_position(items, null) is null),
     constraint effective_from_is_a_moment check (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.high_risk_levels owner to aximo_owner;
+alter table aximo_private.metric_lists owner to aximo_owner;
 -- Set before anything else can be: what a restore brings along from another ledger is later.
-insert into aximo_private.high_risk_levels (customer_id, levels, effective_from, set_at)
-values ('*', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00');
-create index high_risk_levels_by_time on aximo_private.high_risk_levels (customer_id, effective_from, set_at);
-alter table aximo_private.high_risk_levels enable row level security;
-alter table aximo_private.high_risk_levels force row level security;
-create policy owner_reads_own_risk_levels on aximo_private.high_risk_levels
+insert into aximo_private.metric_lists (customer_id, list, items, effective_from, set_at)
+values
+('*', 'high_risk_levels', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'lead_action_types', array['lead_capture', 'store_lead'], '-infinity', '2026-01-01 00:00:00+00');
+create index metric_lists_by_time on aximo_private.metric_lists (customer_id, list, effective_from, set_at);
+alter table aximo_private.metric_lists enable row level security;
+alter table aximo_private.metric_lists force row level security;
+create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_risk_levels on aximo_private.high_risk_levels
+create policy recorder_adds_lists on aximo_private.metric_lists
 for insert to aximo_recorder with check (true);
-create policy meter_reads_risk_levels on aximo_private.high_risk_levels
-for select to aximo_meter using (true);
-select aximo_private.make_append_only('aximo_private.high_risk_levels');
-select aximo_private.hide_statistics('aximo_private.high_risk_levels');
+create policy meter_reads_lists on aximo_private.metric_lists
+for select to aximo_meter, aximo_sequencer using (true);
+select aximo_private.make_append_only('aximo_private.metric_lists');
+select aximo_private.hide_statistics('aximo_private.metric_lists');
 
-comment on table aximo_private.high_risk_levels is 'Which risk levels are high. Written by aximo.set_high_risk_levels; a row holds until a later one overrides it.';
-comment on column aximo_private.high_risk_levels.customer_id is 'For whom, or * for all that have none of their own.';
-comment on column aximo_private.high_risk_levels.levels is 'The levels, as events state them. Null takes back what was set before.';
-comment on column aximo_private.high_risk_levels.effective_from is 'For months that end after this moment.';
-comment on column aximo_private.high_risk_levels.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_private.high_risk_levels.set_by is 'The login that set it.';
-comment on column aximo_private.high_risk_levels.setting_id is 'Tells two settings of one moment apart.';
-comment on policy owner_reads_own_risk_levels on aximo_private.high_risk_levels is 'Views run as the owner and show what concerns the session''s customer.';
-comment on policy recorder_adds_risk_levels on aximo_private.high_risk_levels is 'aximo.set_high_risk_levels, which writes for a customer that the access map gave it.';
-comment on policy meter_reads_risk_levels on aximo_private.high_risk_levels is 'aximo_private.high_risk_at, which names the customer.';
-comment on index aximo_private.high_risk_levels_by_time is 'The one in force.';
+comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
+comment on column aximo_private.metric_lists.customer_id is 'For whom, or * for all that have none of their own.';
+comment on column aximo_private.metric_lists.list is 'high_risk_levels or lead_action_types.';
+comment on column aximo_private.metric_lists.items is 'The levels or types, as events state them. Null takes back what was set before.';
+comment on column aximo_private.metric_lists.effective_from is 'For months that end after this moment.';
+comment on column aximo_private.metric_lists.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.metric_lists.set_by is 'The login that set it.';
+comment on column aximo_private.metric_lists.setting_id is 'Tells two settings of one moment apart.';
+comment on policy owner_reads_own_lists on aximo_private.metric_lists is 'Views run as the owner and show what concerns the session''s customer.';
+comment on policy recorder_adds_lists on aximo_private.metric_lists is 'aximo_private.set_list, which writes for a customer that the access map gave it.';
+comment on policy meter_reads_lists on aximo_private.metric_lists is 'aximo_private.list_of, which names the customer.';
+comment on index aximo_private.metric_lists_by_time is 'The one in force.';
+
+-- Who set anew which actions are leads, and from when on. Counting judges what it has counted since then, and takes the row away.
+create table aximo_private.unjudged_leads (
+    customer_id text collate "C" not null,
+    since timestamptz not null,
+    setting_id uuid not null default gen_random_uuid(),
+    constraint unjudged_leads_pkey primary key (customer_id, setting_id)
+);
+alter table aximo_private.unjudged_leads owner to aximo_owner;
+alter table aximo_private.unjudged_leads enable row level security;
+alter table aximo_private.unjudged_leads force row level security;
+create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
+for insert to aximo_recorder with check (true);
+create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads
+for all to aximo_sequencer using (true) with check (true);
+select aximo_private.hide_statistics('aximo_private.unjudged_leads');
+
+comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
+comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
+comment on column aximo_private.unjudged_leads.since is 'For months that end after this moment.';
+comment on column aximo_private.unjudged_leads.setting_id is 'Tells two settings apart.';
+comment on policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads is 'aximo.set_lead_action_types, which writes for a customer that the access map gave it.';
+comment on policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads is 'aximo.count_metrics runs as this role.';
+
+-- The customer's own, else that of all. Within each, the latest that had taken effect.
+create function aximo_private.list_of(customer text, of_list text, moment timestamptz) returns text[]
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        (
+            select t.items
+            from only aximo_private.metric_lists as t
+            where t.customer_id = customer and t.list = of_list and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        ),
+        (
+            select t.items
+            from only aximo_private.metric_lists as t
+            where t.customer_id = '*' and t.list = of_list and t.effective_from < moment
+            order by t.effective_from desc, t.set_at desc
+            limit 1
+        )
+    );
+end;
+$$;
+alter function aximo_private.list_of(text, text, timestamptz) owner to aximo_owner;
+comment on function aximo_private.list_of(text, text, timestamptz) is
+'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
+
+-- Bound when it is created, and inlined.
+create function aximo_private.month_end(moment timestamptz) returns timestamptz
+language sql stable security invoker parallel safe
+return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';
+alter function aximo_private.month_end(timestamptz) owner to aximo_owner;
+comment on function aximo_private.month_end(timestamptz) is 'When the month of UTC ends that a moment is in.';
 
 create function aximo_private.note_growth(growth aximo_private.log_growth[], of_log text) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -6912,8 +7415,15 @@ begin
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
                 end as action_type,
-                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}' as is_lead,
-                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}'
+                case
+                    when s.event_type = 'action_dispatched'
+                        then coalesce(
+                            aximo_private.step_key(s.payload, 'action_type')
+                            = any(aximo_private.list_of(g.customer_id, 'lead_action_types', aximo_private.month_end(s."timestamp"))),
+                            false
+                        )
+                end as is_lead,
+                s.event_type = 'action_dispatched'
                     and (s.payload @> '{"priority": "high"}' or s.payload @> '{"emergency": true}') as is_emergency
             from only aximo_private.events as s
             left join lateral (
@@ -7075,7 +7585,7 @@ begin
                 count(*) filter (where f.event_type = 'pressure_invoked') as pressure_invoked,
                 count(*) filter (where f.event_type = 'deployment_suspended') as deployment_suspended,
                 count(*) filter (where f.is_lead) as leads,
-                count(*) filter (where f.is_emergency) as emergency_leads,
+                count(*) filter (where f.is_lead and f.is_emergency) as emergency_leads,
                 count(*) filter (where f.is_opened) as opened,
                 count(*) filter (where f.is_closed) as closed,
                 count(*) filter (where f.is_answered) as answered,
@@ -7283,7 +7793,8 @@ begin
                 f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, f.action_type, f.risk_level,
                 count(*) filter (where f.event_type = 'action_prepared') as prepared,
                 count(*) filter (where f.event_type = 'action_dispatched') as dispatched,
-                count(*) filter (where f.event_type = 'action_failed') as failed
+                count(*) filter (where f.event_type = 'action_failed') as failed,
+                count(*) filter (where f.is_emergency) as emergencies
             from unnest(facts) as f
             where f.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
             group by 1, 2, 3, 4, 5, 6, 7
@@ -7292,7 +7803,8 @@ begin
     added as materialized (
         select
             h.customer_id, b.grain, b.bucket, h.series, h.deployment_id, h.skill_id, h.skill_version, h.action_type, h.risk_level,
-            sum(h.prepared) as prepared, sum(h.dispatched) as dispatched, sum(h.failed) as failed
+            sum(h.prepared) as prepared, sum(h.dispatched) as dispatched, sum(h.failed) as failed,
+            sum(h.emergencies) as emergencies
         from hourly as h
         cross join lateral (
             values
@@ -7312,7 +7824,7 @@ begin
     select
         a.customer_id, a.grain, a.bucket, a.series, a.deployment_id, a.skill_id, a.skill_version, a.action_type, a.risk_level,
         a.prepared + coalesce(o.prepared, 0), a.dispatched + coalesce(o.dispatched, 0), a.failed + coalesce(o.failed, 0),
-        count_actions.step
+        a.emergencies + coalesce(o.emergencies, 0), count_actions.step
     from added as a
     left join old as o on o.customer_id = a.customer_id and o.grain = a.grain and o.bucket = a.bucket and o.series = a.series;
 end;
@@ -7543,6 +8055,84 @@ alter function aximo_private.count_growth(aximo_private.log_growth[], text, bigi
 comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is
 'Counts by what some customers'' logs grew, and notes that it did.';
 
+-- Leads of what is counted already, by the setting as it is now. By month, in all grains: so hours add up to days, and days to months.
+create function aximo_private.count_leads(step bigint) returns boolean
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Sums have no statistics, and a customer has many of them.
+set enable_nestloop = off
+as $$
+#variable_conflict use_column
+declare
+    of_customer text;
+    first_month timestamptz;
+begin
+    -- What is set for all is judged one customer at a time, as what is set for one.
+    with
+    of_all as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = '*'
+        returning u.since
+    )
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    select c.customer_id, a.since
+    from of_all as a
+    cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
+    with
+    taken as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = (select min(n.customer_id) from only aximo_private.unjudged_leads as n)
+        returning u.customer_id, u.since
+    )
+    select t.customer_id, date_trunc('month', min(t.since), 'UTC') into of_customer, first_month
+    from taken as t
+    group by t.customer_id;
+    if not found then
+        return false;
+    end if;
+    with
+    lead_types as materialized (
+        select b.bucket, aximo_private.list_of(of_customer, 'lead_action_types', b.bucket_end) as items
+        from (
+            select distinct
+                s.bucket, aximo_private.month_end(s.bucket) as bucket_end
+            from only aximo_private.action_sums as s
+            where s.customer_id = of_customer and s.bucket >= first_month
+        ) as b
+    ),
+    judged as (
+        select s.grain, s.bucket, s.deployment_id, s.skill_id, s.skill_version, sum(s.dispatched) as leads, sum(s.emergencies) as emergencies
+        from only aximo_private.action_sums as s
+        inner join lead_types as t on t.bucket = s.bucket
+        where s.customer_id = of_customer and s.action_type = any(t.items)
+        group by 1, 2, 3, 4, 5
+    )
+    update only aximo_private.activity_sums as s
+    set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
+    from (
+        select o.grain, o.bucket, o.series, coalesce(j.leads, 0) as leads, coalesce(j.emergencies, 0) as emergency_leads
+        from only aximo_private.activity_sums as o
+        left join judged as j on j.grain = o.grain and j.bucket = o.bucket and j.deployment_id = o.deployment_id
+            and j.skill_id = o.skill_id and j.skill_version = o.skill_version
+        where o.customer_id = of_customer and o.grain <> 'customer' and o.bucket >= first_month
+    ) as n
+    where s.customer_id = of_customer and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
+        and (s.leads, s.emergency_leads) <> (n.leads, n.emergency_leads);
+    update only aximo_private.activity_sums as s
+    set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
+    from (
+        select coalesce(sum(m.leads), 0) as leads, coalesce(sum(m.emergency_leads), 0) as emergency_leads
+        from only aximo_private.activity_sums as m
+        where m.customer_id = of_customer and m.grain = 'month'
+    ) as n
+    where s.customer_id = of_customer and s.grain = 'customer';
+    return true;
+end;
+$$;
+alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
+comment on function aximo_private.count_leads(bigint) is
+'Judges the leads of one customer that set anew which actions are leads; false if no customer did.';
+
 -- Adds numbered events to the sums. A step is small enough for a statement_timeout, and what it did stays done.
 create function aximo.count_metrics(max_events integer default 20000)
 returns table (counted bigint, is_behind boolean)
@@ -7560,6 +8150,7 @@ declare
     left_over bigint;
     waiting bigint;
     taken bigint;
+    judged boolean;
 begin
     if count_metrics.max_events is null or count_metrics.max_events < 1 then
         raise exception using
@@ -7579,7 +8170,8 @@ begin
         return;
     end if;
     counted := 0;
-    is_behind := false;
+    is_behind := aximo_private.count_leads(this_step);
+    judged := is_behind;
     left_over := count_metrics.max_events;
     foreach which in array array['events', 'run_events'] loop
         with
@@ -7632,7 +8224,7 @@ begin
         end;
         counted := counted + taken;
     end loop;
-    if counted > 0 then
+    if counted > 0 or judged then
         update aximo_private.metric_state as s
         set steps = this_step
         where s.is_the_row;
@@ -7642,7 +8234,7 @@ end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
 comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges the leads of one customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
@@ -7801,7 +8393,7 @@ comment on column aximo_private.activity_to_publish.latency_p50_ms is 'Half of t
 comment on column aximo_private.activity_to_publish.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
 comment on column aximo_private.activity_to_publish.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
 comment on column aximo_private.activity_to_publish.actions_dispatched is 'How many actions were dispatched in this time.';
-comment on column aximo_private.activity_to_publish.leads is 'How many leads in this time: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_private.activity_to_publish.leads is 'How many leads in this time: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_private.activity_to_publish.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_private.activity_to_publish.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_private.activity_to_publish.approvals_requested is 'How many approvals were requested in this time.';
@@ -7832,6 +8424,7 @@ select
     r.prepared,
     r.dispatched,
     r.failed,
+    r.emergencies,
     r.changed_in
 from aximo_private.action_sums as r;
 alter view aximo_private.actions_to_publish owner to aximo_meter;
@@ -8036,20 +8629,23 @@ begin
     else
         customer := aximo_private.writing_customer(null);
     end if;
-    if (set_threshold.metric in ('error_rate', 'sla_breach_rate') and set_threshold.level in ('warning', 'escalation')) is not true then
+    if (
+        set_threshold.metric in ('error_rate', 'sla_breach_rate', 'avg_execution_time_ms')
+        and set_threshold.level in ('warning', 'escalation', 'minimum_denominator')
+    ) is not true then
         raise exception using
             errcode = 'ZXARG',
             message = 'no such threshold',
             detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
-            hint = 'metric is error_rate or sla_breach_rate, level is warning or escalation.',
+            hint = 'metric is error_rate, sla_breach_rate or avg_execution_time_ms; level is warning, escalation or minimum_denominator.',
             constraint = 'threshold_known';
     end if;
     if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a threshold is a rate',
+            message = 'a threshold is a number of zero or more',
             detail = format('value %s', set_threshold.value),
-            hint = 'Give 0.05 for 5 percent, or null to take back what was set before.',
+            hint = 'Give 0.05 for 5 percent, milliseconds for avg_execution_time_ms, a count for minimum_denominator, or null to take back what was set before.',
             constraint = 'threshold_is_a_rate';
     end if;
     if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
@@ -8080,7 +8676,7 @@ end;
 $$;
 alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
-'Sets above which rate aximo_metrics.alerts lists a deployment, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no rate; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
 -- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
@@ -8132,7 +8728,7 @@ declare
 begin
     return case
         when rate is null then null
-        when rate = 0 then 'ok'
+        when rate = 0 or denominator < aximo_private.threshold_at(for_deployment, for_metric, 'minimum_denominator', now()) then 'ok'
         when rate > aximo_private.threshold_at(for_deployment, for_metric, 'escalation', now()) then 'escalation'
         when rate > aximo_private.threshold_at(for_deployment, for_metric, 'warning', now()) then 'warning'
         else 'ok'
@@ -8143,6 +8739,47 @@ alter function aximo_private.level_of(bigint, bigint, text, text) owner to aximo
 comment on function aximo_private.level_of(bigint, bigint, text, text) is
 'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
 
+create function aximo_private.set_list(
+    to_list text, new_items text[], takes_effect timestamptz, for_all_customers boolean
+) returns text
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer text := '*';
+    rule text;
+begin
+    if to_list = 'lead_action_types' then
+        rule := 'action_types_are_named';
+    else
+        rule := 'levels_are_named';
+    end if;
+    if for_all_customers then
+        perform aximo_private.numbers_for_all();
+    else
+        customer := aximo_private.writing_customer(null);
+    end if;
+    perform aximo_private.check_effective_from(takes_effect);
+    if (select count(*) > count(distinct i) or max(char_length(i)) > 255 from unnest(new_items) as i) then
+        raise check_violation;
+    end if;
+    insert into aximo_private.metric_lists (customer_id, list, items, effective_from)
+    values (customer, to_list, new_items, coalesce(takes_effect, clock_timestamp()));
+    return customer;
+exception
+    when check_violation then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'this is no list of names',
+            detail = format('%s entries', cardinality(new_items)),
+            hint = 'Give at most 100 texts, each once, none of them null or longer than 255 characters; or null to take back what was set before.',
+            constraint = rule;
+end;
+$$;
+alter function aximo_private.set_list(text, text[], timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is
+'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
+
 create function aximo.set_high_risk_levels(
     levels text[],
     effective_from timestamptz default clock_timestamp(),
@@ -8151,64 +8788,47 @@ create function aximo.set_high_risk_levels(
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    customer text := '*';
 begin
-    if set_high_risk_levels.for_all_customers then
-        perform aximo_private.numbers_for_all();
-    else
-        customer := aximo_private.writing_customer(null);
-    end if;
-    perform aximo_private.check_effective_from(set_high_risk_levels.effective_from);
-    if (select count(*) > count(distinct l) or max(char_length(l)) > 255 from unnest(set_high_risk_levels.levels) as l) then
-        raise exception using
-            errcode = 'ZXARG',
-            message = 'these are not risk levels',
-            detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
-            hint = 'Name each once, with at most 255 characters.',
-            constraint = 'levels_are_named';
-    end if;
-    begin
-        insert into aximo_private.high_risk_levels (customer_id, levels, effective_from)
-        values (customer, set_high_risk_levels.levels, coalesce(set_high_risk_levels.effective_from, clock_timestamp()));
-    exception
-        when check_violation then
-            raise exception using
-                errcode = 'ZXARG',
-                message = 'these are not risk levels',
-                detail = format('%s levels', cardinality(set_high_risk_levels.levels)),
-                hint = 'Give a list of at most 100 texts, none of them null; or null to take back what was set before.',
-                constraint = 'levels_are_named';
-    end;
+    perform aximo_private.set_list('high_risk_levels', levels, effective_from, for_all_customers);
 end;
 $$;
 alter function aximo.set_high_risk_levels(text[], timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is
 'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
+create function aximo.set_lead_action_types(
+    action_types text[],
+    effective_from timestamptz default clock_timestamp(),
+    for_all_customers boolean default false
+) returns void
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
+begin
+    if exists (select from unnest(action_types) as t where octet_length(t) > 255 or t ~ '^(sha256|json) ') then
+        raise exception using
+            errcode = 'ZXARG',
+            message = 'no action has such a type',
+            detail = format('%s entries', cardinality(action_types)),
+            hint = 'Types are counted by their text if it has at most 255 bytes and does not begin with "sha256 " or "json ", which hashes do.',
+            constraint = 'action_types_are_named';
+    end if;
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    values (customer, coalesce(effective_from, clock_timestamp()));
+end;
+$$;
+alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
+comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
+'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by the next aximo.count_metrics. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+
 create function aximo_private.high_risk_at(moment timestamptz) returns text[]
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    customer constant text := aximo.current_customer();
 begin
-    return coalesce(
-        (
-            select t.levels
-            from only aximo_private.high_risk_levels as t
-            where t.customer_id = customer and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
-        ),
-        (
-            select t.levels
-            from only aximo_private.high_risk_levels as t
-            where t.customer_id = '*' and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
-        )
-    );
+    return aximo_private.list_of(aximo.current_customer(), 'high_risk_levels', moment);
 end;
 $$;
 alter function aximo_private.high_risk_at(timestamptz) owner to aximo_meter;
@@ -8325,12 +8945,45 @@ from (select (select aximo.current_customer()) collate "C" as customer_id) as s
 where s.customer_id <> '*' and (
     exists (select from aximo_private.events as e where e.customer_id = s.customer_id)
     or exists (select from helix.runs as r where r.customer_id = s.customer_id)
+    or exists (select from aximo_private.access_changes as a where a.customer_id = s.customer_id)
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
-    or exists (select from aximo_private.high_risk_levels as r where r.customer_id = s.customer_id)
+    or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
 alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
 comment on column aximo_private.known_customer.customer_id is 'The customer.';
+
+create view aximo.access_history with (security_barrier = true) as
+select
+    c.customer_id,
+    g.role_name,
+    g.customer_id = '*' as of_all_customers,
+    g.changed_at as granted_at,
+    g.changed_by as granted_by,
+    r.changed_at as revoked_at,
+    r.changed_by as revoked_by
+from aximo_private.known_customer as c
+inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
+left join lateral (
+    select n.changed_at, n.changed_by
+    from aximo_private.access_changes as n
+    where n.customer_id = g.customer_id and n.role_name = g.role_name and not n.is_granted
+        and (n.changed_at, n.change_id) > (g.changed_at, g.change_id)
+    order by n.changed_at, n.change_id
+    limit 1
+) as r on true
+where g.is_granted
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo.access_history owner to aximo_owner;
+comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
+comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
+comment on column aximo.access_history.role_name is 'The login.';
+comment on column aximo.access_history.of_all_customers is 'Whether it was granted all customers, this one among them.';
+comment on column aximo.access_history.granted_at is 'From when on, by the database''s clock.';
+comment on column aximo.access_history.granted_by is 'The login that granted it.';
+comment on column aximo.access_history.revoked_at is 'Until when; null while it is granted.';
+comment on column aximo.access_history.revoked_by is 'The login that revoked it; null while it is granted.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.execution_health with (security_barrier = true) as
@@ -8550,7 +9203,7 @@ comment on column aximo_metrics.business_value.skill_version is 'Its version.';
 comment on column aximo_metrics.business_value.day is 'The day, UTC.';
 comment on column aximo_metrics.business_value.conversations is 'How many conversations on this day: executions triggered.';
 comment on column aximo_metrics.business_value.actions_dispatched is 'How many actions were dispatched on this day.';
-comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value.response_latency_count is 'How many events on this day, of any type, state latency_ms.';
@@ -8593,7 +9246,7 @@ comment on column aximo_metrics.business_value_hourly.skill_version is 'Its vers
 comment on column aximo_metrics.business_value_hourly.hour is 'When the hour begins.';
 comment on column aximo_metrics.business_value_hourly.conversations is 'How many conversations in this hour: executions triggered.';
 comment on column aximo_metrics.business_value_hourly.actions_dispatched is 'How many actions were dispatched in this hour.';
-comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value_hourly.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value_hourly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value_hourly.response_latency_count is 'How many events in this hour, of any type, state latency_ms.';
@@ -8636,7 +9289,7 @@ comment on column aximo_metrics.business_value_monthly.skill_version is 'Its ver
 comment on column aximo_metrics.business_value_monthly.month is 'The month, UTC, by its first day.';
 comment on column aximo_metrics.business_value_monthly.conversations is 'How many conversations in this month: executions triggered.';
 comment on column aximo_metrics.business_value_monthly.actions_dispatched is 'How many actions were dispatched in this month.';
-comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value_monthly.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value_monthly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value_monthly.response_latency_count is 'How many events in this month, of any type, state latency_ms.';
@@ -9185,7 +9838,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -9209,15 +9862,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'day'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -9225,24 +9881,25 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select m.bucket + interval '24 hours' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts owner to aximo_owner;
 
-comment on view aximo_metrics.alerts is 'Rates above their threshold, by day, one row a deployment and rate. Key: deployment_id, day, metric.';
+comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
 comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts.day is 'The day, UTC.';
-comment on column aximo_metrics.alerts.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts.threshold is 'The threshold it is above: the latest that takes effect before the day ends.';
-comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts.counts_up_to is 'The log number up to which it counts.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
@@ -9255,7 +9912,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -9279,15 +9936,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'hour'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -9295,24 +9955,25 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select m.bucket + interval '1 hour' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts_hourly owner to aximo_owner;
 
-comment on view aximo_metrics.alerts_hourly is 'Rates above their threshold, by hour, one row a deployment and rate. Key: deployment_id, hour, metric.';
+comment on view aximo_metrics.alerts_hourly is 'Rates and averages above their threshold, by hour, one row a deployment and metric. Key: deployment_id, hour, metric.';
 comment on column aximo_metrics.alerts_hourly.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts_hourly.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts_hourly.hour is 'When the hour begins.';
-comment on column aximo_metrics.alerts_hourly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_hourly.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts_hourly.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts_hourly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_hourly.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts_hourly.threshold is 'The threshold it is above: the latest that takes effect before the hour ends.';
-comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_hourly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts_hourly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts_hourly.counts_up_to is 'The log number up to which it counts.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
@@ -9325,7 +9986,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -9349,15 +10010,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'month'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -9365,24 +10029,25 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select ((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts_monthly owner to aximo_owner;
 
-comment on view aximo_metrics.alerts_monthly is 'Rates above their threshold, by month, one row a deployment and rate. Key: deployment_id, month, metric.';
+comment on view aximo_metrics.alerts_monthly is 'Rates and averages above their threshold, by month, one row a deployment and metric. Key: deployment_id, month, metric.';
 comment on column aximo_metrics.alerts_monthly.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts_monthly.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts_monthly.month is 'The month, UTC, by its first day.';
-comment on column aximo_metrics.alerts_monthly.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts_monthly.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts_monthly.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts_monthly.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts_monthly.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts_monthly.threshold is 'The threshold it is above: the latest that takes effect before the month ends.';
-comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts_monthly.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts_monthly.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number up to which it counts.';
 
 create view aximo_metrics.thresholds with (security_barrier = true) as
@@ -9408,36 +10073,61 @@ cross join aximo_private.known_customer as c
 offset 0;
 alter view aximo_metrics.thresholds owner to aximo_owner;
 
-comment on view aximo_metrics.thresholds is 'The thresholds of alerts and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
+comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
-comment on column aximo_metrics.thresholds.metric is 'error_rate or sla_breach_rate.';
-comment on column aximo_metrics.thresholds.level is 'warning or escalation.';
+comment on column aximo_metrics.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
+comment on column aximo_metrics.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
 comment on column aximo_metrics.thresholds.effective_from is 'For hours, days and months that end after this moment; null: for all.';
 comment on column aximo_metrics.thresholds.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_metrics.thresholds.value is 'The rate above which there is an alert; null takes back what was set before.';
+comment on column aximo_metrics.thresholds.value is 'The rate, or the milliseconds, above which there is an alert; or the denominator below which there is none. Null takes back what was set before.';
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
 
-create view aximo_metrics.high_risk_levels with (security_barrier = true) as
+create view aximo_private.told_lists with (security_barrier = true) as
 select
     c.customer_id,
+    m.list,
     nullif(m.effective_from, '-infinity') as effective_from,
     m.set_at,
-    l.risk_level,
-    m.levels is null as is_withdrawal,
+    i.item,
+    m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
         select
-        from aximo_private.high_risk_levels as n
-        where n.customer_id = m.customer_id and n.effective_from <= now()
+        from aximo_private.metric_lists as n
+        where n.customer_id = m.customer_id and n.list = m.list and n.effective_from <= now()
             and (n.effective_from, n.set_at) > (m.effective_from, m.set_at)
     ) as is_current,
     case when m.customer_id = '*' then 'all customers' else 'customer' end as scope,
     case when m.customer_id <> '*' then m.set_by end as set_by
-from aximo_private.high_risk_levels as m
-left join lateral unnest(m.levels) as l (risk_level) on true
-cross join aximo_private.known_customer as c
+from aximo_private.metric_lists as m
+left join lateral unnest(m.items) as i (item) on true
+cross join aximo_private.known_customer as c;
+alter view aximo_private.told_lists owner to aximo_owner;
+comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
+comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
+comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
+comment on column aximo_private.told_lists.effective_from is 'For months that end after this moment; null: for all.';
+comment on column aximo_private.told_lists.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
+comment on column aximo_private.told_lists.is_withdrawal is 'Whether it takes back what was set before.';
+comment on column aximo_private.told_lists.is_current is 'Whether it is the latest that has taken effect.';
+comment on column aximo_private.told_lists.scope is 'customer, or all customers that set none.';
+comment on column aximo_private.told_lists.set_by is 'The login that set it; null for those of all customers.';
+
+create view aximo_metrics.high_risk_levels with (security_barrier = true) as
+select
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as risk_level,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
+from aximo_private.told_lists as m
+where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.high_risk_levels owner to aximo_owner;
@@ -9451,6 +10141,32 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+
+create view aximo_metrics.lead_action_types with (security_barrier = true) as
+select
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as action_type,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
+from aximo_private.told_lists as m
+where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+offset 0;
+alter view aximo_metrics.lead_action_types owner to aximo_owner;
+
+comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
+comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
+comment on column aximo_metrics.lead_action_types.effective_from is 'For months that end after this moment; null: for all.';
+comment on column aximo_metrics.lead_action_types.set_at is 'When it was set, by the database''s clock.';
+comment on column aximo_metrics.lead_action_types.action_type is 'A type that counts as a lead; null if none does, or if what was set before is taken back.';
+comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it takes back what was set before.';
+comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
+comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
+comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
@@ -9521,12 +10237,84 @@ comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to 
 comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now, in that log.';
 comment on column aximo_metrics.freshness.behind is 'How many numbered events the view does not count yet.';
 
+-- For who watches the ledger and may see no customer. It costs the same however much is stored: counters, queues, and what is open.
+create function aximo.ledger_status()
+returns table (
+    log text,
+    advanced_at timestamptz,
+    entries bigint,
+    unnumbered_positions bigint,
+    holes bigint,
+    violations bigint,
+    uncounted_entries bigint,
+    metrics_refreshed_at timestamptz,
+    open_executions_over_an_hour bigint
+)
+language plpgsql stable security definer parallel restricted
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform aximo_private.numbers_for_all();
+    return query
+    select
+        s.log,
+        t.advanced_at,
+        s.entries,
+        coalesce(
+            pg_sequence_last_value(
+                case s.log
+                    when 'events' then 'aximo_private.events_position'
+                    else 'helix.run_events_event_id_seq'
+                end::regclass
+            ),
+            0
+        ) - s.high_position,
+        (select count(*) from aximo_private.log_holes as h where h.log = s.log),
+        case when s.log = 'events' then pg_stat_get_live_tuples('aximo_private.violations'::regclass) else 0 end,
+        (
+            select coalesce(sum(g.size - g.number), 0)::bigint
+            from (
+                select max(u.number) as size, coalesce(c.number, 0) as number
+                from only aximo_private.uncounted_logs as u
+                left join aximo_private.counted_logs as c on c.customer_id = u.customer_id and c.log = u.log
+                where u.log = s.log
+                group by u.customer_id, c.number
+            ) as g
+            where g.size > g.number
+        ),
+        m.refreshed_at,
+        case
+            when s.log = 'events'
+                then (
+                    select count(*)
+                    from (
+                        select
+                        from only aximo_private.executions as e
+                        where e.outcome is null and e.started_at < now() - interval '1 hour'
+                        limit 10000
+                    ) as o
+                )
+            else 0
+        end
+    from aximo_private.logs as s
+    cross join aximo_private.log_state as t
+    cross join aximo_private.metric_state as m
+    order by s.log;
+end;
+$$;
+alter function aximo.ledger_status() owner to aximo_sequencer;
+comment on function aximo.ledger_status() is
+'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';
+
 -- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
 -- What verify_metrics compares with, and what an auditor can read.
 create function aximo.recompute_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Numbers go through JSON, which has no more digits of them than the session shows.
+set extra_float_digits = 1
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 -- Nor does it foresee how many rows there are to join.
@@ -9565,12 +10353,32 @@ begin
                 when 'object' then '(no short text)'
                 when 'array' then '(no short text)'
             end as action_type,
-            l.event_type = 'action_dispatched' and jsonb_typeof(l.payload -> 'action_type') = 'string'
-            and l.payload ->> 'action_type' = 'lead_capture' as is_lead,
             jsonb_typeof(l.payload -> 'priority') = 'string' and l.payload ->> 'priority' = 'high'
             or jsonb_typeof(l.payload -> 'emergency') = 'boolean' and (l.payload ->> 'emergency')::boolean as is_urgent
         from aximo.log_entries as l
         where l.number <= up_to
+    ),
+    -- Which types were leads, by month: the latest setting that had taken effect, the customer's own before that of all.
+    lead_types as materialized (
+        select m.month, h.action_type
+        from (
+            select distinct date_trunc('month', e."timestamp" at time zone 'UTC') as month
+            from entry as e
+        ) as m
+        cross join lateral (
+            select f.scope, f.set_at, f.effective_from
+            from (
+                select distinct on (s.scope) s.*
+                from aximo_metrics.lead_action_types as s
+                where coalesce(s.effective_from, '-infinity') < (m.month + interval '1 month') at time zone 'UTC'
+                order by s.scope, s.effective_from desc nulls last, s.set_at desc
+            ) as f
+            where not f.is_withdrawal
+            order by f.scope = 'all customers'
+            limit 1
+        ) as i
+        inner join aximo_metrics.lead_action_types as h
+            on h.scope = i.scope and h.set_at = i.set_at and h.effective_from is not distinct from i.effective_from
     ),
     -- By log number: who came second does not count.
     began as materialized (
@@ -9596,6 +10404,12 @@ begin
     known as materialized (
         select
             e.*,
+            e.event_type = 'action_dispatched' and e.action_type is not null
+            and (date_trunc('month', e."timestamp" at time zone 'UTC'), e.action_type) in (
+                select t.month, t.action_type
+                from lead_types as t
+                where t.action_type is not null
+            ) as is_lead,
             case when n.event_id is not null then extract(epoch from e."timestamp" - b."timestamp") * 1000 end as took_ms,
             b2.event_id is not null and n2.event_id is null as is_open,
             extract(epoch from a.delay) * 1000 as delay_ms,
@@ -9679,44 +10493,43 @@ begin
                 count(*) filter (where p.event_type = 'execution_failed') as failed,
                 count(*) filter (where p.event_type = 'execution_triggered') as triggered,
                 count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
-                count(*) filter (where p.event_type = 'execution_completed') as completed
+                count(*) filter (where p.event_type = 'execution_completed') as completed,
+                sum(p.took_ms) as time_ms,
+                count(p.took_ms) as times
             from placed as p
             group by 1, 2, 3
         ) as r
         cross join lateral (
-            values ('error_rate', r.failed, r.triggered), ('sla_breach_rate', r.sla_breaches, r.completed)
+            values
+            ('error_rate', r.failed::numeric, r.triggered),
+            ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+            ('avg_execution_time_ms', r.time_ms, r.times)
         ) as v (metric, numerator, denominator)
         where v.denominator > 0
     ),
-    -- The latest of a scope that had taken effect, of the narrowest scope that has a value.
+    -- Each threshold is the latest of a scope that had taken effect, of the narrowest scope that has a value.
     judged as (
-        select r.suffix, r.key, r.metric, r.numerator, r.denominator, w.level, w.value as threshold
-        from rated as r
+        select r.*, w.warning, w.escalation
+        from (select d.*, d.numerator::double precision / d.denominator as value from rated as d) as r
         cross join lateral (
-            select t.level, t.value
+            select
+                max(n.value) filter (where n.level = 'warning') as warning,
+                max(n.value) filter (where n.level = 'escalation') as escalation,
+                max(n.value) filter (where n.level = 'minimum_denominator') as minimum
             from (
-                select distinct on (t.level, t.scope) t.level, t.scope, t.value
-                from aximo_metrics.thresholds as t
-                where t.metric = r.metric and coalesce(t.effective_from, '-infinity') < r.ends_at
-                    and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
-                order by t.level, t.scope, t.effective_from desc nulls last, t.set_at desc
-            ) as t
-            where t.value is not null
-            order by t.level, array_position(array['deployment', 'customer', 'all customers'], t.scope)
+                select distinct on (s.level) s.level, s.value
+                from (
+                    select distinct on (t.level, t.scope) t.level, t.scope, t.value
+                    from aximo_metrics.thresholds as t
+                    where t.metric = r.metric and coalesce(t.effective_from, '-infinity') < r.ends_at
+                        and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
+                    order by t.level, t.scope, t.effective_from desc nulls last, t.set_at desc
+                ) as s
+                where s.value is not null
+                order by s.level, array_position(array['deployment', 'customer', 'all customers'], s.scope)
+            ) as n
         ) as w
-        where r.numerator::double precision / r.denominator > (
-            select v.value
-            from (
-                select distinct on (t.scope) t.scope, t.value
-                from aximo_metrics.thresholds as t
-                where t.metric = r.metric and t.level = w.level and coalesce(t.effective_from, '-infinity') < r.ends_at
-                    and coalesce(t.deployment_id, r.key ->> 'deployment_id') = r.key ->> 'deployment_id'
-                order by t.scope, t.effective_from desc nulls last, t.set_at desc
-            ) as v
-            where v.value is not null
-            order by array_position(array['deployment', 'customer', 'all customers'], v.scope)
-            limit 1
-        )
+        where (r.value > w.warning or r.value > w.escalation) and r.denominator >= coalesce(w.minimum, 0)
     ),
     stated as (
         select distinct on (e.deployment_id) e.deployment_id, e.event_type, e."timestamp"
@@ -9810,11 +10623,11 @@ begin
         'alerts' || j.suffix,
         j.key || jsonb_build_object('metric', j.metric),
         jsonb_build_object(
-            'level', min(j.level), 'value', max(j.numerator)::double precision / max(j.denominator),
-            'threshold', (array_agg(j.threshold order by j.level))[1], 'numerator', max(j.numerator), 'denominator', max(j.denominator)
+            'level', case when j.value > j.escalation then 'escalation' else 'warning' end, 'value', j.value,
+            'threshold', case when j.value > j.escalation then j.escalation else j.warning end, 'numerator', round(j.numerator),
+            'denominator', j.denominator
         )
     from judged as j
-    group by j.suffix, j.key, j.metric
     union all
     select
         'attribution_monthly',
@@ -9909,6 +10722,8 @@ create function aximo.recompute_run_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Numbers go through JSON, which has no more digits of them than the session shows.
+set extra_float_digits = 1
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 -- Nor does it foresee how many rows there are to join.
@@ -10010,6 +10825,8 @@ create function aximo.verify_metrics()
 returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
+-- Numbers go through JSON, which has no more digits of them than the session shows.
+set extra_float_digits = 1
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
@@ -10180,7 +10997,7 @@ begin
                 else s.key
             end as key,
             m.key,
-            to_jsonb(sum(m.value::numeric))
+            to_jsonb(sum((m.value #>> '{}')::numeric))
         from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
         group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
@@ -10200,9 +11017,13 @@ begin
         coalesce(v.column_name, e.column_name),
         v.value,
         e.value
-    from in_view as v
+    from (
+        select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
+        from in_view as i
+    ) as v
     full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
-    where v.value is null or e.value is null
+    -- A row that comes twice is counted twice by whoever adds up.
+    where v.value is null or e.value is null or v.times > 1
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
                 -- Percentiles are rounded to 2 percent, rates and averages to what a float holds. Counts and sums are exact.
@@ -10268,6 +11089,7 @@ from public;
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
+grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
@@ -10282,14 +11104,14 @@ grant select on aximo_private.executions_told, aximo_private.approvals_told to a
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
-aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
+aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
-aximo_private.metric_state from aximo_owner;
+aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
@@ -10323,7 +11145,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
-grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
+grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -10333,16 +11155,19 @@ grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
     aximo_private.numbers_for_all(),
+    aximo_private.session_grants(),
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
     aximo_private.series_key(text[]),
+    aximo_private.list_of(text, text, timestamptz),
+    aximo_private.month_end(timestamptz),
     aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
     aximo.log_size(text),
     aximo.log_root(bigint, text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text)
+    aximo.check_log_nodes(text, bigint)
 to aximo_sequencer;
 
 -- And counts what it numbered.
@@ -10355,11 +11180,15 @@ grant select, insert, update, delete on
     aximo_private.counted_logs,
     aximo_private.uncounted_logs
 to aximo_sequencer;
+grant select, insert (customer_id, since), delete on aximo_private.unjudged_leads to aximo_sequencer;
+grant select on aximo_private.metric_lists to aximo_sequencer;
 grant select, update (steps, recounted_in) on aximo_private.metric_state to aximo_sequencer;
 
 -- Thresholds are written for the customer that the access map gives, as events are.
 grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
-grant insert (customer_id, levels, effective_from) on aximo_private.high_risk_levels to aximo_recorder;
+grant insert (customer_id, list, items, effective_from) on aximo_private.metric_lists to aximo_recorder;
+-- What leads are is judged anew when somebody set it anew.
+grant insert (customer_id, since) on aximo_private.unjudged_leads to aximo_recorder;
 grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
 
 -- The meter works out of the sums what is published, and sees no event. What it keeps aximo_private.publish_kind granted.
@@ -10370,12 +11199,13 @@ grant select on
     aximo_private.run_sums,
     aximo_private.counted_logs,
     aximo_private.thresholds,
-    aximo_private.high_risk_levels
+    aximo_private.metric_lists
 to aximo_meter;
 grant select, update (published_in, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
 grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
+    aximo_private.list_of(text, text, timestamptz),
     aximo_private.histogram_value(bigint),
     aximo.advance_log(integer),
     aximo.count_metrics(integer)
@@ -10399,6 +11229,7 @@ grant usage on schema aximo_metrics to aximo_bi;
 grant usage on schema helix to aximo_reader;
 grant execute on function
     aximo.current_customer(),
+    aximo.my_customers(),
     aximo.schema_version(),
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
@@ -10426,6 +11257,7 @@ grant select on
     aximo_metrics.alerts_monthly,
     aximo_metrics.thresholds,
     aximo_metrics.high_risk_levels,
+    aximo_metrics.lead_action_types,
     aximo_metrics.freshness
 to aximo_bi;
 grant execute on function
@@ -10444,6 +11276,7 @@ grant select on
     aximo.log_nodes,
     aximo.checkpoints,
     aximo.violations,
+    aximo.deployment_violations,
     aximo.cursors,
     aximo.execution_steps,
     aximo.executions,
@@ -10468,9 +11301,9 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text),
+    aximo.check_log_nodes(text, bigint),
     aximo.unlogged_events(text),
-    aximo.verify_log(text, bigint, bigint),
+    aximo.verify_log(text, bigint, bigint, interval),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
@@ -10532,16 +11365,25 @@ grant execute on function
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
     aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
-    aximo.set_high_risk_levels(text[], timestamptz, boolean)
+    aximo.set_high_risk_levels(text[], timestamptz, boolean),
+    aximo.set_lead_action_types(text[], timestamptz, boolean)
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
+-- Who watches sees that the ledger is well, and nothing of any customer.
+grant usage on schema aximo to aximo_monitor;
+grant select on sequence aximo_private.events_position, helix.run_events_event_id_seq to aximo_sequencer;
+grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator;
+grant execute on function aximo.schema_version() to aximo_monitor;
+
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
+grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function
     aximo.grant_customer(text, text),
     aximo.revoke_customer(text, text),
-    helix.isolate_gateway_tables()
+    helix.isolate_gateway_tables(),
+    aximo_private.access_differences()
 to aximo_owner;
 
 -- The login that installs may work for every customer, so that an import works at once. To leave it out:

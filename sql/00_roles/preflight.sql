@@ -1,5 +1,7 @@
 -- Nothing in this script is looked up where others may create things.
 set local search_path = pg_catalog, pg_temp;
+-- Names are written into functions and options as they are, whatever the database prefers.
+set local quote_all_identifiers = off;
 
 -- What the ledger needs of the database it is installed into, said before anything is created.
 do $$

@@ -15,7 +15,8 @@ begin
         'aximo_writer',     -- may also emit
         'aximo_bi',         -- may read metrics
         'aximo_operator',   -- may read and do the housekeeping
-        'aximo_auditor'     -- may read, and check the proofs
+        'aximo_auditor',    -- may read, and check the proofs
+        'aximo_monitor'     -- may see how the ledger does, and no customer
     ] loop
         begin
             if not exists (select from pg_catalog.pg_roles as r where r.rolname = role_name) then

@@ -30,6 +30,10 @@ begin
     insert into aximo_private.customer_grants (role_name, customer_id)
     values (grant_customer.role, grant_customer.customer_id)
     on conflict do nothing;
+    if found then
+        insert into aximo_private.access_changes (role_name, customer_id, is_granted)
+        values (grant_customer.role, grant_customer.customer_id, true);
+    end if;
 end;
 $$;
 alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;

@@ -13,6 +13,8 @@ begin
             hint = 'aximo-db doctor lists the grants. A login with * keeps every customer until * is revoked.',
             constraint = 'grant_exists';
     end if;
+    insert into aximo_private.access_changes (role_name, customer_id, is_granted)
+    values (revoke_customer.role, revoke_customer.customer_id, false);
 end;
 $$;
 alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;

@@ -21,10 +21,11 @@ comment on domain aximo_private.event_type is 'One of the 22 event types of the 
 create domain aximo_private.identifier as text collate "C"
     constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
-        value >= '!' and value < U&'\007F'
+        value >= '!' and value < E'\u007F'
         or btrim(
             value,
-            U&' \0009\000A\000B\000C\000D\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
+            E' \u0009\u000A\u000B\u000C\u000D\u0085\u00A0\u1680\u2000\u2001\u2002\u2003'
+            '\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
 alter domain aximo_private.identifier owner to aximo_owner;

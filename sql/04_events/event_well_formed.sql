@@ -14,7 +14,7 @@ return coalesce(
     and (event).actor in ('system', 'founder', 'operator', 'external_user')
     -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
     and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
-    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < U&'\007F'
+    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < E'\u007F'
     and (event).customer_id is not null
     and (event).deployment_id is not null
     and (event).skill_id is not null

@@ -12,13 +12,13 @@ return case
         and translate(moment, '0123456789', '') in ('--T::.+:', '--T::.Z')
         and substr(moment, 12, 2) < '24' and substr(moment, 18, 2) < '60'
         then moment::timestamptz
-    when moment !~ '^\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$'
+    when moment !~ '^[0-9]{4}(-[0-9]{2}){2}[Tt ]([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$'
         -- Not a moment, so that the cast says so.
         then 'not RFC 3339'::text::timestamptz
     when substr(moment, 27, 1) between '0' and '9'
         or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
         then (left(substring(moment from '^.{10}[Tt ][^Zz+-]+'), 26) || 'Z')::timestamptz
-            - coalesce(substring(moment from '([+-]\d\d:\d\d)$'), '00:00')::interval
+            - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
 alter function aximo_private.moment_of(text) owner to aximo_owner;

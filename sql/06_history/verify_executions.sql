@@ -26,6 +26,11 @@ begin
             select e.execution_id
             from only aximo_private.events as e
             where newest is null and e.customer_id = customer and e.execution_id is not null
+            union
+            -- Of an execution that has neither a row nor events.
+            select a.execution_id
+            from only aximo_private.approvals as a
+            where newest is null and a.customer_id = customer
         ) as k
         left join lateral (
             select s.*
@@ -80,25 +85,31 @@ begin
         select
             case
                 when s.step <> o.step then 'step_missing'
-                when s.answers is distinct from o.answers then 'answer_differs'
+                when s.answers is distinct from a.request_event_id then 'answer_differs'
                 else 'step_out_of_order'
             end,
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        where s.step <> o.step or s.answers is distinct from o.answers
+        -- By the approvals: an event that answers nothing is told with what it came with.
+        left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
+        where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
         union all
         select
             case when v.event_id is null then 'rule_broken' else 'violation_differs' end,
             life.execution_id, null, coalesce(b.event_id, v.event_id), coalesce(b.rule, v.rule)
-        from unnest(retold.breaches) as b
+        from (
+            select t.event_id, t.rule, coalesce(t.against, g.event_id) as against
+            from unnest(retold.breaches) as t
+            left join unnest(retold.events) as g on g.step = t.against_step
+        ) as b
         full join (
             select w.*
             from only aximo_private.violations as w
             where w.customer_id = customer and w.event_id in (select u.event_id from unnest(retold.events) as u)
         ) as v on v.event_id = b.event_id
-        where b.rule is distinct from v.rule;
+        where (b.rule, b.against) is distinct from (v.rule, v.against) or v.execution_id <> life.execution_id;
     end loop;
     return query
     select 'deployment_row_missing', null::text, null::integer, null::uuid, format('deployment %s', u.deployment_id)
@@ -109,9 +120,32 @@ begin
     ) as u
     where not exists (
         select from only aximo_private.known_deployments as k where k.customer_id = customer and k.deployment_id = u.deployment_id
-    );
+    )
+    union all
+    select 'deployment_row_differs', null, null, k.event_id, format('deployment %s', k.deployment_id)
+    from only aximo_private.known_deployments as k
+    where newest is null and k.customer_id = customer
+        and not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = customer and e.event_id = k.event_id and e.deployment_id = k.deployment_id
+        )
+    union all
+    -- Of no event of an execution, or of none at all.
+    select 'violation_differs', v.execution_id, null, v.event_id, v.rule
+    from only aximo_private.violations as v
+    where newest is null and v.customer_id = customer
+        and not exists (
+            select from only aximo_private.events as e
+            where e.customer_id = customer and e.event_id = v.event_id and e.execution_id is not null
+        )
+    union all
+    select
+        case when e.step is null then 'answer_differs' else 'step_surplus' end,
+        null, e.step, e.event_id, null
+    from only aximo_private.events as e
+    where newest is null and e.customer_id = customer and e.execution_id is null and (e.step is not null or e.answers is not null);
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
 comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, how their steps are numbered, and which rules they break unlisted; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';

@@ -73,7 +73,7 @@ begin
         end if;
     end if;
     -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
-    if new.tool_name like '%\_job\_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
+    if right(new.tool_name, 8) = '_job_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
         insert into aximo_private.observations (customer_id, run_id, target_run_id)
         select r.customer_id, new.run_id, r.run_id
         from only helix.runs as r

@@ -2,7 +2,7 @@ create view helix.kind_usage with (security_barrier = true) as
 select
     coalesce(u.kind, k.kind) as kind,
     k.kind is not null as is_listed,
-    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)\.' then split_part(u.kind, '.', 1) end) as family,
+    coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)[.]' then split_part(u.kind, '.', 1) end) as family,
     coalesce(u.events, 0) as events,
     coalesce(u.runs, 0) as runs,
     u.first_at,

@@ -14,11 +14,25 @@ begin
     named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
     if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
-        perform aximo.check_log_nodes(named_log);
+        -- Since the latest that was kept and is still true: hashes that were wrong before would have made another root.
+        perform aximo.check_log_nodes(
+            named_log,
+            coalesce(
+                (
+                    select c.size
+                    from aximo.checkpoints as c
+                    where c.customer_id = customer and c.log = named_log and c.size <= stated_size
+                        and c.root = aximo.log_root(c.size, named_log)
+                    order by c.size desc
+                    limit 1
+                ),
+                0
+            )
+        );
         expected := aximo.checkpoint_text(stated_size, named_log);
     end if;
     if expected is null or not starts_with(add_checkpoint.note, expected)
-        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ '^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
+        or (add_checkpoint.note <> expected and substr(add_checkpoint.note, char_length(expected) + 1) !~ E'^\n(— [^[:cntrl:]\u2028\u2029]+\n)+$')
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',

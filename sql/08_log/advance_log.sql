@@ -5,11 +5,14 @@ language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 -- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
+-- And takes thousands of remembered holes for a few: nothing here is to be read as a whole.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
     wrote_before constant boolean := pg_current_xact_id_if_assigned() is not null;
     which text;
+    undated_from xid8;
     touched aximo_private.log_growth[];
     found_new bigint;
     is_cut boolean;
@@ -52,18 +55,33 @@ begin
             constraint = 'log_state_is_the_logs';
     end if;
 
-    -- From a restored dump, where transactions have other numbers: begin again.
-    update aximo_private.log_holes as h
-    set seen_by = pg_current_xact_id(), older_than = null
-    where greatest(h.seen_by, coalesce(h.older_than, h.seen_by)) > pg_current_xact_id();
+    for which in select s.log from aximo_private.logs as s order by s.log loop
+        -- From a restored dump, where transactions have other numbers: begin again.
+        if exists (select from aximo_private.log_holes as h where h.log = which and h.older_than > pg_current_xact_id())
+            or exists (select from aximo_private.log_holes as h where h.log = which and h.seen_by > pg_current_xact_id()) then
+            update aximo_private.log_holes as h
+            set seen_by = pg_current_xact_id(), older_than = null
+            where h.log = which;
+            update aximo_private.logs as s
+            set looked = null, undated_from = pg_current_xact_id()
+            where s.log = which;
+        end if;
 
-    -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
-    -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
-    if not wrote_before then
-        update aximo_private.log_holes as h
-        set older_than = pg_current_xact_id()
-        where h.older_than is null and h.seen_by <> pg_current_xact_id();
-    end if;
+        -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
+        -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+        continue when wrote_before;
+        select s.undated_from into undated_from
+        from aximo_private.logs as s
+        where s.log = which;
+        if undated_from < pg_current_xact_id() then
+            update aximo_private.log_holes as h
+            set older_than = pg_current_xact_id()
+            where h.log = which and h.seen_by >= undated_from and h.older_than is null;
+            update aximo_private.logs as s
+            set undated_from = null
+            where s.log = which;
+        end if;
+    end loop;
 
     numbered := 0;
     is_behind := false;

@@ -1,6 +1,6 @@
 -- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
 -- for a million entries.
-create function aximo.check_log_nodes(log text default 'events') returns void
+create function aximo.check_log_nodes(log text default 'events', since bigint default 0) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -14,7 +14,7 @@ begin
     while width <= size and height <= 7 loop
         select format('log %L, level %s, index %s: %s', check_log_nodes.log, height, b.index, case when n.hash is null then 'missing' else 'differs' end)
         into problem
-        from generate_series(0, size / width - 1) as b (index)
+        from generate_series(greatest(check_log_nodes.since, 0) / width, size / width - 1) as b (index)
         left join lateral (
             select k.hash
             from aximo.log_nodes as k
@@ -55,6 +55,6 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.check_log_nodes(text) owner to aximo_owner;
-comment on function aximo.check_log_nodes(text) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries. Reads all leaves. To be called before a checkpoint is signed; aximo.add_checkpoint does. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+alter function aximo.check_log_nodes(text, bigint) owner to aximo_owner;
+comment on function aximo.check_log_nodes(text, bigint) is
+'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';

@@ -2,6 +2,9 @@
 create table aximo_private.logs (
     log text collate "C" not null,
     high_position bigint not null default 0,
+    entries bigint not null default 0,
+    looked pg_snapshot,
+    undated_from xid8,
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
@@ -17,5 +20,8 @@ for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
+comment on column aximo_private.logs.entries is 'How many entries it has, of all customers.';
+comment on column aximo_private.logs.looked is 'What was committed when the holes were last looked into; null: look into all of them.';
+comment on column aximo_private.logs.undated_from is 'No hole that an earlier transaction saw is without a date; null: none is.';
 comment on policy owner_reads_logs on aximo_private.logs is 'doctor shows them.';
 comment on policy sequencer_keeps_logs on aximo_private.logs is 'aximo.advance_log runs as this role.';

@@ -11,6 +11,9 @@ begin
     perform aximo_private.numbers_for_all();
     -- After the numbering under way, and before the next.
     perform from aximo_private.log_state for update;
+    -- Whoever put an event into a hole that is remembered was no owner of it.
+    update aximo_private.logs as s
+    set looked = null, undated_from = least(s.undated_from, pg_current_xact_id());
     -- As holes they are found by the next advance, and get the numbers after the last one.
     with
     missed as (

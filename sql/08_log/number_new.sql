@@ -6,7 +6,9 @@ as $$
 #variable_conflict use_column
 declare
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = number_new.log);
-    scan_xmin xid8;
+    undated_from constant xid8 := (select s.undated_from from aximo_private.logs as s where s.log = number_new.log);
+    scan pg_snapshot;
+    looked_into_some boolean;
     positions bigint[];
     fresh bigint[];
     filled bigint[];
@@ -17,9 +19,39 @@ declare
 begin
     -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
     with
+    -- Whoever owns a position in a dated hole was running when it was looked into last, and is over now: a hole is looked into if one of those
+    -- that are over is older than its date. Else nothing can have come up in it. Other cluster, other ids: all are looked into.
+    since as materialized (
+        select
+            case
+                when pg_snapshot_xmax(s.looked) <= pg_snapshot_xmax(pg_current_snapshot())
+                    then least(
+                        pg_snapshot_xmax(s.looked),
+                        (
+                            select r.id
+                            from pg_snapshot_xip(s.looked) as r (id)
+                            where pg_visible_in_snapshot(r.id, pg_current_snapshot())
+                            order by r.id
+                            limit 1
+                        )
+                    )
+                else '0'::xid8
+            end as id
+        from aximo_private.logs as s
+        where s.log = number_new.log
+    ),
+    open_holes as (
+        select h.first_position, h.last_position
+        from aximo_private.log_holes as h
+        where h.log = number_new.log and h.older_than > (select s.id from since as s)
+        union all
+        select h.first_position, h.last_position
+        from aximo_private.log_holes as h
+        where h.log = number_new.log and h.seen_by >= undated_from and h.older_than is null
+    ),
     late as (
         select e.*
-        from aximo_private.log_holes as h
+        from open_holes as h
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
             from aximo_private.loggable as s
@@ -29,7 +61,6 @@ begin
             order by s.position
             limit number_new.max_events
         ) as e
-        where h.log = number_new.log
         order by e.position
         limit number_new.max_events
     ),
@@ -103,7 +134,8 @@ begin
         returning customer_id, number
     )
     select
-        pg_snapshot_xmin(pg_current_snapshot()),
+        pg_current_snapshot(),
+        exists (select from open_holes),
         (select array_agg(f.position order by f.position) from found as f),
         (select array_agg(f.position order by f.position) from found as f where not f.is_late),
         (select array_agg(f.position order by f.position) from found as f where f.is_late),
@@ -116,7 +148,7 @@ begin
             ) as g
         ),
         (select count(*) = number_new.max_events from waiting as w) or (select count(*) from waiting as w) > (select count(*) from found as f)
-    into scan_xmin, positions, fresh, filled, touched, is_cut;
+    into scan, looked_into_some, positions, fresh, filled, touched, is_cut;
 
     -- What is left of a hole when a part of it has come.
     if filled is not null then
@@ -160,15 +192,24 @@ begin
 
     -- Every transaction that could own it was over before the scan that did not find it.
     delete from aximo_private.log_holes as h
-    where h.log = number_new.log and h.older_than < scan_xmin
+    where h.log = number_new.log and h.older_than < pg_snapshot_xmin(scan)
         and (
             not is_cut
             or h.last_position <= positions[cardinality(positions)]
         );
 
-    if fresh is not null then
+    if positions is not null then
         update aximo_private.logs as s
-        set high_position = fresh[cardinality(fresh)]
+        set
+            high_position = coalesce(fresh[cardinality(fresh)], s.high_position),
+            entries = s.entries + (select coalesce(sum(t.new_size - t.old_size), 0) from unnest(touched) as t)
+        where s.log = number_new.log;
+    end if;
+
+    -- What a limited call did not look into is looked into again.
+    if looked_into_some and not is_cut then
+        update aximo_private.logs as s
+        set looked = scan
         where s.log = number_new.log;
     end if;
 
@@ -181,6 +222,12 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
+    -- A transaction that wrote before it came here may have an older id than those that advanced before it.
+    if found and (undated_from is null or undated_from > pg_current_xact_id()) then
+        update aximo_private.logs as s
+        set undated_from = pg_current_xact_id()
+        where s.log = number_new.log;
+    end if;
     return row(touched, is_cut)::aximo_private.numbering;
 end;
 $$;

@@ -1,6 +1,12 @@
 -- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
 -- findings about events, and follow from them.
-create function aximo.verify_log(log text default 'events', first_number bigint default null, last_number bigint default null)
+create function aximo.verify_log(
+    log text default 'events',
+    first_number bigint default null,
+    last_number bigint default null,
+    -- The longest that a transaction, from when it wrote to its commit, may have taken.
+    in_flight interval default '1 hour'
+)
 returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -58,6 +64,36 @@ begin
         where (l.number <> l.expected and l.number <> l.before + 1)
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
+        union all
+        -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
+        select
+            'recorded_out_of_order',
+            o.number,
+            o.event_id,
+            o.run_event_id,
+            format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
+            o.number
+        from (
+            select
+                n.number,
+                n.event_id,
+                n.run_event_id,
+                e.recorded_at,
+                max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
+            from only aximo_private.log_entries as n
+            left join lateral (
+                select s.recorded_at
+                from only aximo_private.events as s
+                where s.customer_id = customer and s.event_id = n.event_id
+                union all
+                select r.recorded_at
+                from only helix.run_events as r
+                where r.customer_id = customer and r.event_id = n.run_event_id
+                offset 0
+            ) as e on true
+            where is_last and n.customer_id = customer and n.log = verify_log.log
+        ) as o
+        where o.recorded_at < o.newest - verify_log.in_flight
         union all
         select 'event_not_in_log', null, u.event_id, u.run_event_id, 'its position was numbered past', null
         from aximo.unlogged_events(verify_log.log) as u
@@ -151,6 +187,6 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.verify_log(text, bigint, bigint) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
+comment on function aximo.verify_log(text, bigint, bigint, interval) is
+'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';

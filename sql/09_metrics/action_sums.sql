@@ -12,6 +12,7 @@ create table aximo_private.action_sums (
     prepared bigint not null,
     dispatched bigint not null,
     failed bigint not null,
+    emergencies bigint not null,
     changed_in bigint not null,
     constraint action_sums_pkey primary key (customer_id, grain, bucket, series),
     constraint grain_known check (grain in ('hour', 'day', 'month'))
@@ -32,4 +33,5 @@ comment on column aximo_private.action_sums.risk_level is 'The risk the event st
 comment on column aximo_private.action_sums.prepared is 'How many were prepared.';
 comment on column aximo_private.action_sums.dispatched is 'How many were dispatched.';
 comment on column aximo_private.action_sums.failed is 'How many failed.';
+comment on column aximo_private.action_sums.emergencies is 'How many of those dispatched say payload.priority high, or payload.emergency true.';
 comment on column aximo_private.action_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';

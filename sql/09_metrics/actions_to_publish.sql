@@ -12,6 +12,7 @@ select
     r.prepared,
     r.dispatched,
     r.failed,
+    r.emergencies,
     r.changed_in
 from aximo_private.action_sums as r;
 alter view aximo_private.actions_to_publish owner to aximo_meter;

@@ -87,7 +87,7 @@ comment on column aximo_private.activity_to_publish.latency_p50_ms is 'Half of t
 comment on column aximo_private.activity_to_publish.latency_p95_ms is '95 % of them are at most so many milliseconds, at most 2 % off.';
 comment on column aximo_private.activity_to_publish.latency_p99_ms is '99 % of them are at most so many milliseconds, at most 2 % off.';
 comment on column aximo_private.activity_to_publish.actions_dispatched is 'How many actions were dispatched in this time.';
-comment on column aximo_private.activity_to_publish.leads is 'How many leads in this time: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_private.activity_to_publish.leads is 'How many leads in this time: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_private.activity_to_publish.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_private.activity_to_publish.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_private.activity_to_publish.approvals_requested is 'How many approvals were requested in this time.';

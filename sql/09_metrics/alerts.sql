@@ -8,7 +8,7 @@ select
     case when m.value > t.escalation then 'escalation' else 'warning' end as level,
     m.value,
     case when m.value > t.escalation then t.escalation else t.warning end as threshold,
-    m.numerator,
+    least(round(m.numerator), 9223372036854775807)::bigint as numerator,
     m.denominator,
     (
         select c.number
@@ -32,15 +32,18 @@ from (
             sum(s.failed)::bigint as failed,
             sum(s.triggered)::bigint as triggered,
             sum(s.sla_breaches)::bigint as sla_breaches,
-            sum(s.completed)::bigint as completed
+            sum(s.completed)::bigint as completed,
+            sum(s.execution_time_sum_ms) as execution_time_sum_ms,
+            sum(s.execution_time_count)::bigint as execution_time_count
         from aximo_private.activity_kept as s
         where s.customer_id = (select aximo.current_customer()) and s.grain = 'day'
         group by s.customer_id, s.deployment_id, s.bucket
     ) as r
     cross join lateral (
         values
-        ('error_rate', r.failed, r.triggered),
-        ('sla_breach_rate', r.sla_breaches, r.completed)
+        ('error_rate', r.failed::numeric, r.triggered),
+        ('sla_breach_rate', r.sla_breaches::numeric, r.completed),
+        ('avg_execution_time_ms', r.execution_time_sum_ms, r.execution_time_count)
     ) as v (metric, numerator, denominator)
     where v.numerator > 0 and v.denominator > 0
     offset 0
@@ -48,22 +51,23 @@ from (
 cross join lateral (
     select
         aximo_private.threshold_at(m.deployment_id, m.metric, 'warning', e.bucket_end) as warning,
-        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'escalation', e.bucket_end) as escalation,
+        aximo_private.threshold_at(m.deployment_id, m.metric, 'minimum_denominator', e.bucket_end) as minimum
     from (select m.bucket + interval '24 hours' as bucket_end) as e
 ) as t
-where m.value > t.escalation or m.value > t.warning
+where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 alter view aximo_metrics.alerts owner to aximo_owner;
 
-comment on view aximo_metrics.alerts is 'Rates above their threshold, by day, one row a deployment and rate. Key: deployment_id, day, metric.';
+comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
 comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.alerts.deployment_id is 'The deployment.';
 comment on column aximo_metrics.alerts.day is 'The day, UTC.';
-comment on column aximo_metrics.alerts.metric is 'error_rate or sla_breach_rate.';
+comment on column aximo_metrics.alerts.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
 comment on column aximo_metrics.alerts.level is 'warning or escalation: the highest threshold it is above.';
-comment on column aximo_metrics.alerts.value is 'The rate: numerator / denominator.';
+comment on column aximo_metrics.alerts.value is 'The rate, or the average in milliseconds: numerator / denominator.';
 comment on column aximo_metrics.alerts.threshold is 'The threshold it is above: the latest that takes effect before the day ends.';
-comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed.';
-comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed.';
+comment on column aximo_metrics.alerts.numerator is 'error_rate: executions failed. sla_breach_rate: service levels missed. avg_execution_time_ms: milliseconds from trigger to end, summed up and rounded.';
+comment on column aximo_metrics.alerts.denominator is 'error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.';
 comment on column aximo_metrics.alerts.counts_up_to is 'The log number up to which it counts.';

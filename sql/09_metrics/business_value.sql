@@ -33,7 +33,7 @@ comment on column aximo_metrics.business_value.skill_version is 'Its version.';
 comment on column aximo_metrics.business_value.day is 'The day, UTC.';
 comment on column aximo_metrics.business_value.conversations is 'How many conversations on this day: executions triggered.';
 comment on column aximo_metrics.business_value.actions_dispatched is 'How many actions were dispatched on this day.';
-comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value.leads is 'How many leads on this day: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value.response_latency_count is 'How many events on this day, of any type, state latency_ms.';

@@ -33,7 +33,7 @@ comment on column aximo_metrics.business_value_hourly.skill_version is 'Its vers
 comment on column aximo_metrics.business_value_hourly.hour is 'When the hour begins.';
 comment on column aximo_metrics.business_value_hourly.conversations is 'How many conversations in this hour: executions triggered.';
 comment on column aximo_metrics.business_value_hourly.actions_dispatched is 'How many actions were dispatched in this hour.';
-comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_hourly.leads is 'How many leads in this hour: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value_hourly.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value_hourly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value_hourly.response_latency_count is 'How many events in this hour, of any type, state latency_ms.';

@@ -33,7 +33,7 @@ comment on column aximo_metrics.business_value_monthly.skill_version is 'Its ver
 comment on column aximo_metrics.business_value_monthly.month is 'The month, UTC, by its first day.';
 comment on column aximo_metrics.business_value_monthly.conversations is 'How many conversations in this month: executions triggered.';
 comment on column aximo_metrics.business_value_monthly.actions_dispatched is 'How many actions were dispatched in this month.';
-comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with payload.action_type lead_capture.';
+comment on column aximo_metrics.business_value_monthly.leads is 'How many leads in this month: action_dispatched with a payload.action_type that lead_action_types lists.';
 comment on column aximo_metrics.business_value_monthly.lead_conversion_rate is 'leads / conversations; null if there were none.';
 comment on column aximo_metrics.business_value_monthly.emergency_leads is 'How many of the leads say payload.priority = "high" or payload.emergency = true.';
 comment on column aximo_metrics.business_value_monthly.response_latency_count is 'How many events in this month, of any type, state latency_ms.';

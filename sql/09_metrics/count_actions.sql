@@ -14,7 +14,8 @@ begin
                 f.customer_id, f.deployment_id, f.skill_id, f.skill_version, f.hour, f.action_type, f.risk_level,
                 count(*) filter (where f.event_type = 'action_prepared') as prepared,
                 count(*) filter (where f.event_type = 'action_dispatched') as dispatched,
-                count(*) filter (where f.event_type = 'action_failed') as failed
+                count(*) filter (where f.event_type = 'action_failed') as failed,
+                count(*) filter (where f.is_emergency) as emergencies
             from unnest(facts) as f
             where f.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
             group by 1, 2, 3, 4, 5, 6, 7
@@ -23,7 +24,8 @@ begin
     added as materialized (
         select
             h.customer_id, b.grain, b.bucket, h.series, h.deployment_id, h.skill_id, h.skill_version, h.action_type, h.risk_level,
-            sum(h.prepared) as prepared, sum(h.dispatched) as dispatched, sum(h.failed) as failed
+            sum(h.prepared) as prepared, sum(h.dispatched) as dispatched, sum(h.failed) as failed,
+            sum(h.emergencies) as emergencies
         from hourly as h
         cross join lateral (
             values
@@ -43,7 +45,7 @@ begin
     select
         a.customer_id, a.grain, a.bucket, a.series, a.deployment_id, a.skill_id, a.skill_version, a.action_type, a.risk_level,
         a.prepared + coalesce(o.prepared, 0), a.dispatched + coalesce(o.dispatched, 0), a.failed + coalesce(o.failed, 0),
-        count_actions.step
+        a.emergencies + coalesce(o.emergencies, 0), count_actions.step
     from added as a
     left join old as o on o.customer_id = a.customer_id and o.grain = a.grain and o.bucket = a.bucket and o.series = a.series;
 end;

@@ -28,7 +28,7 @@ begin
                 count(*) filter (where f.event_type = 'pressure_invoked') as pressure_invoked,
                 count(*) filter (where f.event_type = 'deployment_suspended') as deployment_suspended,
                 count(*) filter (where f.is_lead) as leads,
-                count(*) filter (where f.is_emergency) as emergency_leads,
+                count(*) filter (where f.is_lead and f.is_emergency) as emergency_leads,
                 count(*) filter (where f.is_opened) as opened,
                 count(*) filter (where f.is_closed) as closed,
                 count(*) filter (where f.is_answered) as answered,

@@ -15,6 +15,7 @@ declare
     left_over bigint;
     waiting bigint;
     taken bigint;
+    judged boolean;
 begin
     if count_metrics.max_events is null or count_metrics.max_events < 1 then
         raise exception using
@@ -34,7 +35,8 @@ begin
         return;
     end if;
     counted := 0;
-    is_behind := false;
+    is_behind := aximo_private.count_leads(this_step);
+    judged := is_behind;
     left_over := count_metrics.max_events;
     foreach which in array array['events', 'run_events'] loop
         with
@@ -87,7 +89,7 @@ begin
         end;
         counted := counted + taken;
     end loop;
-    if counted > 0 then
+    if counted > 0 or judged then
         update aximo_private.metric_state as s
         set steps = this_step
         where s.is_the_row;
@@ -97,4 +99,4 @@ end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
 comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges the leads of one customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';

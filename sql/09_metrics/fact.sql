@@ -30,8 +30,8 @@ comment on column aximo_private.fact.happened_at is 'Of an event: its timestamp.
 comment on column aximo_private.fact.event_type is 'Of an event: its type. Null for what became known by it.';
 comment on column aximo_private.fact.action_type is 'Of an action: payload.action_type; its hash, if it is longer than 255 bytes, or has no short text.';
 comment on column aximo_private.fact.risk_level is 'Of an event: the risk it states.';
-comment on column aximo_private.fact.is_lead is 'Whether it is a lead.';
-comment on column aximo_private.fact.is_emergency is 'Whether it is an urgent one.';
+comment on column aximo_private.fact.is_lead is 'Of an action dispatched: whether it is a lead.';
+comment on column aximo_private.fact.is_emergency is 'Of an action dispatched: whether payload.priority is high, or payload.emergency true.';
 comment on column aximo_private.fact.is_opened is 'Whether an execution began here.';
 comment on column aximo_private.fact.is_closed is 'Whether an execution that began here has ended.';
 comment on column aximo_private.fact.is_answered is 'Whether an approval requested here was answered.';

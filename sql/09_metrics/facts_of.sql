@@ -45,8 +45,15 @@ begin
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
                 end as action_type,
-                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}' as is_lead,
-                s.event_type = 'action_dispatched' and s.payload @> '{"action_type": "lead_capture"}'
+                case
+                    when s.event_type = 'action_dispatched'
+                        then coalesce(
+                            aximo_private.step_key(s.payload, 'action_type')
+                            = any(aximo_private.list_of(g.customer_id, 'lead_action_types', aximo_private.month_end(s."timestamp"))),
+                            false
+                        )
+                end as is_lead,
+                s.event_type = 'action_dispatched'
                     and (s.payload @> '{"priority": "high"}' or s.payload @> '{"emergency": true}') as is_emergency
             from only aximo_private.events as s
             left join lateral (

@@ -5,8 +5,9 @@ from (select (select aximo.current_customer()) collate "C" as customer_id) as s
 where s.customer_id <> '*' and (
     exists (select from aximo_private.events as e where e.customer_id = s.customer_id)
     or exists (select from helix.runs as r where r.customer_id = s.customer_id)
+    or exists (select from aximo_private.access_changes as a where a.customer_id = s.customer_id)
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
-    or exists (select from aximo_private.high_risk_levels as r where r.customer_id = s.customer_id)
+    or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
 alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';

@@ -7,7 +7,7 @@ declare
 begin
     return case
         when rate is null then null
-        when rate = 0 then 'ok'
+        when rate = 0 or denominator < aximo_private.threshold_at(for_deployment, for_metric, 'minimum_denominator', now()) then 'ok'
         when rate > aximo_private.threshold_at(for_deployment, for_metric, 'escalation', now()) then 'escalation'
         when rate > aximo_private.threshold_at(for_deployment, for_metric, 'warning', now()) then 'warning'
         else 'ok'

@@ -17,20 +17,23 @@ begin
     else
         customer := aximo_private.writing_customer(null);
     end if;
-    if (set_threshold.metric in ('error_rate', 'sla_breach_rate') and set_threshold.level in ('warning', 'escalation')) is not true then
+    if (
+        set_threshold.metric in ('error_rate', 'sla_breach_rate', 'avg_execution_time_ms')
+        and set_threshold.level in ('warning', 'escalation', 'minimum_denominator')
+    ) is not true then
         raise exception using
             errcode = 'ZXARG',
             message = 'no such threshold',
             detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
-            hint = 'metric is error_rate or sla_breach_rate, level is warning or escalation.',
+            hint = 'metric is error_rate, sla_breach_rate or avg_execution_time_ms; level is warning, escalation or minimum_denominator.',
             constraint = 'threshold_known';
     end if;
     if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a threshold is a rate',
+            message = 'a threshold is a number of zero or more',
             detail = format('value %s', set_threshold.value),
-            hint = 'Give 0.05 for 5 percent, or null to take back what was set before.',
+            hint = 'Give 0.05 for 5 percent, milliseconds for avg_execution_time_ms, a count for minimum_denominator, or null to take back what was set before.',
             constraint = 'threshold_is_a_rate';
     end if;
     if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
@@ -61,4 +64,4 @@ end;
 $$;
 alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
-'Sets above which rate aximo_metrics.alerts lists a deployment, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no rate; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login of certain customers only sets it for all.';

@@ -1,4 +1,4 @@
--- When a rate is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+-- When a rate or an average is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
 create table aximo_private.thresholds (
     customer_id text collate "C" not null,
     deployment_id aximo_private.identifier,
@@ -11,7 +11,8 @@ create table aximo_private.thresholds (
     setting_id uuid not null default gen_random_uuid(),
     constraint thresholds_pkey primary key (customer_id, setting_id),
     constraint threshold_known check (
-        metric in ('error_rate', 'sla_breach_rate') and level in ('warning', 'escalation')
+        metric in ('error_rate', 'sla_breach_rate', 'avg_execution_time_ms')
+        and level in ('warning', 'escalation', 'minimum_denominator')
     ),
     constraint threshold_is_a_rate check (value >= 0 and value < 'infinity'),
     constraint effective_from_is_a_moment check (
@@ -24,7 +25,10 @@ insert into aximo_private.thresholds (customer_id, metric, level, value, effecti
 values
 ('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'error_rate', 'escalation', 0.10, '-infinity', '2026-01-01 00:00:00+00'),
-('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00');
+('*', 'sla_breach_rate', 'escalation', 0.03, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'error_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
+('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
 alter table aximo_private.thresholds enable row level security;
 alter table aximo_private.thresholds force row level security;
@@ -37,12 +41,12 @@ for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
 select aximo_private.hide_statistics('aximo_private.thresholds');
 
-comment on table aximo_private.thresholds is 'Above which rate an alert is raised. Written by aximo.set_threshold; a row holds until a later one overrides it.';
+comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate or sla_breach_rate.';
-comment on column aximo_private.thresholds.level is 'warning or escalation.';
-comment on column aximo_private.thresholds.value is 'The rate above which. Null takes back what was set before.';
+comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
+comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
+comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
 comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';

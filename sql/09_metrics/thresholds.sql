@@ -21,14 +21,14 @@ cross join aximo_private.known_customer as c
 offset 0;
 alter view aximo_metrics.thresholds owner to aximo_owner;
 
-comment on view aximo_metrics.thresholds is 'The thresholds of alerts and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
+comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
-comment on column aximo_metrics.thresholds.metric is 'error_rate or sla_breach_rate.';
-comment on column aximo_metrics.thresholds.level is 'warning or escalation.';
+comment on column aximo_metrics.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
+comment on column aximo_metrics.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
 comment on column aximo_metrics.thresholds.effective_from is 'For hours, days and months that end after this moment; null: for all.';
 comment on column aximo_metrics.thresholds.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_metrics.thresholds.value is 'The rate above which there is an alert; null takes back what was set before.';
+comment on column aximo_metrics.thresholds.value is 'The rate, or the milliseconds, above which there is an alert; or the denominator below which there is none. Null takes back what was set before.';
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';

@@ -22,6 +22,7 @@ from public;
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
+grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
     event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
@@ -36,14 +37,14 @@ grant select on aximo_private.executions_told, aximo_private.approvals_told to a
 -- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
 -- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.high_risk_levels, aximo_private.observations,
-aximo_private.run_ids, aximo_private.known_deployments, helix.run_events,
+aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
+aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
 aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
-aximo_private.metric_state from aximo_owner;
+aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
 revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
@@ -77,7 +78,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
-grant select, update (high_position) on aximo_private.logs to aximo_sequencer;
+grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
@@ -87,16 +88,19 @@ grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
     aximo_private.numbers_for_all(),
+    aximo_private.session_grants(),
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
     aximo_private.series_key(text[]),
+    aximo_private.list_of(text, text, timestamptz),
+    aximo_private.month_end(timestamptz),
     aximo_private.histogram_bin(double precision),
     aximo.tree_hash(bytea[]),
     aximo.log_size(text),
     aximo.log_root(bigint, text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text)
+    aximo.check_log_nodes(text, bigint)
 to aximo_sequencer;
 
 -- And counts what it numbered.
@@ -109,11 +113,15 @@ grant select, insert, update, delete on
     aximo_private.counted_logs,
     aximo_private.uncounted_logs
 to aximo_sequencer;
+grant select, insert (customer_id, since), delete on aximo_private.unjudged_leads to aximo_sequencer;
+grant select on aximo_private.metric_lists to aximo_sequencer;
 grant select, update (steps, recounted_in) on aximo_private.metric_state to aximo_sequencer;
 
 -- Thresholds are written for the customer that the access map gives, as events are.
 grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
-grant insert (customer_id, levels, effective_from) on aximo_private.high_risk_levels to aximo_recorder;
+grant insert (customer_id, list, items, effective_from) on aximo_private.metric_lists to aximo_recorder;
+-- What leads are is judged anew when somebody set it anew.
+grant insert (customer_id, since) on aximo_private.unjudged_leads to aximo_recorder;
 grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
 
 -- The meter works out of the sums what is published, and sees no event. What it keeps aximo_private.publish_kind granted.
@@ -124,12 +132,13 @@ grant select on
     aximo_private.run_sums,
     aximo_private.counted_logs,
     aximo_private.thresholds,
-    aximo_private.high_risk_levels
+    aximo_private.metric_lists
 to aximo_meter;
 grant select, update (published_in, refreshed_at, took) on aximo_private.metric_state to aximo_meter;
 grant execute on function
     aximo.current_customer(),
     aximo_private.numbers_for_all(),
+    aximo_private.list_of(text, text, timestamptz),
     aximo_private.histogram_value(bigint),
     aximo.advance_log(integer),
     aximo.count_metrics(integer)
@@ -153,6 +162,7 @@ grant usage on schema aximo_metrics to aximo_bi;
 grant usage on schema helix to aximo_reader;
 grant execute on function
     aximo.current_customer(),
+    aximo.my_customers(),
     aximo.schema_version(),
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
@@ -180,6 +190,7 @@ grant select on
     aximo_metrics.alerts_monthly,
     aximo_metrics.thresholds,
     aximo_metrics.high_risk_levels,
+    aximo_metrics.lead_action_types,
     aximo_metrics.freshness
 to aximo_bi;
 grant execute on function
@@ -198,6 +209,7 @@ grant select on
     aximo.log_nodes,
     aximo.checkpoints,
     aximo.violations,
+    aximo.deployment_violations,
     aximo.cursors,
     aximo.execution_steps,
     aximo.executions,
@@ -222,9 +234,9 @@ grant execute on function
     aximo.log_root(bigint, text),
     aximo.log_origin(text),
     aximo.checkpoint_text(bigint, text),
-    aximo.check_log_nodes(text),
+    aximo.check_log_nodes(text, bigint),
     aximo.unlogged_events(text),
-    aximo.verify_log(text, bigint, bigint),
+    aximo.verify_log(text, bigint, bigint, interval),
     aximo.verify_executions(integer),
     aximo.recompute_metrics(bigint),
     aximo.recompute_run_metrics(bigint),
@@ -286,14 +298,23 @@ grant execute on function
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
     aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
-    aximo.set_high_risk_levels(text[], timestamptz, boolean)
+    aximo.set_high_risk_levels(text[], timestamptz, boolean),
+    aximo.set_lead_action_types(text[], timestamptz, boolean)
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
+-- Who watches sees that the ledger is well, and nothing of any customer.
+grant usage on schema aximo to aximo_monitor;
+grant select on sequence aximo_private.events_position, helix.run_events_event_id_seq to aximo_sequencer;
+grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator;
+grant execute on function aximo.schema_version() to aximo_monitor;
+
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
+grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function
     aximo.grant_customer(text, text),
     aximo.revoke_customer(text, text),
-    helix.isolate_gateway_tables()
+    helix.isolate_gateway_tables(),
+    aximo_private.access_differences()
 to aximo_owner;

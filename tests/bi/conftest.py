@@ -83,6 +83,9 @@ def prepared(ledger: Ledger, port: int) -> Reporting:
                 for level, deployment in (("warning", None), ("escalation", f"a-{mark}")):
                     values = ["error_rate", level, rate, deployment, of_old]
                     connection.execute("select aximo.set_threshold(%s, %s, %s, %s, %s)", values)
+                for metric in ("error_rate", "sla_breach_rate"):
+                    values = [metric, "minimum_denominator", 1, None, of_old]
+                    connection.execute("select aximo.set_threshold(%s, %s, %s, %s, %s)", values)
                 connection.execute("select aximo.set_high_risk_levels(%s, %s)", [[f"{mark}-risk"], of_old])
     logins = {}
     with psycopg.connect(ledger.dsn("postgres"), autocommit=True) as root:

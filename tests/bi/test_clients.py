@@ -15,7 +15,7 @@ from tests.bi.tables import Login, assert_same, columns, views
 pytestmark = pytest.mark.bi
 
 #: Settings: those of all customers, which are nobody's secret, are shown with the customer's own.
-FOR_ALL = {"thresholds", "high_risk_levels"}
+FOR_ALL = {"thresholds", "high_risk_levels", "lead_action_types"}
 
 
 @pytest.fixture(params=CLIENTS)

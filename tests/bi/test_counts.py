@@ -52,7 +52,7 @@ COUNTED = {
 OF_RUNS = ("tool_runs", "tool_runs_by_status")
 STATES = ("started", "queued", "running", "succeeded", "failed", "blocked")
 #: Those that count no events of one type.
-OTHERS = {"alerts", "thresholds", "high_risk_levels", "freshness"}
+OTHERS = {"alerts", "thresholds", "high_risk_levels", "lead_action_types", "freshness"}
 SERIES = ("deployment_id", "skill_id", "skill_version")
 
 

@@ -1,0 +1,77 @@
+-- Leads of what is counted already, by the setting as it is now. By month, in all grains: so hours add up to days, and days to months.
+create function aximo_private.count_leads(step bigint) returns boolean
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- Sums have no statistics, and a customer has many of them.
+set enable_nestloop = off
+as $$
+#variable_conflict use_column
+declare
+    of_customer text;
+    first_month timestamptz;
+begin
+    -- What is set for all is judged one customer at a time, as what is set for one.
+    with
+    of_all as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = '*'
+        returning u.since
+    )
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    select c.customer_id, a.since
+    from of_all as a
+    cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
+    with
+    taken as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = (select min(n.customer_id) from only aximo_private.unjudged_leads as n)
+        returning u.customer_id, u.since
+    )
+    select t.customer_id, date_trunc('month', min(t.since), 'UTC') into of_customer, first_month
+    from taken as t
+    group by t.customer_id;
+    if not found then
+        return false;
+    end if;
+    with
+    lead_types as materialized (
+        select b.bucket, aximo_private.list_of(of_customer, 'lead_action_types', b.bucket_end) as items
+        from (
+            select distinct
+                s.bucket, aximo_private.month_end(s.bucket) as bucket_end
+            from only aximo_private.action_sums as s
+            where s.customer_id = of_customer and s.bucket >= first_month
+        ) as b
+    ),
+    judged as (
+        select s.grain, s.bucket, s.deployment_id, s.skill_id, s.skill_version, sum(s.dispatched) as leads, sum(s.emergencies) as emergencies
+        from only aximo_private.action_sums as s
+        inner join lead_types as t on t.bucket = s.bucket
+        where s.customer_id = of_customer and s.action_type = any(t.items)
+        group by 1, 2, 3, 4, 5
+    )
+    update only aximo_private.activity_sums as s
+    set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
+    from (
+        select o.grain, o.bucket, o.series, coalesce(j.leads, 0) as leads, coalesce(j.emergencies, 0) as emergency_leads
+        from only aximo_private.activity_sums as o
+        left join judged as j on j.grain = o.grain and j.bucket = o.bucket and j.deployment_id = o.deployment_id
+            and j.skill_id = o.skill_id and j.skill_version = o.skill_version
+        where o.customer_id = of_customer and o.grain <> 'customer' and o.bucket >= first_month
+    ) as n
+    where s.customer_id = of_customer and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
+        and (s.leads, s.emergency_leads) <> (n.leads, n.emergency_leads);
+    update only aximo_private.activity_sums as s
+    set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
+    from (
+        select coalesce(sum(m.leads), 0) as leads, coalesce(sum(m.emergency_leads), 0) as emergency_leads
+        from only aximo_private.activity_sums as m
+        where m.customer_id = of_customer and m.grain = 'month'
+    ) as n
+    where s.customer_id = of_customer and s.grain = 'customer';
+    return true;
+end;
+$$;
+alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
+comment on function aximo_private.count_leads(bigint) is
+'Judges the leads of one customer that set anew which actions are leads; false if no customer did.';
