@@ -56,7 +56,9 @@ class Client:
 
 
 def library(name: str) -> Any:
-    return pytest.importorskip(name, reason=f"no {name} on this machine; pip install 'aximo-db[bi]'")
+    # Also if it is there, and what it needs of the system is not.
+    reason = f"no {name} on this machine; pip install 'aximo-db[bi]'"
+    return pytest.importorskip(name, reason=reason, exc_type=ImportError)
 
 
 def query(view: str, quote: str = '"') -> str:
