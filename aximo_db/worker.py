@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -150,7 +151,8 @@ class Worker:
     def stop(self) -> None:
         """Begins nothing new; what is under way ends with its transaction. Called again, cancels that."""
         if self._stopped.is_set() and self._connection is not None and not self._connection.closed:
-            self._connection.cancel_safe(timeout=5)
+            with suppress(psycopg.Error):  # then it ends by itself
+                self._connection.cancel_safe(timeout=5)
         self._stopped.set()
 
     @property
@@ -243,16 +245,21 @@ class Worker:
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = reached(
+            connection = reached(
                 self.dsn,
                 autocommit=True,
                 prepare_threshold=None,
                 cursor_factory=LedgerCursor,
                 application_name="aximo-db worker",
             )
-            row = self._connection.execute(statements.VERSIONS).fetchone()
-            if row is not None:
-                statements.check_versions(*row)
+            try:
+                row = connection.execute(statements.VERSIONS).fetchone()
+                if row is not None:
+                    statements.check_versions(*row)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
 

@@ -17,7 +17,7 @@ import psycopg
 
 from aximo_db import __version__
 from aximo_db._assets import HEAD_SCHEMA_VERSION
-from aximo_db._connect import connect
+from aximo_db._connect import reached
 from aximo_db.errors import AximoError, InstallationError
 from aximo_db.worker import Worker
 
@@ -54,7 +54,8 @@ class _Ledger(Collector):
         """The metrics; only that it is down, if the ledger does not answer."""
         up = GaugeMetricFamily("aximo_ledger_up", "Whether the ledger answered.")
         try:
-            with closing(connect(self._dsn)) as connection:
+            with closing(reached(self._dsn, autocommit=True, connect_timeout=5)) as connection:
+                connection.execute("set statement_timeout = '5s'")
                 rows = connection.execute(_STATUS).fetchall()
         except (psycopg.Error, AximoError):
             up.add_metric((), 0)
@@ -153,6 +154,8 @@ def is_ready(worker: Worker) -> bool:
 
 def _handler(worker: Worker, registry: prometheus_client.CollectorRegistry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        #: Seconds that a client may take to ask.
+        timeout = 30
         server_version = "aximo-db"
         sys_version = ""
 

@@ -5666,7 +5666,9 @@ found as (
     -- Of two that happened at one moment neither is against the other.
     select
         s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
-        'no_execution_while_suspended' as rule
+        case s.event_type
+            when 'deployment_suspended' then 'no_execution_while_suspended' else 'no_execution_after_termination'
+        end as rule
     from standing as s
     cross join lateral (
         select execution_id, start_step
@@ -5675,20 +5677,7 @@ found as (
             and started_at > s."timestamp" and started_at < s.until
         offset 0
     ) as x
-    where s.event_type = 'deployment_suspended'
-    union all
-    select
-        s.customer_id, x.execution_id, x.start_step, null as event_id, s.event_id as against, s.recorded_at,
-        'no_execution_after_termination' as rule
-    from standing as s
-    cross join lateral (
-        select execution_id, start_step
-        from only aximo_private.executions -- noqa: PRS
-        where customer_id = s.customer_id and deployment_id = s.deployment_id
-            and started_at > s."timestamp" and started_at < s.until
-        offset 0
-    ) as x
-    where s.event_type = 'deployment_terminated'
+    where s.event_type in ('deployment_suspended', 'deployment_terminated')
     union all
     select
         v.customer_id, x.execution_id, x.start_step, null as event_id, v.event_id as against, v.recorded_at,
@@ -8065,7 +8054,8 @@ as $$
 #variable_conflict use_column
 declare
     of_customer text;
-    first_month timestamptz;
+    judged_since timestamptz;
+    month timestamptz;
 begin
     -- What is set for all is judged one customer at a time, as what is set for one.
     with
@@ -8078,33 +8068,45 @@ begin
     select c.customer_id, a.since
     from of_all as a
     cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
-    with
-    taken as (
-        delete from only aximo_private.unjudged_leads as u
-        where u.customer_id = (select min(n.customer_id) from only aximo_private.unjudged_leads as n)
-        returning u.customer_id, u.since
-    )
-    select t.customer_id, date_trunc('month', min(t.since), 'UTC') into of_customer, first_month
-    from taken as t
-    group by t.customer_id;
+    -- Whoever it is, so that who sets it again and again keeps no other waiting.
+    select u.customer_id into of_customer
+    from only aximo_private.unjudged_leads as u
+    order by u.setting_id
+    limit 1;
     if not found then
         return false;
     end if;
     with
-    lead_types as materialized (
-        select b.bucket, aximo_private.list_of(of_customer, 'lead_action_types', b.bucket_end) as items
-        from (
-            select distinct
-                s.bucket, aximo_private.month_end(s.bucket) as bucket_end
-            from only aximo_private.action_sums as s
-            where s.customer_id = of_customer and s.bucket >= first_month
-        ) as b
-    ),
+    taken as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = of_customer
+        returning u.since
+    )
+    select min(t.since) into judged_since
+    from taken as t;
+    -- One month a step: a long history is judged in many, and a statement_timeout loses one of them.
+    select min(s.bucket) into month
+    from only aximo_private.activity_sums as s
+    where s.customer_id = of_customer and s.grain = 'month' and s.bucket >= date_trunc('month', judged_since, 'UTC');
+    if month is null then
+        return true;
+    end if;
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    select of_customer, aximo_private.month_end(month)
+    where exists (
+            select
+            from only aximo_private.activity_sums as s
+            where s.customer_id = of_customer and s.grain = 'month' and s.bucket > month
+        );
+    with
     judged as (
         select s.grain, s.bucket, s.deployment_id, s.skill_id, s.skill_version, sum(s.dispatched) as leads, sum(s.emergencies) as emergencies
         from only aximo_private.action_sums as s
-        inner join lead_types as t on t.bucket = s.bucket
-        where s.customer_id = of_customer and s.action_type = any(t.items)
+        where s.customer_id = of_customer and s.grain in ('hour', 'day', 'month')
+            and s.bucket >= month and s.bucket < aximo_private.month_end(month)
+            and s.action_type = any((
+                select aximo_private.list_of(of_customer, 'lead_action_types', aximo_private.month_end(month))
+            )::text[])
         group by 1, 2, 3, 4, 5
     )
     update only aximo_private.activity_sums as s
@@ -8114,9 +8116,12 @@ begin
         from only aximo_private.activity_sums as o
         left join judged as j on j.grain = o.grain and j.bucket = o.bucket and j.deployment_id = o.deployment_id
             and j.skill_id = o.skill_id and j.skill_version = o.skill_version
-        where o.customer_id = of_customer and o.grain <> 'customer' and o.bucket >= first_month
+        where o.customer_id = of_customer and o.grain in ('hour', 'day', 'month')
+            and o.bucket >= month and o.bucket < aximo_private.month_end(month)
     ) as n
-    where s.customer_id = of_customer and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
+    where s.customer_id = of_customer and s.grain in ('hour', 'day', 'month')
+        and s.bucket >= month and s.bucket < aximo_private.month_end(month)
+        and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
         and (s.leads, s.emergency_leads) <> (n.leads, n.emergency_leads);
     update only aximo_private.activity_sums as s
     set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
@@ -8131,7 +8136,7 @@ end;
 $$;
 alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
 comment on function aximo_private.count_leads(bigint) is
-'Judges the leads of one customer that set anew which actions are leads; false if no customer did.';
+'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
 
 -- Adds numbered events to the sums. A step is small enough for a statement_timeout, and what it did stays done.
 create function aximo.count_metrics(max_events integer default 20000)
@@ -8234,7 +8239,7 @@ end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
 comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges the leads of one customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
@@ -8805,7 +8810,7 @@ language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    customer constant text := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
+    customer text;
 begin
     if exists (select from unnest(action_types) as t where octet_length(t) > 255 or t ~ '^(sha256|json) ') then
         raise exception using
@@ -8815,13 +8820,14 @@ begin
             hint = 'Types are counted by their text if it has at most 255 bytes and does not begin with "sha256 " or "json ", which hashes do.',
             constraint = 'action_types_are_named';
     end if;
+    customer := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
     insert into aximo_private.unjudged_leads (customer_id, since)
     values (customer, coalesce(effective_from, clock_timestamp()));
 end;
 $$;
 alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
-'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by the next aximo.count_metrics. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
 create function aximo_private.high_risk_at(moment timestamptz) returns text[]
 language plpgsql stable security definer parallel safe

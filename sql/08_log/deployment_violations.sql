@@ -32,7 +32,9 @@ found as (
     -- Of two that happened at one moment neither is against the other.
     select
         s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
-        'no_execution_while_suspended' as rule
+        case s.event_type
+            when 'deployment_suspended' then 'no_execution_while_suspended' else 'no_execution_after_termination'
+        end as rule
     from standing as s
     cross join lateral (
         select execution_id, start_step
@@ -41,20 +43,7 @@ found as (
             and started_at > s."timestamp" and started_at < s.until
         offset 0
     ) as x
-    where s.event_type = 'deployment_suspended'
-    union all
-    select
-        s.customer_id, x.execution_id, x.start_step, null as event_id, s.event_id as against, s.recorded_at,
-        'no_execution_after_termination' as rule
-    from standing as s
-    cross join lateral (
-        select execution_id, start_step
-        from only aximo_private.executions -- noqa: PRS
-        where customer_id = s.customer_id and deployment_id = s.deployment_id
-            and started_at > s."timestamp" and started_at < s.until
-        offset 0
-    ) as x
-    where s.event_type = 'deployment_terminated'
+    where s.event_type in ('deployment_suspended', 'deployment_terminated')
     union all
     select
         v.customer_id, x.execution_id, x.start_step, null as event_id, v.event_id as against, v.recorded_at,

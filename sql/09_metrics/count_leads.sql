@@ -8,7 +8,8 @@ as $$
 #variable_conflict use_column
 declare
     of_customer text;
-    first_month timestamptz;
+    judged_since timestamptz;
+    month timestamptz;
 begin
     -- What is set for all is judged one customer at a time, as what is set for one.
     with
@@ -21,33 +22,45 @@ begin
     select c.customer_id, a.since
     from of_all as a
     cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
-    with
-    taken as (
-        delete from only aximo_private.unjudged_leads as u
-        where u.customer_id = (select min(n.customer_id) from only aximo_private.unjudged_leads as n)
-        returning u.customer_id, u.since
-    )
-    select t.customer_id, date_trunc('month', min(t.since), 'UTC') into of_customer, first_month
-    from taken as t
-    group by t.customer_id;
+    -- Whoever it is, so that who sets it again and again keeps no other waiting.
+    select u.customer_id into of_customer
+    from only aximo_private.unjudged_leads as u
+    order by u.setting_id
+    limit 1;
     if not found then
         return false;
     end if;
     with
-    lead_types as materialized (
-        select b.bucket, aximo_private.list_of(of_customer, 'lead_action_types', b.bucket_end) as items
-        from (
-            select distinct
-                s.bucket, aximo_private.month_end(s.bucket) as bucket_end
-            from only aximo_private.action_sums as s
-            where s.customer_id = of_customer and s.bucket >= first_month
-        ) as b
-    ),
+    taken as (
+        delete from only aximo_private.unjudged_leads as u
+        where u.customer_id = of_customer
+        returning u.since
+    )
+    select min(t.since) into judged_since
+    from taken as t;
+    -- One month a step: a long history is judged in many, and a statement_timeout loses one of them.
+    select min(s.bucket) into month
+    from only aximo_private.activity_sums as s
+    where s.customer_id = of_customer and s.grain = 'month' and s.bucket >= date_trunc('month', judged_since, 'UTC');
+    if month is null then
+        return true;
+    end if;
+    insert into aximo_private.unjudged_leads (customer_id, since)
+    select of_customer, aximo_private.month_end(month)
+    where exists (
+            select
+            from only aximo_private.activity_sums as s
+            where s.customer_id = of_customer and s.grain = 'month' and s.bucket > month
+        );
+    with
     judged as (
         select s.grain, s.bucket, s.deployment_id, s.skill_id, s.skill_version, sum(s.dispatched) as leads, sum(s.emergencies) as emergencies
         from only aximo_private.action_sums as s
-        inner join lead_types as t on t.bucket = s.bucket
-        where s.customer_id = of_customer and s.action_type = any(t.items)
+        where s.customer_id = of_customer and s.grain in ('hour', 'day', 'month')
+            and s.bucket >= month and s.bucket < aximo_private.month_end(month)
+            and s.action_type = any((
+                select aximo_private.list_of(of_customer, 'lead_action_types', aximo_private.month_end(month))
+            )::text[])
         group by 1, 2, 3, 4, 5
     )
     update only aximo_private.activity_sums as s
@@ -57,9 +70,12 @@ begin
         from only aximo_private.activity_sums as o
         left join judged as j on j.grain = o.grain and j.bucket = o.bucket and j.deployment_id = o.deployment_id
             and j.skill_id = o.skill_id and j.skill_version = o.skill_version
-        where o.customer_id = of_customer and o.grain <> 'customer' and o.bucket >= first_month
+        where o.customer_id = of_customer and o.grain in ('hour', 'day', 'month')
+            and o.bucket >= month and o.bucket < aximo_private.month_end(month)
     ) as n
-    where s.customer_id = of_customer and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
+    where s.customer_id = of_customer and s.grain in ('hour', 'day', 'month')
+        and s.bucket >= month and s.bucket < aximo_private.month_end(month)
+        and s.grain = n.grain and s.bucket = n.bucket and s.series = n.series
         and (s.leads, s.emergency_leads) <> (n.leads, n.emergency_leads);
     update only aximo_private.activity_sums as s
     set leads = n.leads, emergency_leads = n.emergency_leads, changed_in = count_leads.step
@@ -74,4 +90,4 @@ end;
 $$;
 alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
 comment on function aximo_private.count_leads(bigint) is
-'Judges the leads of one customer that set anew which actions are leads; false if no customer did.';
+'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';

@@ -7,7 +7,7 @@ language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    customer constant text := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
+    customer text;
 begin
     if exists (select from unnest(action_types) as t where octet_length(t) > 255 or t ~ '^(sha256|json) ') then
         raise exception using
@@ -17,10 +17,11 @@ begin
             hint = 'Types are counted by their text if it has at most 255 bytes and does not begin with "sha256 " or "json ", which hashes do.',
             constraint = 'action_types_are_named';
     end if;
+    customer := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
     insert into aximo_private.unjudged_leads (customer_id, since)
     values (customer, coalesce(effective_from, clock_timestamp()));
 end;
 $$;
 alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
-'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by the next aximo.count_metrics. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
