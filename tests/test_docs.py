@@ -144,7 +144,7 @@ def rules_in_sql() -> set[str]:
     found -= set(re.findall(r"case when [^\n]*(?:<>|is distinct from)[^\n]* then '(\w+)' end", text))
     # What contradicts a deployment's life is named where it is worked out.
     contradictions = (ROOT / "sql" / "08_log" / "deployment_violations.sql").read_text(encoding="utf-8")
-    found |= set(re.findall(r"\s'(\w+)'(?: as rule)?$\s+from", contradictions, re.MULTILINE))
+    found |= set(re.findall(r"(?:^\s*|\bthen |\belse )'(no_\w+|runs_\w+)'", contradictions, re.MULTILINE))
     # refuse_malformed makes names of a field and a type.
     # Guards and imports choose the rule before they raise.
     for chosen in re.findall(r"\brule := (.*?);\n", sources("sql", ".sql"), re.DOTALL):
