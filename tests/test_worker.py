@@ -26,7 +26,7 @@ import yaml
 from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore
-from aximo_db.errors import InstallationError
+from aximo_db.errors import InstallationError, SchemaVersionError
 from aximo_db.worker import Duty, Worker, duties
 from aximo_db.worker_http import Telling, is_live, is_ready
 from tests.conftest import Ledger
@@ -284,6 +284,16 @@ def test_a_login_that_may_not_is_told_so_at_once(
     login = each_ledger.login("unfit", *roles, customers=customers)
     result = run("worker", "--db", each_ledger.dsn(login), code=2)
     assert state in result.stderr
+
+
+def test_a_schema_that_is_too_new_is_refused_by_each_attempt(each_ledger: Ledger, keeper: str) -> None:
+    each_ledger.superuser().execute(
+        "create or replace function aximo.oldest_client() returns integer language sql immutable return 999"
+    )
+    worker = Worker(each_ledger.dsn(keeper), duties())
+    for _ in range(2):
+        with pytest.raises(SchemaVersionError):
+            worker._connected()
 
 
 def test_once_is_for_cron(each_ledger: Ledger, keeper: str, writer: psycopg.Connection[Any]) -> None:
