@@ -11,7 +11,7 @@ export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo up test test-heavy test-bi test-gateway lint bench docs clean
+.PHONY: demo up test test-heavy test-bi test-gateway lint bench generated clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/aximo-db demo
@@ -39,8 +39,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python tools/unasync.py --check
-	@$(BIN)/python tools/metrics.py --check
+	@$(BIN)/python -m tools.generated --check
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py
 	@$(BIN)/python tools/contract_since_release.py
@@ -53,8 +52,9 @@ bench: $(VENV)/.installed
 	@$(BIN)/python -m benchmarks.metrics
 	@$(BIN)/python -m benchmarks.runs
 
-docs: $(VENV)/.installed
-	@$(BIN)/python tools/reference.py
+# Whatever follows from something else: the synchronous client, the first migration, the contracts, the reference …
+generated: $(VENV)/.linted
+	@$(BIN)/python -m tools.generated
 
 clean:
 	rm -rf $(VENV) $(BI_VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -33,7 +33,7 @@ from aximo_db.contract import (
 )
 from aximo_db.errors import AximoError
 
-__all__ = ["app"]
+__all__ = ["app", "rewritten"]
 
 app = typer.Typer(
     name="contract",
@@ -257,15 +257,29 @@ def write(
         unknown = [place for place in reworded or [] if place not in places]
         if unknown:
             _fail(f"there is nothing at {', '.join(unknown)}", "Give it as contract check prints it.")
-        kept = {
-            place: text for place, text in old.document["reviewed"]["rewordings"].items() if places.get(place) == text
-        }
-        kept |= {place: places[place] for place in reworded or []}
-        reviewed = {"note": note or old.document["reviewed"]["note"], "rewordings": dict(sorted(kept.items()))}
-        version = old.version + raise_version
-        new = replace(new, document={**new.document, "version": version, "reviewed": reviewed})
+        new = rewritten(old, new, note=note, reworded=reworded or (), version=old.version + raise_version)
         target.write(contract_text(new))
     _out().print(f"{escape(str(output))} written")
+
+
+def rewritten(
+    old: Contract, new: Contract, *, note: str | None = None, reworded: Sequence[str] = (), version: int | None = None
+) -> Contract:
+    """The contract that a database gives, with the version and the review of the old one.
+
+    Args:
+        old: the contract as it was reviewed.
+        new: the same, as it was read from a database.
+        note: what was reviewed; that of the old one if left out.
+        reworded: places where the words changed and not the meaning.
+        version: the version to declare; that of the old one if left out.
+    """
+    places = _meanings(new.document)
+    before = old.document["reviewed"]
+    kept = {place: text for place, text in before["rewordings"].items() if places.get(place) == text}
+    kept |= {place: places[place] for place in reworded}
+    reviewed = {"note": note or before["note"], "rewordings": dict(sorted(kept.items()))}
+    return replace(new, document={**new.document, "version": version or old.version, "reviewed": reviewed})
 
 
 def _meanings(document: dict[str, Any]) -> dict[str, str]:

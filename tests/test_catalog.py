@@ -1,12 +1,11 @@
 """What every object of the ledger must be like, looked up in the catalog, so that new ones are held to it as well.
 
 Where the list of what there is matters (privileges), it is kept as a text that people can read and review:
-AXIMO_UPDATE_SNAPSHOTS=1 writes it anew.
+`make generated` writes it anew.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from aximo_db._assets import sql_files
 from aximo_db.errors import AximoError, register
 from tests.conftest import DBA, Ledger
+from tools import privileges
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SQL = Path(__file__).parent.parent / "sql"
@@ -893,77 +893,11 @@ def test_everything_is_commented(root: psycopg.Connection[Any]) -> None:
 
 # Privileges.
 
-_PRIVILEGES = f"""
-    with
-    granted as (
-        select 'schema ' || nspname as object, nspowner as owner, null::name as part, a.*
-        from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) as a where oid in {OURS}
-        union all
-        select case relkind when 'S' then 'sequence ' when 'v' then 'view ' when 'm' then 'matview ' else 'table ' end
-            || oid::regclass, relowner, null, a.*
-        from pg_class, aclexplode(
-            coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))
-        ) as a
-        where relnamespace in {OURS} and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-        union all
-        select 'table ' || c.oid::regclass, c.relowner, attname, a.*
-        from pg_attribute join pg_class as c on c.oid = attrelid, aclexplode(attacl) as a where c.relnamespace in {OURS}
-        union all
-        select 'function ' || oid::regprocedure, proowner, null, a.*
-        from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) as a where pronamespace in {OURS}
-        union all
-        select 'type ' || t.oid::regtype, typowner, null, a.*
-        from pg_type as t left join pg_class as c on c.oid = t.typrelid,
-            aclexplode(coalesce(typacl, acldefault('T', typowner))) as a
-        where typnamespace in {OURS} and t.typcategory <> 'A' and coalesce(c.relkind, 'c') = 'c'
-        union all
-        select 'default for ' || case defaclobjtype when 'f' then 'functions' when 'T' then 'types' else defaclobjtype::text end
-            || ' made by ' || pg_get_userbyid(defaclrole), defaclrole, defaclnamespace::regnamespace::name, a.*
-        from pg_default_acl, aclexplode(defaclacl) as a
-    )
-    select
-        object,
-        case when grantee = 0 then 'PUBLIC' else pg_get_userbyid(grantee) end
-            || case when grantee = owner then ' (owner)' else '' end as grantee,
-        string_agg(distinct lower(privilege_type) || case when is_grantable then ' with grant option' else '' end, ', '),
-        string_agg(distinct part, ', ' order by part)
-    from granted
-    -- Not in every PostgreSQL; its owner always has it.
-    where not (privilege_type = 'MAINTAIN' and grantee = owner)
-    group by object, 2, case when part is not null then privilege_type end
-    order by object collate "C", 2, 3
-"""
-
-
-def privileges(root: psycopg.Connection[Any]) -> str:
-    """Every privilege there is, a line each: what, who, which, and of which columns if not of all."""
-    lines = ["# Every privilege in the schemas of the ledger. Written by AXIMO_UPDATE_SNAPSHOTS=1; review changes."]
-    last = None
-    for thing, grantee, rights, columns in all_of(root, _PRIVILEGES):
-        if thing != last:
-            lines += ["", thing]
-            last = thing
-        of_columns = f" ({columns})" if columns and columns != "-" else ""
-        lines.append(f"    {grantee}: {rights}{of_columns}")
-    lines += ["", "roles"]
-    members = all_of(
-        root,
-        """
-        select distinct g.rolname, m.rolname, m.rolname || ' is a member of ' || g.rolname
-        from pg_auth_members as a join pg_roles as g on g.oid = a.roleid join pg_roles as m on m.oid = a.member
-        where g.rolname ~ '^aximo_' and m.rolname ~ '^aximo_' order by 3
-        """,
-    )
-    lines += [f"    {text}" for *_, text in members]
-    return "\n".join(lines) + "\n"
-
 
 def test_these_are_all_the_privileges(root: psycopg.Connection[Any]) -> None:
-    path = SNAPSHOTS / "privileges.txt"
-    if os.environ.get("AXIMO_UPDATE_SNAPSHOTS") == "1":
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(privileges(root), encoding="utf-8")
-    assert privileges(root).splitlines() == path.read_text(encoding="utf-8").splitlines()
+    # "make generated" writes the file.
+    written = (SNAPSHOTS / "privileges.txt").read_text(encoding="utf-8")
+    assert privileges.render(root).splitlines() == written.splitlines()
 
 
 def test_autovacuum_freezes_what_is_only_added_to(root: psycopg.Connection[Any]) -> None:

@@ -105,7 +105,7 @@ def test_the_shipped_contract_is_what_every_installation_offers(
     with psycopg.connect(servers(version).dsn(DBA, f"template_{install}"), autocommit=True) as connection:
         live = read_contract(connection, "helix")
     differences = [f"{change.kind}: {change.what}: {change.where}" for change in compare(shipped, live)]
-    hint = f"run aximo-db contract write --contract helix -o {SHIPPED.relative_to(ROOT)}, and review what it changes"
+    hint = f"run make generated, and review what it changes in {SHIPPED.relative_to(ROOT)}"
     assert differences == [], hint
     assert live.document == shipped.document, hint
 

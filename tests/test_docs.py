@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import psycopg
 import pytest
@@ -16,8 +14,9 @@ from psycopg import sql
 from aximo_db._statements import OLDEST_SCHEMA
 from aximo_db.errors import _MALFORMED, register
 from aximo_db.events import _REQUIRED
+from tools import reference
 
-from .conftest import BINARIES, Ledger
+from .conftest import Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -191,19 +190,9 @@ def test_every_rule_is_registered_and_used() -> None:
 # The reference
 
 
-def test_the_reference_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    if "18" not in BINARIES:
-        pytest.skip("the reference is made on the embedded PostgreSQL")
-    assert reference().main(["--check"]) == 0, capsys.readouterr().err
-
-
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_reference_is_up_to_date(one_ledger: Ledger) -> None:
+    with one_ledger.connect("postgres", options="-c search_path=pg_catalog") as connection:
+        assert reference.render(connection) == reference.TARGET.read_text(encoding="utf-8")
 
 
 # Links and names

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What runs when the tests run. Those for BI clients have an environment of their own.
-FILES = sorted([*(ROOT / "tests").glob("*.py"), ROOT / "tools" / "unasync.py", ROOT / "tools" / "reference.py"])
+FILES = sorted([*(ROOT / "tests").glob("*.py"), *(ROOT / "tools").glob("*.py")])
 OWN = {"aximo_db", "tests", "benchmarks", "tools"}
 
 

@@ -1,14 +1,11 @@
 """Makes of one declaration what says the same of every measure and every grain: sums, counting, what is published, views.
 
-python tools/metrics.py [--check]
-
 A measure is declared here once, a grain once, a column of a view once. What recomputes the metrics is written by hand and
 shares nothing with this file.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -605,23 +602,3 @@ def made() -> dict[Path, str]:
     for name, rows in (("freshness", freshness_rows()), ("verify_metrics", shown_rows())):
         found[FOLDER / f"{name}.sql"] = _with_region(FOLDER / f"{name}.sql", rows)
     return found
-
-
-def main() -> None:
-    """Writes the files, or says which are not as they would be written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something differs")
-    arguments = parser.parse_args()
-    stale = {
-        path: text for path, text in made().items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-    if arguments.check:
-        for path in stale:
-            print(f"{path.name} is not what tools/metrics.py makes")
-        sys.exit(1 if stale else 0)
-    for path, text in stale.items():
-        path.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,7 @@
-"""Writes docs/reference.md from the catalog of a fresh installation.
-
-python tools/reference.py [--check]
-
-The text is that of the comments in sql/. It is read on the embedded PostgreSQL, so that it is the same on every machine.
-"""
+"""Writes docs/reference.md from the catalog of a fresh installation: the text is that of the comments in sql/."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +10,6 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference.md"
-INSTALLER = "installer"
 
 # Roles belong to the whole cluster, so the schema does not comment on them.
 ROLES = {
@@ -70,7 +61,7 @@ def _schemas(connection: psycopg.Connection[Any]) -> Iterator[str]:
         _rows(
             connection,
             "select format('`%s`', nspname), obj_description(oid, 'pg_namespace') from pg_namespace"
-            " where nspname in ('aximo', 'aximo_metrics', 'aximo_private') order by nspname",
+            " where nspname in ('aximo', 'aximo_metrics', 'helix', 'aximo_private') order by nspname",
         ),
     )
 
@@ -126,7 +117,7 @@ def _relations(connection: psycopg.Connection[Any]) -> Iterator[str]:
             order by 1
         )
         from pg_class as c
-        where c.relnamespace in ('aximo'::regnamespace, 'aximo_metrics'::regnamespace) and c.relkind in ('r', 'v', 'm')
+        where c.relnamespace in ('aximo'::regnamespace, 'aximo_metrics'::regnamespace, 'helix'::regnamespace) and c.relkind in ('r', 'v', 'm')
         order by 2
         """,
     )
@@ -154,7 +145,7 @@ def _functions(connection: psycopg.Connection[Any]) -> Iterator[str]:
     functions = _rows(
         connection,
         """
-        select p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), obj_description(p.oid, 'pg_proc'),
+        select format('%s.%s', p.pronamespace::regnamespace, p.proname), pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), obj_description(p.oid, 'pg_proc'),
             case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
             case when p.prosecdef then 'security definer, as ' || o.rolname else 'security invoker' end,
             array(
@@ -165,18 +156,18 @@ def _functions(connection: psycopg.Connection[Any]) -> Iterator[str]:
             )
         from pg_proc as p
         inner join pg_roles as o on o.oid = p.proowner
-        where p.pronamespace = 'aximo'::regnamespace
-        order by p.proname, 2
+        where p.pronamespace in ('aximo'::regnamespace, 'aximo_metrics'::regnamespace, 'helix'::regnamespace)
+        order by 1, 2
         """,
     )
     for name, arguments, result, comment, volatility, security, callers in functions:
-        yield f"### aximo.{name}()"
+        yield f"### {name}()"
         yield ""
         yield "```text"
         if len(arguments) <= 80:
-            yield f"aximo.{name}({arguments}) returns {result}"
+            yield f"{name}({arguments}) returns {result}"
         else:
-            yield f"aximo.{name}("
+            yield f"{name}("
             yield ",\n".join(f"    {argument}" for argument in arguments.split(", "))
             yield f") returns {result}"
         yield "```"
@@ -193,15 +184,15 @@ def _types(connection: psycopg.Connection[Any]) -> Iterator[str]:
     composites = _rows(
         connection,
         """
-        select t.typname, t.typrelid, obj_description(t.oid, 'pg_type')
+        select format('%s.%s', t.typnamespace::regnamespace, t.typname), t.typrelid, obj_description(t.oid, 'pg_type')
         from pg_type as t
         inner join pg_class as c on c.oid = t.typrelid and c.relkind = 'c'
-        where t.typnamespace = 'aximo'::regnamespace
+        where t.typnamespace in ('aximo'::regnamespace, 'helix'::regnamespace)
         order by 1
         """,
     )
     for name, relation, comment in composites:
-        yield f"### aximo.{name}"
+        yield f"### {name}"
         yield ""
         yield str(comment)
         yield ""
@@ -302,7 +293,7 @@ def render(connection: psycopg.Connection[Any]) -> str:
     lines = [
         "# Reference",
         "",
-        "Made by `tools/reference.py` from the comments in `sql/`; do not edit it here.",
+        "Made by `make generated` from the comments in `sql/`; do not edit it here.",
         "",
     ]
     for section in (_schemas, _group_roles):
@@ -311,42 +302,3 @@ def render(connection: psycopg.Connection[Any]) -> str:
     for section in (_relations, _functions, _types, _domains, _event_types, _private):
         lines.extend(section(connection))
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def generate() -> str:
-    """The page of a fresh installation on the embedded PostgreSQL, in a temporary directory."""
-    sys.path.insert(0, str(ROOT))
-    from aximo_db._assets import install_script
-    from aximo_db.embedded import EmbeddedServer
-
-    # search_path is pinned, as types and signatures are written out relative to it.
-    settings = {"fsync": "off", "search_path": "pg_catalog"}
-    with (
-        tempfile.TemporaryDirectory(prefix="aximo-reference-", ignore_cleanup_errors=True) as folder,
-        EmbeddedServer(Path(folder) / "data", settings=settings) as server,
-    ):
-        with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(f"create role {INSTALLER} login createrole")
-            connection.execute(f"create database ledger owner {INSTALLER}")
-        with psycopg.connect(server.dsn(INSTALLER, "ledger")) as connection:
-            connection.execute(install_script())
-        with psycopg.connect(server.dsn("postgres", "ledger")) as connection:
-            return render(connection)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the page, or says whether it is up to date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if the page is out of date")
-    text = generate()
-    if parser.parse_args(arguments).check:
-        if TARGET.exists() and TARGET.read_text(encoding="utf-8") == text:
-            return 0
-        print("docs/reference.md is out of date: run tools/reference.py", file=sys.stderr)
-        return 1
-    TARGET.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,7 @@
-"""Makes aximo_db/connections.py, store.py and runs.py from their asynchronous forms, so that each is written once.
-
-python tools/unasync.py [--check]
-"""
+"""Makes aximo_db/connections.py, store.py and runs.py from their asynchronous forms, so that each is written once."""
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -63,20 +59,7 @@ def _finished(name: str, text: str) -> str:
     return text
 
 
-def main() -> None:
-    """Writes the synchronous forms, or says whether they are up to date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
-    check = parser.parse_args().check
-    for name, text in convert(
-        {name: (FOLDER / f"async_{name}.py").read_text(encoding="utf-8") for name in NAMES}
-    ).items():
-        target = FOLDER / f"{name}.py"
-        if not check:
-            target.write_text(text, encoding="utf-8")
-        elif not target.exists() or target.read_text(encoding="utf-8") != text:
-            sys.exit(f"{target.name} is out of date")
-
-
-if __name__ == "__main__":
-    main()
+def made() -> dict[Path, str]:
+    """Every synchronous form, by its path."""
+    texts = {name: (FOLDER / f"async_{name}.py").read_text(encoding="utf-8") for name in NAMES}
+    return {FOLDER / f"{name}.py": text for name, text in convert(texts).items()}

@@ -1,0 +1,110 @@
+"""Writes every file that follows from another one, or says which are out of date.
+
+python -m tools.generated [--check]
+
+In the order in which they follow from each other: the synchronous client, the views of metrics by grain, the SQL of the first migration
+until it is released, and, read from a fresh installation on the embedded PostgreSQL: what doctor expects, the contracts, the
+reference and the privileges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from aximo_db._assets import install_script, sql_files
+from aximo_db.cli_contract import rewritten
+from aximo_db.contract import contract_names, contract_text, read_contract, shipped_contract
+from aximo_db.doctor import facts
+from aximo_db.embedded import EmbeddedServer
+from tools import metrics, privileges, reference, unasync
+
+ROOT = Path(__file__).resolve().parent.parent
+MIGRATIONS = ROOT / "migrations" / "versions"
+SNAPSHOTS = ROOT / "tests" / "snapshots"
+DATA = ROOT / "aximo_db" / "data"
+INSTALLER = "installer"
+# What Alembic does itself: the schema of its version table, and the stamp in it.
+BY_ALEMBIC = {"private_schema.sql", "stamp.sql"}
+
+
+def first_migration() -> dict[Path, str]:
+    """The SQL of the first migration: the files of sql/ in load order. A released migration never changes again."""
+    parts = [path.read_text(encoding="utf-8") for path in sql_files() if path.name not in BY_ALEMBIC]
+    return {MIGRATIONS / "0001_ledger.sql": "\n".join(parts)}
+
+
+def migration_hashes() -> dict[Path, str]:
+    """The hashes that keep released migrations as they are."""
+    paths = sorted(MIGRATIONS.glob("*.sql"))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+    return {SNAPSHOTS / "migrations.sha256": "".join(lines)}
+
+
+@contextmanager
+def installation() -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
+    """The schema, installed from sql/ on an embedded PostgreSQL; gives what connects to it as a login."""
+    with (
+        tempfile.TemporaryDirectory(prefix="aximo-", ignore_cleanup_errors=True) as folder,
+        EmbeddedServer(Path(folder) / "data", settings={"fsync": "off"}) as server,
+    ):
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute(f"create role {INSTALLER} login createrole")
+            connection.execute(f"create database ledger owner {INSTALLER}")
+        with psycopg.connect(server.dsn(INSTALLER, "ledger")) as connection:
+            connection.execute(install_script())
+        # search_path is pinned, as types and signatures are written out relative to it.
+        pinned = "-c search_path=pg_catalog"
+        yield lambda login: psycopg.connect(server.dsn(login, "ledger"), autocommit=True, options=pinned)
+
+
+def from_installation() -> dict[Path, str]:
+    """What is read from the catalog of a fresh installation."""
+    found: dict[Path, str] = {}
+    with installation() as connect:
+        with connect(INSTALLER) as connection:
+            found[DATA / "facts.txt"] = "\n".join(facts(connection)) + "\n"
+        for name in contract_names():
+            old = shipped_contract(name)
+            with connect(INSTALLER) as connection:
+                new = rewritten(old, read_contract(connection, name, old))
+            found[DATA / "contracts" / f"{name}.json"] = contract_text(new)
+        with connect("postgres") as connection:
+            found[reference.TARGET] = reference.render(connection)
+            found[SNAPSHOTS / "privileges.txt"] = privileges.render(connection)
+    return found
+
+
+STEPS = (unasync.made, metrics.made, first_migration, migration_hashes, from_installation)
+
+
+def main() -> int:
+    """Writes the files, or says which are not as they would be written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
+    check = parser.parse_args().check
+    status = 0
+    for step in STEPS:
+        for path, text in step().items():
+            if path.exists() and path.read_text(encoding="utf-8") == text:
+                continue
+            name = path.relative_to(ROOT)
+            if check:
+                print(f"{name} is out of date: run make generated", file=sys.stderr)
+                status = 1
+            else:
+                path.write_text(text, encoding="utf-8")
+                print(f"{name} written")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
