@@ -7,7 +7,6 @@ import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -40,7 +39,6 @@ from tools import unasync
 SERVICE = "async_service"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COMMON = {name: BASE[name] for name in ("deployment_id", "skill_id", "skill_version")}
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
