@@ -1,7 +1,6 @@
 """Checking an export, a checkpoint and a proof with no database at all: ``python -m aximo_db.audit``.
 
-Needs this module, :mod:`aximo_db.tlog`, :mod:`aximo_db.source`, and for signatures the package ``cryptography``;
-nothing of PostgreSQL.
+Needs this folder, :mod:`aximo_db.source`, and for signatures the package ``cryptography``; nothing of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -15,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aximo_db import tlog
+from aximo_db.audit.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
+from aximo_db.audit.export import compare_exports, verify_export
+from aximo_db.audit.note import MalformedNote, VerifierKey, read_verifier_key
+from aximo_db.audit.proof import parse_consistency_proof, parse_inclusion_proof
 from aximo_db.source import UnreadableFileError, json_lines, looks_like
 
 __all__ = ["Verdict", "check_export", "check_proof", "compare", "main", "read_note"]
@@ -45,16 +47,16 @@ class Verdict:
         self.findings.append(finding)
 
 
-def read_note(data: bytes, keys: Sequence[tlog.VerifierKey], origin: str | None = None) -> tlog.Checkpoint:
+def read_note(data: bytes, keys: Sequence[VerifierKey], origin: str | None = None) -> Checkpoint:
     """The checkpoint in a note, whose signature is checked if there are keys.
 
     Raises:
-        tlog.MalformedNote: it is no checkpoint.
-        tlog.SignatureFailed: it is not signed by any of the keys, or wrongly.
+        MalformedNote: it is no checkpoint.
+        SignatureFailed: it is not signed by any of the keys, or wrongly.
     """
-    checkpoint = tlog.open_checkpoint(data, *keys) if keys else tlog.read_checkpoint(data)
+    checkpoint = open_checkpoint(data, *keys) if keys else read_checkpoint(data)
     if origin is not None and checkpoint.origin != origin:
-        raise tlog.MalformedNote(f"the checkpoint is of {checkpoint.origin}, not of {origin}")
+        raise MalformedNote(f"the checkpoint is of {checkpoint.origin}, not of {origin}")
     return checkpoint
 
 
@@ -75,7 +77,7 @@ def check_export(
     """
     verdict = Verdict()
     try:
-        verifiers = [tlog.read_verifier_key(path) for path in keys]
+        verifiers = [read_verifier_key(path) for path in keys]
         found = [read_note(path.read_bytes(), verifiers) for path in checkpoints]
     except ValueError as error:
         verdict.fail(f"checkpoint: {error}")
@@ -86,7 +88,7 @@ def check_export(
     try:
         with export.open("rb") as file:
             lines = json_lines(file)
-            told = tlog.verify_export(lines, sorted(found, key=lambda each: each.size), progress=progress)
+            told = verify_export(lines, sorted(found, key=lambda each: each.size), progress=progress)
     except UnreadableFileError as error:
         verdict.fail(f"{export}: {error}")
         return verdict
@@ -126,7 +128,7 @@ def compare(old: Path, new: Path) -> Verdict:
         try:
             lines = json_lines(before)
             export = new
-            difference = tlog.compare_exports(lines, json_lines(after))
+            difference = compare_exports(lines, json_lines(after))
         except UnreadableFileError as error:
             verdict.fail(f"{export}: {error}")
             return verdict
@@ -147,12 +149,12 @@ def check_proof(
     """Whether a proof holds: of inclusion, with the event's line; of consistency, with the older checkpoint."""
     verdict = Verdict()
     try:
-        verifiers = [tlog.read_verifier_key(path) for path in keys]
+        verifiers = [read_verifier_key(path) for path in keys]
         data = proof.read_bytes()
         if data.startswith(b"old "):
             if old is None:
                 raise ValueError("a proof of consistency needs the older checkpoint as well")
-            consistency = tlog.parse_consistency_proof(data)
+            consistency = parse_consistency_proof(data)
             new = read_note(consistency.note.encode(), verifiers)
             before = read_note(old.read_bytes(), verifiers, new.origin)
             consistency.verify(before, new)
@@ -161,7 +163,7 @@ def check_proof(
         else:
             if line is None:
                 raise ValueError("a proof of inclusion needs the event's line as well")
-            inclusion = tlog.parse_inclusion_proof(data)
+            inclusion = parse_inclusion_proof(data)
             checkpoint = read_note(inclusion.note.encode(), verifiers)
             inclusion.verify(line.read_bytes().removesuffix(b"\n"), checkpoint)
             verdict.findings.append(f"The event is entry {inclusion.entry} of {checkpoint.size}.")
@@ -208,7 +210,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # That nobody reads it is no error, and changes nothing about the verdict.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if verdict.ok else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
