@@ -132,7 +132,7 @@ class Change:
 
 
 def _folder() -> Path:
-    return Path(__file__).resolve().parent / "data" / "contracts"
+    return Path(__file__).resolve().parent.parent / "data" / "contracts"
 
 
 def contract_names() -> list[str]:
@@ -888,8 +888,8 @@ def _words(text: str) -> frozenset[str]:
 
 @cache
 def _sources() -> tuple[str, ...]:
-    folder = Path(__file__).resolve().parent
-    return tuple(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")) if path.name != "contract.py")
+    folder = Path(__file__).resolve().parent.parent
+    return tuple(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
 
 
 @cache
