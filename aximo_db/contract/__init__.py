@@ -7,19 +7,17 @@ database's own code. Which schemas and roles belong to a contract is said in its
 :func:`compare` judges. Its rules are listed in ``docs/contract.md``.
 """
 
-from aximo_db.contract.compare import (
-    Change,
+from aximo_db.contract.compare import Change, compare, holds
+from aximo_db.contract.document import (
     Contract,
-    compare,
     contract_names,
     contract_text,
-    holds,
     load_contract,
     parse_contract,
-    read_contract,
     shipped_contract,
     write,
 )
+from aximo_db.contract.read import read_contract
 
 __all__ = [
     "Change",
