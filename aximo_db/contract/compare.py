@@ -1,18 +1,36 @@
-"""What a change of a contract means for those who use it."""
+"""What a change of a contract means for those who use it.
+
+Two documents are walked together. How each difference is judged stands in ``judgements.txt``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal, cast
 
 from aximo_db.contract.document import Contract, Json
-from aximo_db.contract.read import DOCUMENTED_VALUES as _LIST
+from aximo_db.contract.limits import check_change, type_width
+from aximo_db.contract.read import DOCUMENTED_VALUES
+
+__all__ = ["Change", "compare", "holds", "meanings"]
 
 Kind = Literal["breaking", "additive", "unknown"]
+
+
+def _judgements() -> Iterator[tuple[tuple[str, str], tuple[Kind, str, str]]]:
+    """Of what and in which case; kind, what findings call it, and why."""
+    for line in Path(__file__).with_name("judgements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            things, cases, kind, what, why = (part.strip() for part in line.split("|"))
+            for thing in things.split(", "):
+                yield from (((thing, case), (cast(Kind, kind), what, why)) for case in cases.split(", "))
+
+
+_JUDGEMENTS: Final = dict(_judgements())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +54,6 @@ class Change:
         return dataclasses.asdict(self)
 
 
-# Judging
-
-
 def holds(old: Contract, new: Contract, changes: Iterable[Change]) -> bool:
     """Whether nothing breaks that a higher version does not declare. What nobody can judge counts as breaking."""
     return new.version > old.version or all(change.kind == "additive" for change in changes)
@@ -56,9 +71,96 @@ def compare(old: Contract, new: Contract) -> list[Change]:
     """
     if old.name != new.name:
         raise ValueError(f"contract {old.name} and contract {new.name} can't be compared")
+    comparison = _Comparison(old.document, new.document)
+    comparison.compare()
     order: dict[Kind, int] = {"breaking": 0, "unknown": 1, "additive": 2}
-    changes = dict.fromkeys(_Comparison(old.document, new.document).changes())
-    return sorted(changes, key=lambda change: (order[change.kind], change.where, change.what))
+    return sorted(comparison.found, key=lambda change: (order[change.kind], change.where, change.what))
+
+
+def meanings(contract: Contract) -> dict[str, str]:
+    """Every text that says what something means, by its place."""
+    comparison = _Comparison(contract.document, contract.document)
+    comparison.compare()
+    return {place: text for place, text in comparison.meanings.items() if text}
+
+
+# Things that have names
+
+
+def _same(of: Callable[[Any], Any] = lambda thing: thing) -> Callable[[Any, Any], bool]:
+    """Whether two things are evidently one that was renamed: what tells them apart is there, and the same."""
+    return lambda one, other: bool(of(one)) and of(one) == of(other)
+
+
+def _same_column(one: Json, other: Json) -> bool:
+    is_same_meaning = bool(one.get("meaning")) and one["meaning"] == other.get("meaning")
+    return bool(one["type"] == other["type"] and (one["place"] == other["place"] or is_same_meaning))
+
+
+def _same_json(one: Json, other: Json) -> bool:
+    is_same_type = one["type"] == other["type"] or "any" in (one["type"], other["type"])
+    return bool(one["place"] == other["place"] and is_same_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Things:
+    """What things of one kind have in common.
+
+    Attributes:
+        place: what a finding calls one.
+        is_same: whether one of the old and one of the new are evidently the same, renamed.
+        use: whether values of its type are ``read``, by clients that expect that type, or ``written``, and may be refused.
+        is_needed: whether one has to be given that was not there before.
+    """
+
+    place: str
+    is_same: Callable[[Any, Any], bool] = lambda _one, _other: False
+    use: tuple[str, ...] = ()
+    is_needed: Callable[[Json], Any] = lambda each: each.get("required") or each.get("always")
+
+
+_THINGS: Final = {
+    "role": _Things("role {name}", _same()),
+    "schema": _Things("{name}"),
+    "relation": _Things("{name}", _same(lambda thing: [(each["name"], each["type"]) for each in thing["columns"]])),
+    "column": _Things("{owner}.{name}", _same_column, ("read",)),
+    "written column": _Things(
+        "{owner}.{name}",
+        _same_column,
+        ("read", "written"),
+        lambda each: each.get("null") is False and "default" not in each,
+    ),
+    "field": _Things("{owner}.{name}", _same_column, ("read",)),
+    "return column": _Things("{owner}.{name}", _same_column, ("read",)),
+    "return": _Things("{owner}", use=("read",)),
+    "check": _Things("{owner} {name}", _same()),
+    "key": _Things("{owner} {name}", _same()),
+    "guard": _Things("{owner} {name}", _same()),
+    "policy": _Things("{owner} {name}", _same()),
+    "function": _Things(
+        "{name}", _same(lambda overloads: [(each["arguments"], each["returns"]) for each in overloads])
+    ),
+    "argument": _Things(
+        "{owner}({name})",
+        _same(lambda each: (each["place"], each["type"])),
+        ("written",),
+        lambda each: "default" not in each,
+    ),
+    "type": _Things("{name}", _same(lambda each: (each.get("columns"), each.get("values")))),
+    "limit": _Things("{name}", use=("written",)),
+    "input": _Things("input {name}"),
+    "input field": _Things("{owner} field {name}", use=("written",)),
+    "entry": _Things("{owner}[{name}]", _same()),
+    "SQLSTATE": _Things("error {name}", _same(lambda each: each["class"])),
+    "JSONL shape": _Things("jsonl {name}"),
+    "JSONL field out": _Things("{owner}.{name}", _same_json),
+    "JSONL field in": _Things("{owner}.{name}", _same_json),
+    "payload field": _Things("payload {name}", _same(lambda each: [each[key] for key in ("type", "of", "meaning")])),
+    "promise": _Things("promise {name}", _same()),
+    "setting": _Things("setting {name}", _same()),
+    "Python name": _Things("Python name {name}"),
+    "command": _Things("command {name}"),
+}
 
 
 class _Comparison:
@@ -67,200 +169,104 @@ class _Comparison:
     def __init__(self, old: Json, new: Json) -> None:
         self.old = old
         self.new = new
-        self.rewordings: Json = new["reviewed"]["rewordings"]
-        self.renamed_rules: dict[str, str] = {}
-        self.lifted_rules: set[str] = set()
+        self.found: dict[Change, None] = {}
+        self.meanings: dict[str, str] = {}
+        #: By kind of thing: what has another name now, and what is gone (``None``).
+        self.left: dict[str, dict[str, str | None]] = {kind: {} for kind in _THINGS}
 
-    def changes(self) -> Iterator[Change]:
+    def say(self, thing: str, case: str, where: str, **words: object) -> None:
+        """Tells of a difference, if it is in the judgements."""
+        if (thing, case) in _JUDGEMENTS:
+            kind, what, why = _JUDGEMENTS[thing, case]
+            # Some kinds of things are judged apart and have one name.
+            noun = re.sub("^written | (out|in)$", "", str(words.get("noun", thing)))
+            self.found[Change(kind, what.format(noun=noun), where, why.format(**words))] = None
+
+    def compare(self) -> None:
         if self.new["version"] < self.old["version"]:
-            yield _breaking("version lowered", "version", "A contract's version only ever rises.")
-        # Limits before errors: a rule that comes, goes or is renamed with its limit is told of once.
-        for part in (
-            self.roles, self.schemas, self.relations, self.functions, self.types, self.limits, self.inputs, self.rows,
-            self.errors, self.jsonl, self.promises, self.payload, self.settings,
-        ):  # fmt: skip
-            yield from part()
-        yield from self.words("python", "Python name", "An import of it fails.")
-        yield from self.words("commands", "command", "Scripts that run it fail.")
+            self.say("contract", "lowered", "version")
+        self.things("role", *({role: _use(each, role) for role in each["roles"]} for each in (self.old, self.new)))
+        self.part("schema", "schemas")
+        self.relations()
+        self.functions()
+        self.types_and_limits()
+        self.inputs()
+        self.rows()
+        # After limits: a rule that comes, goes or is renamed with its limit is told of once.
+        self.errors()
+        self.jsonl()
+        for kind, part in (("promise", "promises"), ("payload field", "payload"), ("setting", "settings")):
+            self.things(kind, self.old["by_hand"][part], self.new["by_hand"][part])
+        for kind, part in (("Python name", "python"), ("command", "commands")):
+            self.things(kind, dict.fromkeys(self.old[part]), dict.fromkeys(self.new[part]))
 
-    # Parts
+    # What all things have
 
-    def roles(self) -> Iterator[Change]:
-        old = {role: self.footprint(self.old, role) for role in self.old["roles"]}
-        new = {role: self.footprint(self.new, role) for role in self.new["roles"]}
-        lost = "Its members lose what it gave them."
-        yield from _listed(
-            old, new, lambda one, other: bool(one) and one == other, "role", lost, "Nobody was a member."
-        )
+    def part(self, kind: str, part: str) -> list[tuple[str, Any, Any]]:
+        return self.things(kind, self.old[part], self.new[part])
 
-    def footprint(self, document: Json, role: str) -> list[tuple[str, str]]:
-        """What a role may use."""
-        things = [item for part in ("schemas", "relations", "types", "functions") for item in document[part].items()]
-        return sorted(
-            (name, " ".join(each["used_by"][role]))
-            for name, thing in things
-            for each in (thing if isinstance(thing, list) else [thing])
-            if role in each["used_by"]
-        )
-
-    def schemas(self) -> Iterator[Change]:
-        old, new = self.old["schemas"], self.new["schemas"]
-        for name in (yield from _listed(old, new, _never, "schema", "Everything in it is gone.", "Nobody used it.")):
-            yield from self.meaning(name, old[name], new[name])
-            yield from self.grants(name, old[name], new[name])
-
-    def relations(self) -> Iterator[Change]:
-        old, new = self.old["relations"], self.new["relations"]
-
-        def alike(one: Json, other: Json) -> bool:
-            return _names_and_types(one["columns"]) == _names_and_types(other["columns"])
-
-        for name in (yield from _listed(old, new, alike, "relation", "Queries of it fail.", "Nobody read it before.")):
-            one, other = old[name], new[name]
-            if one["kind"] != other["kind"]:
-                yield Change("unknown", "kind changed", name, f"A {one['kind']} has become a {other['kind']}.")
-            yield from self.meaning(name, one, other)
-            yield from self.grants(name, one, other)
-            is_written = _is_written(one["used_by"]) and _is_written(other["used_by"])
-            yield from self.columns(name, one["columns"], other["columns"], is_written=is_written)
-            yield from self.checks(name, one.get("checks", {}), other.get("checks", {}))
-            yield from self.protections(name, one, other)
-
-    def protections(self, where: str, old: Json, new: Json) -> Iterator[Change]:
-        """Keys, triggers and policies. Only the names of keys are anybody's business: errors carry them."""
-        one, other = old.get("keys", {}), new.get("keys", {})
-        kept, renamed, removed, added = _matched(one, other, _same)
-        for name, now in renamed:
-            yield _breaking("key renamed", f"{where} {name}", f"It is called {now}: who decides by its name is wrong.")
-        for name in removed:
-            yield _breaking("key removed", f"{where} {name}", f"What it ruled out may occur: {one[name]}.")
-        for name in added:
-            yield _breaking("key added", f"{where} {name}", f"What was taken may be refused: {other[name]}.")
-        for name in kept:
-            if one[name] != other[name]:
-                yield Change("unknown", "key changed", f"{where} {name}", f"{one[name]} has become {other[name]}.")
-        one, other = old.get("guards", {}), new.get("guards", {})
-        kept, _, removed, added = _matched(one, other, _same)
-        for name in kept:
-            if other[name]["fires"] == "disabled" != one[name]["fires"]:
-                removed.append(name)
-            elif one[name] != other[name]:
-                why = f"{_told(one[name])} has become {_told(other[name])}."
-                yield Change("unknown", "guard changed", f"{where} {name}", why)
-        for name in removed:
-            yield _breaking(
-                "guard removed", f"{where} {name}", "What it refused or set is not refused or set any more."
-            )
-        for name in added:
-            why = f"What was taken may be refused, or changed: {_told(other[name])}."
-            yield Change("unknown", "guard added", f"{where} {name}", why)
-        one, other = old.get("policies", {}), new.get("policies", {})
-        kept, _, removed, added = _matched(one, other, _same)
-        for name in removed:
-            yield _breaking("policy removed", f"{where} {name}", f"Other rows are seen or taken: {_told(one[name])}.")
-        for name in added:
-            why = f"Whether other rows are seen or taken can't be told: {_told(other[name])}."
-            yield Change("unknown", "policy added", f"{where} {name}", why)
-        for name in kept:
-            if one[name] != other[name]:
-                why = f"{_told(one[name])} has become {_told(other[name])}."
-                yield Change("unknown", "policy changed", f"{where} {name}", why)
-        how, now = old.get("row_security", "off"), new.get("row_security", "off")
-        if how != now:
-            why = f"Row security was {how} and is {now}: who sees whose rows has changed."
-            yield _breaking("row security changed", where, why)
-
-    def columns(
-        self, where: str, old: list[Json], new: list[Json], *, noun: str = "column", is_written: bool = False
-    ) -> Iterator[Change]:
-        """What is read by name or by place: columns of relations, fields of types, and what functions return.
+    def things(self, kind: str, old: Any, new: Any, owner: str = "") -> list[tuple[str, Any, Any]]:
+        """Tells of what is gone, new, renamed or elsewhere, and of each that stayed what its values tell.
 
         Args:
-            where: whose they are.
-            old: as they were.
-            new: as they are.
-            noun: what one is called. Only columns of relations may be added, at the end.
-            is_written: whether somebody may also insert or update.
+            kind: which of ``_THINGS``.
+            old: by name, or in their order.
+            new: the same, as they are now.
+            owner: whose they are.
+
+        Returns:
+            of each that stayed where it is, and what it was and is.
         """
-        before, after = _placed(old), _placed(new)
+        before, after = _named(old), _named(new)
+        renamed = _renamed(before, after, _THINGS[kind].is_same)
+        places = {name: _THINGS[kind].place.format(owner=owner, name=name) for name in {**before, **after}}
+        for name, was in before.items():
+            if name not in after:
+                self.left[kind][name] = renamed.get(name)
+                case = "renamed" if name in renamed else "gone"
+                self.say(kind, case, places[name], now=renamed.get(name), old=_told(was))
+        kept = [(places[name], before[name], after[name]) for name in before if name in after]
+        self.order(kind, owner, places, after, [renamed.get(name, name) for name in before])
+        for where, was, now in kept:
+            self.details(kind, where, was, now)
+            if was != now:
+                self.say(kind, "changed", where, old=_told(was), new=_told(now))
+        return kept
 
-        def alike(one: tuple[int, Json], other: tuple[int, Json]) -> bool:
-            same_meaning = bool(one[1].get("meaning")) and one[1]["meaning"] == other[1].get("meaning")
-            return one[1]["type"] == other[1]["type"] and (one[0] == other[0] or same_meaning)
+    def order(self, kind: str, owner: str, places: dict[str, str], after: Json, before: list[str]) -> None:
+        """Tells of what is new, and of another order of what is not."""
+        is_ordered = (kind, "order") in _JUDGEMENTS
+        order = [after[name]["place"] for name in before if name in after and is_ordered]
+        if order != sorted(order):
+            self.say(kind, "order", owner, now=", ".join(after))
+        for name in _without(after, before):
+            is_between = bool(order) and after[name]["place"] < max(order) and (kind, "between") in _JUDGEMENTS
+            is_needed = (kind, "needed") in _JUDGEMENTS and _THINGS[kind].is_needed(after[name])
+            case = "needed" if is_needed else "between" if is_between else "new"
+            self.say(kind, case, places[name], new=_told(after[name]))
 
-        kept, renamed, removed, added = _matched(before, after, alike)
-        for name, now in renamed:
-            yield _breaking(f"{noun} renamed", f"{where}.{name}", f"It is called {now}: what names it fails.")
-        for name in removed:
-            yield _breaking(f"{noun} removed", f"{where}.{name}", "What names it fails.")
-        places = _places(before, after, kept, renamed)
-        if places != sorted(places):
-            now = ", ".join(each["name"] for each in new)
-            yield _breaking(f"{noun}s reordered", where, f"By place one reads or writes another one; they are {now}.")
-        for name in added:
-            place, column = after[name]
-            here = f"{where}.{name}"
-            if is_written and column.get("null") is False and "default" not in column:
-                yield _breaking(f"required {noun} added", here, "An insert without it fails.")
-            elif place < max(places, default=-1):
-                yield _breaking(f"{noun} added in the middle", here, "By place one reads or writes another one.")
-            elif noun != "column":
-                yield _breaking(f"{noun} added", here, "Clients read such rows as a whole, by place.")
-            else:
-                yield _additive(f"{noun} added", here, "It stands at the end.")
-        for name in kept:
-            yield from self.column(f"{where}.{name}", before[name][1], after[name][1], is_written, noun)
-
-    def column(self, where: str, old: Json, new: Json, is_written: bool, noun: str) -> Iterator[Change]:
-        yield from self.retyped(where, old["type"], new["type"], noun, is_read=True)
-        if is_written:
-            yield from self.retyped(where, old["type"], new["type"], noun, is_read=False)
-        if old.get("null") is False and new.get("null") is True:
-            yield _breaking(f"{noun} loosened", where, "It may be null, and was never null before.")
-        if old.get("null") is True and new.get("null") is False:
-            if is_written:
-                yield _breaking(f"{noun} tightened", where, "A null that was taken is refused.")
-            else:
-                yield _additive(f"{noun} tightened", where, "It is never null any more.")
-        if is_written and "default" in old and old["default"] != new.get("default"):
-            why = f"What leaves it out gets {new.get('default', 'none')} instead of {old['default']}."
-            yield _breaking("default changed", where, why)
-        elif "default_for" in old and "default_for" in new:
-            for role in old["default_for"]:
-                if role not in new["default_for"]:
-                    yield _breaking(
-                        "grant taken", where, f"{role} may not use its default: an insert without it fails."
-                    )
-        yield from self.values(where, old.get("values"), new.get("values"))
-        yield from self.meaning(where, old, new)
-
-    def values(self, where: str, old: list[str] | None, new: list[str] | None) -> Iterator[Change]:
-        if old is None or new is None:
+    def details(self, kind: str, where: str, old: Any, new: Any) -> None:
+        """Tells what the values of a thing that stayed tell."""
+        if not isinstance(old, dict):
             return
-        for value in old:
-            if value not in new:
-                yield _breaking("closed set shrunk", where, f"{value} does not occur any more; who waits for it waits.")
-        for value in new:
-            if value not in old:
-                yield _additive("closed set grown", where, f"{value} may occur.")
-
-    def retyped(self, where: str, old: str, new: str, noun: str, *, is_read: bool) -> Iterator[Change]:
-        if old == new:
-            return
-        width = self.width(old, new)
-        said = f"{old} has become {new}"
-        if width == "unknown":
-            yield Change("unknown", f"{noun} retyped", where, f"{said}: which values differ can't be told.")
-        elif is_read and width == "narrower":
-            yield _additive(f"{noun} narrowed", where, f"{said}: every value fits where it did.")
-        elif is_read and width != "same":
-            why = "values that did not occur may" if width in ("wider", "grown") else "clients bind it by its type"
-            yield _breaking(f"{noun} retyped", where, f"{said}: {why}.")
-        elif width in ("wider", "grown"):
-            yield _additive(f"{noun} widened", where, f"{said}: what was taken is taken.")
-        elif width != "same":
-            what = "narrowed" if width in ("narrower", "shrunk") else "retyped"
-            yield _breaking(f"{noun} {what}", where, f"{said}: what was taken may be refused.")
+        for key in {**old, **new}:
+            was, now = old.get(key), new.get(key)
+            if was == now:
+                continue
+            if isinstance(was, list) and isinstance(now, list) and (kind, f"{key} less") in _JUDGEMENTS:
+                for case, names in (("less", _without(was, now)), ("more", _without(now, was))):
+                    for name in names:
+                        self.say(kind, f"{key} {case}", where, name=name)
+            elif key == "type" and (kind, "type other") not in _JUDGEMENTS:
+                for use in _THINGS[kind].use if kind in _THINGS else ():
+                    self.say(use, f"type {self.width(was, now)}", where, noun=kind, old=was, new=now)
+            else:
+                case = "came" if was is None else "gone" if now is None else str(now).lower()
+                case = case if (kind, f"{key} {case}") in _JUDGEMENTS or was is None or now is None else "other"
+                self.say(kind, f"{key} {case}", where, old=was or "none", new=now or "none")
+        self.meaning(where, old, new)
+        if "used_by" in old:
+            self.grants(where, old, new)
 
     def width(self, old: str, new: str) -> str:
         """How a type compares with another one.
@@ -276,591 +282,202 @@ class _Comparison:
             return "wider"
         if other and other["type"] == old:
             return "narrower"
-        return _width(one["type"] if one else old, other["type"] if other else new)
+        return type_width(one["type"] if one else old, other["type"] if other else new)
 
-    def functions(self) -> Iterator[Change]:
-        old, new = self.old["functions"], self.new["functions"]
-
-        def alike(one: list[Json], other: list[Json]) -> bool:
-            shapes = [[(each["arguments"], each["returns"]) for each in overloads] for overloads in (one, other)]
-            return bool(shapes[0] == shapes[1])
-
-        for name in (yield from _listed(old, new, alike, "function", "Calls of it fail.", "Nobody called it before.")):
-            yield from self.overloads(name, old[name], new[name])
-
-    def overloads(self, name: str, old: list[Json], new: list[Json]) -> Iterator[Change]:
-        def types(function: Json) -> str:
-            return ", ".join(each["type"] for each in function["arguments"])
-
-        left, right = list(old), list(new)
-        pairs: list[tuple[Json, Json]] = []
-        for is_exact in (True, False):
-            for one in list(left):
-                other = next((each for each in right if not is_exact or types(one) == types(each)), None)
-                if other is not None:
-                    pairs.append((one, other))
-                    left.remove(one)
-                    right.remove(other)
-        for one, other in pairs:
-            yield from self.function(name if len(old) == 1 else f"{name}({types(one)})", one, other)
-        for one in left:
-            yield _breaking("function removed", f"{name}({types(one)})", "Calls with these arguments fail.")
-        for other in right:
-            why = "Calls that were clear may have become ambiguous."
-            yield Change("unknown", "overload added", f"{name}({types(other)})", why)
-
-    def function(self, where: str, old: Json, new: Json) -> Iterator[Change]:
-        if old.get("procedure", False) != new.get("procedure", False):
-            yield _breaking("function retyped", where, "A function is selected, a procedure is called.")
-        yield from self.arguments(where, old["arguments"], new["arguments"])
-        one, other = old["returns"], new["returns"]
-        if one["set"] != other["set"]:
-            now = "rows where it returned one value" if other["set"] else "one value where it returned rows"
-            yield _breaking("return retyped", where, f"It returns {now}.")
-        if "columns" in one and "columns" in other:
-            yield from self.columns(where, one["columns"], other["columns"], noun="return column")
-        else:
-            yield from self.retyped(where, one["type"], other["type"], "return", is_read=True)
-        yield from self.meaning(where, old, new)
-        yield from self.grants(where, old, new)
-
-    def arguments(self, where: str, old: list[Json], new: list[Json]) -> Iterator[Change]:
-        before, after = _placed(old), _placed(new)
-        kept, renamed, removed, added = _matched(
-            before, after, lambda one, other: one[0] == other[0] and one[1]["type"] == other[1]["type"]
-        )
-        for name, now in renamed:
-            yield _breaking("argument renamed", f"{where}({name})", f"It is called {now}: calls that name it fail.")
-        for name in removed:
-            yield _breaking("argument removed", f"{where}({name})", "Calls that give it fail.")
-        places = _places(before, after, kept, renamed)
-        if places != sorted(places):
-            yield _breaking("arguments reordered", where, "Calls by place give another one.")
-        for name in added:
-            place, argument = after[name]
-            here = f"{where}({name})"
-            if "default" not in argument:
-                yield _breaking("argument added without default", here, "Calls that do not give it fail.")
-            elif place < max(places, default=-1):
-                yield _breaking("argument added in the middle", here, "Calls by place give it another's value.")
-            else:
-                yield _additive("argument added", here, "It stands at the end and has a default.")
-        for name, now in [*((name, name) for name in kept), *renamed]:
-            one, other = before[name][1], after[now][1]
-            here = f"{where}({name})"
-            yield from self.retyped(here, one["type"], other["type"], "argument", is_read=False)
-            if one.get("variadic", False) != other.get("variadic", False):
-                yield _breaking("argument retyped", here, "Whether it takes many values has changed.")
-            if "default" in one and "default" not in other:
-                yield _breaking("default removed", here, "Calls that leave it out fail.")
-            elif "default" in one and one["default"] != other["default"]:
-                why = f"Calls that leave it out mean {other['default']} instead of {one['default']}."
-                yield _breaking("default changed", here, why)
-            elif "default" in other and "default" not in one:
-                yield _additive("default added", here, "It may be left out.")
-
-    def types(self) -> Iterator[Change]:
-        old, new = self.old["types"], self.new["types"]
-
-        def alike(one: Json, other: Json) -> bool:
-            return bool(one.get("columns") == other.get("columns") and one.get("values") == other.get("values"))
-
-        for name in (yield from _listed(old, new, alike, "type", "What names it fails.", "Nobody used it.")):
-            one, other = old[name], new[name]
-            yield from self.columns(name, one.get("columns", []), other.get("columns", []), noun="field")
-            yield from self.values(name, one.get("values"), other.get("values"))
-            yield from self.meaning(name, one, other)
-            yield from self.grants(name, one, other)
-
-    def limits(self) -> Iterator[Change]:
-        """Domains. Of one that has come or gone, the fields that have or had it tell."""
-        old, new = self.old["limits"], self.new["limits"]
-        for name in sorted(old.keys() & new.keys()):
-            one, other = old[name], new[name]
-            yield from self.retyped(name, one["type"], other["type"], "limit", is_read=False)
-            if one["null"] and not other["null"]:
-                yield _breaking("limit narrowed", name, "A null that was taken is refused.")
-            if other["null"] and not one["null"]:
-                yield _additive("limit widened", name, "A null is taken.")
-            yield from self.checks(name, one["checks"], other["checks"])
-            yield from self.meaning(name, one, other)
-
-    def checks(self, where: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
-        kept, renamed, removed, added = _matched(old, new, lambda one, other: bool(one == other))
-        for name, now in renamed:
-            self.renamed_rules[name] = now
-            why = f"It is called {now}: who decides by the rule's name is wrong."
-            yield _breaking("rule renamed", f"{where} {name}", why)
-        for name in removed:
-            self.lifted_rules.add(name)
-            yield _additive("limit widened", f"{where} {name}", "Nothing is refused by it any more.")
-        for name in added:
-            yield _breaking("limit narrowed", f"{where} {name}", f"What was taken may be refused: {new[name]}.")
-        for name in kept:
-            if old[name] != new[name] and not _is_same_check(old[name], new[name]):
-                kind, what, why = _check_change(old[name], new[name])
-                yield Change(kind, f"limit {what}", f"{where} {name}", why)
-
-    def inputs(self) -> Iterator[Change]:
-        old, new = self.old["inputs"], self.new["inputs"]
-        for what in (yield from _listed(old, new, _never, "input", "Nothing takes it.", "Nobody sent it.", "input {}")):
-            before = {each["name"]: each for each in old[what]["fields"]}
-            after = {each["name"]: each for each in new[what]["fields"]}
-            for name, field in before.items():
-                where = f"{what} field {name}"
-                if name not in after:
-                    yield _breaking("input field removed", where, "What gives it is refused.")
-                    continue
-                yield from self.retyped(where, field["type"], after[name]["type"], "input field", is_read=False)
-                if after[name]["required"] and not field["required"]:
-                    yield _breaking("input field tightened", where, "What leaves it out is refused.")
-                if field["required"] and not after[name]["required"]:
-                    yield _additive("input field loosened", where, "It may be left out.")
-            for name, field in after.items():
-                if name not in before and field["required"]:
-                    yield _breaking("required input field added", f"{what} field {name}", "It has to be given.")
-                elif name not in before:
-                    yield _additive("input field added", f"{what} field {name}", "It may be left out.")
-            yield from self.checks(what, old[what]["checks"], new[what]["checks"])
-
-    def rows(self) -> Iterator[Change]:
-        """Rows that are part of the contract: event types, kinds."""
-        for table, old in self.old["rows"].items():
-            new = self.new["rows"].get(table, {})
-            lost = "It can't be written any more, and who waits for it waits."
-            known = "Readers have to expect entries that they do not know."
-            for name in (yield from _listed(old, new, _same, "entry", lost, known, table + "[{}]")):
-                where = f"{table}[{name}]"
-                yield from self.meaning(where, old[name], new[name])
-                for column, value in old[name].items():
-                    now = new[name].get(column)
-                    if column != "meaning" and now != value:
-                        yield _breaking("entry repurposed", where, f"Its {column} was {value} and is {now}.")
-
-    def errors(self) -> Iterator[Change]:
-        old, new = self.old["errors"], self.new["errors"]
-
-        def alike(one: Json, other: Json) -> bool:
-            return bool(one["class"]) and one["class"] == other["class"]
-
-        kept, renamed, removed, added = _matched(old, new, alike)
-        for code, now in renamed:
-            yield _breaking("SQLSTATE renamed", f"error {code}", f"It is {now}: who decides by the code is wrong.")
-        for code in removed:
-            yield _breaking("SQLSTATE removed", f"error {code}", "Who decides by it never meets it.")
-        for code in added:
-            yield _additive("SQLSTATE added", f"error {code}", "Readers have to expect codes that they do not know.")
-        for code in kept:
-            one, other = old[code]["class"], new[code]["class"]
-            if one and one != other:
-                yield _breaking("error class renamed", f"error {code}", f"{one} is {other}: no except clause finds it.")
-        before = {(rule, code) for code, entry in old.items() for rule in entry["rules"] if code not in removed}
-        after = {(rule, code) for code, entry in new.items() for rule in entry["rules"]}
-        codes = {**{code: code for code in kept}, **dict(renamed)}
-        told: set[tuple[str, str]] = {(rule, code) for rule, code in after if code in dict(renamed).values()}
-        for rule, code in sorted(before):
-            where = f"rule {rule} ({code})"
-            others = sorted(each for each in new if (rule, each) in after and (rule, each) not in before)
-            if (rule, codes[code]) in after:
-                for place in old[code]["rules"][rule]:
-                    if place not in new[codes[code]]["rules"][rule]:
-                        yield _breaking("rule removed", where, f"The {place} does not raise it any more.")
-            elif others:
-                told.update((rule, each) for each in others)
-                why = f"It comes with {', '.join(others)}: who decides by the code is wrong."
-                yield _breaking("rule given another SQLSTATE", where, why)
-            elif rule in self.lifted_rules:
-                yield _additive("rule removed with its limit", where, "What it refused is taken.")
-            elif rule not in self.renamed_rules:
-                yield _breaking("rule removed", where, "Nothing raises it by this name: who decides by it is wrong.")
-        for rule, code in sorted(after - before - told):
-            if rule not in self.renamed_rules.values():
-                why = "Readers have to expect rules that they do not know."
-                yield _additive("rule added", f"rule {rule} ({code})", why)
-
-    def jsonl(self) -> Iterator[Change]:
-        old, new = self.old["jsonl"], self.new["jsonl"]
-        lost = "There are no such lines any more."
-        for what in (yield from _listed(old, new, _never, "JSONL shape", lost, "Nobody used it before.", "jsonl {}")):
-            one, other = old[what], new[what]
-            is_read = one["direction"] == "out"
-            before, after = _placed(one["fields"]), _placed(other["fields"])
-            kept, renamed, removed, added = _matched(
-                before, after, lambda a, b: a[0] == b[0] and _same_json(a[1], b[1])
-            )
-            for name, now in renamed:
-                yield _breaking("JSONL field renamed", f"jsonl {what}.{name}", f"It is called {now}.")
-            for name in [*removed, *(set(one.get("ignored", [])) - set(other.get("ignored", [])) - set(after))]:
-                why = "Lines do not hold it any more." if is_read else "Lines that hold it are refused."
-                yield _breaking("JSONL field removed", f"jsonl {what}.{name}", why)
-            places = _places(before, after, kept, renamed)
-            if is_read and places != sorted(places):
-                yield _breaking("JSONL fields reordered", f"jsonl {what}", "The text of a line is what is hashed.")
-            for name in added:
-                field = after[name][1]
-                if field.get("required"):
-                    yield _breaking(
-                        "required JSONL field added", f"jsonl {what}.{name}", "Lines without it are refused."
-                    )
-                elif field.get("always"):
-                    why = "Lines of older events get another text, and with it another hash."
-                    yield _breaking("required JSONL field added", f"jsonl {what}.{name}", why)
-                else:
-                    yield _additive("JSONL field added", f"jsonl {what}.{name}", "Lines may lack it.")
-            for name in kept:
-                yield from self.line_field(f"jsonl {what}.{name}", before[name][1], after[name][1], is_read=is_read)
-
-    def line_field(self, where: str, old: Json, new: Json, *, is_read: bool) -> Iterator[Change]:
-        before, after = (set(each["type"].split(" or ")) for each in (old, new))
-        if is_read and after < before:
-            yield _additive("JSONL field narrowed", where, f"{old['type']} has become {new['type']}.")
-        elif not is_read and after > before:
-            yield _additive("JSONL field widened", where, f"{old['type']} has become {new['type']}.")
-        elif before != after:
-            yield _breaking("JSONL field retyped", where, f"{old['type']} has become {new['type']}.")
-        if new.get("required") and not old.get("required"):
-            yield _breaking("JSONL field tightened", where, "Lines without it are refused.")
-        if old.get("required") and not new.get("required"):
-            yield _additive("JSONL field loosened", where, "It may be left out.")
-        if old.get("always") and not new.get("always"):
-            yield _breaking("JSONL field loosened", where, "Lines may lack it.")
-        if new.get("always") and not old.get("always"):
-            yield _additive("JSONL field tightened", where, "Every line holds it.")
-
-    def payload(self) -> Iterator[Change]:
-        old, new = self.old["by_hand"]["payload"], self.new["by_hand"]["payload"]
-
-        def alike(one: Json, other: Json) -> bool:
-            return all(one[key] == other[key] for key in ("type", "of", "meaning"))
-
-        lost = "What says it counts for nothing, without an error."
-        for name in (
-            yield from _listed(old, new, alike, "payload field", lost, "It meant nothing before.", "payload {}")
-        ):
-            one, other = old[name], new[name]
-            where = f"payload {name}"
-            if one["type"] != other["type"]:
-                yield _breaking("payload field retyped", where, f"{one['type']} has become {other['type']}.")
-            for each in one["of"]:
-                if each not in other["of"]:
-                    yield _breaking("payload field repurposed", where, f"It is not read in {each} any more.")
-            for each in other["of"]:
-                if each not in one["of"]:
-                    why = f"It means something in {each}, where it meant nothing."
-                    yield Change("unknown", "payload field repurposed", where, why)
-            for each in one["read_by"]:
-                if each not in other["read_by"]:
-                    yield _breaking("payload field repurposed", where, f"{each} does not tell of it any more.")
-            yield from self.meaning(where, one, other)
-
-    def promises(self) -> Iterator[Change]:
-        old, new = self.old["by_hand"]["promises"], self.new["by_hand"]["promises"]
-        lost = "What kept it is not there any more."
-        for name in (yield from _listed(old, new, _same, "promise", lost, "Nobody relied on it.", "promise {}")):
-            yield from self.meaning(f"promise {name}", old[name], new[name])
-
-    def settings(self) -> Iterator[Change]:
-        old, new = self.old["by_hand"]["settings"], self.new["by_hand"]["settings"]
-        lost = "Setting it has no effect, without an error."
-        for name in (yield from _listed(old, new, _same, "setting", lost, "Nobody set it before.", "setting {}")):
-            yield from self.meaning(f"setting {name}", old[name], new[name])
-
-    def words(self, part: str, noun: str, lost: str) -> Iterator[Change]:
-        old, new = dict.fromkeys(self.old[part]), dict.fromkeys(self.new[part])
-        yield from _listed(old, new, _never, noun, lost, "Nobody used it before.", noun + " {}")
-
-    # What all things have
-
-    def meaning(self, where: str, old: Json, new: Json) -> Iterator[Change]:
+    def meaning(self, where: str, old: Json, new: Json) -> None:
         one, other = (" ".join((each.get("meaning") or "").split()) for each in (old, new))
-        if one == other:
-            return
-        if old.get("values") != new.get("values") and _LIST.sub("", one, count=1) == _LIST.sub("", other, count=1):
-            return  # The values have been told of.
-        if not one:
-            yield _additive("meaning added", where, "It said nothing before.")
-        elif self.rewordings.get(where) == other:
-            yield _additive("reworded", where, "Reviewed: it means what it meant.")
-        else:
-            yield _breaking("meaning changed", where, f"It was “{one}” and is “{other}”.")
+        self.meanings[where] = other
+        if old.get("values") != new.get("values"):  # They have been told of.
+            rest, rest_now = (DOCUMENTED_VALUES.sub("", each, count=1) for each in (one, other))
+            if rest == rest_now:
+                return
+        if one != other:
+            is_reviewed = self.new["reviewed"]["rewordings"].get(where) == other
+            self.say(
+                "meaning",
+                "other" if one and not is_reviewed else "reviewed" if one else "came",
+                where,
+                old=one,
+                new=other,
+            )
 
-    def grants(self, where: str, old: Json, new: Json) -> Iterator[Change]:
-        # Roles that have come or gone have been told of.
+    def grants(self, where: str, old: Json, new: Json) -> None:
+        """By role, privilege and column; what has come or gone with its role or column has been told of."""
+        columns, columns_now = ({each["name"] for each in thing.get("columns", [])} for thing in (old, new))
+        whole = {*columns, *columns_now, "*"}
         for role in sorted(set(self.old["roles"]) & set(self.new["roles"])):
-            before, after = (_granted(each["used_by"].get(role, [])) for each in (old, new))
-            names = [{column["name"] for column in each.get("columns", [])} for each in (old, new)]
-            for privilege, columns in before.items():
+            before, after = _granted(old, role, whole), _granted(new, role, whole)
+            for privilege, had in before.items():
+                has = after.get(privilege, set())
+                lost, more = sorted((had - has) & columns_now), sorted(columns_now - has)
                 if privilege not in after:
-                    yield _breaking("grant taken", where, f"{role} had {privilege}.")
-                    continue
-                now = after[privilege]
-                if now is None:
-                    continue
-                # Columns that have come or gone have been told of.
-                lost = sorted(names[1] - now) if columns is None else sorted((columns - now) & names[1])
-                if lost:
-                    yield _breaking("grant taken", where, f"{role} had {privilege} of {', '.join(lost)}.")
-                elif privilege == "select" and columns is not None and columns >= names[0] and not now >= names[1]:
-                    more = ", ".join(sorted(names[1] - now))
-                    yield _breaking("ungranted column added", where, f"{role} may not read {more}: select * fails.")
-            for privilege, columns in after.items():
-                was = before.get(privilege, set())
-                if privilege not in before or (was is not None and (columns is None or (columns - was) & names[0])):
-                    yield _additive("grant added", where, f"{role} has {privilege}.")
+                    self.say("grant", "gone", where, name=role, old=privilege)
+                elif lost:
+                    self.say("grant", "less", where, name=role, old=privilege, columns=", ".join(lost))
+                elif privilege == "select" and had >= columns and more:
+                    self.say("grant", "between", where, name=role, columns=", ".join(more))
+            for privilege, has in after.items():
+                if privilege not in before or (has - before[privilege]) & {*columns, "*"}:
+                    self.say("grant", "new", where, name=role, new=privilege)
+
+    def checks(self, where: str, old: Json, new: Json) -> None:
+        for place, was, now in self.things("check", old.get("checks", {}), new.get("checks", {}), where):
+            if was != now:
+                case, how = check_change(was, now)
+                self.say("check", f"takes {case}", place, old=was, new=now, how=how)
+
+    # Parts
+
+    def relations(self) -> None:
+        for where, old, new in self.part("relation", "relations"):
+            is_written = _is_written(old) and _is_written(new)
+            self.things("written column" if is_written else "column", old["columns"], new["columns"], where)
+            self.checks(where, old, new)
+            self.things("key", old.get("keys", {}), new.get("keys", {}), where)
+            self.things("guard", _enabled(old), _enabled(new), where)
+            self.things("policy", old.get("policies", {}), new.get("policies", {}), where)
+
+    def functions(self) -> None:
+        for name, old, new in self.part("function", "functions"):
+            left, right = ({_signature(each): each for each in overloads} for overloads in (old, new))
+            gone, come = _without(left, right), _without(right, left)
+            # Where one has changed its arguments, it is compared with the one that has come.
+            pairs = [(each, each) for each in left if each in right] + list(zip(gone, come, strict=False))
+            for one, other in pairs:
+                self.function(name if len(old) == 1 else f"{name}({one})", left[one], right[other])
+            for each in gone[len(come) :]:
+                self.say("overload", "gone", f"{name}({each})")
+            for each in come[len(gone) :]:
+                self.say("overload", "new", f"{name}({each})")
+
+    def function(self, where: str, old: Json, new: Json) -> None:
+        self.details("function", where, old, new)
+        self.things("argument", old["arguments"], new["arguments"], where)
+        one, other = old["returns"], new["returns"]
+        is_row = "columns" in one and "columns" in other
+        self.details("row" if is_row else "return", where, one, other)
+        if is_row:
+            self.things("return column", one["columns"], other["columns"], where)
+
+    def types_and_limits(self) -> None:
+        for where, one, other in self.part("type", "types"):
+            self.things("field", one.get("columns", []), other.get("columns", []), where)
+        # Of a domain that has come or gone, the fields that have or had it tell.
+        for name, limit in self.old["limits"].items():
+            if name in self.new["limits"]:
+                self.details("limit", name, limit, self.new["limits"][name])
+                self.checks(name, limit, self.new["limits"][name])
+
+    def inputs(self) -> None:
+        for where, old, new in self.part("input", "inputs"):
+            name = where.removeprefix("input ")
+            self.things("input field", _by_name(old["fields"]), _by_name(new["fields"]), name)
+            self.checks(name, old, new)
+
+    def rows(self) -> None:
+        """Rows that are part of the contract: event types, kinds."""
+        for table, rows in self.old["rows"].items():
+            for where, old, new in self.things("entry", rows, self.new["rows"].get(table, {}), table):
+                for column in old.keys() - {"meaning"}:
+                    if old[column] != new.get(column):
+                        self.say("entry", "repurposed", where, name=column, old=old[column], new=new.get(column))
+
+    def errors(self) -> None:
+        self.part("SQLSTATE", "errors")
+        codes, left = self.left["SQLSTATE"], self.left["check"]
+        old_codes = {now: code for code, now in codes.items()}
+        before = {rule: places for rule, places in _rules(self.old).items() if codes.get(rule[1], rule[1])}
+        after = {(rule, old_codes.get(code) or code): places for (rule, code), places in _rules(self.new).items()}
+        for (rule, code), places in before.items():
+            where = f"rule {rule} ({code})"
+            others = sorted(other for each, other in after.keys() - before.keys() if each == rule)
+            if (rule, code) in after:
+                for place in _without(places, after[rule, code]):
+                    self.say("rule", "less", where, name=place)
+            elif others:
+                self.say("rule", "moved", where, now=", ".join(others))
+            elif rule not in left or left[rule] is None:
+                self.say("rule", "lifted" if rule in left else "gone", where)
+        told = {rule for rule, _ in before.keys() - after.keys()} | set(left.values())
+        for rule, code in after.keys() - before.keys():
+            if rule not in told:
+                self.say("rule", "new", f"rule {rule} ({code})")
+
+    def jsonl(self) -> None:
+        for where, old, new in self.part("JSONL shape", "jsonl"):
+            kind = "JSONL field out" if old["direction"] == "out" else "JSONL field in"
+            for place, one, other in self.things(kind, old["fields"], new["fields"], where):
+                before, after = (set(each["type"].split(" or ")) for each in (one, other))
+                case = "less" if after < before else "more" if after > before else "other"
+                case = case if (kind, f"JSON type {case}") in _JUDGEMENTS else "other"
+                if before != after:
+                    self.say(kind, f"JSON type {case}", place, old=one["type"], new=other["type"])
+            for name in _without(old.get("ignored", []), [*new.get("ignored", []), *_by_name(new["fields"])]):
+                self.say(kind, "gone", f"{where}.{name}")
 
 
-def _granted(privileges: Iterable[str]) -> dict[str, set[str] | None]:
-    """By privilege the columns it is granted for, ``select(a, b)``; ``None`` for the whole."""
-    found: dict[str, set[str] | None] = {}
-    for each in privileges:
-        name, _, columns = each.partition("(")
-        found[name] = set(columns.rstrip(")").split(", ")) if columns else None
-    return found
+def _named(things: Any) -> dict[str, Any]:
+    """By name; what has no name is called by its place, as in SQL, and things in an order know where they are."""
+    if isinstance(things, list):
+        return {each["name"] or f"${place + 1}": {**each, "place": place} for place, each in enumerate(things)}
+    return dict(things)
 
 
-def _told(thing: Json) -> str:
-    return ", ".join(f"{key} {value}" for key, value in thing.items() if value is not None)
+def _by_name(fields: list[Json]) -> dict[str, Json]:
+    return {each["name"]: each for each in fields}
 
 
-def _breaking(what: str, where: str, why: str) -> Change:
-    return Change("breaking", what, where, why)
-
-
-def _additive(what: str, where: str, why: str) -> Change:
-    return Change("additive", what, where, why)
-
-
-def _never(_one: object, _other: object) -> bool:
-    return False
-
-
-def _same(one: object, other: object) -> bool:
-    return one == other
-
-
-def _same_json(one: Json, other: Json) -> bool:
-    return one["type"] == other["type"] or "any" in (one["type"], other["type"])
-
-
-def _is_written(used_by: Mapping[str, Sequence[str]]) -> bool:
-    return any(each.startswith(("insert", "update")) for all_ in used_by.values() for each in all_)
-
-
-def _names_and_types(columns: Iterable[Json]) -> list[tuple[str, str]]:
-    return [(each["name"], each["type"]) for each in columns]
-
-
-def _matched(
-    old: Mapping[str, Any], new: Mapping[str, Any], alike: Callable[[Any, Any], bool]
-) -> tuple[list[str], list[tuple[str, str]], list[str], list[str]]:
-    """What kept its name, what was renamed, what is gone and what is new. A renaming has to be evident: one to one."""
-    kept = [name for name in old if name in new]
-    gone = [name for name in old if name not in new]
-    fresh = [name for name in new if name not in old]
-    renamed = []
+def _renamed(old: Json, new: Json, is_same: Callable[[Any, Any], bool]) -> dict[str, str]:
+    """What what is gone is called now, where that is evident: one to one."""
+    gone, come = _without(old, new), _without(new, old)
+    found: dict[str, str] = {}
     for name in list(gone):
-        candidates = [each for each in fresh if alike(old[name], new[each])]
-        rivals = [each for each in gone if candidates and alike(old[each], new[candidates[0]])]
-        if len(candidates) == 1 and len(rivals) == 1:
-            renamed.append((name, candidates[0]))
+        candidates = [each for each in come if is_same(old[name], new[each])]
+        rivals = [each for each in gone if candidates and is_same(old[each], new[candidates[0]])]
+        if len(candidates) == len(rivals) == 1:
+            found[name] = candidates[0]
             gone.remove(name)
-            fresh.remove(candidates[0])
-    return kept, renamed, gone, fresh
-
-
-def _listed(
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    alike: Callable[[Any, Any], bool],
-    noun: str,
-    lost: str,
-    gained: str,
-    place: str = "{}",
-) -> Generator[Change, None, list[str]]:
-    """Tells of what was renamed, removed and added, and returns the names of what stayed."""
-    place = (
-        place if place != "{}" or " " in noun or noun in ("relation", "function", "type", "schema") else noun + " {}"
-    )
-    kept, renamed, removed, added = _matched(old, new, alike)
-    for name, now in renamed:
-        yield _breaking(f"{noun} renamed", place.format(name), f"It is called {now}. {lost}")
-    for name in removed:
-        yield _breaking(f"{noun} removed", place.format(name), lost)
-    for name in added:
-        yield _additive(f"{noun} added", place.format(name), gained)
-    return kept
-
-
-def _placed(items: Sequence[Json]) -> dict[str, tuple[int, Json]]:
-    """By name, with their places; what has no name is called by its place, as in SQL."""
-    return {each["name"] or f"${place + 1}": (place, each) for place, each in enumerate(items)}
-
-
-def _places(
-    old: Mapping[str, tuple[int, Json]],
-    new: Mapping[str, tuple[int, Json]],
-    kept: Iterable[str],
-    renamed: Iterable[tuple[str, str]],
-) -> list[int]:
-    """Where those that stayed are now, in the order in which they were."""
-    names = {**{name: name for name in kept}, **dict(renamed)}
-    return [new[names[name]][0] for name in old if name in names]
-
-
-# Types and limits
-
-_CHAINS: Final = (
-    ("smallint", "integer", "bigint", "numeric"),
-    ("real", "double precision"),
-    ("character varying", "text"),
-)
-
-
-def _width(old: str, new: str) -> str:
-    """How a built-in type compares with another one; what can't be told is another type."""
-    one, other = _parsed_type(old), _parsed_type(new)
-    if one[2] != other[2]:
-        return "other"
-    if one[0] == other[0]:
-        return _modifier_width(one[0], one[1], other[1])
-    for chain in _CHAINS:
-        if one[0] in chain and other[0] in chain:
-            grows = chain.index(one[0]) < chain.index(other[0])
-            bounded = other[1] if grows else one[1]
-            if bounded and chain[-1] in ("numeric",):
-                return "other"
-            return "grown" if grows else "shrunk"
-    return "other"
-
-
-def _modifier_width(base: str, old: tuple[int, ...], new: tuple[int, ...]) -> str:
-    """Of one type with two modifiers: ``numeric(38,3)`` and ``numeric(20,3)``, for example."""
-    if old == new:
-        return "same"
-    if base == "numeric" and old and new:
-        (digits, scale), (digits_now, scale_now) = (*old, 0)[:2], (*new, 0)[:2]
-        if scale == scale_now:
-            return "wider" if digits_now > digits else "narrower"
-        return "other"
-    if base not in ("numeric", "character varying"):
-        return "other"
-    if not old:
-        return "other" if base == "numeric" else "narrower"
-    if not new:
-        return "wider"
-    return "wider" if new[0] > old[0] else "narrower"
-
-
-def _parsed_type(type_: str) -> tuple[str, tuple[int, ...], str]:
-    match = re.fullmatch(r"([^(\[]+?)(?:\(([\d,]+)\))?((?:\[\])*)", type_)
-    if match is None:
-        return type_, (), ""
-    return match[1], tuple(int(each) for each in (match[2] or "").split(",") if each), match[3]
-
-
-def _is_same_check(old: str, new: str) -> bool:
-    """Whether two texts say the same: a set in another order, for example."""
-    atoms = _atoms(old)
-    return atoms is not None and atoms == _atoms(new)
-
-
-def _check_change(old: str, new: str) -> tuple[Kind, str, str]:
-    """Whether a check takes less (narrowed), more (widened), or can't be judged, and why."""
-    one, other = _atoms(old), _atoms(new)
-    unknown: tuple[Kind, str, str] = ("unknown", "changed", f"Whether it takes less can't be told: {old}, {new}.")
-    if one is None or other is None:
-        return unknown
-    less = [f"{name} is bound" for name, side in other if (name, side) not in one]
-    more = [f"{name} is not bound" for name, side in one if (name, side) not in other]
-    for key in one.keys() & other.keys():
-        name, side = key
-        if one[key] == other[key]:
-            continue
-        if side == "in":
-            gone, come = sorted(one[key] - other[key]), sorted(other[key] - one[key])
-            less += [f"{', '.join(gone)} is refused"] if gone else []
-            more += [f"{', '.join(come)} is taken"] if come else []
-            continue
-        (limit, closed), (limit_now, closed_now) = one[key], other[key]
-        if type(limit) is not type(limit_now):
-            return unknown
-        if side == "below":
-            grows = (limit_now, closed_now) > (limit, closed)
-        else:
-            grows = (limit_now, not closed_now) < (limit, not closed)
-        (more if grows else less).append(f"the limit of {name} was {limit} and is {limit_now}")
-    if less:
-        return "breaking", "narrowed", f"It takes less: {'; '.join(sorted(less))}."
-    return "additive", "widened", f"It takes more: {'; '.join(sorted(more))}."
-
-
-def _atoms(definition: str) -> dict[tuple[str, str], Any] | None:
-    """A check as a conjunction of bounds and closed sets, or ``None`` if it is something else."""
-    match = re.fullmatch(r"CHECK \((.*)\)(?: NO INHERIT)?", definition, re.DOTALL)
-    if match is None:
-        return None
-    found: dict[tuple[str, str], Any] = {}
-    for part in _conjuncts(match[1]):
-        key, value = _atom(part)
-        if key is None or key in found:
-            return None
-        found[key] = value
+            come.remove(candidates[0])
     return found
 
 
-def _unwrapped(text: str) -> str:
-    """Without the parentheses around the whole."""
-    text = text.strip()
-    while text.startswith("(") and _closes(text) == len(text) - 1:
-        text = text[1:-1].strip()
-    return text
+def _without(names: Iterable[str], others: Iterable[str]) -> list[str]:
+    known = set(others)
+    return [name for name in names if name not in known]
 
 
-def _closes(text: str) -> int:
-    """Where the parenthesis ends that a text begins with; they come in pairs, also in literals."""
-    depth = 0
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0:
-            return place
-    return -1
+def _told(thing: Any) -> str:
+    if isinstance(thing, dict):
+        return ", ".join(f"{key} {value}" for key, value in thing.items() if value is not None)
+    return str(thing)
 
 
-def _conjuncts(text: str) -> list[str]:
-    text = _unwrapped(text)
-    parts, depth, start = [], 0, 0
-    quoted = False
-    for place, character in enumerate(text):
-        quoted ^= character == "'"
-        if not quoted:
-            depth += (character in "([") - (character in ")]")
-            if depth == 0 and text.startswith(" AND ", place):
-                parts.append(text[start:place])
-                start = place + 5
-    parts.append(text[start:])
-    return [text] if len(parts) == 1 else [each for part in parts for each in _conjuncts(part)]
+def _use(document: Json, role: str) -> list[tuple[str, str]]:
+    """What a role may use."""
+    parts = [item for part in ("schemas", "relations", "types") for item in document[part].items()]
+    parts += [(name, each) for name, overloads in document["functions"].items() for each in overloads]
+    return sorted((name, " ".join(each["used_by"][role])) for name, each in parts if role in each["used_by"])
 
 
-_LITERAL: Final = r"\(?'?([^'()]*)'?\)?(?:::[a-z ]+)?"
-_OPERAND: Final = r"((?:\w+\()*\(*\"?\w+\"?\)*(?:::[a-z_. ]+)?\)*)"
+def _granted(thing: Json, role: str, whole: set[str]) -> dict[str, set[str]]:
+    """By privilege the columns that it is granted for, ``select(a, b)``, or the whole."""
+    given = [each.partition("(") for each in thing["used_by"].get(role, [])]
+    return {name: set(columns.rstrip(")").split(", ")) if columns else whole for name, _, columns in given}
 
 
-def _atom(text: str) -> tuple[tuple[str, str] | None, Any]:
-    text = _unwrapped(text)
-    bound = re.fullmatch(rf"{_OPERAND} (<=|>=|<|>) {_LITERAL}", text)
-    if bound is not None:
-        limit: Decimal | str
-        try:
-            limit = Decimal(bound[3])
-        except InvalidOperation:
-            if not re.match(r"\d{4}-\d\d-\d\d", bound[3]):
-                return None, None
-            limit = bound[3]
-        return (bound[1], "below" if bound[2].startswith("<") else "above"), (limit, bound[2].endswith("="))
-    listed = re.fullmatch(rf"{_OPERAND} = ANY \(+ARRAY\[(.*)\]\)*(?:::[a-z ]+\[\])?\)*", text, re.DOTALL)
-    if listed is not None:
-        return (listed[1], "in"), frozenset(re.findall(r"'((?:[^']|'')*)'", listed[2]))
-    single = re.fullmatch(rf"{_OPERAND} = '((?:[^']|'')*)'(?:::[a-z ]+)?", text)
-    if single is not None:
-        return (single[1], "in"), frozenset([single[2]])
-    return None, None
+def _is_written(relation: Json) -> bool:
+    return any(each.startswith(("insert", "update")) for given in relation["used_by"].values() for each in given)
+
+
+def _enabled(relation: Json) -> Json:
+    return {name: each for name, each in relation.get("guards", {}).items() if each["fires"] != "disabled"}
+
+
+def _signature(function: Json) -> str:
+    return ", ".join(each["type"] for each in function["arguments"])
+
+
+def _rules(document: Json) -> dict[tuple[str, str], list[str]]:
+    """Where rules are raised, by rule and code."""
+    errors = document["errors"].items()
+    return {(rule, code): places for code, entry in errors for rule, places in entry["rules"].items()}
