@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -19,18 +19,6 @@ from aximo_db.contract.read import DOCUMENTED_VALUES
 __all__ = ["Change", "compare", "holds", "meanings"]
 
 Kind = Literal["breaking", "additive", "unknown"]
-
-
-def _judgements() -> Iterator[tuple[tuple[str, str], tuple[Kind, str, str]]]:
-    """Of what and in which case; kind, what findings call it, and why."""
-    for line in Path(__file__).with_name("judgements.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            things, cases, kind, what, why = (part.strip() for part in line.split("|"))
-            for thing in things.split(", "):
-                yield from (((thing, case), (cast(Kind, kind), what, why)) for case in cases.split(", "))
-
-
-_JUDGEMENTS: Final = dict(_judgements())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +72,32 @@ def meanings(contract: Contract) -> dict[str, str]:
     return {place: text for place, text in comparison.meanings.items() if text}
 
 
-# Things that have names
+# How it is judged
+
+#: Where a thing of each kind is, and how values of its type are used.
+_KINDS: Final[dict[str, tuple[str, list[str]]]] = {}
+#: Of what, and in which case: the kind of the change, what findings call it, and why.
+_JUDGEMENTS: Final[dict[tuple[str, str], tuple[Kind, str, str]]] = {}
 
 
-def _same(of: Callable[[Any], Any] = lambda thing: thing) -> Callable[[Any, Any], bool]:
-    """Whether two things are evidently one that was renamed: what tells them apart is there, and the same."""
-    return lambda one, other: bool(of(one)) and of(one) == of(other)
+def _load_judgements() -> None:
+    for line in Path(__file__).with_name("judgements.txt").read_text(encoding="utf-8").splitlines():
+        things, *cells = (part.strip() for part in line.split("|"))
+        for thing in things.split(", ") if cells and not line.startswith("#") else ():
+            if cells[1] in ("breaking", "additive", "unknown"):
+                cases, kind, what, why = cells
+                _JUDGEMENTS.update({(thing, case): (cast(Kind, kind), what, why) for case in cases.split(", ")})
+                continue
+            place, use, gone, new = cells
+            _KINDS[thing] = place, use.split(", ")
+            if gone:
+                _JUDGEMENTS[thing, "gone"] = "breaking", "{noun} removed", gone
+                _JUDGEMENTS[thing, "renamed"] = "breaking", "{noun} renamed", f"It is called {{now}}. {gone}"
+            if new:
+                _JUDGEMENTS[thing, "new"] = "additive", "{noun} added", new
+
+
+_load_judgements()
 
 
 def _same_column(one: Json, other: Json) -> bool:
@@ -102,65 +110,29 @@ def _same_json(one: Json, other: Json) -> bool:
     return bool(one["place"] == other["place"] and is_same_type)
 
 
-@dataclass(frozen=True, slots=True)
-class _Things:
-    """What things of one kind have in common.
-
-    Attributes:
-        place: what a finding calls one.
-        is_same: whether one of the old and one of the new are evidently the same, renamed.
-        use: whether values of its type are ``read``, by clients that expect that type, or ``written``, and may be refused.
-        is_needed: whether one has to be given that was not there before.
-    """
-
-    place: str
-    is_same: Callable[[Any, Any], bool] = lambda _one, _other: False
-    use: tuple[str, ...] = ()
-    is_needed: Callable[[Json], Any] = lambda each: each.get("required") or each.get("always")
+def _same(of: Callable[[Any], Any] = lambda thing: thing) -> Callable[[Any, Any], bool]:
+    return lambda one, other: bool(of(one)) and of(one) == of(other)
 
 
-_THINGS: Final = {
-    "role": _Things("role {name}", _same()),
-    "schema": _Things("{name}"),
-    "relation": _Things("{name}", _same(lambda thing: [(each["name"], each["type"]) for each in thing["columns"]])),
-    "column": _Things("{owner}.{name}", _same_column, ("read",)),
-    "written column": _Things(
-        "{owner}.{name}",
-        _same_column,
-        ("read", "written"),
-        lambda each: each.get("null") is False and "default" not in each,
-    ),
-    "field": _Things("{owner}.{name}", _same_column, ("read",)),
-    "return column": _Things("{owner}.{name}", _same_column, ("read",)),
-    "return": _Things("{owner}", use=("read",)),
-    "check": _Things("{owner} {name}", _same()),
-    "key": _Things("{owner} {name}", _same()),
-    "guard": _Things("{owner} {name}", _same()),
-    "policy": _Things("{owner} {name}", _same()),
-    "function": _Things(
-        "{name}", _same(lambda overloads: [(each["arguments"], each["returns"]) for each in overloads])
-    ),
-    "argument": _Things(
-        "{owner}({name})",
-        _same(lambda each: (each["place"], each["type"])),
-        ("written",),
-        lambda each: "default" not in each,
-    ),
-    "type": _Things("{name}", _same(lambda each: (each.get("columns"), each.get("values")))),
-    "limit": _Things("{name}", use=("written",)),
-    "input": _Things("input {name}"),
-    "input field": _Things("{owner} field {name}", use=("written",)),
-    "entry": _Things("{owner}[{name}]", _same()),
-    "SQLSTATE": _Things("error {name}", _same(lambda each: each["class"])),
-    "JSONL shape": _Things("jsonl {name}"),
-    "JSONL field out": _Things("{owner}.{name}", _same_json),
-    "JSONL field in": _Things("{owner}.{name}", _same_json),
-    "payload field": _Things("payload {name}", _same(lambda each: [each[key] for key in ("type", "of", "meaning")])),
-    "promise": _Things("promise {name}", _same()),
-    "setting": _Things("setting {name}", _same()),
-    "Python name": _Things("Python name {name}"),
-    "command": _Things("command {name}"),
+#: Whether one that is gone and one that is new are evidently the same, renamed. Of other kinds none ever is.
+_IS_SAME: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    **dict.fromkeys(("role", "check", "key", "guard", "policy", "entry", "promise", "setting"), _same()),
+    **dict.fromkeys(("column", "written column", "field", "return column"), _same_column),
+    **dict.fromkeys(("JSONL field out", "JSONL field in"), _same_json),
+    "relation": _same(lambda each: [(column["name"], column["type"]) for column in each["columns"]]),
+    "function": _same(lambda overloads: [(each["arguments"], each["returns"]) for each in overloads]),
+    "argument": _same(lambda each: (each["place"], each["type"])),
+    "type": _same(lambda each: (each.get("columns"), each.get("values"))),
+    "SQLSTATE": _same(lambda each: each["class"]),
+    "payload field": _same(lambda each: [each[key] for key in ("type", "of", "meaning")]),
 }
+
+
+def _is_needed(kind: str, thing: Json) -> bool:
+    """Whether a thing has to be given, or is always there."""
+    if kind in ("argument", "written column"):
+        return "default" not in thing and not thing.get("null", kind == "written column")
+    return bool(thing.get("required") or thing.get("always"))
 
 
 class _Comparison:
@@ -172,7 +144,7 @@ class _Comparison:
         self.found: dict[Change, None] = {}
         self.meanings: dict[str, str] = {}
         #: By kind of thing: what has another name now, and what is gone (``None``).
-        self.left: dict[str, dict[str, str | None]] = {kind: {} for kind in _THINGS}
+        self.left: dict[str, dict[str, str | None]] = {kind: {} for kind in _KINDS}
 
     def say(self, thing: str, case: str, where: str, **words: object) -> None:
         """Tells of a difference, if it is in the judgements."""
@@ -185,7 +157,8 @@ class _Comparison:
     def compare(self) -> None:
         if self.new["version"] < self.old["version"]:
             self.say("contract", "lowered", "version")
-        self.things("role", *({role: _use(each, role) for role in each["roles"]} for each in (self.old, self.new)))
+        uses = [{role: _use(each, role) for role in each["roles"]} for each in (self.old, self.new)]
+        self.things("role", uses[0], uses[1])
         self.part("schema", "schemas")
         self.relations()
         self.functions()
@@ -209,7 +182,7 @@ class _Comparison:
         """Tells of what is gone, new, renamed or elsewhere, and of each that stayed what its values tell.
 
         Args:
-            kind: which of ``_THINGS``.
+            kind: which of those in ``judgements.txt``.
             old: by name, or in their order.
             new: the same, as they are now.
             owner: whose they are.
@@ -218,8 +191,8 @@ class _Comparison:
             of each that stayed where it is, and what it was and is.
         """
         before, after = _named(old), _named(new)
-        renamed = _renamed(before, after, _THINGS[kind].is_same)
-        places = {name: _THINGS[kind].place.format(owner=owner, name=name) for name in {**before, **after}}
+        renamed = _renamed(before, after, _IS_SAME.get(kind, lambda _one, _other: False))
+        places = {name: _KINDS[kind][0].format(owner=owner, name=name) for name in {**before, **after}}
         for name, was in before.items():
             if name not in after:
                 self.left[kind][name] = renamed.get(name)
@@ -241,7 +214,7 @@ class _Comparison:
             self.say(kind, "order", owner, now=", ".join(after))
         for name in _without(after, before):
             is_between = bool(order) and after[name]["place"] < max(order) and (kind, "between") in _JUDGEMENTS
-            is_needed = (kind, "needed") in _JUDGEMENTS and _THINGS[kind].is_needed(after[name])
+            is_needed = (kind, "needed") in _JUDGEMENTS and _is_needed(kind, after[name])
             case = "needed" if is_needed else "between" if is_between else "new"
             self.say(kind, case, places[name], new=_told(after[name]))
 
@@ -250,7 +223,8 @@ class _Comparison:
         if not isinstance(old, dict):
             return
         for key in {**old, **new}:
-            was, now = old.get(key), new.get(key)
+            was: Any = old.get(key)
+            now: Any = new.get(key)
             if was == now:
                 continue
             if isinstance(was, list) and isinstance(now, list) and (kind, f"{key} less") in _JUDGEMENTS:
@@ -258,7 +232,7 @@ class _Comparison:
                     for name in names:
                         self.say(kind, f"{key} {case}", where, name=name)
             elif key == "type" and (kind, "type other") not in _JUDGEMENTS:
-                for use in _THINGS[kind].use if kind in _THINGS else ():
+                for use in _KINDS[kind][1] if kind in _KINDS else ():
                     self.say(use, f"type {self.width(was, now)}", where, noun=kind, old=was, new=now)
             else:
                 case = "came" if was is None else "gone" if now is None else str(now).lower()
@@ -378,8 +352,8 @@ class _Comparison:
         """Rows that are part of the contract: event types, kinds."""
         for table, rows in self.old["rows"].items():
             for where, old, new in self.things("entry", rows, self.new["rows"].get(table, {}), table):
-                for column in old.keys() - {"meaning"}:
-                    if old[column] != new.get(column):
+                for column in old:
+                    if column != "meaning" and old[column] != new.get(column):
                         self.say("entry", "repurposed", where, name=column, old=old[column], new=new.get(column))
 
     def errors(self) -> None:

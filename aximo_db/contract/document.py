@@ -26,42 +26,24 @@ Json = dict[str, Any]
 _FOLDER: Final = Path(__file__).resolve().parent.parent / "data" / "contracts"
 _WIDTH: Final = 160
 
-#: The parts of a file, in their order. Of what has names of its own, ``{}`` says what one is called.
+#: The form of a file. Of what has names of its own, ``{}`` says what one is called.
 _FORM: Final[Json] = {
-    "contract": str,
-    "version": int,
-    "schema_version": int,
-    "reviewed": {"note": str, "rewordings": dict},
+    "contract": str, "version": int, "schema_version": int, "reviewed": {"note": str, "rewordings": dict},
     "by_hand": {
         "scope": {
-            "schemas": list,
-            "support": list,
-            "except": list,
-            "roles": dict,
-            "rows": dict,
-            "inputs": dict,
-            "limits_code": str,
-            "schema_version": str,
-            "package": (str, type(None)),
-            "commands": (str, type(None)),
-            "jsonl": dict,
+            **dict.fromkeys(("schemas", "support", "except"), list),
+            **dict.fromkeys(("roles", "rows", "inputs", "jsonl"), dict),
+            **dict.fromkeys(("limits_code", "schema_version"), str),
+            **dict.fromkeys(("package", "commands"), (str, type(None))),
         },
         "promises": {"promise {}": {"meaning": str, "columns": list, "lines": list, "found_in": dict}},
         "payload": {"payload {}": {"type": str, "of": list, "meaning": str, "read_by": list, "found_in": dict}},
         "settings": {"setting {}": {"meaning": str}},
     },
-    "roles": list,
-    "schemas": dict,
-    "relations": dict,
-    "functions": dict,
-    "types": dict,
-    "limits": dict,
-    "inputs": dict,
-    "rows": dict,
-    "errors": dict,
-    "jsonl": dict,
-    "python": list,
-    "commands": list,
+    **dict.fromkeys(("roles", "python", "commands"), list),
+    **dict.fromkeys(
+        ("schemas", "relations", "functions", "types", "limits", "inputs", "rows", "errors", "jsonl"), dict
+    ),
 }
 
 
@@ -91,22 +73,14 @@ class Contract:
         return cast(int, self.document["schema_version"])
 
     def missing(self, kind: str, entry: Json) -> list[str]:
-        """What an entry that is written by hand speaks of and is not in the contract.
-
-        Args:
-            kind: whether it is one of the ``promises`` or of the ``payload``.
-            entry: the entry.
-        """
+        """What an entry of the ``promises`` or the ``payload`` speaks of and is not in the contract."""
         relations, jsonl = self.document["relations"], self.document["jsonl"]
-        relation_columns = {f"{name}.{each['name']}" for name in relations for each in relations[name]["columns"]}
-        known = {
-            "columns": {*relations, *self.document["functions"], *relation_columns},
-            "lines": {f"{shape}.{each['name']}" for shape in jsonl for each in jsonl[shape]["fields"]},
-            "of": {name for rows in self.document["rows"].values() for name in rows},
-        }
-        known["read_by"] = known["columns"]
-        parts = {"promises": ("columns", "lines"), "payload": ("of", "read_by")}[kind]
-        return sorted({place for part in parts for place in entry[part] if place not in known[part]})
+        columns = {f"{name}.{each['name']}" for name in relations for each in relations[name]["columns"]}
+        columns |= {*relations, *self.document["functions"]}
+        lines = {f"{shape}.{each['name']}" for shape in jsonl for each in jsonl[shape]["fields"]}
+        entries = {name for rows in self.document["rows"].values() for name in rows}
+        parts = {"promises": {"columns": columns, "lines": lines}, "payload": {"of": entries, "read_by": columns}}[kind]
+        return sorted({place for part, known in parts.items() for place in entry[part] if place not in known})
 
 
 def contract_names() -> list[str]:
@@ -168,15 +142,11 @@ def _expect(value: object, form: Any, what: str) -> None:
         return
     if not isinstance(value, dict):
         raise ValueError(f"{what} is no JSON object")
-    for name, each in form.items():
-        if "{}" in name:
-            for key in value:
-                _expect(value[key], each, name.format(key))
-            return
-    if set(value) != set(form):
+    called = next((name for name in form if "{}" in name), None)
+    if called is None and set(value) != set(form):
         raise ValueError(f"{what} lacks or has too many: {', '.join(sorted(set(value) ^ set(form)))}")
-    for key, each in form.items():
-        _expect(value[key], each, key)
+    for key, each in value.items():
+        _expect(each, form[called or key], (called or "{}").format(key))
 
 
 def write(contract: Contract, path: Path) -> None:

@@ -27,7 +27,8 @@ def type_width(old: str, new: str) -> str:
     """How a built-in type compares with another one.
 
     Returns:
-        ``wider`` or ``narrower``, which clients see no other type for; ``grown`` or ``shrunk`` to another type; ``other``.
+        ``wider`` or ``narrower``, which clients see no other type for; ``grown`` or ``shrunk`` to another type; or
+        ``other``.
     """
     one, other = _TYPE.fullmatch(old), _TYPE.fullmatch(new)
     if one is None or other is None or one["lists"] != other["lists"]:

@@ -193,12 +193,8 @@ class _Reader:
         for code in registered:
             for rule in self.base["errors"][code]["rules"]:
                 elsewhere = {place for rules in found.values() for place in rules.get(rule, ())}
-                said = set(self.places_that_say(rule))
-                # What the database raises with another code is not what was registered.
-                said -= elsewhere & {"database"}
-                said -= {"installation"} if elsewhere or len(said) > 1 else set()
-                if said:
-                    found[code].setdefault(rule, set()).update(said)
+                if places := self.places_that_say(rule, elsewhere):
+                    found[code].setdefault(rule, set()).update(places)
         return {
             code: {"class": classes.get(code), "rules": {rule: sorted(rules[rule]) for rule in sorted(rules)}}
             for code, rules in sorted(found.items())
@@ -218,13 +214,16 @@ class _Reader:
             for text in _sources():
                 yield from ((rule, codes[name], "package") for name, rule in _RAISED.findall(text) if name in codes)
 
-    def places_that_say(self, rule: str) -> Iterator[str]:
-        if any(_says(text, rule) for text in self.code.values()):
-            yield "database"
+    def places_that_say(self, rule: str, elsewhere: set[str]) -> set[str]:
+        """Where a registered rule is found; what the database raises with another code is not what was registered."""
+        places = set()
+        if "database" not in elsewhere and any(_says(text, rule) for text in self.code.values()):
+            places.add("database")
         if self.scope["package"] and any(f'"{rule}"' in text for text in _sources()):
-            yield "package"
-        if self.scope["package"] and _says(_installation(), rule):
-            yield "installation"
+            places.add("package")
+        if self.scope["package"] and not places | elsewhere and _says(_installation(), rule):
+            places.add("installation")
+        return places
 
     def jsonl(self, limits: Json) -> Json:
         found: Json = {}
