@@ -8,18 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple
 
-import psycopg
 import typer
 from rich.markup import escape
 
 from aximo_db import render
 from aximo_db._connect import connect
-from aximo_db.cli_support import AsJson, Db, exporting
-from aximo_db.cli_support import out as _out
+from aximo_db.cli_support import AsJson, Db, exporting, fail, out, refusals
 from aximo_db.contract import (
     Change,
     Contract,
@@ -31,7 +29,7 @@ from aximo_db.contract import (
     read_contract,
     shipped_contract,
 )
-from aximo_db.errors import AximoError
+from aximo_db.contract.compare import meanings
 
 __all__ = ["app", "rewritten"]
 
@@ -51,33 +49,14 @@ OneOrAll = Annotated[
 _STYLES = {"breaking": "bold red", "unknown": "yellow", "additive": "green"}
 
 
-def _fail(message: str, hint: str | None = None) -> NoReturn:
-    console = render.SafeConsole(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(message)}")
-    if hint:
-        console.print(f"  [dim]→ {escape(hint)}[/]")
-    raise typer.Exit(2)
-
-
 @contextlib.contextmanager
-def _problems() -> Iterator[None]:
+def _no_verdict() -> Iterator[None]:
     """What keeps from comparing is no verdict: exit code 2."""
-    try:
-        yield
-    except AximoError as error:
-        _fail(f"{error}: {error.detail}" if error.detail else str(error), error.hint)
-    except ValueError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
-    except psycopg.Error as error:
-        code = f" ({error.sqlstate})" if error.sqlstate else ""
-        _fail(f"{error.diag.message_primary or str(error).strip()}{code}")
-
-
-def _live(db: str | None, base: Contract) -> Contract:
-    with connect(db, of_catalog=True) as connection:
-        return read_contract(connection, base.name, base)
+    with refusals(2):
+        try:
+            yield
+        except ValueError as error:
+            fail(str(error), code=2)
 
 
 @app.command()
@@ -93,11 +72,11 @@ def check(
 ) -> None:
     """Compare a database with the contracts of this package, or two files. Exit code 1 if something breaks."""
     if old is not None and (new is None or against is not None or db is not None or contract is not None):
-        _fail("two files are compared with each other", "OLD and NEW, or --db and --against.")
+        fail("two files are compared with each other", hint="OLD and NEW, or --db and --against.", code=2)
     if against is not None and contract is not None:
-        _fail("a file says itself which contract it is", "--against or --contract.")
+        fail("a file says itself which contract it is", hint="--against or --contract.", code=2)
     # All are read before anything is said: what keeps from comparing one of them is no verdict on the others.
-    with _problems():
+    with _no_verdict():
         if old is not None and new is not None:
             compared = [_compared(load_contract(old), load_contract(new))]
         elif against is not None:
@@ -113,13 +92,12 @@ def check(
         typer.echo(json.dumps(found[0] if is_one else {"ok": ok, "contracts": found}, ensure_ascii=False))
     else:
         for each in compared:
-            _print_changes(each.before, each.after, each.changes, each.ok)
+            _print_changes(each)
     if not ok:
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Compared:
+class _Compared(NamedTuple):
     """Two states of one contract, and what has changed between them."""
 
     before: Contract
@@ -142,6 +120,11 @@ def _compared(before: Contract, after: Contract) -> _Compared:
     return _Compared(before, after, changes, holds(before, after, changes))
 
 
+def _live(db: str | None, base: Contract) -> Contract:
+    with connect(db, of_catalog=True) as connection:
+        return read_contract(connection, base.name, base)
+
+
 def _compared_with_database(db: str | None, before: Contract) -> _Compared:
     # What is offered now is what this package says, as far as it is true of the database.
     base = shipped_contract(before.name) if before.name in contract_names() else before
@@ -152,8 +135,9 @@ def _compared_with_database(db: str | None, before: Contract) -> _Compared:
     return _compared(before, after)
 
 
-def _print_changes(before: Contract, after: Contract, changes: list[Change], ok: bool) -> None:
-    console = _out()
+def _print_changes(compared: _Compared) -> None:
+    before, after, changes, ok = compared
+    console = out()
     if changes:
         table = render.WholeTable("", "what", "where", "why", ids=("", "where"))
         table.pad_edge, table.header_style = False, "dim"
@@ -180,51 +164,50 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a contract: what may be used, and by whom."""
-    with _problems():
+    with _no_verdict():
         shown = load_contract(file) if file is not None else shipped_contract(contract)
     if as_json:
         typer.echo(json.dumps(shown.document))
         return
-    console = _out()
-    document = shown.document
+    console = out()
     console.print(f"[bold]Contract {escape(shown.name)}[/], version {shown.version}, schema {shown.schema_version}")
-    console.print(f"  {escape(document['reviewed']['note'])}")
-    for title, names in _names(document):
+    console.print(f"  {escape(shown.document['reviewed']['note'])}")
+    for title, names in _names(shown.document):
         console.print(f"\n[bold]{title}[/] ({len(names)})")
         for name, what in names:
             console.print(f"  {escape(name)}" + (f"  [dim]{escape(what)}[/]" if what else ""))
 
 
 def _names(document: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    def columns(thing: dict[str, Any]) -> str:
-        return ", ".join(each["name"] for each in thing["columns"])
-
-    def signature(function: dict[str, Any]) -> str:
-        given = (
-            f"{each['name']} {each['type']}{' = …' if 'default' in each else ''}" for each in function["arguments"]
-        )
-        returns = function["returns"]
-        return f"({', '.join(given)}) → {'rows of ' if returns['set'] else ''}{returns['type']}"
+    functions = [(name, each) for name, overloads in document["functions"].items() for each in overloads]
+    relations, hand = document["relations"].items(), document["by_hand"]
 
     def use(role: str) -> str:
-        reads = sum(role in each["used_by"] for each in document["relations"].values())
-        calls = sum(role in each["used_by"] for all_ in document["functions"].values() for each in all_)
-        return f"{reads} views and tables, {calls} functions"
+        reads = sum(role in each["used_by"] for _, each in relations)
+        return f"{reads} views and tables, {sum(role in each['used_by'] for _, each in functions)} functions"
 
     yield "Roles", [(role, use(role)) for role in document["roles"]]
-    yield "Views and tables", [(name, columns(each)) for name, each in document["relations"].items()]
-    yield "Functions", [(name, signature(each)) for name, all_ in document["functions"].items() for each in all_]
+    yield (
+        "Views and tables",
+        [(name, ", ".join(column["name"] for column in each["columns"])) for name, each in relations],
+    )
+    yield "Functions", [(name, _signature(each)) for name, each in functions]
     yield "Limits", [(name, " ".join(each["checks"])) for name, each in document["limits"].items()]
     for table, rows in document["rows"].items():
         yield table, [(name, ", ".join(str(value) for value in each.values())) for name, each in rows.items()]
     yield "Errors", [(code, " ".join(each["rules"])) for code, each in document["errors"].items()]
     shapes = document["jsonl"].items()
     yield "JSON lines", [(name, ", ".join(each["name"] for each in shape["fields"])) for name, shape in shapes]
-    yield "Promises", [(name, each["meaning"]) for name, each in document["by_hand"]["promises"].items()]
-    yield "Payload", [(name, each["meaning"]) for name, each in document["by_hand"]["payload"].items()]
-    yield "Settings", [(name, each["meaning"]) for name, each in document["by_hand"]["settings"].items()]
-    yield "Python", [(name, "") for name in document["python"]]
-    yield "Commands", [(name, "") for name in document["commands"]]
+    for title in ("promises", "payload", "settings"):
+        yield title.capitalize(), [(name, each["meaning"]) for name, each in hand[title].items()]
+    for title in ("python", "commands"):
+        yield title.capitalize(), [(name, "") for name in document[title]]
+
+
+def _signature(function: dict[str, Any]) -> str:
+    given = (f"{each['name']} {each['type']}{' = …' if 'default' in each else ''}" for each in function["arguments"])
+    returns = function["returns"]
+    return f"({', '.join(given)}) → {'rows of ' if returns['set'] else ''}{returns['type']}"
 
 
 @app.command()
@@ -250,16 +233,15 @@ def write(
     ] = None,
 ) -> None:
     """Write a contract's file from a database and from what the old one has by hand."""
-    with _problems(), exporting(output) as (target, _):
+    with _no_verdict(), exporting(output) as (target, _):
         old = load_contract(base) if base is not None else shipped_contract(contract)
         new = _live(db, old)
-        places = _meanings(new.document)
-        unknown = [place for place in reworded or [] if place not in places]
+        unknown = [place for place in reworded or [] if place not in meanings(new)]
         if unknown:
-            _fail(f"there is nothing at {', '.join(unknown)}", "Give it as contract check prints it.")
+            fail(f"there is nothing at {', '.join(unknown)}", hint="Give it as contract check prints it.", code=2)
         new = rewritten(old, new, note=note, reworded=reworded or (), version=old.version + raise_version)
         target.write(contract_text(new))
-    _out().print(f"{escape(str(output))} written")
+    out().print(f"{escape(str(output))} written")
 
 
 def rewritten(
@@ -274,28 +256,9 @@ def rewritten(
         reworded: places where the words changed and not the meaning.
         version: the version to declare; that of the old one if left out.
     """
-    places = _meanings(new.document)
+    places = meanings(new)
     before = old.document["reviewed"]
     kept = {place: text for place, text in before["rewordings"].items() if places.get(place) == text}
     kept |= {place: places[place] for place in reworded}
     reviewed = {"note": note or before["note"], "rewordings": dict(sorted(kept.items()))}
     return replace(new, document={**new.document, "version": version or old.version, "reviewed": reviewed})
-
-
-def _meanings(document: dict[str, Any]) -> dict[str, str]:
-    """Every text that says what something means, by its place."""
-    found: dict[str, str | None] = {}
-    for part in ("schemas", "relations", "types", "limits"):
-        for name, thing in document[part].items():
-            found[name] = thing.get("meaning")
-            found.update({f"{name}.{each['name']}": each.get("meaning") for each in thing.get("columns", [])})
-    for name, overloads in document["functions"].items():
-        for each in overloads:
-            where = name if len(overloads) == 1 else f"{name}({', '.join(a['type'] for a in each['arguments'])})"
-            found[where] = each["meaning"]
-    for table, rows in document["rows"].items():
-        found.update({f"{table}[{name}]": each.get("meaning") for name, each in rows.items()})
-    found.update({f"promise {name}": each["meaning"] for name, each in document["by_hand"]["promises"].items()})
-    found.update({f"payload {name}": each["meaning"] for name, each in document["by_hand"]["payload"].items()})
-    found.update({f"setting {name}": each["meaning"] for name, each in document["by_hand"]["settings"].items()})
-    return {place: " ".join(text.split()) for place, text in found.items() if text}

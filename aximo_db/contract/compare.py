@@ -238,7 +238,8 @@ class _Comparison:
                 case = "came" if was is None else "gone" if now is None else str(now).lower()
                 case = case if (kind, f"{key} {case}") in _JUDGEMENTS or was is None or now is None else "other"
                 self.say(kind, f"{key} {case}", where, old=was or "none", new=now or "none")
-        self.meaning(where, old, new)
+        if "meaning" in old:
+            self.meaning(where, old, new)
         if "used_by" in old:
             self.grants(where, old, new)
 

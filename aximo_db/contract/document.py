@@ -28,7 +28,10 @@ _WIDTH: Final = 160
 
 #: The form of a file. Of what has names of its own, ``{}`` says what one is called.
 _FORM: Final[Json] = {
-    "contract": str, "version": int, "schema_version": int, "reviewed": {"note": str, "rewordings": dict},
+    "contract": str,
+    "version": int,
+    "schema_version": int,
+    "reviewed": {"note": str, "rewordings": dict},
     "by_hand": {
         "scope": {
             **dict.fromkeys(("schemas", "support", "except"), list),

@@ -63,6 +63,7 @@ class _Reader:
         self.base = base.document
         self.scope: Json = base.document["by_hand"]["scope"]
         tables = [each.get("table") for part in ("inputs", "jsonl") for each in self.scope[part].values()]
+        tables += self.scope["rows"]
         self.values: Json = {key: self.scope[key] for key in ("schemas", "support", "except")}
         self.values |= {"tables": tables, **self.scope["roles"]}
         self.values["roles"] = [name for (name,) in self.rows("roles")]
