@@ -89,6 +89,8 @@ def _load_judgements() -> None:
                 _JUDGEMENTS.update({(thing, case): (cast(Kind, kind), what, why) for case in cases.split(", ")})
                 continue
             place, use, gone, new = cells
+            if use not in ("", "read", "written", "read, written"):
+                raise ValueError(f"no judgement: {line}")
             _KINDS[thing] = place, use.split(", ")
             if gone:
                 _JUDGEMENTS[thing, "gone"] = "breaking", "{noun} removed", gone
@@ -268,13 +270,8 @@ class _Comparison:
                 return
         if one != other:
             is_reviewed = self.new["reviewed"]["rewordings"].get(where) == other
-            self.say(
-                "meaning",
-                "other" if one and not is_reviewed else "reviewed" if one else "came",
-                where,
-                old=one,
-                new=other,
-            )
+            case = "came" if not one else "reviewed" if is_reviewed else "other"
+            self.say("meaning", case, where, old=one, new=other)
 
     def grants(self, where: str, old: Json, new: Json) -> None:
         """By role, privilege and column; what has come or gone with its role or column has been told of."""
