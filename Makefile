@@ -1,17 +1,22 @@
 # Everything in a virtual environment of the checkout's own. Nothing is left outside of it.
 #   make demo   the whole story on the embedded PostgreSQL
-#   make test   the tests, on every PostgreSQL there is
+#   make up     a ledger to play with
+#   make test   the tests, on every PostgreSQL there is; make test-quick: the heart of them, on the wheel's alone
+#   make lint   the linters; make generated: whatever follows from something else
 #   make bench  the benchmarks, see benchmarks/README.md
 PYTHON ?= python3
 VENV := .venv
 BI_VENV := .venv-bi
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet
+QUICK := access catalog emit immutability store tables tlog
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE := 1
+# Compiled modules are kept outside of the folders of the sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.tmp/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up test test-heavy test-bi test-gateway lint bench generated clean
+.PHONY: demo up test test-quick test-heavy test-bi test-gateway lint bench generated clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/aximo-db demo
@@ -21,6 +26,9 @@ up: $(VENV)/.installed
 
 test: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m "not heavy and not bi and not gateway" -n 2 --dist loadfile
+
+test-quick: $(VENV)/.tested
+	@AXIMO_TEST_QUICK=1 $(BIN)/python -m pytest -m "not heavy" -n 2 --dist loadfile $(QUICK:%=tests/test_%.py)
 
 test-heavy: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m heavy

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from aximo_db.errors import _MALFORMED, register
 from aximo_db.events import _REQUIRED
 from tools import reference
 
-from .conftest import Ledger
+from .conftest import BINARIES, Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -82,6 +84,48 @@ def drop_logins(ledger: Ledger, names: set[str]) -> None:
         for login in names:
             role = sql.Identifier(login)
             connection.execute(sql.SQL("drop owned by {}; drop role {}").format(role, role))
+
+
+def test_a_newcomer_may_paste_the_readme(tmp_path: Path) -> None:
+    """What stands between the demo and the installation, in order, by the printed line of ``aximo-db up``."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    part = text[text.index("### A ledger to play with") : text.index("## Install it")]
+    binaries = next(iter(BINARIES.values()))
+    path = f"{Path(sys.executable).parent}:{binaries}:{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "AXIMO_"))} | {
+        "PATH": path
+    }
+
+    def bash(script: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    how = {
+        "console": "{}",
+        "python": "python - <<'PASTED'\n{}\nPASTED",
+        "sql": "psql \"$AXIMO_DB_URL\" -v ON_ERROR_STOP=1 <<'PASTED'\n{}\nPASTED",
+    }
+    try:
+        printed = bash("aximo-db up -d")
+        (export,) = re.findall(r"^ *(export AXIMO_DB_URL=.+)$", printed, re.MULTILINE)
+        script = [export]
+        for language, block in re.findall(r"^```(console|python|sql)\n(.*?)^```$", part, re.MULTILINE | re.DOTALL):
+            script.append(
+                how[language].format("".join(re.findall(r"^(?!make up|export PATH).*\n", block, re.MULTILINE)))
+            )
+        seen = bash("\n".join(script))
+    finally:
+        bash("aximo-db down")
+    for shown in ("deployment_created", "execution_completed", "exec-1"):
+        assert shown in seen
 
 
 # The script for hardening
