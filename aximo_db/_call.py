@@ -11,7 +11,14 @@ from psycopg.transaction import OutOfOrderTransactionNesting
 from psycopg_pool import PoolClosed
 
 from aximo_db import _statements as statements
-from aximo_db.errors import AximoError, ConnectionLostError, NotConnectedError, ReadOnlyError, translate
+from aximo_db.errors import (
+    AximoError,
+    ConnectionLostError,
+    NotConnectedError,
+    ReadOnlyError,
+    may_quote,
+    translate,
+)
 from aximo_db.events import NewEvent
 
 __all__ = ["Call"]
@@ -106,7 +113,7 @@ class Call:
             return error
         event = self._events[0] if len(self._events) == 1 else None
         if not reached and isinstance(error, psycopg.Error):
-            return statements.not_connected(str(error), is_unnamed=self._connections.dsn == "")
+            return statements.not_connected(error, is_unnamed=self._connections.dsn == "")
         if isinstance(error, OutOfOrderTransactionNesting):
             self._connections.entangle()
             return statements.transaction_not_whole()
@@ -153,3 +160,8 @@ class Call:
         if meaning is not None:
             meaning.concern(self._events)
         return None if meaning is self._error else meaning
+
+    @property
+    def cause(self) -> Exception | None:
+        """What the last attempt ended in, to be shown beside :meth:`final_error`, if that may be shown."""
+        return None if self._error is None or may_quote(self._error) else self._error

@@ -615,7 +615,7 @@ class AsyncEventStore:
                 final = call.final_error()
                 if final is None:
                     raise
-                raise final from error
+                raise final from call.cause
 
     def subscribe(
         self,
@@ -920,7 +920,7 @@ class AsyncEventStore:
                     final = call.final_error()
                     if final is None:
                         raise
-                    raise final from error
+                    raise final from call.cause
         except (psycopg.Error, AximoError):
             raise
         except BaseException as interruption:
@@ -1056,7 +1056,7 @@ class AsyncExecutionScope:
             await to_the_end(self.complete)
         except SequenceError as refused:
             # Something is left open. It ends all the same, and the caller learns why.
-            payload = {"error": str(refused), "rule": refused.rule}
+            payload = {"error": refused.message, "rule": refused.rule}
             try:
                 await to_the_end(lambda: self.fail("incomplete", payload))
             except (AximoError, psycopg.Error) as unwritten:
@@ -1080,7 +1080,7 @@ class AsyncExecutionScope:
         try:
             await to_the_end(fail)
         except AximoError as unwritten:
-            error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
+            error.add_note(f"execution_failed could not be emitted: {unwritten}")
         except psycopg.Error as unwritten:
             # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
             error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")

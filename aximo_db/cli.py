@@ -57,7 +57,7 @@ from aximo_db.cli_support import print_json as _print_json
 from aximo_db.cli_support import refusals as _refusals
 from aximo_db.cli_support import row_of as _row_of
 from aximo_db.doctor import examine, expected_facts, fingerprint
-from aximo_db.errors import AximoError, CustomerError
+from aximo_db.errors import AximoError, CustomerError, told_by
 from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import import_lines
@@ -609,7 +609,7 @@ def _each(
             if len(customers) == 1:
                 raise
             is_one_fine = False
-            message = (error.diag.message_primary if isinstance(error, psycopg.Error) else None) or str(error).strip()
+            message = told_by(error) if isinstance(error, psycopg.Error) else error.message
             code = error.sqlstate
             told = {"ok": False, "error": message, "sqlstate": code}
             shown = f"[bold red]error:[/] {_plain(message)}" + (f" ({code})" if code else "")

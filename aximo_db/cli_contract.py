@@ -65,7 +65,7 @@ def _problems() -> Iterator[None]:
     try:
         yield
     except AximoError as error:
-        _fail(f"{error}: {error.detail}" if error.detail else str(error), error.hint)
+        _fail(f"{error.message}: {error.detail}" if error.detail else error.message, error.hint)
     except ValueError as error:
         _fail(str(error))
     except OSError as error:

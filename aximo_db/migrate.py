@@ -18,7 +18,7 @@ from alembic.config import Config
 from aximo_db._assets import HEAD_SCHEMA_VERSION, migrations_path
 from aximo_db._connect import reached
 from aximo_db._statements import default_dsn
-from aximo_db.errors import InstallationError, translate
+from aximo_db.errors import InstallationError, told_by, translate
 
 __all__ = ["HEAD_SCHEMA_VERSION", "connect", "migrate", "migration_script", "preparation"]
 
@@ -176,7 +176,10 @@ def migrate(dsn: str | None = None, *, revision: str = "head", grant_installer: 
         if not isinstance(cause, psycopg.Error):
             raise
         raise translate(cause) or InstallationError(
-            "the migration failed, and nothing of it was kept", rule=cause.sqlstate, detail=str(cause)
+            "the migration failed, and nothing of it was kept",
+            rule=cause.sqlstate,
+            detail=told_by(cause),
+            hint="The server's log has the statement. Mend what it complains about, and migrate again.",
         ) from cause
 
 

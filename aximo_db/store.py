@@ -608,7 +608,7 @@ class EventStore:
                 final = call.final_error()
                 if final is None:
                     raise
-                raise final from error
+                raise final from call.cause
 
     def subscribe(
         self,
@@ -911,7 +911,7 @@ class EventStore:
                     final = call.final_error()
                     if final is None:
                         raise
-                    raise final from error
+                    raise final from call.cause
         except (psycopg.Error, AximoError):
             raise
         except BaseException as interruption:
@@ -1035,7 +1035,7 @@ class ExecutionScope:
             to_the_end(self.complete)
         except SequenceError as refused:
             # Something is left open. It ends all the same, and the caller learns why.
-            payload = {"error": str(refused), "rule": refused.rule}
+            payload = {"error": refused.message, "rule": refused.rule}
             try:
                 to_the_end(lambda: self.fail("incomplete", payload))
             except (AximoError, psycopg.Error) as unwritten:
@@ -1059,7 +1059,7 @@ class ExecutionScope:
         try:
             to_the_end(fail)
         except AximoError as unwritten:
-            error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
+            error.add_note(f"execution_failed could not be emitted: {unwritten}")
         except psycopg.Error as unwritten:
             # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
             error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")

@@ -21,7 +21,7 @@ begin
             errcode = 'ZXENV',
             message = 'the ledger needs a database encoded in UTF8',
             detail = format('server_encoding is %s', current_setting('server_encoding')),
-            hint = 'create database ... encoding ''UTF8'' template template0',
+            hint = 'Make another database: create database ... encoding ''UTF8'' template template0.',
             constraint = 'database_is_utf8';
     end if;
     if not has_database_privilege(current_database(), 'create') then
@@ -46,7 +46,7 @@ begin
     if squatter is not null then
         raise exception using
             errcode = 'ZXENV',
-            message = 'the ledger''s schemas exist already',
+            message = 'a schema of the ledger''s name is there already',
             detail = squatter,
             hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.',
             constraint = 'schemas_are_ours';

@@ -35,8 +35,8 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed event',
-            detail = 'customer_id: * stands for all customers and is none itself',
-            hint = 'Name one customer.',
+            detail = 'customer_id is ''*''',
+            hint = '* stands for all customers in a grant. Name one customer.',
             constraint = 'customer_id_not_all';
     end if;
     return customer;

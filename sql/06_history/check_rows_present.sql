@@ -23,7 +23,7 @@ begin
             errcode = 'ZXENV',
             message = 'the row of an execution is behind its events',
             detail = format('execution %L', lost),
-            hint = 'aximo-db verify names such rows, and aximo.repair_executions() makes them anew.',
+            hint = 'Nothing was written. "aximo-db verify" names such rows, and "aximo-db verify --repair" makes them anew.',
             constraint = 'execution_row_present';
     end if;
 end;
