@@ -18,6 +18,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from aximo_db.errors import MalformedEventError
+from aximo_db.vocabulary import Actor, EventType
 
 __all__ = [
     "AdvanceResult",
@@ -59,7 +60,7 @@ class NewEvent:
     """An event to be written. Its ``event_id`` is made with it, so emitting the same object again is safe.
 
     Attributes:
-        event_type: one of the 22 types.
+        event_type: one of the 22 types: ``aximo_db.EVENT_TYPES``.
         deployment_id, skill_id, skill_version: required, 1 to 255 characters, not blank.
         actor: ``system``, ``founder``, ``operator`` or ``external_user``.
         customer_id: whose event it is; ``None`` for the store's or the login's only customer.
@@ -71,11 +72,11 @@ class NewEvent:
         event_id: unique within the customer; a UUIDv7 if left out. Of any class of UUIDs.
     """
 
-    event_type: str
+    event_type: EventType
     deployment_id: str
     skill_id: str
     skill_version: str
-    actor: str
+    actor: Actor
     customer_id: str | None = None
     execution_id: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -439,7 +440,7 @@ class Event:
     """A stored event: a row of ``aximo.events``. Times are aware."""
 
     event_id: UUID
-    event_type: str
+    event_type: EventType
     timestamp: datetime
     customer_id: str
     deployment_id: str
@@ -448,7 +449,7 @@ class Event:
     execution_id: str | None
     risk_level: str | None
     approval_mode: str | None
-    actor: str
+    actor: Actor
     payload: dict[str, Any]
     correlation_id: str | None
     channel_type: str | None

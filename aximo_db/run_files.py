@@ -212,7 +212,9 @@ def import_runs(
     customer = customer_id if customer_id is not None else store._customer_id
 
     def write(lines: Sequence[_RunLine]) -> tuple[int, int]:
-        return store._run(partial(_write, lines=lines, create_runs=create_runs), atomic=True, writing=True)
+        return store._run(
+            partial(_write, lines=lines, create_runs=create_runs), call="import", atomic=True, writing=True
+        )
 
     return import_each(
         source,
@@ -327,7 +329,7 @@ def import_run_log(
         return summary
 
     customer = customer_id if customer_id is not None else store._customer_id
-    summary = store._run(work, customer=customer or "", atomic=True, writing=True)
+    summary = store._run(work, call="import", customer=customer or "", atomic=True, writing=True)
     if rejects is not None:
         for refusal in sorted(refused, key=lambda each: each.line_number):
             write_refusal(rejects, refusal)
