@@ -39,6 +39,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tests/typed_usage.py
 	@$(BIN)/python tools/unasync.py --check
 	@$(BIN)/python tools/metrics.py --check
 	@$(BIN)/python tools/vocabulary.py --check

@@ -335,11 +335,19 @@ def check_types(event: NewEvent) -> None:
     latency = event.latency_ms
     if latency is not None:
         if isinstance(latency, bool) or not isinstance(latency, int):
-            detail = f"latency_ms is a {type(latency).__name__}, not an int"
-            raise MalformedEventError(rule="latency_ms_is_number", detail=detail, hint=_LATENCY, event=event)
+            raise MalformedEventError(
+                rule="latency_ms_is_number",
+                detail=f"latency_ms is a {type(latency).__name__}, not an int",
+                hint=_LATENCY,
+                event=event,
+            )
         if not -(2**63) <= latency < 2**63:
-            detail = f"latency_ms is {shortened(latency)}, more than a column holds"
-            raise MalformedEventError(rule="latency_ms_well_formed", detail=detail, hint=_LATENCY, event=event)
+            raise MalformedEventError(
+                rule="latency_ms_well_formed",
+                detail=f"latency_ms is {shortened(latency)}, more than a column holds",
+                hint=_LATENCY,
+                event=event,
+            )
     for name in _TEXT_FIELDS:
         value = getattr(event, name)
         if value is not None and not isinstance(value, str):

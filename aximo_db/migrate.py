@@ -79,9 +79,9 @@ begin
                         and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix');
                     raise exception using
                         errcode = 'ZXENV',
-                        message = 'others hold what the migration has to lock',
+                        message = 'others hold locks that the migration needs',
                         detail = coalesce(left(holders, 4000), 'they are gone by now'),
-                        hint = 'Wait for them, or pg_terminate_backend them, and migrate again. Nothing was changed.',
+                        hint = 'Nothing was changed. Wait for them or pg_terminate_backend them, then migrate again.',
                         constraint = 'migration_gets_its_locks';
                 end if;
                 perform pg_sleep(1);
@@ -118,7 +118,7 @@ def connect(dsn: str | None) -> psycopg.Connection[Any]:
             "the ledger needs a database encoded in UTF8",
             rule="database_is_utf8",
             detail=f"server_encoding is {encoding}",
-            hint="create database ... encoding 'UTF8' template template0",
+            hint="Make another database: create database ... encoding 'UTF8' template template0.",
         )
     return connection
 

@@ -28,7 +28,7 @@ begin
         raise exception using
             errcode = 'ZXENV',
             message = 'the installing role may not create schemas in this database',
-            detail = format('role %I, database %I', current_user, current_database()),
+            detail = format('role %I lacks CREATE on database %I', current_user, current_database()),
             hint = 'Install as the owner of the database.',
             constraint = 'installer_owns_database';
     end if;
@@ -109,7 +109,7 @@ begin
                         errcode = 'ZXENV',
                         message = 'the installing role may not act as the ledger''s owner',
                         detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
-                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user),
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option.', role_name, current_user),
                         constraint = 'installer_acts_as_owner';
             end;
         end if;
@@ -2649,7 +2649,7 @@ begin
     if lost is not null then
         raise exception using
             errcode = 'ZXENV',
-            message = 'the row of an execution is behind its events',
+            message = 'the row of an execution is missing or behind its events',
             detail = format('execution %L', lost),
             hint = 'Nothing was written. "aximo-db verify" names such rows, and "aximo-db verify --repair" makes them anew.',
             constraint = 'execution_row_present';
@@ -4153,7 +4153,7 @@ begin
     if rule is not null then
         raise exception using
             errcode = 'ZXIMM',
-            message = 'this part of a run can''t be changed',
+            message = 'this change of a run is refused',
             detail = format('%s of run_id %L, which is %s', lower(tg_op), left(old.run_id, 60), old.status),
             hint = case rule
                 when 'run_has_events' then 'A run that has events stays. Leave it; a run without events can be deleted.'
@@ -6105,7 +6105,7 @@ begin
             errcode = 'ZXARG',
             message = 'there is no such tile',
             detail = format('log %L, level %s, index %s, width %s', left(log_tile.log, 60), log_tile.level, log_tile.index, log_tile.width),
-            hint = 'log is events or run_events, level 0 to 7, index not negative, width 1 to 256.',
+            hint = 'A log is events or run_events, a level 0 to 7, an index 0 or more, a width 1 to 256.',
             constraint = 'tile_is_possible';
     end if;
     first_one := 256 * log_tile.index;

@@ -28,7 +28,7 @@ begin
         raise exception using
             errcode = 'ZXENV',
             message = 'the installing role may not create schemas in this database',
-            detail = format('role %I, database %I', current_user, current_database()),
+            detail = format('role %I lacks CREATE on database %I', current_user, current_database()),
             hint = 'Install as the owner of the database.',
             constraint = 'installer_owns_database';
     end if;

@@ -53,7 +53,7 @@ begin
                         errcode = 'ZXENV',
                         message = 'the installing role may not act as the ledger''s owner',
                         detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
-                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user),
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option.', role_name, current_user),
                         constraint = 'installer_acts_as_owner';
             end;
         end if;

@@ -57,7 +57,7 @@ begin
     if rule is not null then
         raise exception using
             errcode = 'ZXIMM',
-            message = 'this part of a run can''t be changed',
+            message = 'this change of a run is refused',
             detail = format('%s of run_id %L, which is %s', lower(tg_op), left(old.run_id, 60), old.status),
             hint = case rule
                 when 'run_has_events' then 'A run that has events stays. Leave it; a run without events can be deleted.'
