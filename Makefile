@@ -43,6 +43,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/python tools/unasync.py --check
 	@$(BIN)/python tools/metrics.py --check
 	@$(BIN)/python tools/vocabulary.py --check
+	@$(BIN)/python tools/sentences.py --check
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py
 	@$(BIN)/python tools/contract_since_release.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -188,17 +189,25 @@ def test_every_rule_is_registered_and_used() -> None:
     assert documented - used == set(), "in docs/errors.md only"
 
 
+def test_every_sentence_of_an_error_is_in_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever changes one reads it there, among the others; AXIMO_UPDATE_SNAPSHOTS=1 writes the list."""
+    sentences = tool("sentences")
+    if os.environ.get("AXIMO_UPDATE_SNAPSHOTS"):
+        sentences.main([])
+    assert sentences.main(["--check"]) == 0, capsys.readouterr().err
+
+
 # The reference
 
 
 def test_the_reference_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     if "18" not in BINARIES:
         pytest.skip("the reference is made on the embedded PostgreSQL")
-    assert reference().main(["--check"]) == 0, capsys.readouterr().err
+    assert tool("reference").main(["--check"]) == 0, capsys.readouterr().err
 
 
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

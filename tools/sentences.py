@@ -12,6 +12,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -316,6 +317,7 @@ def line(sentence: Sentence) -> str:
     return "- " + " ".join(told.split()).replace("*'", "\\*'").replace(" * ", " \\* ").replace("(*)", "(\\*)")
 
 
+@cache
 def sentences() -> list[Sentence]:
     """All of them, each once, by code and rule."""
     found = {each for each in (*of_sql(), *of_python()) if each.message and "‹translate" not in each.message}

@@ -18,7 +18,10 @@ begin
         raise exception using
             errcode = 'ZXCUS',
             message = 'this session reads for no customer',
-            detail = format('login %L, customer of the session %L', session_user, current_setting('aximo.customer_id', true)),
+            detail = format(
+                'login %L, the session is of %s', session_user,
+                coalesce('customer ' || quote_literal(left(nullif(current_setting('aximo.customer_id', true), ''), 60)), 'no customer')
+            ),
             hint = 'Name one of the login''s customers with SET LOCAL aximo.customer_id; aximo.my_customers() lists them.',
             constraint = 'customer_granted';
     end if;
