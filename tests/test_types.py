@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -70,14 +71,9 @@ def test_the_rows_of_metrics_are_what_the_types_say(one_ledger: Ledger) -> None:
         with one_ledger.connect("service") as connection:
             connection.execute("select set_config('aximo.customer_id', 'c', false)")
             connection.execute("select aximo.set_threshold('error_rate', 'warning', 0.01)")
-            connection.execute(
-                "insert into helix.runs (run_id, project_id, tool_name, contract_version, params_hash, policy_hash,"
-                " status, created_at, started_at, customer_id)"
-                " values ('r', 'p', 't', 'v1', 'h', 'h', 'queued', now(), now(), 'c')"
-            )
-            connection.execute(
-                "insert into helix.run_events (run_id, kind, message, customer_id) values ('r', 'run.started', 'm', 'c')"
-            )
+            for kind, at in (("run.queued", "00"), ("run.running", "01"), ("run.succeeded", "05")):
+                line = {"run_id": "r", "kind": kind, "created_at": f"2026-01-01T00:00:{at}Z"}
+                connection.execute("select * from helix.import_run_events(%s)", (json.dumps([line]),))
         store.refresh_metrics()
         filled = set()
         for view in (name for name in vars(metric_rows) if name in metric_rows.__all__):
