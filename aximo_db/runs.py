@@ -187,7 +187,7 @@ class Runs:
         Raises:
             RunError: the customer has no such run, or this transaction observed it.
             ImmutableError: it served another execution, rule ``run_serves_one_execution``.
-            psycopg.errors.CheckViolation: no ``execution_id`` of 1 to 255 characters.
+            MalformedEventError: no ``execution_id`` of 1 to 255 characters.
             psycopg.errors.InsufficientPrivilege: the login may not write.
         """
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
+from typer.testing import CliRunner
 
 from aximo_db import ACTORS, EVENT_TYPES, EventStore, metric_rows
+from aximo_db.cli import app
 from tests.conftest import Ledger
 from tests.events import event
 
@@ -54,6 +56,15 @@ def test_the_closed_sets_are_the_databases(one_ledger: Ledger) -> None:
         assert [str(row[0]).count("'::text") for row in root.execute(query)] == [len(ACTORS)]
         for actor in ACTORS:
             root.execute("select %s::aximo_private.actor", (actor,))
+
+
+def test_the_command_and_the_page_list_the_closed_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = CliRunner().invoke(app, ["emit", "--help"]).output
+    page = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    for name in (*EVENT_TYPES, *ACTORS):
+        assert name in told, name
+        assert f"`{name}`" in page, name
 
 
 def test_the_rows_of_metrics_are_what_the_types_say(one_ledger: Ledger) -> None:

@@ -322,7 +322,7 @@ def sentences() -> list[Sentence]:
     """All of them, each once, by code and rule."""
     found = {each for each in (*of_sql(), *of_python()) if each.message and "‹translate" not in each.message}
     order = list(errors.register)
-    return sorted(found, key=lambda each: (order.index(each.code), each.rule, each.message, each.detail or ""))
+    return sorted(found, key=lambda each: (order.index(each.code), *(part or "" for part in each[1:])))
 
 
 def listed() -> str:
