@@ -47,6 +47,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tests/typed_usage.py
 	@$(BIN)/python -m tools.generated --check
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aximo_db._call import Retry
     from aximo_db.async_runs import AsyncRuns
     from aximo_db.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
     from aximo_db.errors import (
@@ -48,11 +49,15 @@ if TYPE_CHECKING:
     from aximo_db.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
     from aximo_db.runs import Runs
     from aximo_db.store import ActionScope, EventStore, ExecutionScope
+    from aximo_db.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ACTORS",
+    "EVENT_TYPES",
     "ActionScope",
+    "Actor",
     "AdvanceResult",
     "Approval",
     "AsyncActionScope",
@@ -71,6 +76,7 @@ __all__ = [
     "EmitSummary",
     "Event",
     "EventStore",
+    "EventType",
     "Execution",
     "ExecutionScope",
     "ImmutableError",
@@ -88,6 +94,7 @@ __all__ = [
     "ReadOnlyError",
     "Receipt",
     "RefreshedView",
+    "Retry",
     "Run",
     "RunError",
     "RunEvent",
@@ -103,6 +110,7 @@ __all__ = [
 
 # A name is imported when it is first asked for, so that an auditor's "import aximo_db.tlog" loads no database driver.
 _MODULES = {
+    "_call": ("Retry",),
     "async_runs": ("AsyncRuns",),
     "async_store": ("AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"),
     "errors": (
@@ -145,6 +153,7 @@ _MODULES = {
     "runs": ("Runs",),
     "store": ("ActionScope", "EventStore", "ExecutionScope"),
     "tlog": (),
+    "vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

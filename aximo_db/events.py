@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from aximo_db.errors import MalformedEventError
+from aximo_db.vocabulary import Actor, EventType
 
 __all__ = [
     "AdvanceResult",
@@ -58,7 +60,7 @@ class NewEvent:
     """An event to be written. Its ``event_id`` is made with it, so emitting the same object again is safe.
 
     Attributes:
-        event_type: one of the 22 types.
+        event_type: one of the 22 types: ``aximo_db.EVENT_TYPES``.
         deployment_id, skill_id, skill_version: required, 1 to 255 characters, not blank.
         actor: ``system``, ``founder``, ``operator`` or ``external_user``.
         customer_id: whose event it is; ``None`` for the store's or the login's only customer.
@@ -70,11 +72,11 @@ class NewEvent:
         event_id: unique within the customer; a UUIDv7 if left out. Of any class of UUIDs.
     """
 
-    event_type: str
+    event_type: EventType
     deployment_id: str
     skill_id: str
     skill_version: str
-    actor: str
+    actor: Actor
     customer_id: str | None = None
     execution_id: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -99,15 +101,16 @@ class NewEvent:
             return event if type(event.event_id) is UUID else replace(event, event_id=as_uuid(event.event_id))
         given: dict[str, Any]
         if isinstance(event, Mapping):
-            unknown = [str(key) for key in event if key not in _FIELDS]
+            unknown = [str(key) for key in event if key not in FIELDS]
             if unknown:
-                raise MalformedEventError(rule="fields_known", detail=f"unknown fields: {', '.join(sorted(unknown))}")
+                raise _unknown_fields(unknown)
             given = dict(event)
         else:
-            given = {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
+            given = {name: getattr(event, name) for name in FIELDS if hasattr(event, name)}
         missing = [name for name in _REQUIRED if given.get(name) is None]
         if missing:
-            raise MalformedEventError(rule=f"{missing[0]}_present", detail=f"{', '.join(missing)} missing")
+            detail = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+            raise MalformedEventError(rule=f"{missing[0]}_present", detail=detail, hint=_REQUIRED_HINT)
         # What has a default is left out if it was given as None.
         given = {name: value for name, value in given.items() if value is not None}
         if isinstance(given.get("timestamp"), str):
@@ -123,7 +126,7 @@ class NewEvent:
             customer_id: the customer to name if the event names none.
         """
         document: dict[str, Any] = {}
-        for name in _FIELDS:
+        for name in FIELDS:
             value = getattr(self, name)
             if value is not None:
                 document[name] = value
@@ -135,8 +138,34 @@ class NewEvent:
         return document
 
 
-_FIELDS: Final = tuple(item.name for item in fields(NewEvent))
+#: The fields of an event that a client may set.
+FIELDS: Final = tuple(item.name for item in fields(NewEvent))
 _REQUIRED: Final = ("event_type", "deployment_id", "skill_id", "skill_version", "actor")
+_REQUIRED_HINT: Final = "Every event has event_type, deployment_id, skill_id, skill_version and actor."
+
+#: What several places say of text that PostgreSQL can't store.
+LONE_SURROGATE: Final = "a text holds half a surrogate pair, which no UTF-8 has"
+NO_SURROGATE: Final = "Decode the text as UTF-8 before it is put into an event; errors='replace' takes any bytes."
+NUL_CHARACTER: Final = "a text holds a NUL character"
+NO_NUL: Final = "PostgreSQL stores no NUL: leave it out, or encode the text, as base64 does."
+_MOMENT: Final = "Give a datetime, or text as RFC 3339 has it: 2026-01-31T12:00:00Z."
+
+
+def shortened(value: object) -> str:
+    """The value as text, cut to the 60 characters that errors say of one."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _unknown_fields(names: list[str]) -> MalformedEventError:
+    told = ", ".join(repr(shortened(name)) for name in sorted(names)[:5])
+    near = get_close_matches(names[0], FIELDS, 1)
+    meant = f"Did you mean {near[0]}? " if near else ""
+    return MalformedEventError(
+        rule="fields_known",
+        detail=f"an event has no field {told}{' and others' if len(names) > 5 else ''}",
+        hint=f"{meant}The fields are {', '.join(FIELDS)}; the rest goes into payload.",
+    )
 
 
 #: More parts than 1 MiB of JSON can have: the smallest is two characters.
@@ -183,14 +212,19 @@ def as_uuid(value: object) -> UUID:
     try:
         return UUID(str(value))
     except ValueError as error:
-        raise MalformedEventError(rule="event_id_well_formed", detail="event_id is not a UUID") from error
+        raise MalformedEventError(
+            rule="event_id_well_formed",
+            detail=f"event_id is {shortened(value)!r}, which is no UUID",
+            hint="Give a UUID, or leave event_id out: then one is made.",
+        ) from error
 
 
 def _read_timestamp(text: str) -> datetime:
     try:
         return read_moment(text)
     except ValueError as error:
-        raise MalformedEventError(rule="timestamp_well_formed", detail=f"timestamp: {error}") from error
+        detail = f"timestamp is {shortened(text)!r}, which is no moment"
+        raise MalformedEventError(rule="timestamp_well_formed", detail=detail, hint=_MOMENT) from error
 
 
 def utc(moment: datetime) -> datetime:
@@ -200,7 +234,9 @@ def utc(moment: datetime) -> datetime:
         MalformedEventError: not a datetime.
     """
     if not isinstance(moment, datetime):
-        raise MalformedEventError(rule="timestamp_well_formed", detail=f"timestamp is a {type(moment).__name__}")
+        raise MalformedEventError(
+            rule="timestamp_well_formed", detail=f"timestamp is a {type(moment).__name__}", hint=_MOMENT
+        )
     return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
 
 
@@ -214,7 +250,7 @@ def in_utc(moment: datetime) -> datetime:
         return utc(moment).astimezone(UTC)
     except OverflowError as error:
         detail = "timestamp is outside of the years 1 to 9999, UTC"
-        raise MalformedEventError(rule="timestamp_well_formed", detail=detail) from error
+        raise MalformedEventError(rule="timestamp_well_formed", detail=detail, hint=_MOMENT) from error
 
 
 def checked_payload(payload: object) -> Mapping[str, Any] | _Kept:
@@ -226,7 +262,11 @@ def checked_payload(payload: object) -> Mapping[str, Any] | _Kept:
         MalformedEventError: it is not.
     """
     if not isinstance(payload, _OBJECTS):
-        raise MalformedEventError(rule="payload_is_object", detail=f"payload is a {type(payload).__name__}")
+        raise MalformedEventError(
+            rule="payload_is_object",
+            detail=f"payload is a {type(payload).__name__}",
+            hint="Give payload as a mapping, such as a dict.",
+        )
     pending: list[Any] = [payload]
     is_kept = False
     parts = 1
@@ -236,17 +276,29 @@ def checked_payload(payload: object) -> Mapping[str, Any] | _Kept:
             continue
         parts += len(value)
         if parts > _MOST_PARTS:
-            raise MalformedEventError(rule="payload_size", detail="payload has too many parts, or contains itself")
+            raise MalformedEventError(
+                rule="payload_size",
+                detail=f"payload has more than {_MOST_PARTS:,} parts, or contains itself",
+                hint="A payload has at most 1 MiB as text. Keep the rest elsewhere, and name it in the payload.",
+            )
         if isinstance(value, _ARRAYS):
             pending += [item for item in value if type(item) not in _LEAVES]
             continue
         is_kept = is_kept or type(value) is UnreadableJson
         for key, item in value.items():
             if not isinstance(key, str):
-                raise MalformedEventError(rule="payload_keys_are_strings", detail=f"a key is a {type(key).__name__}")
+                raise MalformedEventError(
+                    rule="payload_keys_are_strings",
+                    detail=f"a key of payload is a {type(key).__name__}",
+                    hint="Make strings of the keys; JSON has no others.",
+                )
             if type(item) not in _LEAVES:
                 pending.append(item)
     return _Kept(payload) if is_kept else payload
+
+
+class _NoFormError(TypeError):
+    """A value that JSON has no form for; its text names the type, and no value."""
 
 
 class _NeedsCareError(TypeError):
@@ -267,7 +319,7 @@ def _default(value: object) -> object:
         return dict(value)
     if isinstance(value, Decimal | _Kept):
         raise _NeedsCareError
-    raise TypeError(f"no JSON form for {type(value).__name__}")
+    raise _NoFormError(f"JSON has no form for a {type(value).__name__}")
 
 
 # json.dumps would make one each time.
@@ -304,11 +356,18 @@ def to_json(value: object) -> str:
             text = _encode_with_care(value)
         text.encode()
     except UnicodeEncodeError as error:
-        raise MalformedEventError(rule="no_lone_surrogate", detail="text with a lone surrogate") from error
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MalformedEventError(rule="json_well_formed", detail=str(error)[:200]) from error
+        raise MalformedEventError(rule="no_lone_surrogate", detail=LONE_SURROGATE, hint=NO_SURROGATE) from error
+    except RecursionError as error:
+        raise MalformedEventError(
+            rule="json_well_formed", detail="the payload is nested too deep", hint="Nest it less deep, or store text."
+        ) from error
+    except (TypeError, ValueError) as error:
+        # Whoever made the mapping wrote that error's text, so it may quote.
+        detail = str(error) if isinstance(error, _NoFormError) else "JSON has no form for a value in the payload"
+        hint = "Use strings, finite numbers, true, false, null, lists and mappings that do not contain themselves."
+        raise MalformedEventError(rule="json_well_formed", detail=detail, hint=hint) from None
     if "\\u0000" in text and "\x00" in _strings(value):
-        raise MalformedEventError(rule="no_nul_character", detail="text with a NUL character")
+        raise MalformedEventError(rule="no_nul_character", detail=NUL_CHARACTER, hint=NO_NUL)
     return text
 
 
@@ -381,7 +440,7 @@ class Event:
     """A stored event: a row of ``aximo.events``. Times are aware."""
 
     event_id: UUID
-    event_type: str
+    event_type: EventType
     timestamp: datetime
     customer_id: str
     deployment_id: str
@@ -390,7 +449,7 @@ class Event:
     execution_id: str | None
     risk_level: str | None
     approval_mode: str | None
-    actor: str
+    actor: Actor
     payload: dict[str, Any]
     correlation_id: str | None
     channel_type: str | None

@@ -107,9 +107,11 @@ def export_log(
             for number, line in cursor:
                 if number != written + 1 or line is None:
                     raise ProofError(
-                        "the log is not whole", rule="log_is_whole", detail=f"at entry {written + 1}",
-                        hint=f"Run aximo-db verify --log {log}.",
-                    )  # fmt: skip
+                        "the log is not whole",
+                        rule="log_is_whole",
+                        detail=f"entry {written + 1} is missing, or its event is",
+                        hint=f"Run aximo-db verify --log {log}, which names what is missing.",
+                    )
                 target.write(line)
                 target.write("\n")
                 written += 1

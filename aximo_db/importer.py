@@ -30,6 +30,7 @@ from aximo_db.errors import (
     RunError,
     SequenceError,
 )
+from aximo_db.events import FIELDS
 from aximo_db.source import UnreadableFileError, json_lines, looks_like
 from aximo_db.store import EventStore
 
@@ -307,6 +308,10 @@ def explained(error: MalformedEventError, raw: bytes, *, is_first: bool) -> Malf
     return MalformedEventError(rule=error.rule, detail=detail, hint=error.hint)
 
 
+_UTF_8: Final = "Make UTF-8 of the file: iconv -f ENCODING -t UTF-8 FILE."
+_JSON_LINE: Final = "Each line is one JSON object; NaN and Infinity are no JSON."
+
+
 def read_object(raw: bytes) -> tuple[str, dict[str, Any]]:
     """The text of a line and the object that it is, if PostgreSQL would read the same; numbers are kept as text.
 
@@ -322,11 +327,17 @@ def read_object(raw: bytes) -> tuple[str, dict[str, Any]]:
         except RecursionError:  # PostgreSQL takes more levels than Python's reader
             event = deep_json.read(text, _object, _Number)
     except UnicodeDecodeError as error:
-        raise MalformedEventError(rule="text_is_utf_8", detail=f"not UTF-8 at byte {error.start}") from error
-    except ValueError as error:
-        raise MalformedEventError(rule="json_well_formed", detail=str(error)) from error
+        raise MalformedEventError(
+            rule="text_is_utf_8", detail=f"the line is not UTF-8 at byte {error.start}", hint=_UTF_8
+        ) from error
+    except json.JSONDecodeError as error:
+        # Its words and the place; they quote nothing but one character.
+        detail = f"the line is not JSON: {error.msg}, at character {error.pos + 1}"
+        raise MalformedEventError(rule="json_well_formed", detail=detail, hint=_JSON_LINE) from error
+    except ValueError:
+        raise MalformedEventError(rule="json_well_formed", detail="the line is not JSON", hint=_JSON_LINE) from None
     if not isinstance(event, dict):
-        raise MalformedEventError(rule="event_is_object", detail="the line is not a JSON object")
+        raise MalformedEventError(rule="event_is_object", detail="the line is not a JSON object", hint=_JSON_LINE)
     return text, event
 
 
@@ -338,18 +349,28 @@ def customer_of(event: Mapping[str, Any], default: str | None) -> str | None:
     """
     customer: str | None = event.get("customer_id")
     if customer is not None and not is_text(customer):
-        raise MalformedEventError(rule="customer_id_is_string", detail="customer_id is not a string")
+        raise MalformedEventError(
+            rule="customer_id_is_string", detail="customer_id is not a string", hint="Write it in quotes."
+        )
     return customer if customer is not None else default
 
 
 def _event_line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]) -> _EventLine:
     if len(raw) > LONGEST_LINE:
-        raise MalformedEventError(rule="payload_size", detail="the line is longer than an event can be")
+        raise MalformedEventError(
+            rule="payload_size",
+            detail=f"the line has more than {LONGEST_LINE:,} bytes, which no event has",
+            hint="A payload has at most 1 MiB as text. Keep the rest elsewhere, and name it in the payload.",
+        )
     text, event = read_object(raw)
     customer = customer_of(event, customer_id)
     event_id = event.get("event_id")
     if event_id is not None and not is_text(event_id):
-        raise MalformedEventError(rule="event_id_is_string", detail="event_id is not a string")
+        raise MalformedEventError(
+            rule="event_id_is_string",
+            detail="event_id is not a string",
+            hint="Write a UUID in quotes, or leave it out.",
+        )
     lacks = {}
     if event_id is None:
         lacks["event_id"] = _derived_id(event, customer, seen)
@@ -374,14 +395,19 @@ def is_text(value: object) -> bool:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
-        twice = sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        named = ", ".join(twice).encode("utf-8", "backslashreplace").decode()
-        raise MalformedEventError(rule="keys_are_unique", detail=f"a key comes twice: {named}"[:500])
+        # Nobody knows here whether this is inside of a payload, whose keys are not told.
+        twice = {key for key, count in Counter(key for key, _ in pairs).items() if count > 1}
+        named = f": {', '.join(sorted(twice))}" if twice <= set(FIELDS) else f", in an object of {len(pairs)}"
+        raise MalformedEventError(
+            rule="keys_are_unique",
+            detail=f"a key comes twice{named}",
+            hint="Name each key once: of two, only one could be kept.",
+        )
     return parsed
 
 
 def _no_constant(name: str) -> Any:
-    raise MalformedEventError(rule="json_well_formed", detail=f"{name} is not JSON")
+    raise MalformedEventError(rule="json_well_formed", detail=f"{name} is not JSON", hint=_JSON_LINE)
 
 
 def _derived_id(event: dict[str, Any], customer_id: str | None, seen: Counter[bytes]) -> str:
@@ -475,7 +501,7 @@ def _write_events(store: EventStore, function: str, lines: Sequence[_EventLine])
         [(inserted, duplicates)] = LedgerCursor(connection).execute(statement, arguments, prepare=False).fetchall()
         return inserted, duplicates
 
-    return store._run(write, atomic=True, writing=True)
+    return store._run(write, call="import", atomic=True, writing=True)
 
 
 def write_refusal(rejects: TextIO, refusal: Refusal) -> None:
@@ -485,7 +511,7 @@ def write_refusal(rejects: TextIO, refusal: Refusal) -> None:
 
 def refusal_of(number: int, text: str, error: AximoError) -> Refusal:
     """What an error says of a line."""
-    reason = str(error)
-    if error.detail:
-        reason = f"{reason}: {error.detail}"
+    reason = f"{error.message}: {error.detail}" if error.detail else error.message
+    if error.hint:
+        reason = f"{reason}. {error.hint}"
     return Refusal(number, error.sqlstate, error.rule, reason, text)

@@ -18,7 +18,7 @@ from alembic.config import Config
 from aximo_db._assets import HEAD_SCHEMA_VERSION, migrations_path
 from aximo_db._connect import reached
 from aximo_db._statements import default_dsn
-from aximo_db.errors import InstallationError, translate
+from aximo_db.errors import InstallationError, told_by, translate
 
 __all__ = ["HEAD_SCHEMA_VERSION", "connect", "migrate", "migration_script", "preparation"]
 
@@ -79,9 +79,9 @@ begin
                         and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix');
                     raise exception using
                         errcode = 'ZXENV',
-                        message = 'others hold what the migration has to lock',
+                        message = 'others hold locks that the migration needs',
                         detail = coalesce(left(holders, 4000), 'they are gone by now'),
-                        hint = 'Wait for them, or pg_terminate_backend them, and migrate again. Nothing was changed.',
+                        hint = 'Nothing was changed. Wait for them or pg_terminate_backend them, then migrate again.',
                         constraint = 'migration_gets_its_locks';
                 end if;
                 perform pg_sleep(1);
@@ -118,7 +118,7 @@ def connect(dsn: str | None) -> psycopg.Connection[Any]:
             "the ledger needs a database encoded in UTF8",
             rule="database_is_utf8",
             detail=f"server_encoding is {encoding}",
-            hint="create database ... encoding 'UTF8' template template0",
+            hint="Make another database: create database ... encoding 'UTF8' template template0.",
         )
     return connection
 
@@ -176,7 +176,10 @@ def migrate(dsn: str | None = None, *, revision: str = "head", grant_installer: 
         if not isinstance(cause, psycopg.Error):
             raise
         raise translate(cause) or InstallationError(
-            "the migration failed, and nothing of it was kept", rule=cause.sqlstate, detail=str(cause)
+            "the migration failed, and nothing of it was kept",
+            rule=cause.sqlstate,
+            detail=told_by(cause),
+            hint="The server's log has the statement. Mend what it complains about, and migrate again.",
         ) from cause
 
 

@@ -307,9 +307,9 @@ def _drawing() -> _Draw:
         library = importlib.import_module("vl_convert")
     except ImportError as error:
         raise InstallationError(
-            "there is nothing here to draw charts with",
+            "the library that draws charts is not installed",
             rule="charts_present",
-            hint="pip install 'aximo-db[report]'.",
+            hint="Install it: pip install 'aximo-db[report]'.",
         ) from error
 
     def draw(spec: dict[str, Any]) -> str:

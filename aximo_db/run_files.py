@@ -23,8 +23,8 @@ from psycopg import Connection
 
 from aximo_db import _statements as statements
 from aximo_db._cursors import LedgerCursor
-from aximo_db.errors import AximoError, MalformedEventError, translate
-from aximo_db.events import read_moment
+from aximo_db.errors import AximoError, MalformedEventError, may_quote, translate
+from aximo_db.events import read_moment, shortened
 from aximo_db.exporter import FETCH, snapshot
 from aximo_db.importer import (
     ImportStoppedError,
@@ -212,7 +212,9 @@ def import_runs(
     customer = customer_id if customer_id is not None else store._customer_id
 
     def write(lines: Sequence[_RunLine]) -> tuple[int, int]:
-        return store._run(partial(_write, lines=lines, create_runs=create_runs), atomic=True, writing=True)
+        return store._run(
+            partial(_write, lines=lines, create_runs=create_runs), call="import", atomic=True, writing=True
+        )
 
     return import_each(
         source,
@@ -327,17 +329,24 @@ def import_run_log(
         return summary
 
     customer = customer_id if customer_id is not None else store._customer_id
-    summary = store._run(work, customer=customer or "", atomic=True, writing=True)
+    summary = store._run(work, call="import", customer=customer or "", atomic=True, writing=True)
     if rejects is not None:
         for refusal in sorted(refused, key=lambda each: each.line_number):
             write_refusal(rejects, refusal)
     return summary
 
 
+_SHAPE: Final = "kind is a string that is not empty, message a string or null, data an object or null."
+
+
 def _line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes], run_id: str | None) -> _RunLine:
     """A line of any shape, or of the log of that run."""
     if len(raw) > LONGEST_LINE:
-        raise MalformedEventError(rule="run_event_size", detail="the line is longer than an event can be")
+        raise MalformedEventError(
+            rule="run_event_size",
+            detail=f"the line has more than {LONGEST_LINE:,} bytes, which no run event has",
+            hint="A run event has at most 8 MiB as JSON. Keep the rest as an artifact.",
+        )
     text, found = read_object(raw)
     customer = customer_of(found, customer_id)
     if run_id is None and "status" in found and "kind" not in found:
@@ -347,18 +356,26 @@ def _line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]
         return _RunLine(number, text, customer, is_run=True)
     own = found.get("run_id")
     if own is not None and not is_text(own):
-        raise MalformedEventError(rule="run_id_is_string", detail="run_id is not a string")
+        raise MalformedEventError(rule="run_id_is_string", detail="run_id is not a string", hint="Write it in quotes.")
     if own is None and run_id is None:
-        raise MalformedEventError(rule="run_id_present", detail="a line without run_id, of a log of no run")
+        raise MalformedEventError(
+            rule="run_id_present",
+            detail="run_id is missing, and the file is of no one run",
+            hint="Give each line a run_id, or name the run of the file.",
+        )
     if own is not None and run_id is not None and own != run_id:
-        raise MalformedEventError(rule="line_is_of_the_run", detail="the line is of another run")
+        raise MalformedEventError(
+            rule="line_is_of_the_run",
+            detail=f"the line is of run {shortened(own)!r}, the file of run {shortened(run_id)!r}",
+            hint="Import the file of the right run, or name no run.",
+        )
     kind, message, data = found.get("kind"), found.get("message"), found.get("data")
     if not is_text(kind) or not kind:
-        raise MalformedEventError(rule="kind_present", detail="kind is missing, empty or not a string")
+        raise MalformedEventError(rule="kind_present", detail="kind is missing, empty or not a string", hint=_SHAPE)
     if message is not None and not is_text(message):
-        raise MalformedEventError(rule="message_is_string", detail="message is not a string")
+        raise MalformedEventError(rule="message_is_string", detail="message is not a string", hint=_SHAPE)
     if data is not None and not isinstance(data, dict):
-        raise MalformedEventError(rule="data_is_object", detail="data is not a JSON object")
+        raise MalformedEventError(rule="data_is_object", detail="data is not a JSON object", hint=_SHAPE)
     clock = "created_at" if "created_at" in found else "ts"
     moment = _moment(found.get(clock), clock)
     said = canonical_text([kind, message, data])
@@ -379,7 +396,11 @@ def _moment(value: object, name: str) -> datetime:
             return read_moment(value)
         except ValueError:
             pass
-    raise MalformedEventError(rule="run_event_moment", detail=f"{name} is no moment as RFC 3339 has them")
+    raise MalformedEventError(
+        rule="run_event_moment",
+        detail=f"{name} is no moment as RFC 3339 has them",
+        hint="Write a date, a time and an offset: 2026-01-31T12:00:00Z.",
+    )
 
 
 def _write(
@@ -435,7 +456,7 @@ def _in_savepoint(
             translated = translate(error, writing=True)
         if translated is None:
             raise
-        raise translated from error
+        raise translated from (None if may_quote(error) else error)
 
 
 def _one(connection: Connection[Any], query: LiteralString, *values: object) -> Any:

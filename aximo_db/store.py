@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 from uuid import UUID
 
 import psycopg
@@ -19,7 +19,8 @@ from psycopg.rows import class_row, dict_row, scalar_row, tuple_row
 from uuid_utils.compat import uuid7
 
 from aximo_db import _statements as statements
-from aximo_db._call import Call
+from aximo_db import metric_rows
+from aximo_db._call import Call, Retry, say_slow
 from aximo_db._cursors import LedgerCursor
 from aximo_db._statements import E, Feed
 from aximo_db._waits import to_the_end
@@ -50,6 +51,7 @@ from aximo_db.events import (
     TraceStep,
 )
 from aximo_db.runs import Runs
+from aximo_db.vocabulary import Actor, EventType
 
 __all__ = ["ActionScope", "EventStore", "ExecutionScope"]
 
@@ -71,6 +73,13 @@ class EventStore:
             be in between, which lends the same server connection to others.
         exact_numbers: whether numbers that are read in payloads keep every digit: what is no integer is a Decimal then,
             not a float.
+        on_retry: called with a :class:`Retry` before a call waits and is tried again, by whoever made the call: it must
+            not wait itself. What it raises is logged by its class, and the call goes on: a hook watches and decides
+            nothing.
+        slow_after: calls that took at least so many seconds are logged; ``None`` for none.
+
+    The logger ``aximo_db`` says what is tried again and why, what came of it, and what was slow: names of calls, codes
+    and times, and nothing of an event or a customer.
 
     Any :class:`~aximo_db.errors.AximoError` but :class:`~aximo_db.errors.ConnectionLostError` says that nothing of
     the call was written. What may be shared by threads, tasks and processes is in docs/service.md.
@@ -84,12 +93,16 @@ class EventStore:
         retry_for: float = 30.0,
         prepare: bool = False,
         exact_numbers: bool = False,
+        on_retry: Callable[[Retry], object] | None = None,
+        slow_after: float | None = 1.0,
     ) -> None:
         self._connections = Connections(source, prepare=prepare)
         self._customer_id = customer_id
         self._retry_for = retry_for
         self._prepare = prepare
         self._exact = exact_numbers
+        self._on_retry = on_retry
+        self._slow_after = slow_after
 
     def for_customer(self, customer_id: str) -> EventStore:
         """A store over the same connection or pool that works for a customer. Cheap; close one of them only."""
@@ -144,7 +157,8 @@ class EventStore:
             return receipt
 
         named = new.customer_id if new.customer_id is not None else self._customer_id
-        return self._run(write, customer="" if named is None else None, named=named, events=(new,), writing=True)
+        customer = "" if named is None else None
+        return self._run(write, call="emit", customer=customer, named=named, events=(new,), writing=True)
 
     def emit_batch(self, events: Sequence[object]) -> list[Receipt]:
         """Writes a batch of events, all or nothing, and returns their receipts in the same order.
@@ -178,7 +192,8 @@ class EventStore:
             return receipts
 
         unnamed = self._customer_id is None and any(event.customer_id is None for event in batch)
-        return self._run(write, customer="" if unnamed else None, atomic=True, events=batch, writing=True)
+        customer = "" if unnamed else None
+        return self._run(write, call="emit_batch", customer=customer, atomic=True, events=batch, writing=True)
 
     def emit_many(self, events: Iterable[object], *, batch_size: int = 500) -> EmitSummary:
         """Writes any number of events, in batches; each batch is all or nothing.
@@ -209,7 +224,7 @@ class EventStore:
         deployment_id: str,
         skill_id: str,
         skill_version: str,
-        actor: str = "system",
+        actor: Actor = "system",
         customer_id: str | None = None,
         execution_id: str | None = None,
         payload: Mapping[str, Any] | None = None,
@@ -256,7 +271,10 @@ class EventStore:
         Returns:
             For each: its id, the event that ended it, and how long it had been idle.
         """
-        rows = self._read(statements.CLOSE_STALE, [statements.interval(older_than)], tuple_row, customer_id=customer_id)
+        age = [statements.interval(older_than)]
+        rows = self._read(
+            statements.CLOSE_STALE, age, tuple_row, call="close_stale_executions", customer_id=customer_id
+        )
         return [(row[0], row[1], row[2]) for row in rows]
 
     # Tool runs
@@ -270,7 +288,8 @@ class EventStore:
 
     def trace(self, execution_id: str, *, customer_id: str | None = None) -> list[TraceStep]:
         """What happened in an execution, in order of arrival; empty if the customer has no such execution."""
-        return self._read(statements.TRACE, [execution_id], class_row(TraceStep), customer_id=customer_id)
+        row_factory = class_row(TraceStep)
+        return self._read(statements.TRACE, [execution_id], row_factory, call="trace", customer_id=customer_id)
 
     def executions(
         self,
@@ -371,7 +390,7 @@ class EventStore:
         self,
         *,
         customer_id: str | None = None,
-        event_type: str | Sequence[str] | None = None,
+        event_type: EventType | Sequence[EventType] | None = None,
         deployment_id: str | None = None,
         execution_id: str | None = None,
         correlation_id: str | None = None,
@@ -404,7 +423,12 @@ class EventStore:
         while True:
             query, values = statements.events_page(conditions, after, page_size)
             page = self._read(
-                query, values, class_row(Event), customer_id=customer_id, setup=statements.SET_CUSTOMER_FOR_PAGE
+                query,
+                values,
+                class_row(Event),
+                call="iter_events",
+                customer_id=customer_id,
+                setup=statements.SET_CUSTOMER_FOR_PAGE,
             )
             for event in page:
                 yield event
@@ -450,7 +474,123 @@ class EventStore:
 
     # Metrics
 
-    def metrics(self, view: str, *, customer_id: str | None = None) -> list[dict[str, Any]]:
+    # Made by tools/vocabulary.py, up to the next such line.
+    @overload
+    def metrics(self, view: Literal["actions"], *, customer_id: str | None = None) -> list[metric_rows.Actions]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["actions_hourly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.ActionsHourly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["actions_monthly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.ActionsMonthly]: ...
+
+    @overload
+    def metrics(self, view: Literal["alerts"], *, customer_id: str | None = None) -> list[metric_rows.Alerts]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["alerts_hourly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.AlertsHourly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["alerts_monthly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.AlertsMonthly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["attribution_monthly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.AttributionMonthly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["business_value"], *, customer_id: str | None = None
+    ) -> list[metric_rows.BusinessValue]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["business_value_hourly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.BusinessValueHourly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["business_value_monthly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.BusinessValueMonthly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["customer_overview"], *, customer_id: str | None = None
+    ) -> list[metric_rows.CustomerOverview]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["deployment_status"], *, customer_id: str | None = None
+    ) -> list[metric_rows.DeploymentStatus]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["execution_health"], *, customer_id: str | None = None
+    ) -> list[metric_rows.ExecutionHealth]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["execution_health_hourly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.ExecutionHealthHourly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["execution_health_monthly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.ExecutionHealthMonthly]: ...
+
+    @overload
+    def metrics(self, view: Literal["freshness"], *, customer_id: str | None = None) -> list[metric_rows.Freshness]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["high_risk_levels"], *, customer_id: str | None = None
+    ) -> list[metric_rows.HighRiskLevels]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["lead_action_types"], *, customer_id: str | None = None
+    ) -> list[metric_rows.LeadActionTypes]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["sla_governance"], *, customer_id: str | None = None
+    ) -> list[metric_rows.SlaGovernance]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["sla_governance_hourly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.SlaGovernanceHourly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["sla_governance_monthly"], *, customer_id: str | None = None
+    ) -> list[metric_rows.SlaGovernanceMonthly]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["thresholds"], *, customer_id: str | None = None
+    ) -> list[metric_rows.Thresholds]: ...
+
+    @overload
+    def metrics(self, view: Literal["tool_runs"], *, customer_id: str | None = None) -> list[metric_rows.ToolRuns]: ...
+
+    @overload
+    def metrics(
+        self, view: Literal["tool_runs_by_status"], *, customer_id: str | None = None
+    ) -> list[metric_rows.ToolRunsByStatus]: ...
+
+    @overload
+    def metrics(self, view: str, *, customer_id: str | None = None) -> list[Any]: ...
+    # Up to here.
+    def metrics(self, view: str, *, customer_id: str | None = None) -> list[Any]:
         """The rows of a view of metrics, as of the last refresh; columns and their meanings are in docs/bi.md.
 
         Args:
@@ -458,15 +598,15 @@ class EventStore:
             customer_id: whose metrics, if not the store's customer.
 
         Returns:
-            A dictionary a row. Days and months are dates, UTC; moments are time-zone-aware; durations are in
-            milliseconds, as the columns' names say.
+            A dictionary a row; type checkers know its keys (``aximo_db.metric_rows``). Days and months are dates, UTC;
+            moments are time-zone-aware; durations are in milliseconds, as the columns' names say.
 
         Raises:
             MalformedEventError: that is no name.
             psycopg.errors.UndefinedTable: there is no such view.
             psycopg.errors.InsufficientPrivilege: the login has neither ``aximo_bi`` nor ``aximo_reader``.
         """
-        return self._read(statements.metrics(view), (), dict_row, customer_id=customer_id)
+        return self._read(statements.metrics(view), (), dict_row, call="metrics", customer_id=customer_id)
 
     def refresh_metrics(self, everything: bool | None = None) -> list[RefreshedView]:
         """Numbers and counts what is new, and shows it in all customers' metrics. The login needs ``aximo_operator``.
@@ -498,7 +638,7 @@ class EventStore:
             cursor.execute(statements.REFRESH_METRICS, (everything,), prepare=self._prepare)
             return [RefreshedView(*row) for row in cursor.fetchall()]
 
-        return self._run(refresh, atomic=True)
+        return self._run(refresh, call="refresh_metrics", atomic=True)
 
     # The feed
 
@@ -564,7 +704,13 @@ class EventStore:
     ) -> Iterator[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
-        call = Call(self._connections, time.monotonic() + self._retry_for, writing=True)
+        call = Call(
+            self._connections,
+            time.monotonic() + self._retry_for,
+            name="consume",
+            on_retry=self._on_retry,
+            writing=True,
+        )
         while True:
             reached = joined = opened = False
             own: BaseException | None = None
@@ -584,6 +730,7 @@ class EventStore:
                         number = self._open_cursor(connection, feed, name)
                         entries = self._entries(connection, feed, number, max_events)
                         opened = True
+                        call.succeed()
                         try:
                             with self._connections.block(connection):
                                 yield number, entries, connection
@@ -608,7 +755,7 @@ class EventStore:
                 final = call.final_error()
                 if final is None:
                     raise
-                raise final from error
+                raise final from call.cause
 
     def subscribe(
         self,
@@ -716,7 +863,7 @@ class EventStore:
             self._check_customer(connection)
             return after
 
-        return self._run(begin, customer=customer or "", stop=stop)
+        return self._run(begin, call="subscribe", customer=customer or "", stop=stop)
 
     def _advance(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         def advance(connection: AnyConnection) -> AdvanceResult:
@@ -726,7 +873,7 @@ class EventStore:
             assert row is not None  # noqa: S101
             return AdvanceResult(*row)
 
-        return self._run(advance, stop=stop)
+        return self._run(advance, call="advance_log", stop=stop)
 
     def _count(self) -> bool | None:
         def count(connection: AnyConnection) -> bool | None:
@@ -736,7 +883,7 @@ class EventStore:
             assert row is not None  # noqa: S101
             return row[0]  # type: ignore[no-any-return]
 
-        return self._run(count)
+        return self._run(count, call="refresh_metrics")
 
     def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
@@ -753,7 +900,7 @@ class EventStore:
         return entries
 
     def _log_size(self, feed: Feed[E], customer_id: str | None) -> int:
-        rows = self._read(statements.LOG_SIZE, (feed.log,), scalar_row, customer_id=customer_id)
+        rows = self._read(statements.LOG_SIZE, (feed.log,), scalar_row, call="log_size", customer_id=customer_id)
         return int(rows[0])
 
     def _cursors(self, feed: Feed[E], customer_id: str | None) -> list[LogCursor]:
@@ -772,7 +919,7 @@ class EventStore:
         def read(connection: AnyConnection) -> list[E]:
             return self._entries(connection, feed, after, max_events)
 
-        return self._run(read, customer=customer or "", stop=stop)
+        return self._run(read, call="read_log", customer=customer or "", stop=stop)
 
     def _entries(self, connection: AnyConnection, feed: Feed[E], after: int, max_events: int) -> list[E]:
         cursor = LedgerCursor(connection, exact=self._exact)
@@ -807,7 +954,7 @@ class EventStore:
             values = (name, start, end, feed.log)
             LedgerCursor(connection).execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
 
-        self._run(move, customer=customer or "", stop=stop, apart=apart)
+        self._run(move, call="move_cursor", customer=customer or "", stop=stop, apart=apart)
 
     def _keep_place(self, feed: Feed[E], name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
@@ -833,7 +980,7 @@ class EventStore:
         source = statements.as_of(view, as_of, known_at)
         query, values = statements.select(source, row, conditions, order, limit)
         values = [*statements.as_of_values(as_of, known_at), *values]
-        return self._read(query, values, class_row(row), customer_id=customer_id)
+        return self._read(query, values, class_row(row), call=view, customer_id=customer_id)
 
     def _read(
         self,
@@ -841,6 +988,7 @@ class EventStore:
         values: Sequence[Any],
         row_factory: Callable[[Any], Any],
         *,
+        call: str,
         customer_id: str | None,
         setup: str = statements.SET_CUSTOMER,
     ) -> list[Any]:
@@ -854,7 +1002,7 @@ class EventStore:
                 self._check_customer(connection)
             return rows
 
-        return self._run(read, customer=customer or "", setup=setup)
+        return self._run(read, call=call, customer=customer or "", setup=setup)
 
     def _check_customer(self, connection: AnyConnection) -> None:
         """Nothing was found: a customer that was forgotten is no empty answer."""
@@ -868,6 +1016,7 @@ class EventStore:
         self,
         work: Callable[[AnyConnection], T],
         *,
+        call: str,
         customer: str | None = None,
         named: str | None = None,
         setup: str = statements.SET_CUSTOMER,
@@ -879,7 +1028,7 @@ class EventStore:
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
         began = time.monotonic()
-        call: Call | None = None  # as long as nothing failed, there is nothing to remember
+        tries: Call | None = None  # as long as nothing failed, there is nothing to remember
         reached = joined = False
 
         def attempt(connection: AnyConnection, joining: bool) -> T:
@@ -893,29 +1042,40 @@ class EventStore:
                 try:
                     result = self._connections.call(attempt, apart=apart)
                     self._connections.has_written |= writing
+                    if tries is not None:
+                        tries.succeed()
+                    if self._slow_after is not None and time.monotonic() - began >= self._slow_after:
+                        say_slow(call, time.monotonic() - began)
                     return result
                 except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
-                    if call is None:
-                        deadline = began + self._retry_for
-                        call = Call(self._connections, deadline, events=events, writing=writing, stop=stop)
-                    meaning = call.fail(error, reached=reached, joined=joined)
-                    if call.may_retry():
-                        if call.needs_another_connection:
+                    if tries is None:
+                        tries = Call(
+                            self._connections,
+                            began + self._retry_for,
+                            name=call,
+                            on_retry=self._on_retry,
+                            events=events,
+                            writing=writing,
+                            stop=stop,
+                        )
+                    meaning = tries.fail(error, reached=reached, joined=joined)
+                    if tries.may_retry():
+                        if tries.needs_another_connection:
                             self._connections.close()
-                        time.sleep(call.pause())
+                        time.sleep(tries.pause())
                         continue
                     if isinstance(meaning, CustomerError) and not joined and customer is None and named is not None:
                         # Perhaps a pooled session's earlier user left another customer behind: set it for certain.
                         customer = named
                         continue
-                    final = call.final_error()
+                    final = tries.final_error()
                     if final is None:
                         raise
-                    raise final from error
+                    raise final from tries.cause
         except (psycopg.Error, AximoError):
             raise
         except BaseException as interruption:
-            if call is not None and call.is_outcome_unknown:
+            if tries is not None and tries.is_outcome_unknown:
                 interruption.__cause__ = statements.outcome_unknown(events)
             raise
 
@@ -1035,7 +1195,7 @@ class ExecutionScope:
             to_the_end(self.complete)
         except SequenceError as refused:
             # Something is left open. It ends all the same, and the caller learns why.
-            payload = {"error": str(refused), "rule": refused.rule}
+            payload = {"error": refused.message, "rule": refused.rule}
             try:
                 to_the_end(lambda: self.fail("incomplete", payload))
             except (AximoError, psycopg.Error) as unwritten:
@@ -1059,12 +1219,12 @@ class ExecutionScope:
         try:
             to_the_end(fail)
         except AximoError as unwritten:
-            error.add_note(f"execution_failed could not be emitted: {unwritten} ({unwritten.sqlstate})")
+            error.add_note(f"execution_failed could not be emitted: {unwritten}")
         except psycopg.Error as unwritten:
             # The caller's transaction was aborted, for one: it has to emit the failure in the next one.
             error.add_note(f"execution_failed could not be emitted: {type(unwritten).__name__}")
 
-    def emit(self, event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
+    def emit(self, event_type: EventType, payload: Mapping[str, Any] | None = None, **fields: Any) -> Receipt:
         """Emits any event of this execution.
 
         Args:
@@ -1113,7 +1273,7 @@ class ExecutionScope:
         """Emits ``execution_processing``."""
         return self.emit("execution_processing", payload, **fields)
 
-    def _emit_processed(self, event_type: str, payload: Mapping[str, Any], **fields: Any) -> Receipt:
+    def _emit_processed(self, event_type: EventType, payload: Mapping[str, Any], **fields: Any) -> Receipt:
         if not self._processing:
             self.processing()
         return self.emit(event_type, payload, **fields)
@@ -1154,7 +1314,7 @@ class ExecutionScope:
         approval_id: str | None = None,
         payload: Mapping[str, Any] | None = None,
         *,
-        actor: str = "operator",
+        actor: Actor = "operator",
         **fields: Any,
     ) -> Receipt:
         """Emits ``approval_granted`` for the open request with this id, or the one without an id."""
@@ -1165,7 +1325,7 @@ class ExecutionScope:
         approval_id: str | None = None,
         payload: Mapping[str, Any] | None = None,
         *,
-        actor: str = "operator",
+        actor: Actor = "operator",
         **fields: Any,
     ) -> Receipt:
         """Emits ``approval_rejected`` for the open request with this id, or the one without an id."""

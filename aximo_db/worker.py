@@ -226,7 +226,7 @@ class Worker:
         duty.failures += 1
         sqlstate = getattr(error, "sqlstate", None) or "none"
         rule = getattr(error, "rule", None)
-        # The message has no customer's data; the detail may have.
+        # The code is enough: a message may name a customer.
         _log.warning(
             "%s failed: %s", duty.name, sqlstate, extra={"duty": duty.name, "sqlstate": sqlstate, "rule": rule}
         )  # fmt: skip

@@ -29,7 +29,7 @@ except ImportError as error:  # pragma: no cover - told by the tests of the comm
     raise InstallationError(
         "metrics over HTTP need prometheus-client",
         rule="metrics_client_present",
-        hint="pip install 'aximo-db[ops]', or leave --listen out.",
+        hint="Install it: pip install 'aximo-db[ops]'. Or leave --listen out.",
     ) from error
 
 __all__ = ["Telling"]

@@ -36,6 +36,7 @@ begin;
 \ir 04_events/note_deployments.sql
 \ir 05_emit/receipt.sql
 \ir 05_emit/event_fields.sql
+\ir 05_emit/nearest.sql
 \ir 05_emit/refuse_malformed.sql
 \ir 05_emit/broken_rule.sql
 \ir 05_emit/has_unresolved.sql

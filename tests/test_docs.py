@@ -16,7 +16,7 @@ from psycopg import sql
 from aximo_db._statements import OLDEST_SCHEMA
 from aximo_db.errors import _MALFORMED, register
 from aximo_db.events import _REQUIRED
-from tools import reference
+from tools import reference, sentences
 
 from .conftest import BINARIES, Ledger
 
@@ -229,6 +229,12 @@ def test_every_rule_is_registered_and_used() -> None:
     documented = registered()[1]
     assert used - documented == set(), "not in docs/errors.md"
     assert documented - used == set(), "in docs/errors.md only"
+
+
+def test_every_sentence_of_an_error_is_listed() -> None:
+    # "make generated" writes the list.
+    for path, text in sentences.made().items():
+        assert path.read_text(encoding="utf-8") == text
 
 
 # The reference

@@ -66,7 +66,7 @@ def _connections(**values: bool) -> SimpleNamespace:
 
 @pytest.mark.parametrize("error", [PoolTimeout("none"), PoolClosed("closed"), psycopg.OperationalError("no host")])
 def test_before_there_is_a_connection_nothing_was_sent(error: psycopg.Error) -> None:
-    call = Call(_connections(), 0, events=(NewEvent(**event("sla_breached")),), writing=True)
+    call = Call(_connections(), 0, name="emit", events=(NewEvent(**event("sla_breached")),), writing=True)
     call.fail(error, reached=False, joined=False)
     assert isinstance(call.final_error(), NotConnectedError)
 
@@ -74,7 +74,7 @@ def test_before_there_is_a_connection_nothing_was_sent(error: psycopg.Error) -> 
 @pytest.mark.parametrize("second", ["42501", "25006", "57014", "53100", "55P03", "40001", "ZXCUS", "ZXSEQ"])
 def test_a_refusal_after_a_lost_attempt_does_not_say_that_nothing_was_written(second: str) -> None:
     it = NewEvent(**event("sla_breached"))
-    call = Call(_connections(), time.monotonic() + 30, events=(it,), writing=True)
+    call = Call(_connections(), time.monotonic() + 30, name="emit", events=(it,), writing=True)
     call.fail(psycopg.OperationalError("server closed the connection unexpectedly"), reached=True, joined=False)
     assert call.may_retry()
     try:

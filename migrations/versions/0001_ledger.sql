@@ -21,14 +21,14 @@ begin
             errcode = 'ZXENV',
             message = 'the ledger needs a database encoded in UTF8',
             detail = format('server_encoding is %s', current_setting('server_encoding')),
-            hint = 'create database ... encoding ''UTF8'' template template0',
+            hint = 'Make another database: create database ... encoding ''UTF8'' template template0.',
             constraint = 'database_is_utf8';
     end if;
     if not has_database_privilege(current_database(), 'create') then
         raise exception using
             errcode = 'ZXENV',
             message = 'the installing role may not create schemas in this database',
-            detail = format('role %I, database %I', current_user, current_database()),
+            detail = format('role %I lacks CREATE on database %I', current_user, current_database()),
             hint = 'Install as the owner of the database.',
             constraint = 'installer_owns_database';
     end if;
@@ -46,7 +46,7 @@ begin
     if squatter is not null then
         raise exception using
             errcode = 'ZXENV',
-            message = 'the ledger''s schemas exist already',
+            message = 'a schema of the ledger''s name is there already',
             detail = squatter,
             hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.',
             constraint = 'schemas_are_ours';
@@ -86,14 +86,14 @@ begin
                     errcode = 'ZXENV',
                     message = 'the installing role may not create the ledger''s roles',
                     detail = format('role %I has no CREATEROLE, and %I does not exist', current_user, role_name),
-                    hint = format('alter role %I createrole', current_user),
+                    hint = format('As a superuser: alter role %I createrole.', current_user),
                     constraint = 'installer_creates_roles';
         end;
         select * into strict found_role from pg_catalog.pg_roles where rolname = role_name;
         if found_role.rolcanlogin or found_role.rolsuper or found_role.rolbypassrls or found_role.rolcreaterole then
             raise exception using
                 errcode = 'ZXENV',
-                message = 'a role of the ledger''s name exists with rights it must not have',
+                message = 'a role of the ledger''s name has rights that it must not have',
                 detail = format('role %I can log in, or is superuser, BYPASSRLS or CREATEROLE', role_name),
                 hint = 'Rename or drop that role, then install again.',
                 constraint = 'group_roles_are_harmless';
@@ -109,7 +109,7 @@ begin
                         errcode = 'ZXENV',
                         message = 'the installing role may not act as the ledger''s owner',
                         detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
-                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user),
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option.', role_name, current_user),
                         constraint = 'installer_acts_as_owner';
             end;
         end if;
@@ -267,8 +267,9 @@ begin
             errcode = 'ZXCUS',
             message = 'this session may not write for that customer',
             detail = format(
-                'login %L, customer of the event %L, customer of the session %L',
-                session_user, writing_customer.customer_id, session_names
+                'login %L, the event is of %s, the session is of %s', session_user,
+                coalesce('customer ' || quote_literal(left(writing_customer.customer_id, 60)), 'no customer'),
+                coalesce('customer ' || quote_literal(left(session_names, 60)), 'no customer')
             ),
             hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
             constraint = 'customer_granted';
@@ -277,8 +278,8 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed event',
-            detail = 'customer_id: * stands for all customers and is none itself',
-            hint = 'Name one customer.',
+            detail = 'customer_id is ''*''',
+            hint = '* stands for all customers in a grant. Name one customer.',
             constraint = 'customer_id_not_all';
     end if;
     return customer;
@@ -301,9 +302,9 @@ begin
         ) then
         raise exception using
             errcode = 'ZXCUS',
-            message = 'this login works for certain customers only, and numbering is for all',
+            message = 'this login may work for certain customers only, and this is done for all',
             detail = format('login %L', session_user),
-            hint = 'Let a login without customers do it, or one that was granted all of them (*).',
+            hint = 'Do it as a login that was granted all customers (*), or none.',
             constraint = 'numbers_for_all';
     end if;
 end;
@@ -336,7 +337,7 @@ begin
     if not exists (select from pg_catalog.pg_roles as r where r.rolname = grant_customer.role) then
         raise exception using
             errcode = 'ZXARG',
-            message = 'no such role',
+            message = 'there is no such role',
             detail = format('role %L', grant_customer.role),
             hint = 'Create the login first, then grant it a customer.',
             constraint = 'role_exists';
@@ -344,7 +345,7 @@ begin
     if grant_customer.customer_id is null or grant_customer.customer_id = '' then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a grant names a customer',
+            message = 'the grant names no customer',
             detail = 'customer_id is null or empty',
             hint = 'Name one customer, or ''*'' for all customers, present and future.',
             constraint = 'customer_id_present';
@@ -353,7 +354,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'no customer can have that name',
-            detail = format('customer_id of %s characters', char_length(grant_customer.customer_id)),
+            detail = format('customer_id has %s characters', char_length(grant_customer.customer_id)),
             hint = 'A customer_id has 1 to 255 characters and is not blank.',
             constraint = 'customer_id_well_formed';
     end if;
@@ -380,7 +381,7 @@ begin
     if not found then
         raise exception using
             errcode = 'ZXARG',
-            message = 'that login was not granted that customer',
+            message = 'there is no such grant to take back',
             detail = format('role %L, customer_id %L', revoke_customer.role, revoke_customer.customer_id),
             hint = 'aximo-db doctor lists the grants. A login with * keeps every customer until * is revoked.',
             constraint = 'grant_exists';
@@ -401,9 +402,9 @@ as $$
 begin
     raise exception using
         errcode = 'ZXIMM',
-        message = 'this table is append-only',
+        message = 'this table is append-only: nothing in it can be changed or deleted',
         detail = format('%s on %I.%I', lower(tg_op), tg_table_schema, tg_table_name),
-        hint = 'What was recorded stays. Record a further event that says what changed.',
+        hint = 'Leave what was recorded, and record a further event that says what changed.',
         schema = tg_table_schema,
         table = tg_table_name,
         constraint = 'append_only';
@@ -1332,7 +1333,44 @@ $$;
 alter function aximo_private.event_fields() owner to aximo_recorder;
 comment on function aximo_private.event_fields() is 'The fields a client may set.';
 
+-- What is asked for only when something is refused, so that it may be slow. Two texts are near if they share pairs of neighbouring
+-- characters; the number is that of shared pairs to all, from 0 to 1.
+create function aximo_private.nearest(word text, words text[]) returns text
+language sql immutable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    with
+    candidates as (
+        select
+            c.word as candidate,
+            array(
+                select substr(' ' || c.word || ' ', i, 2)
+                from generate_series(1, char_length(c.word) + 1) as i
+            ) as pairs,
+            array(
+                select substr(' ' || lower(left(nearest.word, 60)) || ' ', i, 2)
+                from generate_series(1, char_length(left(nearest.word, 60)) + 1) as i
+            ) as given
+        from unnest(nearest.words) as c (word)
+    ),
+    rated as (
+        select
+            c.candidate,
+            2.0 * cardinality(array(select unnest(c.pairs) intersect all select unnest(c.given)))
+            / (cardinality(c.pairs) + cardinality(c.given)) as likeness
+        from candidates as c
+    )
+    select r.candidate
+    from rated as r
+    where r.likeness >= 0.5
+    order by r.likeness desc, r.candidate
+    limit 1
+$$;
+alter function aximo_private.nearest(text, text[]) owner to aximo_recorder;
+comment on function aximo_private.nearest(text, text[]) is 'Which of some words was meant, perhaps; null if none is near.';
+
 -- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
+-- Of a payload it says no value, and of every other field at most 60 characters: what is said here is logged.
 create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -1340,21 +1378,32 @@ as $$
 declare
     where_it_is constant text := coalesce(' (event ' || place || ' of the batch)', '');
     field record;
-    unknown_fields text;
+    unknown_fields text[];
+    given text;
+    allowed text[];
     problem text;
     problem_rule text;
+    advice text;
 begin
     if event is null or jsonb_typeof(event) <> 'object' then
-        problem := 'an event is a JSON object' || where_it_is;
+        problem := format('this is a JSON %s, and an event is a JSON object', coalesce(jsonb_typeof(event), 'null'));
         problem_rule := 'event_is_object';
+        advice := 'Send an object with the fields of an event.';
     end if;
 
     if problem is null then
-        select string_agg(quote_ident(k.key), ', ' order by k.key) into unknown_fields
+        select array_agg(k.key order by k.key) into unknown_fields
         from jsonb_object_keys(event - aximo_private.event_fields()) as k (key);
         if unknown_fields is not null then
-            problem := format('unknown fields: %s%s', unknown_fields, where_it_is);
+            select string_agg(quote_literal(left(u.name, 60)), ', ') into given
+            from unnest(unknown_fields[1:5]) as u (name);
+            problem := format('an event has no field %s%s', given, case when cardinality(unknown_fields) > 5 then ' and others' end);
             problem_rule := 'fields_known';
+            advice := format(
+                '%sThe fields are %s; the rest goes into payload.',
+                'Did you mean ' || aximo_private.nearest(unknown_fields[1], aximo_private.event_fields()) || '? ',
+                array_to_string(aximo_private.event_fields(), ', ')
+            );
         end if;
     end if;
 
@@ -1385,12 +1434,17 @@ begin
             if coalesce(jsonb_typeof(event -> field.name), 'null') = 'null' then
                 if field.name in ('event_type', 'deployment_id', 'skill_id', 'skill_version', 'actor')
                     or field.name = 'execution_id' and event ->> 'event_type' ~ '^(execution|action|approval)_' then
-                    problem := format('%s is missing%s', field.name, where_it_is);
+                    problem := format('%s is missing', field.name);
                     problem_rule := field.name || '_present';
+                    advice := case
+                        when field.name = 'execution_id' then 'Execution, action and approval events name their execution.'
+                        else 'Every event has event_type, deployment_id, skill_id, skill_version and actor.'
+                    end;
                 end if;
             elsif jsonb_typeof(event -> field.name) <> field.json_type then
-                problem := format('%s is a JSON %s%s', field.name, jsonb_typeof(event -> field.name), where_it_is);
+                problem := format('%s is a JSON %s', field.name, jsonb_typeof(event -> field.name));
                 problem_rule := format('%s_is_%s', field.name, field.json_type);
+                advice := format('Give %s as a JSON %s.', field.name, field.json_type);
             else
                 begin
                     if field.json_type = 'object' then
@@ -1408,7 +1462,42 @@ begin
                     when integrity_constraint_violation or data_exception then
                         get stacked diagnostics problem_rule = constraint_name;
                         problem_rule := coalesce(nullif(problem_rule, ''), field.name || '_well_formed');
-                        problem := format('%s: %s%s', field.name, problem_rule, where_it_is);
+                        given := case when field.json_type <> 'object' then event ->> field.name end;
+                        problem := case
+                            when problem_rule = 'payload_size' then 'payload has more than 1,048,576 bytes as text'
+                            when problem_rule = 'payload_numbers'
+                                then 'payload has more than 2 kB, and a number beyond 1e400 or closer to zero than 1e-400'
+                            when right(problem_rule, 7) = '_length'
+                                then format('%s has %s characters, and begins with %L', field.name, char_length(given), left(given, 60))
+                            else format('%s is %L', field.name, left(given, 60) || case when char_length(given) > 60 then '...' else '' end)
+                        end;
+                        -- Of a closed set, what is in it is what its check says.
+                        if problem_rule in ('event_type_known', 'actor_known') then
+                            select array_agg(m.matched[1]) into allowed
+                            from pg_catalog.pg_constraint as c
+                            cross join lateral regexp_matches(pg_get_constraintdef(c.oid), '''(\w+)''', 'g') as m (matched)
+                            where c.contypid = field.domain::regtype and c.conname = problem_rule;
+                        end if;
+                        advice := case problem_rule
+                            when 'event_type_known' then concat(
+                                'Did you mean ' || aximo_private.nearest(given, allowed) || '? ',
+                                format('The %s types are %s.', cardinality(allowed), array_to_string(allowed, ', '))
+                            )
+                            when 'actor_known' then format('An actor is one of %s.', array_to_string(allowed, ', '))
+                            when 'identifier_length' then format('Give %s 1 to 255 characters.', field.name)
+                            when 'identifier_not_blank' then format('Give %s a character that can be seen.', field.name)
+                            when 'short_text_length' then format('Give %s at most 255 characters.', field.name)
+                            when 'timestamp_well_formed' then 'Write a date, a time and an offset: 2026-01-31T12:00:00Z (RFC 3339).'
+                            when 'moment_range' then 'Give a moment from 1970 on and before the year 9999.'
+                            when 'timestamp_not_ahead' then format(
+                                'The database''s clock says %s, and a timestamp is at most one day ahead of it: set the sender''s clock.',
+                                to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                            )
+                            when 'event_id_well_formed' then 'Give a UUID, or leave event_id out: then one is made.'
+                            when 'payload_size' then 'Keep what is large elsewhere, and name it in the payload.'
+                            when 'payload_numbers' then 'Send such a number as text.'
+                            else 'Give whole milliseconds, from 0 on.'
+                        end;
                 end;
             end if;
             exit when problem is not null;
@@ -1419,15 +1508,15 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed event',
-            detail = problem,
-            hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+            detail = problem || where_it_is,
+            hint = advice,
             constraint = problem_rule;
     end if;
 end;
 $$;
 alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
 comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
-'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
+'Raises ZXARG, with the field and its value in the detail, what is allowed in the hint and the rule in the constraint field, if something is wrong with the event; else does nothing.';
 
 -- The rules of an execution's life (spec, section 3): which one the next event breaks, null if it fits. The only place that names them, in
 -- the order in which they are asked. What says yes more quickly elsewhere says "may only say yes", and leaves the rest to this.
@@ -1835,24 +1924,24 @@ begin
             else 'this event does not fit the life of its execution'
         end,
         detail = format(
-            'rule %s; event %s, %s, execution %L%s%s',
-            breach.rule, breach.event_id, breach.event_type, breach.execution_id,
-            coalesce(', approval ' || quote_literal(breach.approval_id), ''),
+            'event %s, %s, of execution %L%s%s',
+            breach.event_id, breach.event_type, breach.execution_id,
+            coalesce(', approval_id ' || quote_literal(left(breach.approval_id, 60)), ''),
             case when is_batch then format(' (event %s of the batch)', breach.place) end
         ),
         hint = case breach.rule
-            when 'triggered_first' then 'Emit execution_triggered first, once an execution.'
-            when 'same_attribution' then 'Start a new execution for another deployment, skill or version.'
-            when 'ends_once' then 'The execution has ended; another worker may have ended it.'
-            when 'nothing_after_end' then 'The execution has ended. Governance events are still accepted.'
-            when 'processing_first' then 'Emit execution_processing before actions, approvals and completion.'
-            when 'approval_already_open' then 'Wait for the answer, or ask for another approval under an approval_id of its own.'
-            when 'open_approvals_are_named' then 'Give every approval an approval_id if several are open at a time.'
-            when 'answers_open_approval' then 'Answer with the approval_id of the request, once.'
-            when 'dispatch_waits_for_approval' then 'Wait for the approval''s answer.'
-            when 'no_dispatch_after_denial' then 'Emit action_failed instead, or ask again under another approval_id.'
-            when 'completes_without_open_approval' then 'Emit the approval''s answer, or approval_timeout, before completing.'
-            when 'completes_with_actions_resolved' then 'Emit action_dispatched or action_failed for every prepared action.'
+            when 'triggered_first' then 'Emit execution_triggered first, and once an execution.'
+            when 'same_attribution' then 'Send the deployment_id, skill_id and skill_version that the execution began with, or start a new execution.'
+            when 'ends_once' then 'The execution has ended, perhaps by another worker. Nothing is to be done.'
+            when 'nothing_after_end' then 'The execution has ended. Start a new one; only governance and lifecycle events still belong to this one.'
+            when 'processing_first' then 'Emit execution_processing first: it comes before actions, approvals and completion.'
+            when 'approval_already_open' then 'The approval is open already. Wait for its answer, or ask under another approval_id.'
+            when 'open_approvals_are_named' then 'Another approval is open. Give every approval an approval_id if several are open at a time.'
+            when 'answers_open_approval' then 'No request with this approval_id is open: it was never asked, or is answered. Answer each request once, by its approval_id.'
+            when 'dispatch_waits_for_approval' then 'The approval is open. Dispatch the action when it is granted.'
+            when 'no_dispatch_after_denial' then 'The approval was rejected or timed out. Emit action_failed, or ask again under another approval_id.'
+            when 'completes_without_open_approval' then 'An approval is open. Emit its answer, or approval_timeout, and complete the execution then.'
+            when 'completes_with_actions_resolved' then 'A prepared action is open. Emit action_dispatched or action_failed for it, and complete the execution then.'
         end,
         constraint = breach.rule;
 end;
@@ -1895,8 +1984,8 @@ begin
         raise exception using
             errcode = 'ZXDUP',
             message = 'this event_id was used for another event',
-            detail = format('event %s differs in: %s', event.event_id, differing),
-            hint = 'Send an event again with the same content, or a new event with a new event_id.',
+            detail = format('event %s differs in %s from the stored one', event.event_id, differing),
+            hint = 'Send the first event again unchanged, or give the new one a new event_id.',
             constraint = 'event_id_names_one_event';
     end if;
     return row(stored.event_id, stored.recorded_at, true)::aximo.receipt;
@@ -2001,7 +2090,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'a batch is a JSON array of events',
-            detail = format('it is: %s', coalesce(jsonb_typeof(events), 'null')),
+            detail = format('this is a JSON %s', coalesce(jsonb_typeof(events), 'null')),
             hint = 'Wrap a single event in an array, or call aximo.emit_event.',
             constraint = 'batch_is_array';
     end if;
@@ -2045,8 +2134,8 @@ begin
                     raise exception using
                         errcode = 'ZXCUS',
                         message = 'this session may not write for that customer',
-                        detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
-                        hint = 'A batch is of one customer, unless * is named as its customer.',
+                        detail = format('an event is of customer %L, the batch of customer %L', foreign_customer, customer),
+                        hint = 'Send each customer''s events by themselves, or name * as the batch''s customer.',
                         constraint = 'customer_granted';
                 end if;
                 select
@@ -2117,8 +2206,9 @@ begin
                 raise exception using
                     errcode = 'ZXARG',
                     message = 'malformed event',
-                    detail = sqlerrm,
-                    hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+                    -- Without its words, which may quote a payload.
+                    detail = format('PostgreSQL refused a value with %s', sqlstate),
+                    hint = 'Send the events one by one to see which one it is. Their fields and limits are in docs/reference.md, under aximo.events.',
                     constraint = 'event_well_formed';
             when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
                 if attempt > 1 and sqlstate <> '23505' then
@@ -2132,7 +2222,7 @@ begin
             group by t.customer_id;
             raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
-                hint = 'Try the transaction again.';
+                hint = 'Run the whole transaction again.';
         end if;
     end loop;
 
@@ -2460,9 +2550,9 @@ begin
     if older_than is null or older_than < interval '0' then
         raise exception using
             errcode = 'ZXARG',
-            message = 'an age is not negative',
+            message = 'older_than is not an age',
             detail = format('older_than is %s', coalesce(older_than::text, 'null')),
-            hint = 'Give an interval such as ''2 hours''.',
+            hint = 'Give an interval of zero or more, such as ''2 hours''.',
             constraint = 'older_than_not_negative';
     end if;
     begin
@@ -2560,9 +2650,9 @@ begin
     if lost is not null then
         raise exception using
             errcode = 'ZXENV',
-            message = 'the row of an execution is behind its events',
+            message = 'the row of an execution is missing or behind its events',
             detail = format('execution %L', lost),
-            hint = 'aximo-db verify names such rows, and aximo.repair_executions() makes them anew.',
+            hint = 'Nothing was written. "aximo-db verify" names such rows, and "aximo-db verify --repair" makes them anew.',
             constraint = 'execution_row_present';
     end if;
 end;
@@ -3887,9 +3977,9 @@ as $$
 begin
     raise exception using
         errcode = 'ZXRUN',
-        message = 'an observation does not write to what it observes',
-        detail = format('run %L, observed in this transaction', refuse_observed.run_id),
-        hint = 'Write to it in another transaction.',
+        message = 'this transaction observed the run, so it can''t write to it',
+        detail = format('run_id %L', left(refuse_observed.run_id, 60)),
+        hint = 'End this transaction, and write to the run in the next one.',
         constraint = 'observed_is_read_only';
 end;
 $$;
@@ -3910,7 +4000,7 @@ begin
         raise exception using
             errcode = 'ZXCUS',
             message = 'this session may not write for that customer',
-            detail = format('login %L, no customer', session_user),
+            detail = format('login %L names no customer', session_user),
             hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
             schema = tg_table_schema,
             table = tg_table_name,
@@ -3946,8 +4036,17 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
-            detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; all of it is at most 8 MiB as JSON; see the rule.',
+            detail = format('run_id %L, status %L', left(new.run_id, 60), left(new.status, 60)),
+            hint = case rule
+                when 'customer_id_not_all' then '* stands for all customers in a grant. Name one customer.'
+                when 'customer_id_well_formed' then 'A customer_id has 1 to 255 characters and is not blank.'
+                when 'runs_status_check' then 'A status is queued, running, succeeded, failed or blocked.'
+                when 'run_moment' then 'created_at, started_at and finished_at are from 1970 on and before the year 9999.'
+                when 'run_numbers' then 'policy_snapshot, environment and result_json have no number beyond 1e400 or closer to zero than 1e-400. Send such a number as text.'
+                when 'run_size' then 'A run has at most 8 MiB as JSON. Keep the rest as an artifact.'
+                when 'project_id_length' then 'A project_id has at most 255 characters.'
+                else format('Give %s 1 to 255 characters.', replace(rule, '_length', ''))
+            end,
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -3962,8 +4061,8 @@ begin
         ) then
             raise exception using
                 errcode = 'ZXDUP',
-                message = 'run_id was used before',
-                detail = format('run_id %L', new.run_id),
+                message = 'this run_id was used for another run',
+                detail = format('run_id %L', left(new.run_id, 60)),
                 hint = 'A run_id names one run, among all customers. Give each gateway a runtime.instance_id of its own.',
                 schema = tg_table_schema,
                 table = tg_table_name,
@@ -4055,13 +4154,13 @@ begin
     if rule is not null then
         raise exception using
             errcode = 'ZXIMM',
-            message = 'of a run only the state changes',
-            detail = format('%s of run %L', lower(tg_op), old.run_id),
+            message = 'this change of a run is refused',
+            detail = format('%s of run_id %L, which is %s', lower(tg_op), left(old.run_id, 60), old.status),
             hint = case rule
-                when 'run_has_events' then 'A run that has events can''t be deleted.'
-                when 'run_serves_one_execution' then 'Which execution a run served is said once.'
-                when 'finished_run_stays' then 'A finished run keeps its exit_code, and how it ended.'
-                else 'status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change.'
+                when 'run_has_events' then 'A run that has events stays. Leave it; a run without events can be deleted.'
+                when 'run_serves_one_execution' then 'A run names the execution it served once. Leave execution_id as it is.'
+                when 'finished_run_stays' then 'The run has ended: its status, exit_code, moments, error and result_json stay. Start a new run.'
+                else 'Of a run only status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change. Leave the other columns out.'
             end,
             schema = tg_table_schema,
             table = tg_table_name,
@@ -4071,9 +4170,9 @@ begin
     if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
         raise exception using
             errcode = 'ZXRUN',
-            message = 'a run does not go back',
-            detail = format('run %L is %s and can''t become %s', old.run_id, old.status, new.status),
-            hint = 'From queued to running to succeeded, failed or blocked, which are final.',
+            message = 'a run can''t go back in its life',
+            detail = format('run_id %L is %s and can''t become %s', left(old.run_id, 60), old.status, left(new.status, 60)),
+            hint = 'A run goes from queued to running to succeeded, failed or blocked, and then stays. Nothing is to be done if another worker ended it.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = 'run_goes_forward';
@@ -4109,7 +4208,7 @@ begin
         raise exception using
             errcode = 'ZXCUS',
             message = 'this session may not write for that customer',
-            detail = format('login %L, no customer', session_user),
+            detail = format('login %L names no customer', session_user),
             hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
             schema = tg_table_schema,
             table = tg_table_name,
@@ -4135,8 +4234,17 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run event',
-            detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
-            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as JSON; see the rule.',
+            detail = format('run_id %L, kind %L', left(new.run_id, 60), left(new.kind, 60)),
+            hint = case rule
+                when 'customer_id_not_all' then '* stands for all customers in a grant. Name one customer.'
+                when 'customer_id_well_formed' then 'A customer_id has 1 to 255 characters and is not blank.'
+                when 'kind_present' then 'Give the event a kind, such as run.started.'
+                when 'data_is_object' then 'Give data as a JSON object, or null.'
+                when 'extra_is_object' then 'Give extra as a JSON object, or null.'
+                when 'run_event_numbers' then 'data and extra have no number beyond 1e400 or closer to zero than 1e-400. Send such a number as text.'
+                when 'run_event_size' then 'A run event has at most 8 MiB as JSON. Keep the rest as an artifact.'
+                else 'ts is a moment from 1970 on and before the year 9999.'
+            end,
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -4153,9 +4261,9 @@ begin
     if not found then
         raise exception using
             errcode = 'ZXRUN',
-            message = 'no such run',
-            detail = format('run_id %L', left(new.run_id, 255)),
-            hint = 'Insert the run first. A run of another customer is none.',
+            message = 'this customer has no such run',
+            detail = format('run_id %L', left(new.run_id, 60)),
+            hint = 'Insert the run into helix.runs before its events. A run of another customer counts as none.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = 'run_known';
@@ -4275,9 +4383,9 @@ begin
     if not found then
         raise exception using
             errcode = 'ZXRUN',
-            message = 'no such run',
-            detail = format('run_id %L', left(observe_run.run_id, 255)),
-            hint = 'A run of another customer is none.',
+            message = 'this customer has no such run',
+            detail = format('run_id %L', left(observe_run.run_id, 60)),
+            hint = 'Look at the run_id and at the session''s customer. A run of another customer counts as none.',
             constraint = 'run_known';
     end if;
     insert into aximo_private.observations (customer_id, run_id, target_run_id)
@@ -4331,7 +4439,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
-            detail = 'lines is no JSON array',
+            detail = format('lines is a JSON %s', coalesce(jsonb_typeof(lines), 'null')),
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
@@ -4342,13 +4450,13 @@ begin
     loop
         begin
             if jsonb_typeof(entry.value) <> 'object' then
-                raise data_exception using message = 'it is no object', constraint = 'event_is_object';
+                raise data_exception using message = 'it is a JSON ' || jsonb_typeof(entry.value), constraint = 'event_is_object';
             end if;
-            select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
+            select string_agg(quote_literal(left(k.key, 60)), ', ' order by k.key) into problem
             from jsonb_object_keys(entry.value) as k (key)
             where k.key <> all(fields || array['customer_id', 'recorded_at', 'recorded_by']);
             if problem is not null then
-                raise data_exception using message = 'fields that a run has not: ' || left(problem, 500), constraint = 'field_known';
+                raise data_exception using message = 'a run has no field ' || left(problem, 500), constraint = 'field_known';
             end if;
             select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
             from jsonb_each(entry.value) as k (key, value)
@@ -4361,8 +4469,10 @@ begin
                 raise exception using
                     errcode = 'ZXCUS',
                     message = 'this session may not write for that customer',
-                    detail = format('customer of the run %L, customer of the import %L', entry.value ->> 'customer_id', customer),
-                    hint = 'An import is of one customer.',
+                    detail = format(
+                        'line %s of the import is of customer %L, the import of customer %L', entry.place, left(entry.value ->> 'customer_id', 60), customer
+                    ),
+                    hint = 'Import each customer''s lines by themselves.',
                     constraint = 'customer_granted';
             end if;
             select
@@ -4394,11 +4504,17 @@ begin
                     rule text;
                 begin
                     get stacked diagnostics rule = constraint_name, problem = message_text;
+                    if rule = '' then
+                        -- PostgreSQL quotes what it could not read, and that may be anything.
+                        select concat('one of these can''t be read: ', string_agg(format('%s %L', m.name, left(entry.value ->> m.name, 60)), ', ')) into problem
+                        from unnest(array['created_at', 'started_at', 'finished_at', 'exit_code', 'made_for_events']) as m (name)
+                        where jsonb_typeof(entry.value -> m.name) in ('string', 'number', 'boolean');
+                    end if;
                     raise exception using
                         errcode = 'ZXARG',
                         message = 'malformed run',
-                        detail = format('run %s of the import: %s', entry.place, problem),
-                        hint = 'A line is a row of helix.runs; see the rule.',
+                        detail = format('line %s of the import: %s', entry.place, problem),
+                        hint = 'A line has the columns of helix.runs: moments as RFC 3339 has them, exit_code an integer, made_for_events true or false, texts as strings.',
                         constraint = coalesce(nullif(rule, ''), 'run_well_formed');
                 end;
         end;
@@ -4412,9 +4528,9 @@ begin
                 is distinct from (wanted.tool_name, wanted.project_id, wanted.params_hash) then
                 raise exception using
                     errcode = 'ZXDUP',
-                    message = 'run_id was used before',
-                    detail = format('run %s of the import: run_id %L', entry.place, left(wanted.run_id, 255)),
-                    hint = 'A run_id names one run, among all customers.',
+                    message = 'this run_id was used for another run',
+                    detail = format('line %s of the import: run_id %L', entry.place, left(wanted.run_id, 60)),
+                    hint = 'A run_id names one run, among all customers. Give this run another, or leave its line out.',
                     constraint = 'run_id_names_one_run';
             end if;
         end if;
@@ -4458,7 +4574,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run event',
-            detail = 'lines is no JSON array',
+            detail = format('lines is a JSON %s', coalesce(jsonb_typeof(lines), 'null')),
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
@@ -4504,8 +4620,27 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run event',
-            detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
-            hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
+            -- What a line says is not said again: a message or data may be a customer's.
+            detail = format(
+                'line %s of the import: %s',
+                entry.place,
+                case rule
+                    when 'event_is_object' then 'it is a JSON ' || jsonb_typeof(entry.value)
+                    when 'run_id_present' then 'run_id is missing'
+                    when 'run_id_is_string' then 'run_id is a JSON ' || jsonb_typeof(entry.value -> 'run_id')
+                    when 'kind_present' then 'kind is ' || coalesce('a JSON ' || jsonb_typeof(entry.value -> 'kind'), 'missing')
+                    when 'message_is_string' then 'message is a JSON ' || jsonb_typeof(entry.value -> 'message')
+                    when 'data_is_object' then 'data is a JSON ' || jsonb_typeof(entry.value -> 'data')
+                    else entry.clock || ' is ' || coalesce(
+                        case
+                            when jsonb_typeof(entry.value -> entry.clock) = 'string' then quote_literal(left(entry.value ->> entry.clock, 60))
+                            else 'a JSON ' || jsonb_typeof(entry.value -> entry.clock)
+                        end,
+                        'missing'
+                    )
+                end
+            ),
+            hint = 'A line is an object: run_id and kind are strings, message a string or null, data an object or null; created_at or ts is a moment from 1970 on, as RFC 3339 has it.',
             constraint = rule;
     end if;
 
@@ -4568,8 +4703,10 @@ begin
             raise exception using
                 errcode = 'ZXCUS',
                 message = 'this session may not write for that customer',
-                detail = format('customer of the event %L, customer of the import %L', entry.value ->> 'customer_id', customer),
-                hint = 'An import is of one customer.',
+                detail = format(
+                    'line %s of the import is of customer %L, the import of customer %L', entry.place, left(entry.value ->> 'customer_id', 60), customer
+                ),
+                hint = 'Import each customer''s lines by themselves.',
                 constraint = 'customer_granted';
         end if;
 
@@ -5509,7 +5646,7 @@ begin
     if advance_log.max_events is null or advance_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'at least one event at a time',
+            message = 'max_events is at least 1',
             detail = format('max_events is %s', coalesce(advance_log.max_events::text, 'null')),
             hint = 'Give a positive number; what is left over is numbered by the next call.',
             constraint = 'max_events_positive';
@@ -5935,7 +6072,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such log',
-            detail = format('log %L', left(log_size.log, 255)),
+            detail = format('log %L', left(log_size.log, 60)),
             hint = 'A customer has the logs events and run_events.',
             constraint = 'log_known';
     end if;
@@ -5968,8 +6105,8 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such tile',
-            detail = format('log %L, level %s, index %s, width %s', left(log_tile.log, 255), log_tile.level, log_tile.index, log_tile.width),
-            hint = 'log is events or run_events, level 0 to 7, index not negative, width 1 to 256.',
+            detail = format('log %L, level %s, index %s, width %s', left(log_tile.log, 60), log_tile.level, log_tile.index, log_tile.width),
+            hint = 'A log is events or run_events, a level 0 to 7, an index 0 or more, a width 1 to 256.',
             constraint = 'tile_is_possible';
     end if;
     first_one := 256 * log_tile.index;
@@ -6008,9 +6145,9 @@ begin
     if remaining < 0 or remaining > actual then
         raise exception using
             errcode = 'ZXARG',
-            message = 'the log has not that size',
-            detail = format('asked for %s, the log has %s', remaining, actual),
-            hint = 'Ask for a size the log has or had.',
+            message = 'the log never had that size',
+            detail = format('size %s was asked for, and the log has %s entries', remaining, actual),
+            hint = 'Ask for a size from 0 to the log''s.',
             constraint = 'size_within_log';
     end if;
     -- Of each level what is right of its last complete tile, and the hash of what is right of that.
@@ -6028,7 +6165,7 @@ begin
             raise exception using
                 errcode = 'ZXENV',
                 message = 'hashes of the log are missing',
-                detail = format('log %L, level %s: %s of %s hashes', log_root.log, height - 1, cardinality(hashes), expected),
+                detail = format('log %L, level %s: %s of %s hashes are there', log_root.log, height - 1, cardinality(hashes), expected),
                 hint = 'aximo.verify_log names what is missing, and aximo.rebuild_log_nodes makes it again of the entries.',
                 constraint = 'log_nodes_present';
         end if;
@@ -6152,9 +6289,9 @@ begin
         if problem is not null then
             raise exception using
                 errcode = 'ZXENV',
-                message = 'the tree is not that of the log''s entries',
+                message = 'a hash of the log''s tree is missing, or does not follow from its entries',
                 detail = problem,
-                hint = 'aximo.rebuild_log_nodes makes what is missing again. What differs was changed: see docs/dba.md.',
+                hint = 'If it is missing, aximo.rebuild_log_nodes makes it again. If it differs, somebody changed it: see "Hashes of the log that are missing" in docs/dba.md.',
                 constraint = 'log_nodes_are_the_entries';
         end if;
         height := height + 1;
@@ -6197,9 +6334,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read from a number on, one event or more',
+            message = 'a log is read after a number of 0 or more, at least one entry at a time',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin after 0, and go on after the last number that you have.',
+            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
@@ -6228,9 +6365,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read from a number on, one event or more',
+            message = 'a log is read after a number of 0 or more, at least one entry at a time',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin after 0, and go on after the last number that you have.',
+            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
@@ -6267,8 +6404,8 @@ begin
         when check_violation then
             raise exception using
                 errcode = 'ZXARG',
-                message = 'a cursor has a name',
-                detail = format('name is %L', open_cursor.name),
+                message = 'no cursor can have that name',
+                detail = format('name is %L', left(open_cursor.name, 60)),
                 hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
                 constraint = 'cursor_is_named';
     end;
@@ -6313,16 +6450,16 @@ begin
     if found_number is distinct from move_cursor.from_number then
         raise exception using
             errcode = 'ZXCUR',
-            message = 'the cursor is not where it was',
+            message = 'somebody else moved the cursor',
             detail = format('cursor %L is at %s, not at %s', move_cursor.name, found_number, move_cursor.from_number),
-            hint = 'Another consumer of this name moved it. Read again from where it is.',
+            hint = 'Open the cursor again, and read from where it is. Give each consumer a name of its own.',
             constraint = 'cursor_was_there';
     end if;
     if move_cursor.to_number is null or move_cursor.to_number < 0 or move_cursor.to_number > size then
         raise exception using
             errcode = 'ZXARG',
             message = 'a cursor stays within the log',
-            detail = format('to %s, of a log of %s', move_cursor.to_number, size),
+            detail = format('it was to move to %s, and the log has %s entries', move_cursor.to_number, size),
             hint = 'Move it to a number that was read, or back to 0.',
             constraint = 'cursor_within_log';
     end if;
@@ -6373,9 +6510,9 @@ begin
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',
-            message = 'this checkpoint is not of this log',
-            detail = format('it should begin with %L and go on with nothing, or with an empty line and signatures', expected),
-            hint = 'Make it with aximo.checkpoint_text, or "aximo-db checkpoint". If it was right once, the log was changed.',
+            message = 'this is not the checkpoint of this log at that size',
+            detail = format('its text should be %L, and after it nothing, or an empty line and signatures', expected),
+            hint = 'Make it anew with "aximo-db checkpoint" or aximo.checkpoint_text. If it was right once, the log was changed: run "aximo-db verify".',
             constraint = 'checkpoint_is_true';
     end if;
     insert into aximo_private.checkpoints (customer_id, log, size, root, note)
@@ -8160,7 +8297,7 @@ begin
     if count_metrics.max_events is null or count_metrics.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'at least one event at a time',
+            message = 'max_events is at least 1',
             detail = format('max_events is %s', coalesce(count_metrics.max_events::text, 'null')),
             hint = 'Give a positive number; what is left over is counted by the next call.',
             constraint = 'max_events_positive';
@@ -8607,7 +8744,7 @@ begin
             errcode = 'ZXARG',
             message = 'a setting takes effect between 1970 and 9999',
             detail = format('effective_from %s', effective_from),
-            hint = 'Leave it out for now, or give -infinity for all there ever was.',
+            hint = 'Leave it out: then it takes effect now. Or give -infinity: then it counts for all there ever was.',
             constraint = 'effective_from_is_a_moment';
     end if;
 end;
@@ -8640,9 +8777,9 @@ begin
     ) is not true then
         raise exception using
             errcode = 'ZXARG',
-            message = 'no such threshold',
-            detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
-            hint = 'metric is error_rate, sla_breach_rate or avg_execution_time_ms; level is warning, escalation or minimum_denominator.',
+            message = 'there is no such threshold',
+            detail = format('metric %L, level %L', left(set_threshold.metric, 60), left(set_threshold.level, 60)),
+            hint = 'A metric is error_rate, sla_breach_rate or avg_execution_time_ms; a level is warning, escalation or minimum_denominator.',
             constraint = 'threshold_known';
     end if;
     if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
@@ -8656,9 +8793,9 @@ begin
     if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a deployment belongs to one customer',
-            detail = format('deployment_id %L for all customers', set_threshold.deployment_id),
-            hint = 'Name the customer, or no deployment.',
+            message = 'a deployment is of one customer, and the threshold was to be for all',
+            detail = format('deployment_id %L', left(set_threshold.deployment_id, 60)),
+            hint = 'Leave out for_all_customers, or the deployment.',
             constraint = 'deployment_of_a_customer';
     end if;
     perform aximo_private.check_effective_from(set_threshold.effective_from);
@@ -8673,7 +8810,7 @@ begin
             raise exception using
                 errcode = 'ZXARG',
                 message = 'no deployment can have that name',
-                detail = format('deployment_id of %s characters', char_length(set_threshold.deployment_id)),
+                detail = format('deployment_id has %s characters', char_length(set_threshold.deployment_id)),
                 hint = 'A deployment_id has 1 to 255 characters and is not blank.',
                 constraint = 'identifier_length';
     end;
@@ -8775,8 +8912,8 @@ exception
     when check_violation then
         raise exception using
             errcode = 'ZXARG',
-            message = 'this is no list of names',
-            detail = format('%s entries', cardinality(new_items)),
+            message = 'this is not a list of names',
+            detail = format('the list has %s entries', coalesce(cardinality(new_items), 0)),
             hint = 'Give at most 100 texts, each once, none of them null or longer than 255 characters; or null to take back what was set before.',
             constraint = rule;
 end;
@@ -8815,9 +8952,9 @@ begin
     if exists (select from unnest(action_types) as t where octet_length(t) > 255 or t ~ '^(sha256|json) ') then
         raise exception using
             errcode = 'ZXARG',
-            message = 'no action has such a type',
-            detail = format('%s entries', cardinality(action_types)),
-            hint = 'Types are counted by their text if it has at most 255 bytes and does not begin with "sha256 " or "json ", which hashes do.',
+            message = 'no action can have one of these types',
+            detail = format('the list has %s entries', cardinality(action_types)),
+            hint = 'Give types of at most 255 bytes that do not begin with "sha256 " or "json ": longer ones are counted by a hash that begins so.',
             constraint = 'action_types_are_named';
     end if;
     customer := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);
@@ -10845,9 +10982,12 @@ begin
     if customer is null then
         raise exception using
             errcode = 'ZXCUS',
-            message = 'no such customer for this session',
-            detail = format('login %L, aximo.customer_id %L', session_user, current_setting('aximo.customer_id', true)),
-            hint = 'Name one of the login''s customers: set local aximo.customer_id.',
+            message = 'this session reads for no customer',
+            detail = format(
+                'login %L, the session is of %s', session_user,
+                coalesce('customer ' || quote_literal(left(nullif(current_setting('aximo.customer_id', true), ''), 60)), 'no customer')
+            ),
+            hint = 'Name one of the login''s customers with SET LOCAL aximo.customer_id; aximo.my_customers() lists them.',
             constraint = 'customer_granted';
     end if;
     select o.counts_up_to into up_to

@@ -21,14 +21,14 @@ begin
             errcode = 'ZXENV',
             message = 'the ledger needs a database encoded in UTF8',
             detail = format('server_encoding is %s', current_setting('server_encoding')),
-            hint = 'create database ... encoding ''UTF8'' template template0',
+            hint = 'Make another database: create database ... encoding ''UTF8'' template template0.',
             constraint = 'database_is_utf8';
     end if;
     if not has_database_privilege(current_database(), 'create') then
         raise exception using
             errcode = 'ZXENV',
             message = 'the installing role may not create schemas in this database',
-            detail = format('role %I, database %I', current_user, current_database()),
+            detail = format('role %I lacks CREATE on database %I', current_user, current_database()),
             hint = 'Install as the owner of the database.',
             constraint = 'installer_owns_database';
     end if;
@@ -46,7 +46,7 @@ begin
     if squatter is not null then
         raise exception using
             errcode = 'ZXENV',
-            message = 'the ledger''s schemas exist already',
+            message = 'a schema of the ledger''s name is there already',
             detail = squatter,
             hint = 'If it is the ledger, use "aximo-db migrate". If not, rename or drop that schema.',
             constraint = 'schemas_are_ours';

@@ -30,14 +30,14 @@ begin
                     errcode = 'ZXENV',
                     message = 'the installing role may not create the ledger''s roles',
                     detail = format('role %I has no CREATEROLE, and %I does not exist', current_user, role_name),
-                    hint = format('alter role %I createrole', current_user),
+                    hint = format('As a superuser: alter role %I createrole.', current_user),
                     constraint = 'installer_creates_roles';
         end;
         select * into strict found_role from pg_catalog.pg_roles where rolname = role_name;
         if found_role.rolcanlogin or found_role.rolsuper or found_role.rolbypassrls or found_role.rolcreaterole then
             raise exception using
                 errcode = 'ZXENV',
-                message = 'a role of the ledger''s name exists with rights it must not have',
+                message = 'a role of the ledger''s name has rights that it must not have',
                 detail = format('role %I can log in, or is superuser, BYPASSRLS or CREATEROLE', role_name),
                 hint = 'Rename or drop that role, then install again.',
                 constraint = 'group_roles_are_harmless';
@@ -53,7 +53,7 @@ begin
                         errcode = 'ZXENV',
                         message = 'the installing role may not act as the ledger''s owner',
                         detail = format('role %I is not a member of %I and may not grant it', current_user, role_name),
-                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option', role_name, current_user),
+                        hint = format('As the role that created it, or as superuser: grant %I to %I with admin option.', role_name, current_user),
                         constraint = 'installer_acts_as_owner';
             end;
         end if;

@@ -6,7 +6,7 @@ begin
     if not exists (select from pg_catalog.pg_roles as r where r.rolname = grant_customer.role) then
         raise exception using
             errcode = 'ZXARG',
-            message = 'no such role',
+            message = 'there is no such role',
             detail = format('role %L', grant_customer.role),
             hint = 'Create the login first, then grant it a customer.',
             constraint = 'role_exists';
@@ -14,7 +14,7 @@ begin
     if grant_customer.customer_id is null or grant_customer.customer_id = '' then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a grant names a customer',
+            message = 'the grant names no customer',
             detail = 'customer_id is null or empty',
             hint = 'Name one customer, or ''*'' for all customers, present and future.',
             constraint = 'customer_id_present';
@@ -23,7 +23,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'no customer can have that name',
-            detail = format('customer_id of %s characters', char_length(grant_customer.customer_id)),
+            detail = format('customer_id has %s characters', char_length(grant_customer.customer_id)),
             hint = 'A customer_id has 1 to 255 characters and is not blank.',
             constraint = 'customer_id_well_formed';
     end if;

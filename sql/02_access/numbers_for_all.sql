@@ -11,9 +11,9 @@ begin
         ) then
         raise exception using
             errcode = 'ZXCUS',
-            message = 'this login works for certain customers only, and numbering is for all',
+            message = 'this login may work for certain customers only, and this is done for all',
             detail = format('login %L', session_user),
-            hint = 'Let a login without customers do it, or one that was granted all of them (*).',
+            hint = 'Do it as a login that was granted all customers (*), or none.',
             constraint = 'numbers_for_all';
     end if;
 end;

@@ -8,7 +8,7 @@ begin
     if not found then
         raise exception using
             errcode = 'ZXARG',
-            message = 'that login was not granted that customer',
+            message = 'there is no such grant to take back',
             detail = format('role %L, customer_id %L', revoke_customer.role, revoke_customer.customer_id),
             hint = 'aximo-db doctor lists the grants. A login with * keeps every customer until * is revoked.',
             constraint = 'grant_exists';

@@ -25,8 +25,9 @@ begin
             errcode = 'ZXCUS',
             message = 'this session may not write for that customer',
             detail = format(
-                'login %L, customer of the event %L, customer of the session %L',
-                session_user, writing_customer.customer_id, session_names
+                'login %L, the event is of %s, the session is of %s', session_user,
+                coalesce('customer ' || quote_literal(left(writing_customer.customer_id, 60)), 'no customer'),
+                coalesce('customer ' || quote_literal(left(session_names, 60)), 'no customer')
             ),
             hint = 'Name the customer in the call or with SET LOCAL aximo.customer_id, and have it granted with aximo.grant_customer.',
             constraint = 'customer_granted';
@@ -35,8 +36,8 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed event',
-            detail = 'customer_id: * stands for all customers and is none itself',
-            hint = 'Name one customer.',
+            detail = 'customer_id is ''*''',
+            hint = '* stands for all customers in a grant. Name one customer.',
             constraint = 'customer_id_not_all';
     end if;
     return customer;

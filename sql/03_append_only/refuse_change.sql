@@ -6,9 +6,9 @@ as $$
 begin
     raise exception using
         errcode = 'ZXIMM',
-        message = 'this table is append-only',
+        message = 'this table is append-only: nothing in it can be changed or deleted',
         detail = format('%s on %I.%I', lower(tg_op), tg_table_schema, tg_table_name),
-        hint = 'What was recorded stays. Record a further event that says what changed.',
+        hint = 'Leave what was recorded, and record a further event that says what changed.',
         schema = tg_table_schema,
         table = tg_table_name,
         constraint = 'append_only';

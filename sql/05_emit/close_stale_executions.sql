@@ -13,9 +13,9 @@ begin
     if older_than is null or older_than < interval '0' then
         raise exception using
             errcode = 'ZXARG',
-            message = 'an age is not negative',
+            message = 'older_than is not an age',
             detail = format('older_than is %s', coalesce(older_than::text, 'null')),
-            hint = 'Give an interval such as ''2 hours''.',
+            hint = 'Give an interval of zero or more, such as ''2 hours''.',
             constraint = 'older_than_not_negative';
     end if;
     begin

@@ -32,8 +32,8 @@ begin
         raise exception using
             errcode = 'ZXDUP',
             message = 'this event_id was used for another event',
-            detail = format('event %s differs in: %s', event.event_id, differing),
-            hint = 'Send an event again with the same content, or a new event with a new event_id.',
+            detail = format('event %s differs in %s from the stored one', event.event_id, differing),
+            hint = 'Send the first event again unchanged, or give the new one a new event_id.',
             constraint = 'event_id_names_one_event';
     end if;
     return row(stored.event_id, stored.recorded_at, true)::aximo.receipt;

@@ -36,7 +36,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'a batch is a JSON array of events',
-            detail = format('it is: %s', coalesce(jsonb_typeof(events), 'null')),
+            detail = format('this is a JSON %s', coalesce(jsonb_typeof(events), 'null')),
             hint = 'Wrap a single event in an array, or call aximo.emit_event.',
             constraint = 'batch_is_array';
     end if;
@@ -80,8 +80,8 @@ begin
                     raise exception using
                         errcode = 'ZXCUS',
                         message = 'this session may not write for that customer',
-                        detail = format('customer of the event %L, customer of the batch %L', foreign_customer, customer),
-                        hint = 'A batch is of one customer, unless * is named as its customer.',
+                        detail = format('an event is of customer %L, the batch of customer %L', foreign_customer, customer),
+                        hint = 'Send each customer''s events by themselves, or name * as the batch''s customer.',
                         constraint = 'customer_granted';
                 end if;
                 select
@@ -152,8 +152,9 @@ begin
                 raise exception using
                     errcode = 'ZXARG',
                     message = 'malformed event',
-                    detail = sqlerrm,
-                    hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
+                    -- Without its words, which may quote a payload.
+                    detail = format('PostgreSQL refused a value with %s', sqlstate),
+                    hint = 'Send the events one by one to see which one it is. Their fields and limits are in docs/reference.md, under aximo.events.',
                     constraint = 'event_well_formed';
             when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
                 if attempt > 1 and sqlstate <> '23505' then
@@ -167,7 +168,7 @@ begin
             group by t.customer_id;
             raise serialization_failure using
                 message = 'another transaction wrote to the same execution meanwhile',
-                hint = 'Try the transaction again.';
+                hint = 'Run the whole transaction again.';
         end if;
     end loop;
 

@@ -21,9 +21,9 @@ begin
     if lost is not null then
         raise exception using
             errcode = 'ZXENV',
-            message = 'the row of an execution is behind its events',
+            message = 'the row of an execution is missing or behind its events',
             detail = format('execution %L', lost),
-            hint = 'aximo-db verify names such rows, and aximo.repair_executions() makes them anew.',
+            hint = 'Nothing was written. "aximo-db verify" names such rows, and "aximo-db verify --repair" makes them anew.',
             constraint = 'execution_row_present';
     end if;
 end;

@@ -12,7 +12,7 @@ begin
         raise exception using
             errcode = 'ZXCUS',
             message = 'this session may not write for that customer',
-            detail = format('login %L, no customer', session_user),
+            detail = format('login %L names no customer', session_user),
             hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
             schema = tg_table_schema,
             table = tg_table_name,
@@ -48,8 +48,17 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
-            detail = format('run_id %L, status %L', left(new.run_id, 255), left(new.status, 255)),
-            hint = 'run_id and tool_name have 1 to 255 characters; status is queued, running, succeeded, failed or blocked; all of it is at most 8 MiB as JSON; see the rule.',
+            detail = format('run_id %L, status %L', left(new.run_id, 60), left(new.status, 60)),
+            hint = case rule
+                when 'customer_id_not_all' then '* stands for all customers in a grant. Name one customer.'
+                when 'customer_id_well_formed' then 'A customer_id has 1 to 255 characters and is not blank.'
+                when 'runs_status_check' then 'A status is queued, running, succeeded, failed or blocked.'
+                when 'run_moment' then 'created_at, started_at and finished_at are from 1970 on and before the year 9999.'
+                when 'run_numbers' then 'policy_snapshot, environment and result_json have no number beyond 1e400 or closer to zero than 1e-400. Send such a number as text.'
+                when 'run_size' then 'A run has at most 8 MiB as JSON. Keep the rest as an artifact.'
+                when 'project_id_length' then 'A project_id has at most 255 characters.'
+                else format('Give %s 1 to 255 characters.', replace(rule, '_length', ''))
+            end,
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -64,8 +73,8 @@ begin
         ) then
             raise exception using
                 errcode = 'ZXDUP',
-                message = 'run_id was used before',
-                detail = format('run_id %L', new.run_id),
+                message = 'this run_id was used for another run',
+                detail = format('run_id %L', left(new.run_id, 60)),
                 hint = 'A run_id names one run, among all customers. Give each gateway a runtime.instance_id of its own.',
                 schema = tg_table_schema,
                 table = tg_table_name,

@@ -13,7 +13,7 @@ begin
         raise exception using
             errcode = 'ZXCUS',
             message = 'this session may not write for that customer',
-            detail = format('login %L, no customer', session_user),
+            detail = format('login %L names no customer', session_user),
             hint = 'Name the customer with SET LOCAL aximo.customer_id, or bind the login to one with aximo.grant_customer.',
             schema = tg_table_schema,
             table = tg_table_name,
@@ -39,8 +39,17 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run event',
-            detail = format('run_id %L, kind %L', left(new.run_id, 255), left(new.kind, 255)),
-            hint = 'kind is not empty, data a JSON object or null, all of it at most 8 MiB as JSON; see the rule.',
+            detail = format('run_id %L, kind %L', left(new.run_id, 60), left(new.kind, 60)),
+            hint = case rule
+                when 'customer_id_not_all' then '* stands for all customers in a grant. Name one customer.'
+                when 'customer_id_well_formed' then 'A customer_id has 1 to 255 characters and is not blank.'
+                when 'kind_present' then 'Give the event a kind, such as run.started.'
+                when 'data_is_object' then 'Give data as a JSON object, or null.'
+                when 'extra_is_object' then 'Give extra as a JSON object, or null.'
+                when 'run_event_numbers' then 'data and extra have no number beyond 1e400 or closer to zero than 1e-400. Send such a number as text.'
+                when 'run_event_size' then 'A run event has at most 8 MiB as JSON. Keep the rest as an artifact.'
+                else 'ts is a moment from 1970 on and before the year 9999.'
+            end,
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = rule;
@@ -57,9 +66,9 @@ begin
     if not found then
         raise exception using
             errcode = 'ZXRUN',
-            message = 'no such run',
-            detail = format('run_id %L', left(new.run_id, 255)),
-            hint = 'Insert the run first. A run of another customer is none.',
+            message = 'this customer has no such run',
+            detail = format('run_id %L', left(new.run_id, 60)),
+            hint = 'Insert the run into helix.runs before its events. A run of another customer counts as none.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = 'run_known';

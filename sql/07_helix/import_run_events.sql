@@ -28,7 +28,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run event',
-            detail = 'lines is no JSON array',
+            detail = format('lines is a JSON %s', coalesce(jsonb_typeof(lines), 'null')),
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
@@ -74,8 +74,27 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run event',
-            detail = format('line %s of the import: %s', entry.place, left(entry.value::text, 500)),
-            hint = 'A line is an object with run_id, created_at or ts, kind, message and data; see the rule.',
+            -- What a line says is not said again: a message or data may be a customer's.
+            detail = format(
+                'line %s of the import: %s',
+                entry.place,
+                case rule
+                    when 'event_is_object' then 'it is a JSON ' || jsonb_typeof(entry.value)
+                    when 'run_id_present' then 'run_id is missing'
+                    when 'run_id_is_string' then 'run_id is a JSON ' || jsonb_typeof(entry.value -> 'run_id')
+                    when 'kind_present' then 'kind is ' || coalesce('a JSON ' || jsonb_typeof(entry.value -> 'kind'), 'missing')
+                    when 'message_is_string' then 'message is a JSON ' || jsonb_typeof(entry.value -> 'message')
+                    when 'data_is_object' then 'data is a JSON ' || jsonb_typeof(entry.value -> 'data')
+                    else entry.clock || ' is ' || coalesce(
+                        case
+                            when jsonb_typeof(entry.value -> entry.clock) = 'string' then quote_literal(left(entry.value ->> entry.clock, 60))
+                            else 'a JSON ' || jsonb_typeof(entry.value -> entry.clock)
+                        end,
+                        'missing'
+                    )
+                end
+            ),
+            hint = 'A line is an object: run_id and kind are strings, message a string or null, data an object or null; created_at or ts is a moment from 1970 on, as RFC 3339 has it.',
             constraint = rule;
     end if;
 
@@ -138,8 +157,10 @@ begin
             raise exception using
                 errcode = 'ZXCUS',
                 message = 'this session may not write for that customer',
-                detail = format('customer of the event %L, customer of the import %L', entry.value ->> 'customer_id', customer),
-                hint = 'An import is of one customer.',
+                detail = format(
+                    'line %s of the import is of customer %L, the import of customer %L', entry.place, left(entry.value ->> 'customer_id', 60), customer
+                ),
+                hint = 'Import each customer''s lines by themselves.',
                 constraint = 'customer_granted';
         end if;
 

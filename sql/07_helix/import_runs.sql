@@ -20,7 +20,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'malformed run',
-            detail = 'lines is no JSON array',
+            detail = format('lines is a JSON %s', coalesce(jsonb_typeof(lines), 'null')),
             hint = 'Give an array of objects, one a line.',
             constraint = 'batch_is_array';
     end if;
@@ -31,13 +31,13 @@ begin
     loop
         begin
             if jsonb_typeof(entry.value) <> 'object' then
-                raise data_exception using message = 'it is no object', constraint = 'event_is_object';
+                raise data_exception using message = 'it is a JSON ' || jsonb_typeof(entry.value), constraint = 'event_is_object';
             end if;
-            select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
+            select string_agg(quote_literal(left(k.key, 60)), ', ' order by k.key) into problem
             from jsonb_object_keys(entry.value) as k (key)
             where k.key <> all(fields || array['customer_id', 'recorded_at', 'recorded_by']);
             if problem is not null then
-                raise data_exception using message = 'fields that a run has not: ' || left(problem, 500), constraint = 'field_known';
+                raise data_exception using message = 'a run has no field ' || left(problem, 500), constraint = 'field_known';
             end if;
             select string_agg(quote_literal(k.key), ', ' order by k.key) into problem
             from jsonb_each(entry.value) as k (key, value)
@@ -50,8 +50,10 @@ begin
                 raise exception using
                     errcode = 'ZXCUS',
                     message = 'this session may not write for that customer',
-                    detail = format('customer of the run %L, customer of the import %L', entry.value ->> 'customer_id', customer),
-                    hint = 'An import is of one customer.',
+                    detail = format(
+                        'line %s of the import is of customer %L, the import of customer %L', entry.place, left(entry.value ->> 'customer_id', 60), customer
+                    ),
+                    hint = 'Import each customer''s lines by themselves.',
                     constraint = 'customer_granted';
             end if;
             select
@@ -83,11 +85,17 @@ begin
                     rule text;
                 begin
                     get stacked diagnostics rule = constraint_name, problem = message_text;
+                    if rule = '' then
+                        -- PostgreSQL quotes what it could not read, and that may be anything.
+                        select concat('one of these can''t be read: ', string_agg(format('%s %L', m.name, left(entry.value ->> m.name, 60)), ', ')) into problem
+                        from unnest(array['created_at', 'started_at', 'finished_at', 'exit_code', 'made_for_events']) as m (name)
+                        where jsonb_typeof(entry.value -> m.name) in ('string', 'number', 'boolean');
+                    end if;
                     raise exception using
                         errcode = 'ZXARG',
                         message = 'malformed run',
-                        detail = format('run %s of the import: %s', entry.place, problem),
-                        hint = 'A line is a row of helix.runs; see the rule.',
+                        detail = format('line %s of the import: %s', entry.place, problem),
+                        hint = 'A line has the columns of helix.runs: moments as RFC 3339 has them, exit_code an integer, made_for_events true or false, texts as strings.',
                         constraint = coalesce(nullif(rule, ''), 'run_well_formed');
                 end;
         end;
@@ -101,9 +109,9 @@ begin
                 is distinct from (wanted.tool_name, wanted.project_id, wanted.params_hash) then
                 raise exception using
                     errcode = 'ZXDUP',
-                    message = 'run_id was used before',
-                    detail = format('run %s of the import: run_id %L', entry.place, left(wanted.run_id, 255)),
-                    hint = 'A run_id names one run, among all customers.',
+                    message = 'this run_id was used for another run',
+                    detail = format('line %s of the import: run_id %L', entry.place, left(wanted.run_id, 60)),
+                    hint = 'A run_id names one run, among all customers. Give this run another, or leave its line out.',
                     constraint = 'run_id_names_one_run';
             end if;
         end if;

@@ -57,13 +57,13 @@ begin
     if rule is not null then
         raise exception using
             errcode = 'ZXIMM',
-            message = 'of a run only the state changes',
-            detail = format('%s of run %L', lower(tg_op), old.run_id),
+            message = 'this change of a run is refused',
+            detail = format('%s of run_id %L, which is %s', lower(tg_op), left(old.run_id, 60), old.status),
             hint = case rule
-                when 'run_has_events' then 'A run that has events can''t be deleted.'
-                when 'run_serves_one_execution' then 'Which execution a run served is said once.'
-                when 'finished_run_stays' then 'A finished run keeps its exit_code, and how it ended.'
-                else 'status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change.'
+                when 'run_has_events' then 'A run that has events stays. Leave it; a run without events can be deleted.'
+                when 'run_serves_one_execution' then 'A run names the execution it served once. Leave execution_id as it is.'
+                when 'finished_run_stays' then 'The run has ended: its status, exit_code, moments, error and result_json stay. Start a new run.'
+                else 'Of a run only status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change. Leave the other columns out.'
             end,
             schema = tg_table_schema,
             table = tg_table_name,
@@ -73,9 +73,9 @@ begin
     if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
         raise exception using
             errcode = 'ZXRUN',
-            message = 'a run does not go back',
-            detail = format('run %L is %s and can''t become %s', old.run_id, old.status, new.status),
-            hint = 'From queued to running to succeeded, failed or blocked, which are final.',
+            message = 'a run can''t go back in its life',
+            detail = format('run_id %L is %s and can''t become %s', left(old.run_id, 60), old.status, left(new.status, 60)),
+            hint = 'A run goes from queued to running to succeeded, failed or blocked, and then stays. Nothing is to be done if another worker ended it.',
             schema = tg_table_schema,
             table = tg_table_name,
             constraint = 'run_goes_forward';

@@ -16,9 +16,9 @@ begin
     if not found then
         raise exception using
             errcode = 'ZXRUN',
-            message = 'no such run',
-            detail = format('run_id %L', left(observe_run.run_id, 255)),
-            hint = 'A run of another customer is none.',
+            message = 'this customer has no such run',
+            detail = format('run_id %L', left(observe_run.run_id, 60)),
+            hint = 'Look at the run_id and at the session''s customer. A run of another customer counts as none.',
             constraint = 'run_known';
     end if;
     insert into aximo_private.observations (customer_id, run_id, target_run_id)

@@ -6,9 +6,9 @@ as $$
 begin
     raise exception using
         errcode = 'ZXRUN',
-        message = 'an observation does not write to what it observes',
-        detail = format('run %L, observed in this transaction', refuse_observed.run_id),
-        hint = 'Write to it in another transaction.',
+        message = 'this transaction observed the run, so it can''t write to it',
+        detail = format('run_id %L', left(refuse_observed.run_id, 60)),
+        hint = 'End this transaction, and write to the run in the next one.',
         constraint = 'observed_is_read_only';
 end;
 $$;

@@ -36,9 +36,9 @@ begin
         or octet_length(add_checkpoint.note) > 16384 then
         raise exception using
             errcode = 'ZXPRF',
-            message = 'this checkpoint is not of this log',
-            detail = format('it should begin with %L and go on with nothing, or with an empty line and signatures', expected),
-            hint = 'Make it with aximo.checkpoint_text, or "aximo-db checkpoint". If it was right once, the log was changed.',
+            message = 'this is not the checkpoint of this log at that size',
+            detail = format('its text should be %L, and after it nothing, or an empty line and signatures', expected),
+            hint = 'Make it anew with "aximo-db checkpoint" or aximo.checkpoint_text. If it was right once, the log was changed: run "aximo-db verify".',
             constraint = 'checkpoint_is_true';
     end if;
     insert into aximo_private.checkpoints (customer_id, log, size, root, note)

@@ -20,7 +20,7 @@ begin
     if advance_log.max_events is null or advance_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'at least one event at a time',
+            message = 'max_events is at least 1',
             detail = format('max_events is %s', coalesce(advance_log.max_events::text, 'null')),
             hint = 'Give a positive number; what is left over is numbered by the next call.',
             constraint = 'max_events_positive';

@@ -45,9 +45,9 @@ begin
         if problem is not null then
             raise exception using
                 errcode = 'ZXENV',
-                message = 'the tree is not that of the log''s entries',
+                message = 'a hash of the log''s tree is missing, or does not follow from its entries',
                 detail = problem,
-                hint = 'aximo.rebuild_log_nodes makes what is missing again. What differs was changed: see docs/dba.md.',
+                hint = 'If it is missing, aximo.rebuild_log_nodes makes it again. If it differs, somebody changed it: see "Hashes of the log that are missing" in docs/dba.md.',
                 constraint = 'log_nodes_are_the_entries';
         end if;
         height := height + 1;

@@ -14,9 +14,9 @@ begin
     if remaining < 0 or remaining > actual then
         raise exception using
             errcode = 'ZXARG',
-            message = 'the log has not that size',
-            detail = format('asked for %s, the log has %s', remaining, actual),
-            hint = 'Ask for a size the log has or had.',
+            message = 'the log never had that size',
+            detail = format('size %s was asked for, and the log has %s entries', remaining, actual),
+            hint = 'Ask for a size from 0 to the log''s.',
             constraint = 'size_within_log';
     end if;
     -- Of each level what is right of its last complete tile, and the hash of what is right of that.
@@ -34,7 +34,7 @@ begin
             raise exception using
                 errcode = 'ZXENV',
                 message = 'hashes of the log are missing',
-                detail = format('log %L, level %s: %s of %s hashes', log_root.log, height - 1, cardinality(hashes), expected),
+                detail = format('log %L, level %s: %s of %s hashes are there', log_root.log, height - 1, cardinality(hashes), expected),
                 hint = 'aximo.verify_log names what is missing, and aximo.rebuild_log_nodes makes it again of the entries.',
                 constraint = 'log_nodes_present';
         end if;

@@ -9,7 +9,7 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such log',
-            detail = format('log %L', left(log_size.log, 255)),
+            detail = format('log %L', left(log_size.log, 60)),
             hint = 'A customer has the logs events and run_events.',
             constraint = 'log_known';
     end if;

@@ -12,8 +12,8 @@ begin
         raise exception using
             errcode = 'ZXARG',
             message = 'there is no such tile',
-            detail = format('log %L, level %s, index %s, width %s', left(log_tile.log, 255), log_tile.level, log_tile.index, log_tile.width),
-            hint = 'log is events or run_events, level 0 to 7, index not negative, width 1 to 256.',
+            detail = format('log %L, level %s, index %s, width %s', left(log_tile.log, 60), log_tile.level, log_tile.index, log_tile.width),
+            hint = 'A log is events or run_events, a level 0 to 7, an index 0 or more, a width 1 to 256.',
             constraint = 'tile_is_possible';
     end if;
     first_one := 256 * log_tile.index;

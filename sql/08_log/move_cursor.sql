@@ -19,16 +19,16 @@ begin
     if found_number is distinct from move_cursor.from_number then
         raise exception using
             errcode = 'ZXCUR',
-            message = 'the cursor is not where it was',
+            message = 'somebody else moved the cursor',
             detail = format('cursor %L is at %s, not at %s', move_cursor.name, found_number, move_cursor.from_number),
-            hint = 'Another consumer of this name moved it. Read again from where it is.',
+            hint = 'Open the cursor again, and read from where it is. Give each consumer a name of its own.',
             constraint = 'cursor_was_there';
     end if;
     if move_cursor.to_number is null or move_cursor.to_number < 0 or move_cursor.to_number > size then
         raise exception using
             errcode = 'ZXARG',
             message = 'a cursor stays within the log',
-            detail = format('to %s, of a log of %s', move_cursor.to_number, size),
+            detail = format('it was to move to %s, and the log has %s entries', move_cursor.to_number, size),
             hint = 'Move it to a number that was read, or back to 0.',
             constraint = 'cursor_within_log';
     end if;

@@ -17,8 +17,8 @@ begin
         when check_violation then
             raise exception using
                 errcode = 'ZXARG',
-                message = 'a cursor has a name',
-                detail = format('name is %L', open_cursor.name),
+                message = 'no cursor can have that name',
+                detail = format('name is %L', left(open_cursor.name, 60)),
                 hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
                 constraint = 'cursor_is_named';
     end;

@@ -8,7 +8,7 @@ begin
             errcode = 'ZXARG',
             message = 'a setting takes effect between 1970 and 9999',
             detail = format('effective_from %s', effective_from),
-            hint = 'Leave it out for now, or give -infinity for all there ever was.',
+            hint = 'Leave it out: then it takes effect now. Or give -infinity: then it counts for all there ever was.',
             constraint = 'effective_from_is_a_moment';
     end if;
 end;

@@ -12,9 +12,9 @@ begin
     if exists (select from unnest(action_types) as t where octet_length(t) > 255 or t ~ '^(sha256|json) ') then
         raise exception using
             errcode = 'ZXARG',
-            message = 'no action has such a type',
-            detail = format('%s entries', cardinality(action_types)),
-            hint = 'Types are counted by their text if it has at most 255 bytes and does not begin with "sha256 " or "json ", which hashes do.',
+            message = 'no action can have one of these types',
+            detail = format('the list has %s entries', cardinality(action_types)),
+            hint = 'Give types of at most 255 bytes that do not begin with "sha256 " or "json ": longer ones are counted by a hash that begins so.',
             constraint = 'action_types_are_named';
     end if;
     customer := aximo_private.set_list('lead_action_types', action_types, effective_from, for_all_customers);

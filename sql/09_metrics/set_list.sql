@@ -29,8 +29,8 @@ exception
     when check_violation then
         raise exception using
             errcode = 'ZXARG',
-            message = 'this is no list of names',
-            detail = format('%s entries', cardinality(new_items)),
+            message = 'this is not a list of names',
+            detail = format('the list has %s entries', coalesce(cardinality(new_items), 0)),
             hint = 'Give at most 100 texts, each once, none of them null or longer than 255 characters; or null to take back what was set before.',
             constraint = rule;
 end;

@@ -23,9 +23,9 @@ begin
     ) is not true then
         raise exception using
             errcode = 'ZXARG',
-            message = 'no such threshold',
-            detail = format('metric %L, level %L', set_threshold.metric, set_threshold.level),
-            hint = 'metric is error_rate, sla_breach_rate or avg_execution_time_ms; level is warning, escalation or minimum_denominator.',
+            message = 'there is no such threshold',
+            detail = format('metric %L, level %L', left(set_threshold.metric, 60), left(set_threshold.level, 60)),
+            hint = 'A metric is error_rate, sla_breach_rate or avg_execution_time_ms; a level is warning, escalation or minimum_denominator.',
             constraint = 'threshold_known';
     end if;
     if not (set_threshold.value >= 0 and set_threshold.value < 'infinity') then
@@ -39,9 +39,9 @@ begin
     if set_threshold.deployment_id is not null and set_threshold.for_all_customers then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a deployment belongs to one customer',
-            detail = format('deployment_id %L for all customers', set_threshold.deployment_id),
-            hint = 'Name the customer, or no deployment.',
+            message = 'a deployment is of one customer, and the threshold was to be for all',
+            detail = format('deployment_id %L', left(set_threshold.deployment_id, 60)),
+            hint = 'Leave out for_all_customers, or the deployment.',
             constraint = 'deployment_of_a_customer';
     end if;
     perform aximo_private.check_effective_from(set_threshold.effective_from);
@@ -56,7 +56,7 @@ begin
             raise exception using
                 errcode = 'ZXARG',
                 message = 'no deployment can have that name',
-                detail = format('deployment_id of %s characters', char_length(set_threshold.deployment_id)),
+                detail = format('deployment_id has %s characters', char_length(set_threshold.deployment_id)),
                 hint = 'A deployment_id has 1 to 255 characters and is not blank.',
                 constraint = 'identifier_length';
     end;

@@ -17,9 +17,12 @@ begin
     if customer is null then
         raise exception using
             errcode = 'ZXCUS',
-            message = 'no such customer for this session',
-            detail = format('login %L, aximo.customer_id %L', session_user, current_setting('aximo.customer_id', true)),
-            hint = 'Name one of the login''s customers: set local aximo.customer_id.',
+            message = 'this session reads for no customer',
+            detail = format(
+                'login %L, the session is of %s', session_user,
+                coalesce('customer ' || quote_literal(left(nullif(current_setting('aximo.customer_id', true), ''), 60)), 'no customer')
+            ),
+            hint = 'Name one of the login''s customers with SET LOCAL aximo.customer_id; aximo.my_customers() lists them.',
             constraint = 'customer_granted';
     end if;
     select o.counts_up_to into up_to
