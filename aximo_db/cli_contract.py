@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from aximo_db import render
 from aximo_db._connect import connect
-from aximo_db.cli_support import AsJson, Db, exporting
+from aximo_db.cli_support import AsJson, Db, Program, exporting, needed_role
 from aximo_db.cli_support import out as _out
 from aximo_db.contract import (
     Change,
@@ -35,13 +35,7 @@ from aximo_db.errors import AximoError
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="contract",
-    help="The public surface as a reviewed file, and what a change of it breaks.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = Program(name="contract", help="The public surface as a reviewed file, and what a change of it breaks.")
 
 Name = Annotated[str, typer.Option("--contract", metavar="NAME", help="Which contract.")]
 OneOrAll = Annotated[
@@ -72,7 +66,7 @@ def _problems() -> Iterator[None]:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except psycopg.Error as error:
         code = f" ({error.sqlstate})" if error.sqlstate else ""
-        _fail(f"{error.diag.message_primary or str(error).strip()}{code}")
+        _fail(f"{error.diag.message_primary or str(error).strip()}{code}", needed_role(error))
 
 
 def _live(db: str | None, base: Contract) -> Contract:
@@ -80,10 +74,10 @@ def _live(db: str | None, base: Contract) -> Contract:
         return read_contract(connection, base.name, base)
 
 
-@app.command()
+@app.does()
 def check(
-    old: Annotated[Path | None, typer.Argument(metavar="[OLD", help="A contract's file, of the last release …")] = None,
-    new: Annotated[Path | None, typer.Argument(metavar="NEW]", help="… and the one to judge; no database.")] = None,
+    old: Annotated[Path | None, typer.Argument(metavar="OLD", help="A contract's file, of the last release …")] = None,
+    new: Annotated[Path | None, typer.Argument(metavar="NEW", help="… and the one to judge; no database.")] = None,
     db: Db = None,
     against: Annotated[
         Path | None, typer.Option("--against", metavar="FILE", help="Compare the database with this file instead.")
@@ -173,7 +167,7 @@ def _print_changes(before: Contract, after: Contract, changes: list[Change], ok:
         console.print("[green]It holds.[/]")
 
 
-@app.command()
+@app.does()
 def show(
     file: Annotated[Path | None, typer.Argument(help="A contract's file; the one of this package if left out.")] = None,
     contract: Name = "aximo",
@@ -227,7 +221,7 @@ def _names(document: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]
     yield "Commands", [(name, "") for name in document["commands"]]
 
 
-@app.command()
+@app.does()
 def write(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file; overwritten if there is one.")
