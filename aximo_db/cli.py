@@ -75,6 +75,7 @@ from aximo_db.verifier import customers_of, prove_growth, prove_inclusion, verif
 
 if TYPE_CHECKING:
     from aximo_db.local import LocalLedger
+    from aximo_db.migrate import SchemaState
 
 __all__ = ["app", "main"]
 
@@ -107,19 +108,55 @@ def _root(
 def migrate(
     db: Db = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the script instead of running it.")] = False,
-    start: Annotated[str | None, typer.Option("--from", help="With --sql: the revision the database is at.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="REVISION", help="With --sql: the revision the database is at.")
+    ] = None,
+    status: Annotated[
+        bool,
+        typer.Option("--status", help="Change nothing: say what the database has. Exit code 1: not the newest."),
+    ] = False,
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
+    as_json: AsJson = False,
 ) -> None:
-    """Install the schema, or upgrade it to the newest version. Run as the owner of the database."""
-    from aximo_db.migrate import migrate as run_migrations
-    from aximo_db.migrate import migration_script
+    """Install the schema, or upgrade it to the newest version. Run as the owner of the database.
 
-    with _refusals():
-        if sql:
+    What would keep it from being installed is looked for first, and told all at once. All is one transaction.
+    """
+    if sql and (status or as_json):
+        _fail("a script is printed, and nothing else", hint="Leave out --status and --json.", code=2)
+    if start is not None and not sql:
+        _fail("the database knows its revision", hint="--from is for --sql.", code=2)
+    from aximo_db.migrate import migrate as run_migrations
+    from aximo_db.migrate import migration_script, schema_state
+
+    if sql:
+        # A revision that is none is a wrong option.
+        with _refusals(code=2):
             typer.echo(migration_script(start), nl=False)
-            return
-        run_migrations(db, grant_installer=grant_installer)
-        _err().print("The schema is at the newest version.")
+        return
+    console = _err()
+    with _refusals():
+        if status:
+            state = schema_state(db)
+            if as_json:
+                _print_json(_state_json(state))
+            else:
+                _out().print(render.schema_state(state))
+            raise typer.Exit(0 if state.is_newest else 1)
+        done = run_migrations(
+            db,
+            grant_installer=grant_installer,
+            progress=None if as_json else lambda step: console.print(f"[dim]{_plain(step)}[/]"),
+        )
+    if as_json:
+        before = {"revision_before": done.before.revision, "changed": done.changed, "seconds": round(done.seconds, 3)}
+        _print_json({**_state_json(done.after), **before})
+    else:
+        console.print(render.migration(done))
+
+
+def _state_json(state: SchemaState) -> dict[str, Any]:
+    return {**_row_of(state), "is_newest": state.is_newest}
 
 
 @app.does(Panel.TRY)
@@ -163,7 +200,9 @@ def _print_ledger(ledger: LocalLedger, *, is_running_already: bool, as_json: boo
     console = _out()
     where = f"[bold]{_plain(str(server.data_dir))}[/]"
     if is_running_already:
-        console.print(f'A server runs on {where} already, process {server.pid}. It is left alone; "aximo-db down" ends it.')
+        console.print(
+            f'A server runs on {where} already, process {server.pid}. It is left alone; "aximo-db down" ends it.'
+        )
     else:
         console.print(f"PostgreSQL runs on {where}, process {server.pid}")
     for name, dsn in dsns.items():
@@ -531,7 +570,9 @@ def _verify_database(
 ) -> None:  # fmt: skip
     try:
         verifiers = [tlog.read_verifier_key(path) for path in keys]
-        given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
+        notes = [path.read_bytes() for path in checkpoints]
+        given = [audit.read_note(note, verifiers) for note in notes]
+        signers_of = [tlog.signers(note, *verifiers) for note in notes]
     except ValueError as error:
         _fail(f"checkpoint: {error}")
     mended = 0
@@ -554,6 +595,9 @@ def _verify_database(
             origin = row[0] if row else None
             # Of several logs each is compared with the checkpoints that name it.
             its = given if len(customers) == 1 else [each for each in given if each.origin == origin]
+            signers = sorted(
+                {name for each, names in zip(given, signers_of, strict=True) if each in its for name in names}
+            )
             used.update(each.origin for each in its)
             at = first - 1
 
@@ -580,11 +624,12 @@ def _verify_database(
                 found.ok,
                 {
                     **found.as_json(),
+                    "signed_by": signers,
                     **({"mended": mended} if mend else {}),
                     **({"repaired": repaired} if repair else {}),
                 },
                 Group(
-                    render.log_verdict(found),
+                    render.log_verdict(found, signers),
                     *([f"The rows of {repaired:,} executions were made anew."] if repair else []),
                 ),
             )
@@ -819,7 +864,7 @@ def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = 
         raise typer.Exit(1)
 
 
-@app.does(Panel.OPERATE)
+@app.does(Panel.OPERATE, needs="aximo.schema_version")
 def doctor(
     customer: Annotated[
         list[str] | None, typer.Option("--customer", "-c", help="Also look at its open executions.")

@@ -74,7 +74,7 @@ def _live(db: str | None, base: Contract) -> Contract:
         return read_contract(connection, base.name, base)
 
 
-@app.does()
+@app.does(needs="aximo.event_types")
 def check(
     old: Annotated[Path | None, typer.Argument(metavar="OLD", help="A contract's file, of the last release …")] = None,
     new: Annotated[Path | None, typer.Argument(metavar="NEW", help="… and the one to judge; no database.")] = None,
@@ -221,7 +221,7 @@ def _names(document: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]
     yield "Commands", [(name, "") for name in document["commands"]]
 
 
-@app.does()
+@app.does(needs="aximo.event_types")
 def write(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file; overwritten if there is one.")

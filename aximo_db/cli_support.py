@@ -29,12 +29,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from aximo_db import render
+from aximo_db import needed, render
 from aximo_db.dsn import libpq_dsn
 from aximo_db.errors import AximoError, CustomerError, ReadOnlyError
 from aximo_db.events import UnreadableJson
 from aximo_db.importer import ImportStoppedError, ImportSummary
-from aximo_db.needed import hint_for, roles_for
 from aximo_db.output import Outlet, writing
 from aximo_db.runs import Runs
 from aximo_db.source import is_gzip
@@ -154,14 +153,14 @@ class _Command(_Help, typer.core.TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command."""
-        global _need  # noqa: PLW0603
+        global _need
         _need = self.need
         return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Writes the help."""
         if self.need is not None and self.epilog is None:
-            self.epilog = f"The login needs the role {' or '.join(roles_for(self.need))}."
+            self.epilog = f"The login needs the role {needed.told(needed.roles_for(self.need))}."
         super().format_help(ctx, formatter)
 
 
@@ -209,10 +208,10 @@ class Program(typer.Typer):
 
 
 def needed_role(error: psycopg.Error) -> str | None:
-    """What to do about a privilege that the login has not; ``None`` if that is not what is wrong, or not the ledger's."""
+    """What to do about a privilege that is missing; ``None`` if that is not what is wrong, or not the ledger's."""
     if not isinstance(error, psycopg.errors.InsufficientPrivilege):
         return None
-    return hint_for(error.diag.message_primary or str(error), _need)
+    return needed.hint_for(error.diag.message_primary or str(error), _need)
 
 
 def name_the_customer(named: str | None) -> str | None:

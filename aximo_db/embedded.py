@@ -135,7 +135,7 @@ class EmbeddedServer:
         """The lines of postmaster.pid; none, if there is no such file."""
         try:
             return (self.data_dir / "postmaster.pid").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _recorded_pid(self) -> int | None:
@@ -207,11 +207,13 @@ class EmbeddedServer:
         }
         options = " ".join(f"-c {name}={_quoted(value)}" for name, value in settings.items())
         log = self.data_dir / _LOG
+        known = log.stat().st_size if log.exists() else 0
         started = self._run(
             "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S), "-l", log.name, "-o", options, check=False
         )
         if started.returncode != 0:
-            tail = log.read_text(errors="replace")[-2000:] if log.exists() else started.stderr
+            tail = log.read_bytes()[known:].decode(errors="replace")[-2000:] if log.exists() else ""
+            tail = tail or started.stderr
             raise InstallationError("PostgreSQL does not start", rule="server_starts", detail=tail)
         return True
 
@@ -221,12 +223,13 @@ class EmbeddedServer:
         Raises:
             InstallationError: the data directory is no directory, or has something in it and was not made here.
         """
+        hint = "Nothing was changed in it. Name another directory, or an empty one."
         try:
             names = sorted(each.name for each in self.data_dir.iterdir())
         except FileNotFoundError:
             return
-        except NotADirectoryError:
-            names = [self.data_dir.name]
+        except NotADirectoryError as error:
+            raise InstallationError(f"{self.data_dir} is no directory", rule="data_dir_is_ours", hint=hint) from error
         if names and not {"PG_VERSION", _LOG} <= set(names):
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             is_postgres = "PG_VERSION" in names
@@ -234,7 +237,7 @@ class EmbeddedServer:
                 f"{self.data_dir} is {'another' if is_postgres else 'not empty, and no'} data directory of PostgreSQL",
                 rule="data_dir_is_ours",
                 detail=f"there is {shown}",
-                hint="Nothing was changed in it. Name another directory, or an empty one.",
+                hint=hint,
             )
 
     def _clear_what_is_left(self) -> None:
@@ -386,7 +389,8 @@ class EmbeddedServer:
             path.unlink()
         log = self.data_dir / _LOG
         log.touch(mode=0o600)
-        self._hand_over(log)
+        if self._account is not None:
+            os.chown(log, self._account.pw_uid, self._account.pw_gid)
 
     def _hand_over(self, path: Path) -> None:
         if self._account is not None:

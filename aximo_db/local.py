@@ -53,8 +53,18 @@ class LocalLedger:
         Returns:
             Whether a server was started; none is if one runs.
         """
+        was_running = self.server.pid is not None
+        try:
+            self.server.start(progress)
+            self._install(progress)
+        except BaseException:
+            if not was_running:
+                self.server.stop()
+            raise
+        return not was_running
+
+    def _install(self, progress: Callable[[str], object] | None) -> None:
         say = progress or (lambda _: None)
-        started = self.server.start(progress)
         with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
             for name, rights in ((OWNER, "createrole createdb"), (SERVICE, "")):
                 if connection.execute("select from pg_roles where rolname = %s", (name,)).fetchone() is None:
@@ -76,7 +86,6 @@ class LocalLedger:
                 sql.SQL("grant aximo_writer, aximo_operator, aximo_auditor to {}").format(sql.Identifier(SERVICE))
             )
             connection.execute("select aximo.grant_customer(%s, '*')", (SERVICE,))
-        return started
 
     def dsns(self) -> dict[str, str]:
         """Connection strings by what they are for."""

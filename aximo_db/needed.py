@@ -1,4 +1,4 @@
-"""Which role a login lacks, told by the privileges that this version of the schema has: the list that ``doctor`` uses."""
+"""Which role a login lacks: looked up in the privileges of this version's schema, the list that ``doctor`` compares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from aximo_db.doctor import GROUP_ROLES, OWNING_ROLES, expected_facts
 
-__all__ = ["hint_for", "roles_for"]
+__all__ = ["hint_for", "roles_for", "told"]
 
 _OBJECT: Final = re.compile(
     r"(?:grant on|owner of) (?P<kind>relation|column|function|schema) (?P<schema>\w+)(?:\.(?P<name>\w+))?[^:]*"
@@ -54,6 +54,11 @@ def roles_for(qualified: str) -> list[str]:
     return sorted(_roles()[_Thing(schema, name or None)]) or ["aximo_owner"]
 
 
+def told(roles: list[str]) -> str:
+    """Roles of which one will do, in words."""
+    return " or ".join(filter(None, (", ".join(roles[:-1]), roles[-1])))
+
+
 def hint_for(message: str, need: str | None = None) -> str | None:
     """What to do about a privilege that is missing; ``None`` if the message names nothing of the ledger's.
 
@@ -77,4 +82,4 @@ def hint_for(message: str, need: str | None = None) -> str | None:
         return None
     if roles == ["aximo_owner"]:
         return "Only the owner may: use the login that installed the ledger."
-    return f"The login needs the role {' or '.join(roles)}. As the owner: grant {roles[0]} to LOGIN"
+    return f"The login needs the role {told(roles)}. As the owner: grant {roles[0]} to LOGIN"

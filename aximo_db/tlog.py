@@ -65,6 +65,7 @@ __all__ = [
     "root_at",
     "root_of",
     "sign",
+    "signers",
     "split_origin",
     "verify_consistency",
     "verify_export",
@@ -597,9 +598,14 @@ class Checkpoint:
         if self.size == 0 and self.root != EMPTY_ROOT:
             raise MalformedNote("the checkpoint of a log without entries has another root than the empty tree")
 
+    @property
+    def root_text(self) -> str:
+        """The root in base64, as the checkpoint's third line has it."""
+        return _to_base64(self.root)
+
     def text(self) -> str:
         """The lines of the checkpoint: what is signed."""
-        return "\n".join((self.origin, str(self.size), _to_base64(self.root), *self.extensions, ""))
+        return "\n".join((self.origin, str(self.size), self.root_text, *self.extensions, ""))
 
 
 def parse_checkpoint(text: bytes | str) -> Checkpoint:
@@ -914,22 +920,35 @@ def open_note(note: bytes | str, *verifiers: VerifierKey) -> str:
     """
     if not verifiers:
         raise ValueError("a note is opened with at least one key")
+    signers(note, *verifiers)
+    return parse_note(note).text
+
+
+def signers(note: bytes | str, *verifiers: VerifierKey) -> tuple[str, ...]:
+    """The names of those of the keys that have signed a note, in the order of its signatures; none, without keys.
+
+    Raises:
+        MalformedNote: not a note.
+        SignatureFailed: none of the keys has signed it, or a signature of one of them is wrong.
+    """
+    if not verifiers:
+        return ()
     parsed = parse_note(note)
     known = {(key.name, key.key_id): key for key in verifiers}
     text = parsed.text.encode()
-    signed = False
+    found: list[str] = []
     for signature in parsed.signatures:
         key = known.get((signature.name, signature.key_id))
         if key is None:
             continue
         if not key.accepts(signature.signature, text):
             raise SignatureFailed(f"the signature of {key.name}+{key.key_id.hex()} is not over this text")
-        signed = True
-    if not signed:
+        found.append(key.name)
+    if not found:
         names = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in verifiers)
         state = "not signed by" if parsed.signatures else "not signed at all; expected is"
         raise SignatureFailed(f"the note is {state} {names}", unsigned=True)
-    return parsed.text
+    return tuple(dict.fromkeys(found))
 
 
 def open_checkpoint(note: bytes | str, *verifiers: VerifierKey, origin: str | None = None) -> Checkpoint:
