@@ -457,11 +457,7 @@ def log_verdict(found: LogVerdict, signers: Sequence[str] = ()) -> RenderableTyp
         return Group(
             about,
             Text("It agrees with itself.", style="green"),
-            Text(
-                "Nothing was compared with a checkpoint kept elsewhere: a log rewritten as a whole agrees with itself, too."
-                "\n  → --checkpoint FILE",
-                style="yellow",
-            ),
+            Text("Nothing was compared with a checkpoint kept elsewhere: give --checkpoint.", style="yellow"),
         )
     problems = WholeTable("entry", "problem", "event", "detail", ids=("entry", "problem", "event"))
     for problem in found.problems:
