@@ -499,10 +499,12 @@ def verify(
     customer: Customer = None,
     log: LogName = "events",
     checkpoint: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may come often.")
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="A checkpoint kept elsewhere; may come often."),
     ] = None,
     key: Annotated[
-        list[Path] | None, typer.Option("--key", help="A verifier key: checkpoints have to be signed by it.")
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="A verifier key: checkpoints have to be signed by it."),
     ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="Check this export instead, with no database.")
@@ -864,10 +866,10 @@ def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = 
         raise typer.Exit(1)
 
 
-@app.does(Panel.OPERATE, needs="aximo.schema_version")
+@app.does(Panel.OPERATE, needs="helix.runs")
 def doctor(
     customer: Annotated[
-        list[str] | None, typer.Option("--customer", "-c", help="Also look at its open executions.")
+        list[str] | None, typer.Option("--customer", "-c", metavar="NAME", help="Also look at its open executions.")
     ] = None,
     db: Db = None,
     as_json: AsJson = False,
