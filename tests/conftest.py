@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -63,7 +62,6 @@ def server_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="aximo-test-"))
     with watched(root, tmp_path_factory.getbasetemp()):
         yield root
-    shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

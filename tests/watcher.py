@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,10 @@ _PATIENCE_S = 10.0
 
 @contextlib.contextmanager
 def watched(*folders: Path) -> Iterator[None]:
-    """Has servers in these folders end with the block, or with the process if it does not get that far."""
+    """Has servers in these folders end with the block, or with the process if it does not get that far.
+
+    The first folder is removed then.
+    """
     command = [sys.executable, "-I", __file__, *map(str, folders)]
     # In a session of its own, no signal to the run's group reaches it.
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watcher:
@@ -57,6 +61,7 @@ def main() -> None:
         if time.monotonic() > deadline + _PATIENCE_S:
             return
         time.sleep(0.1)
+    shutil.rmtree(folders[0], ignore_errors=True)
 
 
 if __name__ == "__main__":
