@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import psycopg
@@ -36,12 +38,16 @@ from aximo_db.cli_support import (
     Follow,
     Lines,
     Output,
+    Panel,
+    Program,
     Rejects,
     Start,
     ended,
     exporting,
     import_file,
     import_line,
+    name_the_customer,
+    needed_role,
     nobody_reads,
     patient_streams,
     print_log,
@@ -68,19 +74,15 @@ from aximo_db.store import EventStore
 from aximo_db.verifier import customers_of, prove_growth, prove_inclusion, verify_log
 from aximo_db.vocabulary import ACTORS, EVENT_TYPES
 
+if TYPE_CHECKING:
+    from aximo_db.local import LocalLedger
+    from aximo_db.migrate import SchemaState
+
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="aximo-db",
-    help="The event ledger of an AI workforce, in plain PostgreSQL.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(cli_contract.app)
-app.add_typer(cli_runs.app)
-app.command()(cli_worker.worker)
+app = Program(name="aximo-db", help="The event ledger of an AI workforce, in plain PostgreSQL.")
+app.add_typer(cli_runs.app, rich_help_panel=Panel.READ)
+app.add_typer(cli_contract.app, rich_help_panel=Panel.OPERATE)
 
 LogName = Annotated[
     Log, typer.Option("--log", help="Which of its logs: of events, or of the events of tool runs.", show_choices=True)
@@ -103,55 +105,113 @@ def _root(
     del version
 
 
-@app.command()
+@app.does(Panel.OPERATE)
 def migrate(
     db: Db = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the script instead of running it.")] = False,
-    start: Annotated[str | None, typer.Option("--from", help="With --sql: the revision the database is at.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="REVISION", help="With --sql: the revision the database is at.")
+    ] = None,
+    status: Annotated[
+        bool,
+        typer.Option("--status", help="Change nothing: say what the database has. Exit code 1: not the newest."),
+    ] = False,
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
+    as_json: AsJson = False,
 ) -> None:
-    """Install the schema, or upgrade it to the newest version. Run as the owner of the database."""
+    """Install the schema, or upgrade it to the newest version. Run as the owner of the database.
+
+    What would keep it from being installed is looked for first, and told all at once. All is one transaction.
+    """
+    if sql and (status or as_json):
+        _fail("a script is printed, and nothing else", hint="Leave out --status and --json.", code=2)
+    if start is not None and not sql:
+        _fail("the database knows its revision", hint="--from is for --sql.", code=2)
     from aximo_db.migrate import migrate as run_migrations
-    from aximo_db.migrate import migration_script
+    from aximo_db.migrate import migration_script, schema_state
 
-    with _refusals():
-        if sql:
+    if sql:
+        # A revision that is none is a wrong option.
+        with _refusals(code=2):
             typer.echo(migration_script(start), nl=False)
-            return
-        run_migrations(db, grant_installer=grant_installer)
-        _err().print("The schema is at the newest version.")
+        return
+    console = _err()
+    with _refusals():
+        if status:
+            state = schema_state(db)
+            if as_json:
+                _print_json(_state_json(state))
+            else:
+                _out().print(render.schema_state(state))
+            raise typer.Exit(0 if state.is_newest else 1)
+        done = run_migrations(
+            db,
+            grant_installer=grant_installer,
+            progress=None if as_json else lambda step: console.print(f"[dim]{_plain(step)}[/]"),
+        )
+    if as_json:
+        before = {"revision_before": done.before.revision, "changed": done.changed, "seconds": round(done.seconds, 3)}
+        _print_json({**_state_json(done.after), **before})
+    else:
+        console.print(render.migration(done))
 
 
-@app.command()
+def _state_json(state: SchemaState) -> dict[str, Any]:
+    return {**_row_of(state), "is_newest": state.is_newest}
+
+
+@app.does(Panel.TRY)
 def up(
     data: Data = Path(".aximo"),
     port: Annotated[int | None, typer.Option(help="Also listen on this TCP port of 127.0.0.1, with passwords.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return, and leave the server running.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start the embedded PostgreSQL with the schema installed, print how to connect, and keep it running."""
+    """Start the embedded PostgreSQL with the schema installed, print how to connect, and keep it running.
+
+    If a server runs on the directory already, it says so, leaves that one alone and returns: exit code 0.
+    """
     from aximo_db.local import LocalLedger
 
+    console = _err()
     with _refusals():
         ledger = LocalLedger(data, port=port)
-        ledger.start()
-        dsns = ledger.dsns()
-        if as_json:
-            _print_json({"data": str(ledger.server.data_dir), "pid": ledger.server.pid, **dsns})
-        else:
-            console = _out()
-            console.print(f"PostgreSQL runs on [bold]{_plain(str(ledger.server.data_dir))}[/]")
-            for name, dsn in dsns.items():
-                console.print(f"  [bold]{name:8}[/] {_plain(dsn)}")
-            console.print(f'  [dim]export AXIMO_DB_URL="{_plain(dsns["owner"])}"[/]')
-        if detach:
-            return
-        if not as_json:
-            _err().print("[dim]Ctrl-C stops it.[/]")
+        is_ours = ledger.start(None if as_json else lambda step: console.print(f"[dim]{_plain(step)}[/]"))
+        server = ledger.server
         try:
+            _print_ledger(ledger, is_running_already=not is_ours, as_json=as_json)
+            if not is_ours or detach:
+                return
+            if not as_json:
+                console.print("[dim]Ctrl-C stops it.[/]")
             _wait_for_a_signal()
         finally:
-            ledger.server.stop()
+            if is_ours and not detach:
+                server.stop()
+        if not as_json:
+            console.print(f"The server on {_plain(str(server.data_dir))} was stopped.")
+
+
+def _print_ledger(ledger: LocalLedger, *, is_running_already: bool, as_json: bool) -> None:
+    server, dsns = ledger.server, ledger.dsns()
+    if as_json:
+        told = {"data": str(server.data_dir), "pid": server.pid, "already_running": is_running_already}
+        _print_json({**told, **dsns})
+        return
+    console = _out()
+    where = f"[bold]{_plain(str(server.data_dir))}[/]"
+    if is_running_already:
+        console.print(
+            f'A server runs on {where} already, process {server.pid}. It is left alone; "aximo-db down" ends it.'
+        )
+    else:
+        console.print(f"PostgreSQL runs on {where}, process {server.pid}")
+    for name, dsn in dsns.items():
+        console.print(f"  [bold]{name:11}[/] {_plain(dsn)}")
+    psql = server.bin_dir / "psql"
+    client = "psql" if shutil.which("psql") or not psql.exists() else shlex.quote(str(psql))
+    console.print(f'  [dim]export AXIMO_DB_URL="{_plain(dsns["owner"])}"[/]')
+    console.print(f'  [dim]{_plain(client)} "{_plain(dsns["owner"])}"[/]')
 
 
 def _wait_for_a_signal() -> None:
@@ -161,17 +221,22 @@ def _wait_for_a_signal() -> None:
     stop.wait()
 
 
-@app.command()
+@app.does(Panel.TRY)
 def down(data: Data = Path(".aximo")) -> None:
-    """Stop the embedded PostgreSQL that runs on a data directory."""
+    """Stop the embedded PostgreSQL that runs on a data directory. If none does, it says so: exit code 0."""
     from aximo_db.embedded import EmbeddedServer
 
     with _refusals():
-        if not EmbeddedServer(data).stop():
-            _err().print(f"No server runs on {_plain(str(data))}.")
+        server = EmbeddedServer(data)
+        pid = server.pid
+        where = _plain(str(server.data_dir))
+        if server.stop():
+            _err().print(f"The server on {where} was stopped, process {pid}. Its data is kept.")
+        else:
+            _err().print(f"No server runs on {where}.")
 
 
-@app.command()
+@app.does(Panel.TRY)
 def demo(
     data: Annotated[
         Path | None, typer.Option("--data", "-D", help="Keep the data directory here; else it is temporary.")
@@ -184,7 +249,7 @@ def demo(
         run_demo(_out(), data)
 
 
-@app.command(name="import")
+@app.does(Panel.WRITE, name="import", needs="aximo.emit_events")
 def import_(
     file: Lines,
     db: Db = None,
@@ -212,7 +277,7 @@ def import_(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.does(Panel.READ, needs="aximo.log_lines")
 def export(
     db: Db = None,
     customer: Customer = None,
@@ -227,7 +292,7 @@ def export(
     print_unnumbered(console, exported.unnumbered)
 
 
-@app.command()
+@app.does(Panel.WRITE, needs="aximo.emit_event")
 def emit(
     event_type: Annotated[
         str | None, typer.Argument(help=f"One of {', '.join(EVENT_TYPES)}; left out: a whole event as JSON on stdin.")
@@ -272,7 +337,7 @@ def emit(
         )
 
 
-@app.command()
+@app.does(Panel.READ, needs="aximo.execution_trace")
 def trace(
     execution: Annotated[str, typer.Argument(help="execution_id")],
     customer: Customer = None,
@@ -288,10 +353,10 @@ def trace(
     elif steps:
         _out().print(render.trace_tree(steps, approvals))
     if not steps:
-        _fail("there is no such execution for this customer", hint="Name the customer with --customer.")
+        _fail("there is no such execution for this customer", hint=name_the_customer(customer))
 
 
-@app.command()
+@app.does(Panel.READ, needs="aximo.executions")
 def executions(
     customer: Customer = None,
     status: Annotated[str | None, typer.Option(help="Only these: completed, failed, processing, …")] = None,
@@ -309,7 +374,10 @@ def executions(
         _out().print(render.executions_table(found))
 
 
-@app.command()
+app.does(Panel.OPERATE, needs="aximo.advance_log")(cli_worker.worker)
+
+
+@app.does(Panel.OPERATE, needs="aximo.advance_log")
 def advance(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, looking for new events.")] = False,
     every: Annotated[float, typer.Option(min=0.01, help="With --follow: seconds between two looks.")] = 1.0,
@@ -347,7 +415,7 @@ def advance(
             console.print("[yellow]Another session is numbering; it numbers the rest.[/]")
 
 
-@app.command()
+@app.does(Panel.READ, needs="aximo.read_log")
 def tail(
     follow: Follow = False,
     start: Start = None,
@@ -369,7 +437,7 @@ def tail(
     )
 
 
-@app.command()
+@app.does(Panel.PROVE)
 def keygen(
     name: Annotated[str, typer.Argument(help="The key's name, as in audit.example.com: no blank, no plus.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The secret key's file; the other one is FILE.pub.")],
@@ -386,7 +454,7 @@ def keygen(
     typer.echo(verifier.encode())
 
 
-@app.command()
+@app.does(Panel.PROVE, needs="aximo.add_checkpoint")
 def checkpoint(
     customer: Customer = None,
     log: LogName = "events",
@@ -427,15 +495,17 @@ def _log_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connection
             yield connection
 
 
-@app.command()
+@app.does(Panel.PROVE, needs="aximo.log_lines")
 def verify(
     customer: Customer = None,
     log: LogName = "events",
     checkpoint: Annotated[
-        list[Path] | None, typer.Option("--checkpoint", help="A checkpoint kept elsewhere; may come often.")
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="A checkpoint kept elsewhere; may come often."),
     ] = None,
     key: Annotated[
-        list[Path] | None, typer.Option("--key", help="A verifier key: checkpoints have to be signed by it.")
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="A verifier key: checkpoints have to be signed by it."),
     ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", help="Check this export instead, with no database.")
@@ -503,7 +573,9 @@ def _verify_database(
 ) -> None:  # fmt: skip
     try:
         verifiers = [tlog.read_verifier_key(path) for path in keys]
-        given = [audit.read_note(path.read_bytes(), verifiers) for path in checkpoints]
+        notes = [path.read_bytes() for path in checkpoints]
+        given = [audit.read_note(note, verifiers) for note in notes]
+        signers_of = [tlog.signers(note, *verifiers) for note in notes]
     except ValueError as error:
         _fail(f"checkpoint: {error}")
     mended = 0
@@ -526,6 +598,9 @@ def _verify_database(
             origin = row[0] if row else None
             # Of several logs each is compared with the checkpoints that name it.
             its = given if len(customers) == 1 else [each for each in given if each.origin == origin]
+            signers = sorted(
+                {name for each, names in zip(given, signers_of, strict=True) if each in its for name in names}
+            )
             used.update(each.origin for each in its)
             at = first - 1
 
@@ -552,11 +627,12 @@ def _verify_database(
                 found.ok,
                 {
                     **found.as_json(),
+                    "signed_by": signers,
                     **({"mended": mended} if mend else {}),
                     **({"repaired": repaired} if repair else {}),
                 },
                 Group(
-                    render.log_verdict(found),
+                    render.log_verdict(found, signers),
                     *([f"The rows of {repaired:,} executions were made anew."] if repair else []),
                 ),
             )
@@ -614,6 +690,9 @@ def _each(
             code = error.sqlstate
             told = {"ok": False, "error": message, "sqlstate": code}
             shown = f"[bold red]error:[/] {_plain(message)}" + (f" ({code})" if code else "")
+            hint = needed_role(error) if isinstance(error, psycopg.Error) else error.hint
+            if hint:
+                shown += f"\n  [dim]→ {_plain(hint)}[/]"
         is_fine = is_fine and is_one_fine
         if as_json:
             _print_json({"customer_id": name, **told})
@@ -639,7 +718,7 @@ def _counting(what: str, *, hidden: bool) -> Iterator[Callable[[int, int | None]
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-@app.command()
+@app.does(Panel.PROVE, needs="aximo.log_leaves")
 def prove(
     event_id: Annotated[
         str | None, typer.Argument(help="The event that is in the log: a UUID, of run_events a number.")
@@ -673,7 +752,7 @@ def prove(
         target.write(text)
 
 
-@app.command()
+@app.does(Panel.OPERATE, needs="aximo.refresh_metrics")
 def refresh(
     everything: Annotated[
         bool | None, typer.Option("--everything", help="Also make anew what has not changed.", show_default=False)
@@ -718,7 +797,7 @@ def refresh(
         console.print("[yellow]Another session is counting or refreshing.[/]")
 
 
-@app.command()
+@app.does(Panel.READ, needs="aximo_metrics.execution_health")
 def metrics(
     grain: Annotated[Grain, typer.Option(help="By hour, day or month.")] = "day",
     last: Annotated[int, typer.Option(min=1, help="So many of them, up to the latest event.")] = 14,
@@ -734,7 +813,7 @@ def metrics(
             print_metrics(connection, _out(), grain=grain, last=last)
 
 
-@app.command()
+@app.does(Panel.READ, needs="aximo_metrics.execution_health")
 def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file; overwritten if there is one.")],
     customer: Customer = None,
@@ -763,7 +842,7 @@ def _metrics_of(db: str | None, customer: str | None) -> Iterator[psycopg.Connec
         yield connection
 
 
-@app.command(name="verify-metrics")
+@app.does(Panel.PROVE, name="verify-metrics", needs="aximo.verify_metrics")
 def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = False) -> None:
     """Work out metrics from the events and compare. Exit code 1 if a number differs.
 
@@ -788,10 +867,10 @@ def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = 
         raise typer.Exit(1)
 
 
-@app.command()
+@app.does(Panel.OPERATE, needs="helix.runs")
 def doctor(
     customer: Annotated[
-        list[str] | None, typer.Option("--customer", "-c", help="Also look at its open executions.")
+        list[str] | None, typer.Option("--customer", "-c", metavar="NAME", help="Also look at its open executions.")
     ] = None,
     db: Db = None,
     as_json: AsJson = False,

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from aximo_db import render
 from aximo_db._connect import connect
-from aximo_db.cli_support import AsJson, Db, exporting, fail, out, refusals
+from aximo_db.cli_support import AsJson, Db, Program, exporting, fail, out, refusals
 from aximo_db.contract import (
     Change,
     Contract,
@@ -33,13 +33,7 @@ from aximo_db.contract.compare import meanings
 
 __all__ = ["app", "rewritten"]
 
-app = typer.Typer(
-    name="contract",
-    help="The public surface as a reviewed file, and what a change of it breaks.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = Program(name="contract", help="The public surface as a reviewed file, and what a change of it breaks.")
 
 Name = Annotated[str, typer.Option("--contract", metavar="NAME", help="Which contract.")]
 OneOrAll = Annotated[
@@ -59,10 +53,10 @@ def _no_verdict() -> Iterator[None]:
             fail(str(error), code=2)
 
 
-@app.command()
+@app.does(needs="aximo.event_types")
 def check(
-    old: Annotated[Path | None, typer.Argument(metavar="[OLD", help="A contract's file, of the last release …")] = None,
-    new: Annotated[Path | None, typer.Argument(metavar="NEW]", help="… and the one to judge; no database.")] = None,
+    old: Annotated[Path | None, typer.Argument(metavar="OLD", help="A contract's file, of the last release …")] = None,
+    new: Annotated[Path | None, typer.Argument(metavar="NEW", help="… and the one to judge; no database.")] = None,
     db: Db = None,
     against: Annotated[
         Path | None, typer.Option("--against", metavar="FILE", help="Compare the database with this file instead.")
@@ -157,7 +151,7 @@ def _print_changes(compared: _Compared) -> None:
         console.print("[green]It holds.[/]")
 
 
-@app.command()
+@app.does()
 def show(
     file: Annotated[Path | None, typer.Argument(help="A contract's file; the one of this package if left out.")] = None,
     contract: Name = "aximo",
@@ -210,7 +204,7 @@ def _signature(function: dict[str, Any]) -> str:
     return f"({', '.join(given)}) → {'rows of ' if returns['set'] else ''}{returns['type']}"
 
 
-@app.command()
+@app.does(needs="aximo.event_types")
 def write(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file; overwritten if there is one.")

@@ -19,6 +19,7 @@ from aximo_db.cli_support import (
     Follow,
     Lines,
     Output,
+    Program,
     Rejects,
     Start,
     err,
@@ -26,6 +27,7 @@ from aximo_db.cli_support import (
     fail,
     import_file,
     import_line,
+    name_the_customer,
     out,
     print_json,
     print_log,
@@ -41,19 +43,13 @@ from aximo_db.store import EventStore
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="runs",
-    help="Tool runs and their events (HelixMCP Events v1).",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = Program(name="runs", help="Tool runs and their events (HelixMCP Events v1).")
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="run_id")]
 Shape = Literal["row", "log", "run"]
 
 
-@app.command(name="list")
+@app.does(name="list", needs="helix.runs")
 def list_(
     customer: Customer = None,
     status: Annotated[str | None, typer.Option(help="Only these: queued, running, succeeded, failed, blocked.")] = None,
@@ -83,21 +79,21 @@ def list_(
         out().print(render.runs_table(found))
 
 
-@app.command()
+@app.does(needs="helix.run_events")
 def show(run: RunId, customer: Customer = None, db: Db = None, as_json: AsJson = False) -> None:
     """Show a tool run: its state, its times, and its events in order."""
     with refusals(), EventStore(db, customer_id=customer) as store:
         found = store.runs.get(run)
         events = store.runs.events(run)
     if found is None:
-        fail("there is no such run for this customer", hint="Name the customer with --customer.")
+        fail("there is no such run for this customer", hint=name_the_customer(customer))
     if as_json:
         print_json({"run": row_of(found), "events": [row_of(event) for event in events]})
     else:
         out().print(render.run_tree(found, events))
 
 
-@app.command()
+@app.does(needs="helix.read_log")
 def tail(
     follow: Follow = False,
     start: Start = None,
@@ -119,7 +115,7 @@ def tail(
     )
 
 
-@app.command(name="import")
+@app.does(name="import", needs="helix.import_runs")
 def import_(
     file: Lines,
     run: Annotated[
@@ -165,7 +161,7 @@ def import_(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.does(needs="helix.runs")
 def export(
     shape: Annotated[
         Shape,

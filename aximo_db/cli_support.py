@@ -18,17 +18,18 @@ from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NoReturn, TextIO, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, NoReturn, TextIO, TypeVar
 from uuid import UUID
 
 import psycopg
 import typer
+import typer.core
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from aximo_db import render
+from aximo_db import needed, render
 from aximo_db.dsn import libpq_dsn
 from aximo_db.errors import AximoError, CustomerError, ReadOnlyError
 from aximo_db.events import UnreadableJson
@@ -48,6 +49,8 @@ __all__ = [
     "Follow",
     "Lines",
     "Output",
+    "Panel",
+    "Program",
     "Rejects",
     "Start",
     "ended",
@@ -56,6 +59,8 @@ __all__ = [
     "fail",
     "import_file",
     "import_line",
+    "name_the_customer",
+    "needed_role",
     "nobody_reads",
     "out",
     "patient_streams",
@@ -110,6 +115,110 @@ CursorName = Annotated[
 S = TypeVar("S", bound=ImportSummary)
 
 
+class Panel:
+    """The groups of commands in the help, in order."""
+
+    TRY: Final = "Try"
+    WRITE: Final = "Write"
+    READ: Final = "Read"
+    PROVE: Final = "Prove"
+    OPERATE: Final = "Operate"
+    ORDER: Final = (TRY, WRITE, READ, PROVE, OPERATE)
+
+
+#: What the command that runs needs: the last one, if a program runs several.
+_need: str | None = None
+
+
+class _Help:
+    """Help that shows no value for an option that takes none, whatever version the library is of."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in params:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""
+        return params
+
+
+class _Command(_Help, typer.core.TyperCommand):
+    """A command.
+
+    Attributes:
+        need: the function or view that a login has to be able to use, as ``aximo.advance_log``.
+    """
+
+    need: str | None = None
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        global _need
+        _need = self.need
+        return super().invoke(ctx)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help."""
+        if self.need is not None and self.epilog is None:
+            self.epilog = f"The login needs the role {needed.told(needed.roles_for(self.need))}."
+        super().format_help(ctx, formatter)
+
+
+class _Group(_Help, typer.core.TyperGroup):
+    """Commands, in the order of their panels."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _place(getattr(self.commands[name], "rich_help_panel", None)))
+
+
+def _place(panel: object) -> int:
+    return Panel.ORDER.index(panel) if panel in Panel.ORDER else -1
+
+
+class Program(typer.Typer):
+    """Commands with one kind of help.
+
+    Args:
+        arguments: as Typer's.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(
+            cls=_Group,
+            no_args_is_help=True,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **arguments,
+        )
+
+    def does(
+        self, panel: str | None = None, *, name: str | None = None, needs: str | None = None
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """A decorator that makes a function a command.
+
+        Args:
+            panel: the group that the help shows it in.
+            name: its name; the function's if left out.
+            needs: the function or view that a login has to be able to use, as ``aximo.advance_log``.
+        """
+        command = type("_Command", (_Command,), {"need": needs})
+        return self.command(name, cls=command, rich_help_panel=panel)
+
+
+def needed_role(error: psycopg.Error) -> str | None:
+    """What to do about a privilege that is missing; ``None`` if that is not what is wrong, or not the ledger's."""
+    if not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return None
+    return needed.hint_for(error.diag.message_primary or str(error), _need)
+
+
+def name_the_customer(named: str | None) -> str | None:
+    """The hint to name a customer, unless one was named."""
+    return "Name the customer with --customer." if named is None else None
+
+
 def out() -> Console:
     """The console for results."""
     # Into a file or a pipe, tables are as wide as they need.
@@ -159,7 +268,7 @@ def fail(message: str, *, detail: str | None = None, hint: str | None = None, co
     console = err()
     console.print(f"[bold red]error:[/] {plain(message)}")
     if detail:
-        console.print(f"  {plain(detail.strip())}")
+        console.print("\n".join(f"  {plain(line)}" for line in detail.strip().splitlines()))
     if hint:
         console.print(f"  [dim]→ {plain(hint)}[/]")
     raise typer.Exit(code)
@@ -183,7 +292,12 @@ def refusals(code: int = 1) -> Iterator[None]:
         raise typer.Exit(code) from error
     except psycopg.Error as error:
         state = f" ({error.sqlstate})" if error.sqlstate else ""
-        fail(f"{error.diag.message_primary or str(error).strip()}{state}", detail=error.diag.message_detail, code=code)
+        fail(
+            f"{error.diag.message_primary or str(error).strip()}{state}",
+            detail=error.diag.message_detail,
+            hint=needed_role(error) or error.diag.message_hint,
+            code=code,
+        )
 
 
 def print_log(

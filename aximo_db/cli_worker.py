@@ -45,7 +45,8 @@ def worker(
         str | None, typer.Option(metavar="TIME", help="End executions that were idle for so long, of --customer.")
     ] = None,
     customer: Annotated[
-        list[str] | None, typer.Option("--customer", "-c", help="Whose executions to end; may be given again.")
+        list[str] | None,
+        typer.Option("--customer", "-c", metavar="NAME", help="Whose executions to end; may be given again."),
     ] = None,
     listen: Annotated[
         str | None,

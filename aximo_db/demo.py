@@ -48,7 +48,8 @@ def run_demo(console: Console, data_dir: Path | None = None) -> None:
             )
             data_dir = Path(temporary) / "data"
         ledger = LocalLedger(data_dir)
-        stack.callback(ledger.server.stop)
+        if ledger.server.pid is None:
+            stack.callback(ledger.server.stop)  # one that somebody else started is left alone
 
         console.print(Rule("1. An ordinary PostgreSQL, and the schema in it", align="left"))
         ledger.start()

@@ -53,6 +53,11 @@ _API_GRANT: Final = re.compile(
     r"grant on ((function|type) (aximo|helix)\..*|schema (aximo|helix): usage) to (?!public$|aximo_)"
 )
 
+#: A fact of which there is one for each thing, and the thing.
+_ONE_FACT: Final = re.compile(
+    r"((?:owner of|function|table|policy|trigger(?! of)|view|materialized view|constraint|index|column|sequence)\b.*?): "
+)
+
 #: What ends a session that holds something up; the last one from PostgreSQL 17 on.
 _TIMEOUTS: Final = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 
@@ -259,7 +264,7 @@ select format(
     coalesce(pg_get_expr(d.adbin, d.adrelid), '-')
 )
 from ours as o
-inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'p')
+inner join classes as c on c.relnamespace = o.oid and c.relkind in ('r', 'p', 'v', 'm')
 inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
 union all
@@ -451,20 +456,40 @@ def _drift(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             "warning", "drift", f"A REINDEX that was stopped left the index {name}.", f"drop index concurrently {name}"
         )
     new = [line for line in new if line not in leftovers]
-    for line in missing:
-        yield Finding("error", "drift", f"Gone or changed: {line}", "Compare with sql/, and find out who did it.")
     # The API's own functions may be granted to logins one by one, for one that only writes for example.
     granted = [line for line in new if _API_GRANT.match(line)]
     for line in granted:
         yield Finding("note", "grants", f"Beyond the group roles: {line}")
     strange = [line for line in new if line not in granted]
-    for line in strange:
-        yield Finding(
-            "error", "drift", f"Not part of the schema: {line}", "Compare with sql/, and find out who did it."
-        )
+    for message in _differences(missing, strange):
+        yield Finding("error", "drift", message, "Compare with sql/, and find out who did it.")
     if not missing and not strange:
         yield Finding("ok", "drift", "Guards, policies, functions and grants are as installed.")
     yield Finding("note", "fingerprint", f"Keep it elsewhere and compare: {fingerprint(now)}")
+
+
+def _differences(missing: Sequence[str], strange: Sequence[str]) -> Iterator[str]:
+    """What is gone, changed or new, by name; of what is changed, only the properties that differ."""
+    now = {_thing(line): line for line in strange}
+    for line in missing:
+        thing = _thing(line)
+        other = now.pop(thing, None) if thing is not None else None
+        if other is None:
+            yield f"Gone: {line}"
+            continue
+        was, is_ = (each[len(thing or "") + 2 :].split(", ") for each in (line, other))
+        told = [
+            ", ".join(part for part in these if part not in those) or "-" for these, those in ((is_, was), (was, is_))
+        ]
+        yield f"Changed: {thing}: now {told[0]}; as installed {told[1]}"
+    left = set(now.values())
+    yield from (f"Not part of the schema: {line}" for line in strange if _thing(line) is None or line in left)
+
+
+def _thing(fact: str) -> str | None:
+    """What a fact is about, if there is one fact of that kind about it: of grants there are several."""
+    match = _ONE_FACT.match(fact)
+    return match[1] if match is not None else None
 
 
 def _strangers(connection: psycopg.Connection[Any]) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -41,6 +41,8 @@ _ORPHANS_TIMEOUT_S: Final = 10
 _PORT, _SOCKET_DIR, _ADDRESS, _STATUS = 3, 4, 5, 7
 #: A number that no process has, on no system that PostgreSQL runs on.
 _NOBODY: Final = 2**31 - 1
+#: The server's log. It is there from the beginning on, and tells a data directory made here from any other.
+_LOG: Final = "server.log"
 
 
 def embedded_binaries() -> Path:
@@ -133,7 +135,7 @@ class EmbeddedServer:
         """The lines of postmaster.pid; none, if there is no such file."""
         try:
             return (self.data_dir / "postmaster.pid").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _recorded_pid(self) -> int | None:
@@ -167,19 +169,30 @@ class EmbeddedServer:
             # It can't be asked, so where its socket is has to tell.
             return recorded.parent in (self.data_dir, self._choose_socket_dir())
 
-    def start(self) -> None:
+    def start(self, progress: Callable[[str], object] | None = None) -> bool:
         """Makes the data directory if there is none, and starts the server unless it runs.
 
+        Args:
+            progress: is told of each step before it is made.
+
+        Returns:
+            Whether it was started; else it runs already, and was left alone.
+
         Raises:
-            InstallationError: it does not start; the detail holds the end of the server's log.
+            InstallationError: it does not start; the detail holds the end of the server's log. Or the directory is
+                somebody else's.
         """
+        say = progress or (lambda _: None)
+        self._refuse_what_is_not_ours()
         if self._account is not None:
             self._open_the_way(self.bin_dir)
         if not (self.data_dir / "PG_VERSION").exists():
+            say(f"making the data directory {self.data_dir}")
             self._initialise()
         if self.pid is not None:
             self._adopt()
-            return
+            return False
+        say("starting PostgreSQL")
         self._clear_what_is_left()
         if self.socket_dir != self.data_dir:
             self._make_socket_dir()
@@ -193,7 +206,7 @@ class EmbeddedServer:
             **self.settings,
         }
         options = " ".join(f"-c {name}={_quoted(value)}" for name, value in settings.items())
-        log = self.data_dir / "server.log"
+        log = self.data_dir / _LOG
         written = log.stat().st_size if log.exists() else 0
         started = self._run(
             "pg_ctl", "start", "-w", "-t", str(_START_TIMEOUT_S), "-l", log.name, "-o", options, check=False
@@ -206,6 +219,30 @@ class EmbeddedServer:
                 rule="server_starts",
                 detail=tail.strip() or started.stderr,
                 hint=f"The whole log is {log}.",
+            )
+        return True
+
+    def _refuse_what_is_not_ours(self) -> None:
+        """Leaves alone what was not made here.
+
+        Raises:
+            InstallationError: the data directory is no directory, or has something in it and was not made here.
+        """
+        hint = "Nothing was changed in it. Name another directory, or an empty one."
+        try:
+            names = sorted(each.name for each in self.data_dir.iterdir())
+        except FileNotFoundError:
+            return
+        except NotADirectoryError as error:
+            raise InstallationError(f"{self.data_dir} is no directory", rule="data_dir_is_ours", hint=hint) from error
+        if names and not {"PG_VERSION", _LOG} <= set(names):
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            is_postgres = "PG_VERSION" in names
+            raise InstallationError(
+                f"{self.data_dir} is {'another' if is_postgres else 'not empty, and no'} data directory of PostgreSQL",
+                rule="data_dir_is_ours",
+                detail=f"there is {shown}",
+                hint=hint,
             )
 
     def _clear_what_is_left(self) -> None:
@@ -298,8 +335,10 @@ class EmbeddedServer:
             mode: ``smart``, ``fast`` or ``immediate``, as ``pg_ctl`` has them.
 
         Raises:
-            InstallationError: a server runs on this data directory whose process can't be seen from here.
+            InstallationError: a server runs on this data directory whose process can't be seen from here, or the
+                directory was not made here.
         """
+        self._refuse_what_is_not_ours()
         runs = self.pid is not None
         if runs:
             self._run("pg_ctl", "stop", "-w", "-m", mode)
@@ -359,6 +398,10 @@ class EmbeddedServer:
             ) from error
         finally:
             path.unlink()
+        log = self.data_dir / _LOG
+        log.touch(mode=0o600)
+        if self._account is not None:
+            os.chown(log, self._account.pw_uid, self._account.pw_gid)
 
     def _hand_over(self, path: Path) -> None:
         if self._account is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -43,14 +44,33 @@ class LocalLedger:
     ) -> None:
         self.server = EmbeddedServer(data_dir, port=port, bin_dir=bin_dir, settings=settings)
 
-    def start(self) -> None:
-        """Starts the server, makes database and logins if they are not there, and brings the schema up to date."""
-        self.server.start()
+    def start(self, progress: Callable[[str], object] | None = None) -> bool:
+        """Starts the server, makes database and logins if they are not there, and brings the schema up to date.
+
+        Args:
+            progress: is told of each step before it is made, and of none that there is no need for.
+
+        Returns:
+            Whether a server was started; none is if one runs.
+        """
+        was_running = self.server.pid is not None
+        try:
+            self.server.start(progress)
+            self._install(progress)
+        except BaseException:
+            if not was_running:
+                self.server.stop()
+            raise
+        return not was_running
+
+    def _install(self, progress: Callable[[str], object] | None) -> None:
+        say = progress or (lambda _: None)
         with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
             for name, rights in ((OWNER, "createrole createdb"), (SERVICE, "")):
                 if connection.execute("select from pg_roles where rolname = %s", (name,)).fetchone() is None:
                     connection.execute(sql.SQL("create role {} login " + rights).format(sql.Identifier(name)))
             if connection.execute("select from pg_database where datname = %s", (DATABASE,)).fetchone() is None:
+                say(f"making the database {DATABASE}, and the logins {OWNER} and {SERVICE}")
                 connection.execute(
                     sql.SQL("create database {} owner {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
                 )
@@ -60,7 +80,7 @@ class LocalLedger:
                         sql.SQL("alter role {} password {}").format(sql.Identifier(name), sql.Literal(password))
                     )
         owner = self.server.dsn(OWNER, DATABASE)
-        migrate(owner)
+        migrate(owner, progress=progress)
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute(
                 sql.SQL("grant aximo_writer, aximo_operator, aximo_auditor to {}").format(sql.Identifier(SERVICE))

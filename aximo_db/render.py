@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -16,12 +16,16 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from aximo_db._assets import HEAD_SCHEMA_VERSION
 from aximo_db.doctor import Finding
 from aximo_db.events import Approval, Execution, LogEntry, TraceStep
 from aximo_db.metrics import MetricsVerdict
 from aximo_db.run_events import Run, RunEvent, RunLogEntry
 from aximo_db.run_files import RunLogSummary
 from aximo_db.verifier import LogVerdict
+
+if TYPE_CHECKING:
+    from aximo_db.migrate import Migration, SchemaState
 
 __all__ = [
     "UNLIMITED",
@@ -35,11 +39,13 @@ __all__ = [
     "log_entry",
     "log_verdict",
     "metrics_verdict",
+    "migration",
     "moment",
     "run_log_differences",
     "run_log_entry",
     "run_tree",
     "runs_table",
+    "schema_state",
     "trace_tree",
     "visible",
 ]
@@ -383,19 +389,76 @@ def run_log_differences(found: RunLogSummary) -> RenderableType:
     return Group(lines, Text(told, style="green" if found.is_complete else "bold red"))
 
 
-def log_verdict(found: LogVerdict) -> RenderableType:
-    """What a verification found: the log it is about, and what is wrong."""
+def schema_state(state: SchemaState) -> RenderableType:
+    """Which schema a database has, and whether that is this package's."""
+    about = _about()
+    about.add_row("database", _where(state))
+    about.add_row("PostgreSQL", state.server_version)
+    seen = "not to be seen by this login" if state.schema_version is not None else "none"
+    about.add_row("it has", _revision(state.revision or seen, state.schema_version))
+    about.add_row("this package has", _revision(state.head, HEAD_SCHEMA_VERSION))
+    if state.is_newest:
+        return Group(about, Text("There is nothing to do.", style="green"))
+    what = "installs the schema" if state.schema_version is None else "upgrades it, if this package is the newer one"
+    return Group(about, Text(f'"aximo-db migrate", as the owner, {what}.', style="yellow"))
+
+
+def migration(done: Migration) -> Text:
+    """What a migration did."""
+    after = done.after
+    if not done.changed:
+        return Text(f"Nothing was to do: {_where(after)} has {_revision(after.revision, after.schema_version)}.")
+    what = "installed" if done.before.revision is None else f"upgraded from {done.before.revision}"
+    return Text(
+        f"The schema was {what}: {_where(after)} has {_revision(after.revision, after.schema_version)} now."
+        f" It took {done.seconds:.1f} s.",
+        style="green",
+    )
+
+
+def _where(state: SchemaState) -> str:
+    return f"{state.database} on {state.host or 'this machine'} (port {state.port}, login {state.login})"
+
+
+def _revision(name: str | None, version: int | None) -> str:
+    return f"revision {name}" + (f", version {version}" if version is not None else "")
+
+
+def _about() -> Table:
+    """A table of names and what they are."""
     about = Table.grid(padding=(0, 2))
     about.add_column(style="bold")
-    about.add_column()
+    about.add_column(overflow="fold")
+    return about
+
+
+def log_verdict(found: LogVerdict, signers: Sequence[str] = ()) -> RenderableType:
+    """What a verification found: the log it is about, and what is wrong.
+
+    Args:
+        found: the verdict.
+        signers: whose signatures of the given checkpoints were checked.
+    """
+    about = _about()
     about.add_row("log", found.origin or "–")
     about.add_row("entries", f"{found.size:,}")
-    about.add_row("root", found.root.hex())
-    about.add_row("checkpoints", f"{found.checkpoints:,} compared")
+    about.add_row("root", found.root_text)
+    given = found.checkpoints_given
+    about.add_row(
+        "checkpoints", f"{found.checkpoints - given:,} stored here and {given:,} kept elsewhere were compared"
+    )
+    if given:
+        about.add_row("signed by", ", ".join(signers) or "not checked: no key was given")
     if found.coming:
         about.add_row("not numbered yet", f"{found.coming:,}")
-    if found.ok:
+    if found.ok and given:
         return Group(about, Text("It is what it was.", style="green"))
+    if found.ok:
+        return Group(
+            about,
+            Text("It agrees with itself.", style="green"),
+            Text("Nothing was compared with a checkpoint kept elsewhere: give --checkpoint.", style="yellow"),
+        )
     problems = WholeTable("entry", "problem", "event", "detail", ids=("entry", "problem", "event"))
     for problem in found.problems:
         problems.add_row(

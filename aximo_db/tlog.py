@@ -45,6 +45,7 @@ from aximo_db.audit.note import (
     read_secret_key,
     read_verifier_key,
     sign,
+    signers,
     write_key_pair,
 )
 from aximo_db.audit.proof import (
@@ -93,6 +94,7 @@ __all__ = [
     "root_at",
     "root_of",
     "sign",
+    "signers",
     "split_origin",
     "verify_consistency",
     "verify_export",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ class LogVerdict:
         size: its entries.
         root: their tree's hash, recomputed.
         checkpoints: how many were compared: those stored, and those given.
+        checkpoints_given: how many of them were given: kept elsewhere, where nobody who rewrites the log gets at them.
         coming: events that are not numbered yet.
         problems: the first ones, in order of the log.
         problem_count: how many there are.
@@ -123,10 +125,16 @@ class LogVerdict:
     size: int = 0
     root: bytes = tlog.EMPTY_ROOT
     checkpoints: int = 0
+    checkpoints_given: int = 0
     coming: int = 0
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     first: int = 1
+
+    @property
+    def root_text(self) -> str:
+        """The root in base64, as checkpoints have it."""
+        return b64encode(self.root).decode()
 
     @property
     def ok(self) -> bool:
@@ -148,7 +156,9 @@ class LogVerdict:
             "first": self.first,
             "size": self.size,
             "root": self.root.hex(),
+            "root_base64": self.root_text,
             "checkpoints": self.checkpoints,
+            "checkpoints_given": self.checkpoints_given,
             "coming": self.coming,
             "problem_count": self.problem_count,
             "problems": [problem.as_json() for problem in self.problems],
@@ -230,10 +240,12 @@ def verify_log(
                 return verdict
             stored = _stored_checkpoints(connection, verdict)
         end = total if last is None else min(last, total)
-        pending = [*stored, *_of_this_log(checkpoints, verdict)]
+        given = _of_this_log(checkpoints, verdict)
         if last is not None:
             # The others are for the call that goes to the end.
-            pending = [each for each in pending if each.size <= end]
+            stored, given = ([each for each in some if each.size <= end] for some in (stored, given))
+        verdict.checkpoints_given = len(given)
+        pending = [*stored, *given]
         pending.sort(key=lambda each: each.size)
         verdict.checkpoints = len(pending)
         walk = _Walk(verdict, pending, first, in_flight)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from aximo_db._assets import install_script
 from aximo_db.embedded import EmbeddedServer, embedded_binaries
 from aximo_db.errors import InstallationError
 from aximo_db.migrate import migrate
+from tests.watcher import watched
 
 DBA = "dba"
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
@@ -59,17 +59,24 @@ VERSIONS = tuple(BINARIES)[:1] if QUICK else ("18", "15", *(["extra"] if "extra"
 INSTALLS = ("fresh",) if QUICK else ("fresh", "migrated")
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[str], EmbeddedServer]]:
-    """Starts the server of a version when it is first asked for."""
+@pytest.fixture(scope="session", autouse=True)
+def server_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the servers are. They and those that tests start for themselves end with the run, even if it is killed."""
     root = Path(tempfile.mkdtemp(prefix="aximo-test-"))
+    with watched(root, tmp_path_factory.getbasetemp()):
+        yield root
+
+
+@pytest.fixture(scope="session")
+def servers(server_root: Path) -> Iterator[Callable[[str], EmbeddedServer]]:
+    """Starts the server of a version when it is first asked for."""
     started: dict[str, EmbeddedServer] = {}
 
     def server(version: str) -> EmbeddedServer:
         if version not in BINARIES:
             pytest.skip(f"no PostgreSQL {version} binaries on this machine")
         if version not in started:
-            instance = EmbeddedServer(root / version, bin_dir=BINARIES[version], settings=SETTINGS)
+            instance = EmbeddedServer(server_root / version, bin_dir=BINARIES[version], settings=SETTINGS)
             instance.start()
             with psycopg.connect(instance.dsn(), autocommit=True) as connection:
                 connection.execute(f"create role {DBA} login createrole createdb")
@@ -81,7 +88,6 @@ def servers() -> Iterator[Callable[[str], EmbeddedServer]]:
     yield server
     for instance in started.values():
         instance.stop("immediate")
-    shutil.rmtree(root, ignore_errors=True)
 
 
 def make_database(server: EmbeddedServer, name: str, install: str | None) -> None:

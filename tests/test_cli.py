@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +17,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import typer.main
 from psycopg import sql
 from typer.testing import CliRunner
 
@@ -21,6 +25,7 @@ import aximo_db
 from aximo_db import EventStore
 from aximo_db._assets import recording_path
 from aximo_db.cli import app
+from aximo_db.cli_support import Panel
 from aximo_db.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, Ledger, _cloned, make_database
 from tests.events import event
@@ -111,6 +116,51 @@ def test_help_is_shown_for_every_command_and_wrong_usage_is_code_2() -> None:
     assert run("import", "/nonexistent/file", code=2).stderr
 
 
+def test_the_commands_are_shown_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = run("--help").stdout
+    places = [shown.index(f"─ {panel} ─") for panel in Panel.ORDER]
+    assert places == sorted(places)
+    groups = {name: getattr(each, "rich_help_panel", None) for name, each in top_commands().items()}
+    assert set(groups.values()) == set(Panel.ORDER)
+    assert run(code=2).stdout.strip() == shown.strip()  # no command at all
+
+
+def top_commands() -> dict[str, Any]:
+    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    return commands
+
+
+def test_no_flag_is_shown_with_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    flags = 0
+
+    def look(command: Any, path: tuple[str, ...]) -> None:
+        nonlocal flags
+        shown = run(*path, "--help").stdout
+        assert not re.search(r"<bool>|list\[", shown), shown
+        for option in command.params:
+            if getattr(option, "is_flag", False):
+                flags += 1
+        for name, each in getattr(command, "commands", {}).items():
+            look(each, (*path, name))
+
+    look(typer.main.get_command(app), ())
+    assert flags > 20
+
+
+def test_help_names_the_role_that_is_needed() -> None:
+    for command, role in (("advance", "aximo_operator"), ("emit", "aximo_writer"), ("executions", "aximo_reader")):
+        assert f"The login needs the role {role}." in run(command, "--help").stdout
+
+
+def test_a_shell_can_complete_commands() -> None:
+    environment = {**os.environ, "_AXIMO_DB_COMPLETE": "complete_bash", "COMP_WORDS": "aximo-db ver", "COMP_CWORD": "1"}
+    script = Path(sys.executable).with_name("aximo-db")
+    done = subprocess.run([script], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["verify", "verify-metrics"]
+
+
 # Installing
 
 
@@ -120,8 +170,18 @@ def test_migrate_installs_and_does_nothing_the_second_time(one_ledger: Ledger) -
     try:
         dsn = server.dsn(DBA, name)
         assert "ZXVER" in run("executions", "--db", dsn, code=1).stderr
-        for _ in range(2):
-            run("migrate", "--db", dsn, "--no-grant-installer")
+        status = json.loads(run("migrate", "--status", "--json", "--db", dsn, code=1).stdout)
+        assert (status["revision"], status["schema_version"], status["is_newest"]) == (None, None, False)
+        assert status["database"] == name
+        assert "aximo-db migrate" in run("migrate", "--status", "--db", dsn, code=1).stdout
+        told = run("migrate", "--db", dsn, "--no-grant-installer").stderr
+        for word in ("installed", name, str(server.socket_dir), status["head"], " s."):
+            assert word in told
+        assert "Nothing was to do" in run("migrate", "--db", dsn, "--no-grant-installer").stderr
+        done = json.loads(run("migrate", "--db", dsn, "--json").stdout)
+        assert (done["changed"], done["revision"], done["revision_before"]) == (False, status["head"], status["head"])
+        assert json.loads(run("migrate", "--status", "--json", "--db", dsn).stdout)["is_newest"] is True
+        assert "nothing to do" in run("migrate", "--status", "--db", dsn).stdout
         assert "ZXCUS" in run("executions", "--db", dsn, "-c", "c", "--json", code=1).stderr
         with psycopg.connect(dsn) as connection:
             grants = connection.execute("select count(*) from aximo_private.customer_grants").fetchone()
@@ -147,12 +207,45 @@ def test_migrate_prints_a_script_that_installs(one_ledger: Ledger) -> None:
             root.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
 
 
+def test_a_database_of_a_newer_package_is_left_alone(one_ledger: Ledger) -> None:
+    root = one_ledger.superuser()
+    root.execute("update aximo_private.alembic_version set version_num = '9999_future'")
+    refused = run("migrate", "--db", one_ledger.dsn(), code=1).stderr
+    assert "ZXVER revision_known" in refused
+    assert "9999_future" in refused
+    assert json.loads(run("migrate", "--status", "--json", "--db", one_ledger.dsn(), code=1).stdout)["revision"] == (
+        "9999_future"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--sql", "--from", "none"),
+        ("--sql", "--from", ""),
+        ("--sql", "--from", "0001"),
+        ("--sql", "--from", "head"),
+        ("--sql", "--from", "-1"),
+        ("--from", "0001_ledger"),
+        ("--sql", "--status"),
+        ("--sql", "--json"),
+    ],
+)
+def test_a_migration_that_makes_no_sense_is_wrong_usage(wrong: tuple[str, ...]) -> None:
+    done = run("migrate", *wrong, code=2)
+    assert done.stdout == ""
+    assert "error" in done.stderr.lower()
+
+
 def test_migrating_as_somebody_without_the_right_is_refused_with_a_code(one_ledger: Ledger) -> None:
     server, name = one_ledger.server, "cli_not_ours"
     make_database(server, name, None)
     login = one_ledger.login("nobody-special")
     try:
-        assert "ZXENV" in run("migrate", "--db", server.dsn(login, name), code=1).stderr
+        refused = run("migrate", "--db", server.dsn(login, name), code=1).stderr
+        assert "ZXENV" in refused
+        # All at once, before anything is touched: the database is not its own, and neither are the owners.
+        assert {"installer_owns_database", "installer_acts_as_owner"} <= set(re.findall(r"\w+", refused))
     finally:
         with psycopg.connect(server.dsn(), autocommit=True) as root:
             root.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
@@ -283,7 +376,8 @@ def test_a_trace_is_shown_for_people_and_for_programs(dsn: str, customer: str) -
     for unknown in (("none", customer), (execution_id, "another")):
         done = run("trace", unknown[0], "--db", dsn, "-c", unknown[1], "--json", code=1)
         assert json.loads(done.stdout) == []
-        assert done.stderr
+        assert "no such execution" in done.stderr
+        assert "--customer" not in done.stderr  # one was named
 
 
 def test_executions_are_listed_for_people_and_for_programs(dsn: str, customer: str) -> None:
@@ -408,20 +502,59 @@ def test_up_starts_a_server_and_down_stops_it(tmp_path: Path) -> None:
         up = start("up", "--data", data, "--detach", "--json", timeout=120)
         assert up.returncode == 0, up.stderr
         told = json.loads(up.stdout)
-        assert set(told) == {"data", "pid", "owner", "service"}
+        assert set(told) == {"data", "pid", "already_running", "owner", "service"}
+        assert up.stderr == ""  # programs want no progress
         assert (told["data"], Path(f"/proc/{told['pid']}").exists()) == (str(data), True)
         event_ = line("c1")
         for expected in (1, 0):
             done = run("import", "-", "--db", told["service"], "--json", stdin=event_)
             assert json.loads(done.stdout)["inserted"] == expected
         again = json.loads(start("up", "--data", data, "--detach", "--json", timeout=120).stdout)
-        assert again == told
+        assert again == {**told, "already_running": True}
+        # Without --detach it returns as well, and does not end what another one started.
+        second = start("up", "--data", data, timeout=120)
+        assert (second.returncode, second.stderr) == (0, "")
+        assert f"A server runs on {data} already, process {told['pid']}" in second.stdout
+        assert EmbeddedServer(data).pid == told["pid"]
     finally:
         down = start("down", "--data", data, timeout=60)
     assert down.returncode == 0, down.stderr
+    assert f"The server on {data} was stopped" in down.stderr
     assert EmbeddedServer(data).pid is None
     again = start("down", "--data", data)  # it is down already
     assert (again.returncode, str(data) in again.stderr) == (0, True)
+
+
+def test_up_tells_its_steps_and_how_to_connect_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "aximo_db", "up", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        shown = [up.stdout.readline() for _ in range(5)]
+        up.send_signal(signal.SIGTERM)
+        rest, steps = up.communicate(timeout=60)
+    assert (up.returncode, rest) == (0, "")
+    assert [each.split(" ", 1)[0] for each in steps.splitlines()] == [
+        "making", "starting", "making", "installing", "Ctrl-C", "The",
+    ]  # fmt: skip
+    assert steps.rstrip().endswith("was stopped.")
+    assert EmbeddedServer(data).pid is None
+    # What is printed can be pasted.
+    export, psql = (shlex.split(each) for each in shown[-2:])
+    assert export[0] == "export"
+    name, _, dsn = export[1].partition("=")
+    assert (name, psql[-1]) == ("AXIMO_DB_URL", dsn)
+    with EmbeddedServer(data), psycopg.connect(dsn) as connection:
+        assert connection.execute("select aximo.schema_version()").fetchone() == (1,)
+
+
+def test_up_and_down_leave_a_directory_of_others_alone(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept")
+    for command in ("up", "down"):
+        refused = run(command, "--data", tmp_path, code=1).stderr
+        assert str(tmp_path) in refused
+        assert "kept" in refused
+    assert [each.name for each in tmp_path.iterdir()] == ["kept"]
 
 
 def test_the_demo_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -253,7 +253,9 @@ def test_a_log_is_verified_from_one_entry_to_another(one_ledger: Ledger, dsn: st
     assert problems("--from", "43", code=0) == []
     told = verified(dsn, *of_it, "--from", "43")[CUSTOMER]
     assert (told["first"], told["size"], told["checkpoints"]) == (43, 300, 2)
-    assert tlog.read_checkpoint((kept / "checkpoint").read_bytes()).root.hex() == told["root"]
+    checkpoint = tlog.read_checkpoint((kept / "checkpoint").read_bytes())
+    assert checkpoint.root.hex() == told["root"]
+    assert checkpoint.root_text == told["root_base64"]
     run("verify", "--db", dsn, *of_it, "--from", "3", "--to", "2", code=2)
     # Of what is not looked at, too, the leaves are: else it would not be told that they were rewritten.
     root.execute("alter table aximo_private.log_entries disable trigger user")
@@ -261,6 +263,32 @@ def test_a_log_is_verified_from_one_entry_to_another(one_ledger: Ledger, dsn: st
     found = problems("--from", "43", code=1)
     assert ("checkpoint_differs", 300) in found
     assert ("node_differs", 1) in found
+
+
+def test_it_is_said_what_was_compared_and_who_signed(dsn: str, kept: Path) -> None:
+    root = (kept / "checkpoint").read_text(encoding="utf-8").splitlines()[2]
+    of_it = ("verify", "--db", dsn, "-c", CUSTOMER)
+    # What is stored here was compared, and whoever rewrites the log rewrites that as well.
+    alone = run(*of_it).stdout
+    assert "Nothing was compared with a checkpoint kept elsewhere" in alone
+    assert root in alone
+    told = json.loads(run(*of_it, "--json").stdout)
+    assert (told["checkpoints"], told["checkpoints_given"], told["root_base64"]) == (1, 0, root)
+    unsigned = run(*of_it, "--checkpoint", kept / "checkpoint").stdout
+    assert "Nothing was compared" not in unsigned
+    assert "no key was given" in unsigned
+    # The one that is given is beyond of what is looked at.
+    short = run(*of_it, "--checkpoint", kept / "checkpoint", "--to", "41").stdout
+    assert "Nothing was compared" in short
+    name = (kept / "key.pub").read_text(encoding="utf-8").partition("+")[0]
+    keyed = ("--checkpoint", kept / "checkpoint", "--key", kept / "key.pub")
+    for source in (of_it, ("verify", "--export", kept / "export.jsonl")):
+        shown = run(*source, *keyed).stdout
+        assert name in shown
+        assert root in shown
+        told = json.loads(run(*source, *keyed, "--json").stdout)
+        assert (told["signed_by"], told["root_base64"]) == ([name], root)
+        assert json.loads(run(*source, *keyed[:2], "--json").stdout)["signed_by"] == []
 
 
 def test_a_log_is_read_piece_by_piece_and_each_is_a_transaction(one_ledger: Ledger, dsn: str, kept: Path) -> None:

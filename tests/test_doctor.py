@@ -176,7 +176,19 @@ TAMPERINGS = {
     "a policy made restrictive": (
         "drop policy sequencer_reads_events on aximo_private.events;"
         " create policy sequencer_reads_events on aximo_private.events as restrictive for select to aximo_sequencer using (true)",
-        "policy sequencer_reads_events on aximo_private.events: restrictive",
+        "policy sequencer_reads_events on aximo_private.events: now restrictive; as installed permissive",
+    ),
+    "a column of a view renamed": (
+        "alter view aximo.violations rename column rule to law",
+        "aximo.violations.law: text",
+    ),
+    "a column of a view gone": (
+        "alter view aximo.violations rename column rule to law",
+        "Gone: column aximo.violations.rule",
+    ),
+    "a column of another type": (
+        "alter table aximo_private.alembic_version alter version_num type varchar(40)",
+        "column aximo_private.alembic_version.version_num: now character varying(40) not null",
     ),
     "foreign keys unguarded": (
         "alter table helix.run_events disable trigger all",

@@ -286,6 +286,71 @@ def test_a_local_ledger_is_installed_by_an_ordinary_owner(tmp_path: Path) -> Non
         ledger.server.stop()
 
 
+@pytest.mark.parametrize("entry", ["a file", "a folder", ".hidden", "PG_VERSION"])
+def test_a_directory_with_something_of_others_is_named_and_left_alone(make: Make, tmp_path: Path, entry: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o750)
+    (data / entry).mkdir() if entry == "a folder" else (data / entry).write_text("18\n")
+    before = [(each.name, each.stat()) for each in data.iterdir()], data.stat()
+    server = make(data)
+    for call in (server.start, server.stop):
+        with pytest.raises(InstallationError) as caught:
+            call()
+        assert (caught.value.rule, entry in (caught.value.detail or "")) == ("data_dir_is_ours", True)
+        assert str(data) in str(caught.value)
+    assert ([(each.name, each.stat()) for each in data.iterdir()], data.stat()) == before
+    shutil.rmtree(data)
+    data.mkdir()  # empty, it is as good as none
+    assert server.start() is True
+    assert server.start() is False
+
+
+def test_a_file_is_no_data_directory(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("kept")
+    with pytest.raises(InstallationError) as caught:
+        make(tmp_path / "data").start()
+    assert caught.value.rule == "data_dir_is_ours"
+    (tmp_path / "data").unlink()
+
+
+def test_a_ledger_that_cannot_be_installed_leaves_no_server_of_its_own_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise InstallationError("no", rule="server_starts")
+
+    ledger = LocalLedger(tmp_path / "data", settings=QUICK)
+    with monkeypatch.context() as patched:
+        patched.setattr("aximo_db.local.migrate", fails)
+        with pytest.raises(InstallationError):
+            ledger.start()
+        assert ledger.server.pid is None
+        try:
+            ledger.server.start()
+            pid = ledger.server.pid
+            with pytest.raises(InstallationError):
+                ledger.start()
+            assert ledger.server.pid == pid  # it was there before
+        finally:
+            ledger.server.stop()
+
+
+def test_each_step_is_told_before_it_is_made_and_none_that_is_not(tmp_path: Path) -> None:
+    ledger = LocalLedger(tmp_path / "data", settings=QUICK)
+    told: list[str] = []
+    try:
+        assert ledger.start(told.append) is True
+        assert [each.split()[0] for each in told] == ["making", "starting", "making", "installing"]
+        told.clear()
+        assert ledger.start(told.append) is False
+        assert told == []
+        ledger.server.stop()
+        assert ledger.start(told.append) is True
+        assert told == ["starting PostgreSQL"]
+    finally:
+        ledger.server.stop()
+
+
 def test_the_folders_above_are_opened_no_further_than_needed(make: Make, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root hands the data directory over")
@@ -505,6 +570,33 @@ def test_processes_that_outlive_their_server_are_waited_for(make: Make, tmp_path
 STARTS = (
     "import sys; from aximo_db.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1], bin_dir=sys.argv[2]).start()"
 )
+
+
+RUN = """
+import signal, sys
+from pathlib import Path
+from aximo_db.embedded import EmbeddedServer
+from tests.watcher import watched
+
+folder = Path(sys.argv[1])
+with watched(folder):
+    EmbeddedServer(folder / "data", bin_dir=sys.argv[2], settings={"fsync": "off"}).start()
+    print("started", flush=True)
+    signal.pause()
+"""
+
+
+@with_proc
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_servers_end_with_a_test_run_that_is_killed(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-c", RUN, str(tmp_path), str(next(iter(BINARIES.values())))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"started\n"
+        assert postgres_in(tmp_path / "data")
+        os.killpg(run.pid, number)
+        run.wait(60)
+    soon(lambda: not postgres_in(tmp_path / "data"))
 
 
 def test_the_socket_folder_of_others_is_kept(make: Make, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import re
 import subprocess
@@ -19,13 +20,15 @@ import pytest
 from psycopg import sql
 
 from aximo_db import migrate as migrate_module
+from aximo_db import preflight as preflight_module
 from aximo_db._assets import install_script
 from aximo_db._cursors import LedgerCursor
 from aximo_db.doctor import examine
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.errors import InstallationError
 from aximo_db.metrics import verify_metrics
-from aximo_db.migrate import HEAD_SCHEMA_VERSION, migrate, migration_script
+from aximo_db.migrate import HEAD_SCHEMA_VERSION, migrate, migration_script, schema_state
+from aximo_db.preflight import one_error, preflight
 from aximo_db.verifier import verify_log
 from tests.conftest import BINARIES, DBA, SETTINGS, Ledger, make_database
 from tests.events import emit, emit_life
@@ -464,6 +467,112 @@ def test_a_schema_that_somebody_else_prepared_is_refused(
     with psycopg.connect(server.dsn("postgres", name), autocommit=True) as root:
         assert root.execute("select count(*) from pg_proc where proname = 'refuse_change'").fetchone() == (1,)
         root.execute(f"drop owned by {squatter}")
+
+
+# What would keep it from being installed is told first
+
+#: How a database or its roles come to be unfit, and the rule. The login that installs is {installer}.
+UNFIT = {
+    "not its database": ("revoke create on database {database} from {installer}", ["installer_owns_database"]),
+    "a schema of others": (
+        "create schema aximo; create view aximo.theirs as select 1 as one",
+        ["schemas_are_ours"],
+    ),
+    "a role that can log in": ("alter role aximo_bi login", ["group_roles_are_harmless"]),
+    "a role that is missing": (
+        "alter role aximo_bi rename to aximo_was_bi; alter role {installer} nocreaterole",
+        ["installer_creates_roles"],
+    ),
+    "owners of somebody else": (
+        "revoke aximo_owner, aximo_meter from {installer}; alter role {installer} nocreaterole",
+        ["installer_acts_as_owner"],
+    ),
+    "several": (
+        "revoke create on database {database} from {installer}; alter role aximo_bi rename to aximo_was_bi;"
+        " alter role {installer} nocreaterole; create schema helix; alter role aximo_reader createrole",
+        ["installer_owns_database", "schemas_are_ours", "installer_creates_roles", "group_roles_are_harmless"],
+    ),
+}
+_OWNERS = "aximo_owner, aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter"
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+def test_what_the_sql_refuses_is_told_before_and_all_at_once(
+    server: EmbeddedServer, database: Callable[..., str], login: Callable[..., str], unfit: str
+) -> None:
+    name, installer = database(), login("createrole")
+    change, rules = UNFIT[unfit]
+    with psycopg.connect(server.dsn("postgres", name)) as root:
+        root.execute(f"grant {_OWNERS} to {installer}")
+        root.execute(f"grant create on database {name} to {installer}")
+        with root.transaction(force_rollback=True):
+            # Unless something is wrong, nothing is found.
+            root.execute(f"set local role {installer}")
+            assert preflight(root) == []
+        with root.transaction(force_rollback=True):
+            root.execute(change.format(database=name, installer=installer))
+            root.execute(f"set local role {installer}")
+            found = preflight(root)
+            assert [each.rule for each in found] == rules
+            assert all(each.detail and each.hint for each in found)
+            with pytest.raises(psycopg.DatabaseError) as refused, root.transaction():
+                root.execute(install_script().replace("begin;", "").replace("commit;", ""))
+            # It sees what it meets first.
+            assert refused.value.diag.constraint_name in rules
+        root.rollback()
+    told = one_error(found)
+    assert told.rule == rules[0]
+    assert all(rule in f"{told.rule} {told.detail}" for rule in rules)
+
+
+def test_every_reason_of_the_sql_is_one_of_the_preflight() -> None:
+    of_sql = {
+        rule
+        for path in (ROOT / "sql" / "00_roles").glob("*.sql")
+        for rule in re.findall(r"constraint = '(\w+)'", path.read_text(encoding="utf-8"))
+    }
+    of_python = set(re.findall(r'"(\w+)"', inspect.getsource(preflight)))
+    assert len(of_sql) == 7
+    assert of_sql <= of_python
+
+
+def test_a_server_that_is_too_old_or_only_read_is_told(
+    server: EmbeddedServer, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = database()
+    with psycopg.connect(server.dsn(DBA, name)) as connection:
+        connection.execute("set transaction read only")
+        assert [(each.rule, each.sqlstate) for each in preflight(connection)] == [("session_may_write", "25006")]
+        connection.rollback()
+        query = preflight_module._HERE.replace("current_setting('server_version_num')::integer", "140099")
+        monkeypatch.setattr(preflight_module, "_HERE", query)
+        assert [each.rule for each in preflight(connection)] == ["server_recent_enough"]
+
+
+def test_what_is_refused_beforehand_touches_nothing(
+    server: EmbeddedServer, database: Callable[..., str], login: Callable[..., str]
+) -> None:
+    name, stranger = database(), login()
+    for _ in range(2):
+        with pytest.raises(InstallationError) as caught:
+            migrate(server.dsn(stranger, name))
+        assert caught.value.rule == "installer_owns_database"
+        assert "installer_acts_as_owner" in (caught.value.detail or "")
+    with psycopg.connect(server.dsn(DBA, name)) as connection:
+        assert connection.execute("select count(*) from pg_namespace where nspname ~ 'aximo'").fetchone() == (0,)
+
+
+def test_a_migration_says_what_it_did(server: EmbeddedServer, database: Callable[..., str]) -> None:
+    dsn = server.dsn(DBA, database())
+    told: list[str] = []
+    assert schema_state(dsn).is_newest is False
+    first = migrate(dsn, progress=told.append)
+    assert (first.changed, first.before.revision, first.after.revision) == (True, None, first.after.head)
+    assert (first.after.schema_version, first.after.is_newest) == (HEAD_SCHEMA_VERSION, True)
+    assert (first.after.host, first.after.login) == (str(server.socket_dir), DBA)
+    assert told == ["installing the schema"]
+    again = migrate(dsn, progress=told.append)
+    assert (again.changed, again.after, len(told)) == (False, first.after, 1)
 
 
 def test_a_fresh_cluster_takes_two_databases_at_once(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def of_python() -> Iterator[Sentence]:
     """The sentences of the package's own exceptions; the synchronous forms are the asynchronous ones'."""
     trees = {
         path: ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted((ROOT / "aximo_db").glob("*.py"))
+        for path in sorted((ROOT / "aximo_db").rglob("*.py"))
         if path.name not in ("store.py", "connections.py", "runs.py", "demo.py")
     }
     for tree in trees.values():

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from aximo_db.audit.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
 from aximo_db.audit.export import compare_exports, verify_export
-from aximo_db.audit.note import MalformedNote, VerifierKey, read_verifier_key
+from aximo_db.audit.note import MalformedNote, VerifierKey, read_verifier_key, signers
 from aximo_db.audit.proof import parse_consistency_proof, parse_inclusion_proof
 from aximo_db.source import UnreadableFileError, json_lines, looks_like
 
@@ -78,7 +79,9 @@ def check_export(
     verdict = Verdict()
     try:
         verifiers = [read_verifier_key(path) for path in keys]
-        found = [read_note(path.read_bytes(), verifiers) for path in checkpoints]
+        notes = [path.read_bytes() for path in checkpoints]
+        found = [read_note(note, verifiers) for note in notes]
+        names = [signers(note, *verifiers) for note in notes]
     except ValueError as error:
         verdict.fail(f"checkpoint: {error}")
         return verdict
@@ -99,7 +102,7 @@ def check_export(
     verdict.facts = {
         "entries": told.entries,
         "root": told.root.hex(),
-        "signed": bool(keys),
+        "root_base64": b64encode(told.root).decode(),
         "checkpoints": [
             {"origin": each.checkpoint.origin, "size": each.checkpoint.size, "outcome": each.outcome}
             for each in told.results
@@ -107,9 +110,19 @@ def check_export(
         "line_problems": [problem.message for problem in told.problems],
         "doubtful_entries": list(told.doubtful) if told.doubtful else None,
     }
-    if not keys and verdict.ok:
-        verdict.findings.append("No key was given, so who made the checkpoint was not checked.")
+    verdict.findings.append(f"The root of all {told.entries:,} entries is {verdict.facts['root_base64']}.")
+    _say_who_signed(verdict, keys, names)
     return verdict
+
+
+def _say_who_signed(verdict: Verdict, keys: Sequence[Path], notes: Sequence[Sequence[str]]) -> None:
+    """Adds who signed the checkpoints, by the keys that were given."""
+    by = sorted({name for names in notes for name in names})
+    verdict.facts |= {"signed": bool(keys), "signed_by": by}
+    if keys:
+        verdict.findings.append(f"The checkpoint is signed by {', '.join(by)}.")
+    elif verdict.ok:
+        verdict.findings.append("No key was given, so who made the checkpoint was not checked.")
 
 
 def _looks_like(export: Path) -> str | None:
@@ -158,6 +171,7 @@ def check_proof(
             new = read_note(consistency.note.encode(), verifiers)
             before = read_note(old.read_bytes(), verifiers, new.origin)
             consistency.verify(before, new)
+            names = [signers(note, *verifiers) for note in (consistency.note, old.read_bytes())]
             verdict.findings.append(f"The log of {new.size} entries is that of {before.size} entries, and more.")
             verdict.facts = {"origin": new.origin, "old_size": before.size, "size": new.size}
         else:
@@ -166,14 +180,13 @@ def check_proof(
             inclusion = parse_inclusion_proof(data)
             checkpoint = read_note(inclusion.note.encode(), verifiers)
             inclusion.verify(line.read_bytes().removesuffix(b"\n"), checkpoint)
+            names = [signers(inclusion.note, *verifiers)]
             verdict.findings.append(f"The event is entry {inclusion.entry} of {checkpoint.size}.")
             verdict.facts = {"origin": checkpoint.origin, "entry": inclusion.entry, "size": checkpoint.size}
     except ValueError as error:
         verdict.fail(str(error))
         return verdict
-    verdict.facts["signed"] = bool(keys)
-    if not keys:
-        verdict.findings.append("No key was given, so who made the checkpoint was not checked.")
+    _say_who_signed(verdict, keys, names)
     return verdict
 
 

@@ -102,9 +102,14 @@ class Checkpoint:
         if self.size == 0 and self.root != EMPTY_ROOT:
             raise MalformedNote("the checkpoint of a log without entries has another root than the empty tree")
 
+    @property
+    def root_text(self) -> str:
+        """The root in base64, as the checkpoint's third line has it."""
+        return to_base64(self.root)
+
     def text(self) -> str:
         """The lines of the checkpoint: what is signed."""
-        return "\n".join((self.origin, str(self.size), to_base64(self.root), *self.extensions, ""))
+        return "\n".join((self.origin, str(self.size), self.root_text, *self.extensions, ""))
 
 
 def parse_checkpoint(text: bytes | str) -> Checkpoint:

@@ -32,6 +32,7 @@ __all__ = [
     "read_secret_key",
     "read_verifier_key",
     "sign",
+    "signers",
     "text_of",
     "to_base64",
     "write_key_pair",
@@ -396,19 +397,32 @@ def open_note(note: bytes | str, *verifiers: VerifierKey) -> str:
     """
     if not verifiers:
         raise ValueError("a note is opened with at least one key")
+    signers(note, *verifiers)
+    return parse_note(note).text
+
+
+def signers(note: bytes | str, *verifiers: VerifierKey) -> tuple[str, ...]:
+    """The names of those of the keys that have signed a note, in the order of its signatures; none, without keys.
+
+    Raises:
+        MalformedNote: not a note.
+        SignatureFailed: none of the keys has signed it, or a signature of one of them is wrong.
+    """
+    if not verifiers:
+        return ()
     parsed = parse_note(note)
     known = {(key.name, key.key_id): key for key in verifiers}
     text = parsed.text.encode()
-    signed = False
+    found: list[str] = []
     for signature in parsed.signatures:
         key = known.get((signature.name, signature.key_id))
         if key is None:
             continue
         if not key.accepts(signature.signature, text):
             raise SignatureFailed(f"the signature of {key.name}+{key.key_id.hex()} is not over this text")
-        signed = True
-    if not signed:
+        found.append(key.name)
+    if not found:
         names = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in verifiers)
         state = "not signed by" if parsed.signatures else "not signed at all; expected is"
         raise SignatureFailed(f"the note is {state} {names}", unsigned=True)
-    return parsed.text
+    return tuple(dict.fromkeys(found))
