@@ -39,7 +39,8 @@ READY_FOR: Final = 60.0
 
 _STATUS: Final = (
     "select log, extract(epoch from advanced_at)::float8, entries, unnumbered_positions, holes, violations,"
-    " uncounted_entries, extract(epoch from metrics_refreshed_at)::float8, open_executions_over_an_hour"
+    " uncounted_entries, extract(epoch from metrics_refreshed_at)::float8, open_executions_over_an_hour,"
+    " extract(epoch from stored_checkpoint_at)::float8"
     " from aximo.ledger_status()"
 )
 
@@ -83,6 +84,11 @@ class _Ledger(Collector):
             ("aximo_log_advanced_timestamp_seconds", "When the log was last numbered.", rows[0][1]),
             ("aximo_violations", "Events that are listed for breaking a rule.", max(row[5] for row in rows)),
             ("aximo_metrics_refreshed_timestamp_seconds", "When the metrics were last refreshed.", rows[0][7]),
+            (
+                "aximo_checkpoint_stored_timestamp_seconds",
+                "When a checkpoint was last added to any log; 0 for never.",
+                rows[0][9],
+            ),
             (
                 "aximo_open_executions_stale",
                 "Executions triggered more than an hour ago that have not ended, 10,000 at most.",
