@@ -85,11 +85,6 @@ class _Ledger(Collector):
             ("aximo_violations", "Events that are listed for breaking a rule.", max(row[5] for row in rows)),
             ("aximo_metrics_refreshed_timestamp_seconds", "When the metrics were last refreshed.", rows[0][7]),
             (
-                "aximo_checkpoint_stored_timestamp_seconds",
-                "When a checkpoint was last added to any log; 0 for never.",
-                rows[0][9],
-            ),
-            (
                 "aximo_open_executions_stale",
                 "Executions triggered more than an hour ago that have not ended, 10,000 at most.",
                 max(row[8] for row in rows),
@@ -99,6 +94,10 @@ class _Ledger(Collector):
             gauge = GaugeMetricFamily(name, text)
             gauge.add_metric((), value or 0)  # 0: never
             yield gauge
+        # Not every ledger keeps its checkpoints: never is no news.
+        if rows[0][9] is not None:
+            name, text = "aximo_checkpoint_stored_timestamp_seconds", "When a checkpoint was last added to any log."
+            yield GaugeMetricFamily(name, text, value=rows[0][9])
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: names are known when the ledger was asked."""

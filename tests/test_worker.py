@@ -93,6 +93,37 @@ def test_the_status_says_how_the_ledger_does(each_ledger: Ledger, writer: psycop
     assert status(monitor)["violations"] == 1
 
 
+def test_the_status_says_when_a_checkpoint_was_last_kept(each_ledger: Ledger, writer: psycopg.Connection[Any]) -> None:
+    monitor = each_ledger.connect(each_ledger.login("ledger_monitor", "aximo_monitor"))
+    kept = "select distinct stored_checkpoint_at from aximo.ledger_status()"
+    assert monitor.execute(kept).fetchall() == [(None,)]
+    emit_one(writer)
+    writer.execute("select from aximo.advance_log()")
+
+    def keep(connection: psycopg.Connection[Any]) -> None:
+        connection.execute("select set_config('aximo.customer_id', 'c1', true)")
+        connection.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
+
+    with writer.transaction():
+        keep(writer)
+    ((first,),) = monitor.execute(kept).fetchall()
+    assert abs(first.timestamp() - time.time()) < 60
+    # Nobody waits for who leaves a transaction open after he kept one.
+    each_ledger.superuser().execute("select setval('aximo_private.checkpoint_clock', 1)")
+    with each_ledger.connect("worker_writer", autocommit=False) as idle:
+        keep(idle)
+        writer.execute("set lock_timeout = '1s'")
+        with writer.transaction():
+            keep(writer)
+    assert monitor.execute(kept).fetchone() >= (first,)
+    # What is no checkpoint is not noted.
+    each_ledger.superuser().execute("select setval('aximo_private.checkpoint_clock', 1)")
+    with pytest.raises(psycopg.Error), writer.transaction():
+        writer.execute("select set_config('aximo.customer_id', 'c1', true), aximo.add_checkpoint('x')")
+    ((noted,),) = monitor.execute(kept).fetchall()
+    assert noted.timestamp() == 1
+
+
 def test_an_entry_that_came_late_is_counted_too(each_ledger: Ledger, writer: psycopg.Connection[Any]) -> None:
     slow = each_ledger.connect("worker_writer", autocommit=False)
     emit_one(slow)
@@ -425,6 +456,7 @@ def test_listening_needs_its_library(monkeypatch: pytest.MonkeyPatch, each_ledge
 
 
 def test_rules_and_dashboards_name_metrics_that_there_are(each_ledger: Ledger, keeper: str) -> None:
+    each_ledger.superuser().execute("select setval('aximo_private.checkpoint_clock', 1)")  # somebody kept a checkpoint
     worker = Worker(each_ledger.dsn(keeper), [Duty("advance", 1.0, lambda _: iter(()))])
     with Telling(worker, "127.0.0.1", 0) as telling:
         telling.failed("advance", "42501")
