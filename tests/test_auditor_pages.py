@@ -25,7 +25,9 @@ CUSTOMER = "acme"
 
 def printed() -> dict[str, str]:
     """The programs of the page, by the name in their first line."""
-    found = re.findall(r"^```py\n(# (\w+\.py) .*?)^```$", (DOCS / "auditor.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r"^```py\n(# (\w+\.py) .*?)^```$", (DOCS / "auditor.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     return {name: text for text, name in found}
 
 
@@ -39,7 +41,9 @@ def programs(tmp_path: Path) -> Path:
 def ran(folder: Path, *command: str) -> str | None:
     """Runs a program with the standard library only; what it says is wrong, or None."""
     # -I: no variables, no folder of the user's; -S: no installed packages.
-    done = subprocess.run([sys.executable, "-I", "-S", *command], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     return done.stderr.strip() if done.returncode else None
@@ -54,7 +58,9 @@ def test_the_programs_import_the_standard_library_only() -> None:
 
 
 def test_an_export_is_compared_with_the_checkpoint_that_was_kept(one_ledger: Ledger, programs: Path) -> None:
-    service = one_ledger.login("auditors_service", "aximo_writer", "aximo_operator", "aximo_auditor", customers=(CUSTOMER, "*"))
+    service = one_ledger.login(
+        "auditors_service", "aximo_writer", "aximo_operator", "aximo_auditor", customers=(CUSTOMER, "*")
+    )
     db = ("--db", one_ledger.dsn(service), "--customer", CUSTOMER)
 
     def emit(count: int) -> None:
@@ -114,7 +120,9 @@ def test_the_short_program_agrees_with_the_long_one_on_every_size(programs: Path
         for place in range(size):
             hashes = path(leaves, place)
             tlog.verify_inclusion(place, size, leaves[place], hashes, root)
-            body = "\n".join(["c2sp.org/tlog-proof@v1", f"index {place}", *(base64.b64encode(each).decode() for each in hashes)])
+            body = "\n".join(
+                ["c2sp.org/tlog-proof@v1", f"index {place}", *(base64.b64encode(each).decode() for each in hashes)]
+            )
             (programs / "proof").write_text(body + "\n\nnote\n", encoding="utf-8")
             for told in range(size):
                 (programs / "line").write_bytes(lines[told] + b"\n")
@@ -187,6 +195,10 @@ def test_every_column_that_the_duties_name_is_there(auditor: psycopg.Connection[
 def test_the_page_says_that_it_is_no_legal_advice() -> None:
     text = DUTIES.read_text(encoding="utf-8")
     assert "not legal advice" in text
-    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| article", "| control", "| criterion"))]
+    rows = [
+        line
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith(("| article", "| control", "| criterion"))
+    ]
     for duty in ("12(1)", "12(3)(d), 14(5)", "14(4)", "19(1), 26(6)", "26(6), 73", "A.6.2.8", "CC6.1", "PI1.4"):
         assert any(row.startswith(f"| {duty}") for row in rows), duty

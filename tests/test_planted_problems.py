@@ -76,7 +76,9 @@ class World:
         assert not thread.is_alive()
 
     def failures(self) -> float:
-        return sum(value for series, value in self.sample().items() if series.startswith("aximo_worker_duty_failures_total"))
+        return sum(
+            value for series, value in self.sample().items() if series.startswith("aximo_worker_duty_failures_total")
+        )
 
 
 @pytest.fixture
@@ -138,7 +140,9 @@ def nobody_refreshes(world: World) -> None:
 
 
 def nobody_keeps_checkpoints(world: World) -> None:
-    world.root.execute("select setval('aximo_private.checkpoint_clock', extract(epoch from now() - interval '3 days')::bigint)")
+    world.root.execute(
+        "select setval('aximo_private.checkpoint_clock', extract(epoch from now() - interval '3 days')::bigint)"
+    )
 
 
 def history_breaks_a_rule(world: World) -> None:
@@ -242,7 +246,10 @@ PROBLEMS = [
 
 @pytest.mark.parametrize(
     "problem",
-    [pytest.param(each, id=each.plant.__name__, marks=[pytest.mark.heavy] if each.plant in HEAVY else []) for each in PROBLEMS],
+    [
+        pytest.param(each, id=each.plant.__name__, marks=[pytest.mark.heavy] if each.plant in HEAVY else [])
+        for each in PROBLEMS
+    ],
 )
 def test_a_problem_is_told_and_not_before(world: World, problem: Problem, tmp_path: Path) -> None:
     before, well = world.sample(), world.status()
@@ -283,7 +290,9 @@ def assert_fires(folder: Path, before: Sample, after: Sample, alert: str) -> Non
         ],
     }
     path = folder / "planted.yml"
-    path.write_text(yaml.safe_dump({"rule_files": [str(OPS / "alerts.yml")], "evaluation_interval": "1m", "tests": [test]}))
+    path.write_text(
+        yaml.safe_dump({"rule_files": [str(OPS / "alerts.yml")], "evaluation_interval": "1m", "tests": [test]})
+    )
     done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

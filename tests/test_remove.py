@@ -87,7 +87,9 @@ def test_nothing_is_left_and_it_can_be_installed_again(own_server: EmbeddedServe
     ledger = Ledger(own_server, "ledger", install)
     fill(ledger)
     with psycopg.connect(ledger.dsn(), autocommit=True) as owner:
-        owner.execute("create schema ours; create table ours.notes (a int primary key default 1); create view ours.v as select * from ours.notes")
+        owner.execute(
+            "create schema ours; create table ours.notes (a int primary key default 1); create view ours.v as select * from ours.notes"
+        )
         owner.execute((ROOT / "docs" / "hardening.sql").read_text(encoding="utf-8"))
     with psycopg.connect(ledger.dsn("postgres"), autocommit=True) as root:
         root.execute("alter role aximo_owner set statement_timeout = '1h'")
@@ -123,7 +125,9 @@ def test_after_a_superusers_hardening_the_roles_stay_until_a_superuser_removes(o
         assert removed.returncode == 0, removed.stderr
         assert ("roles stay" in removed.stderr) == stays
         with psycopg.connect(ledger.dsn("postgres"), autocommit=True) as root:
-            assert root.execute("select count(*) from pg_namespace where nspname = any(%s)", [SCHEMAS]).fetchone() == (0,)
+            assert root.execute("select count(*) from pg_namespace where nspname = any(%s)", [SCHEMAS]).fetchone() == (
+                0,
+            )
             if stays:
                 # What stands in the way is what the superuser granted.
                 root.execute("revoke usage on language plpgsql from aximo_owner")
@@ -150,7 +154,9 @@ def test_another_ledger_keeps_its_roles(own_server: EmbeddedServer) -> None:
 
 def memberships(ledger: Ledger) -> list[Any]:
     with psycopg.connect(ledger.dsn("postgres")) as root:
-        return root.execute("select roleid::regrole::text, member::regrole::text from pg_auth_members order by 1, 2").fetchall()
+        return root.execute(
+            "select roleid::regrole::text, member::regrole::text from pg_auth_members order by 1, 2"
+        ).fetchall()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,9 @@ def test_what_others_made_stays_unless_it_is_said(own_server: EmbeddedServer, ma
     make_database(own_server, "ledger", "fresh")
     ledger = Ledger(own_server, "ledger", "fresh")
     with psycopg.connect(ledger.dsn("postgres"), autocommit=True) as root:
-        root.execute(f"grant create on schema public to {DBA}; grant usage on type aximo.receipt to {DBA}; set role {DBA}; {made}")
+        root.execute(
+            f"grant create on schema public to {DBA}; grant usage on type aximo.receipt to {DBA}; set role {DBA}; {made}"
+        )
     refused = psql(ledger)
     assert refused.returncode == 3
     assert named in refused.stderr

@@ -78,7 +78,9 @@ def all_at_once(ledger: Ledger) -> set[str]:
         )
     )
     asking = {"aximo_private.numbers_for_all"}
-    while more := {name for name, body in bodies.items() if name not in asking and any(f"{a}(" in body for a in asking)}:
+    while more := {
+        name for name, body in bodies.items() if name not in asking and any(f"{a}(" in body for a in asking)
+    }:
         asking |= more
     return asking
 
@@ -204,7 +206,7 @@ def test_the_other_owner_reads_and_writes_until_it_can_not_connect(other_owner: 
             except psycopg.Error as error:
                 assert error.sqlstate in ("42501", "0LP01"), each
     for who in (login, monitor, "aximo_owner"):
-        with pytest.raises(psycopg.OperationalError, match="permission denied|not permitted"):
+        with pytest.raises(psycopg.OperationalError, match=r"permission denied|not permitted"):
             psycopg.connect(theirs.dsn(who))
     theirs.superuser().execute("alter role aximo_owner nologin")
     assert [level for level, _ in found(theirs)] == ["ok"]
