@@ -134,7 +134,7 @@ class Worker:
 
     Attributes:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables. The login needs
-            ``aximo_operator``.
+            ``aximo_operator`` and all customers.
         duties: what it does.
         observer: who is told.
         turned_at: when the loop last turned, on the monotonic clock.

@@ -518,7 +518,7 @@ def test_a_duty_that_has_more_to_do_than_a_turn_lasts_goes_on_after_the_others(
 
 
 #: Seconds of the simulated week that pass in one.
-SPEED = 5000.0
+SPEED = 7500.0
 WEEK = 7 * 86400.0
 
 
@@ -562,7 +562,8 @@ def test_a_week_of_killed_servers_and_lost_connections(
     monkeypatch.setattr(worker_module, "RETRY", 2.0 * SPEED)
     told, server = Told(), each_ledger.server
     customers = ("c1", "c2")
-    found = duties(close_stale=timedelta(days=1), customers=customers)  # every second, five minutes, minute
+    # By that clock, every second and every hour: as often as a machine gets to it.
+    found = duties(refresh_every=3600, close_stale=timedelta(days=1), customers=customers)
     worker = Worker(each_ledger.dsn(keeper), found, told, turned_at=0.0, _stopped=FastEvent())
     emitters = [Emitter(each_ledger.dsn("worker_writer"), customer) for customer in customers]
     kills = lost = 0
@@ -599,8 +600,8 @@ def test_a_week_of_killed_servers_and_lost_connections(
     assert lost > 30
     assert status(root)["entries"] == sent > 1000
     assert told.successes.count("advance") > 2000
-    assert told.successes.count("refresh") > 100
-    assert told.successes.count("close_stale") > 100
+    assert told.successes.count("refresh") > 50
+    assert told.successes.count("close_stale") > 10
     # Nothing but connections was lost.
     assert {state for _, state in told.failures} <= {"57P01", "57P02", "57P03", "08006", "08001", "08003"}
     assert len(told.failures) >= kills
