@@ -483,6 +483,28 @@ def test_rules_and_dashboards_name_metrics_that_there_are(each_ledger: Ledger, k
     assert fired == {rule["alert"] for rule in rules}
 
 
+def test_the_schedules_of_pg_cron_do_what_a_worker_does(
+    each_ledger: Ledger, keeper: str, writer: psycopg.Connection[Any]
+) -> None:
+    """With a double of pg_cron, which keeps what it is told."""
+    each_ledger.superuser().execute(
+        "create schema cron; grant usage on schema cron to log_keeper; create table cron.job_run_details (end_time timestamptz);"
+        " create table cron.told (name text, schedule text, command text); grant insert, select on cron.told to log_keeper;"
+        " create function cron.schedule(text, text, text) returns void language sql"
+        " as 'insert into cron.told values ($1, $2, $3)';"
+        " grant select, delete on cron.job_run_details to log_keeper"
+    )
+    connection = each_ledger.connect(keeper)
+    connection.execute((OPS / "pg_cron.sql").read_text(encoding="utf-8"))
+    jobs = connection.execute("select name, schedule, command from cron.told").fetchall()
+    assert len(jobs) == 3
+    emit_many(writer, 5)
+    for _, schedule, command in jobs:
+        assert len(schedule.split()) == 5
+        connection.execute(command)
+    assert status(writer) == dict.fromkeys(COLUMNS, 0) | {"entries": 5}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not there (Debian: prometheus)")
 def test_promtool_finds_nothing(each_ledger: Ledger, keeper: str) -> None:
     for command in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")):
@@ -562,17 +584,18 @@ def test_a_week_of_killed_servers_and_lost_connections(
     monkeypatch.setattr(worker_module, "RETRY", 2.0 * SPEED)
     told, server = Told(), each_ledger.server
     customers = ("c1", "c2")
-    # By that clock, every second and every hour: as often as a machine gets to it.
-    found = duties(refresh_every=3600, close_stale=timedelta(days=1), customers=customers)
+    # By that clock, every second and every six hours: as often as a machine gets to it.
+    found = duties(refresh_every=6 * 3600, close_stale=timedelta(days=1), customers=customers)
     worker = Worker(each_ledger.dsn(keeper), found, told, turned_at=0.0, _stopped=FastEvent())
     emitters = [Emitter(each_ledger.dsn("worker_writer"), customer) for customer in customers]
     kills = lost = 0
     with working(worker) as thread:
         for each in emitters:
             each.start()
-        while (real() - began) * SPEED < WEEK:
-            time.sleep(0.5)
-            if (real() - began) * SPEED > (kills + 1) * WEEK / 13:
+        while (real() - began) * SPEED < WEEK or told.successes.count("advance") < 2000:
+            assert real() - began < 600
+            time.sleep(1)
+            if kills < 12 and (real() - began) * SPEED > (kills + 1) * WEEK / 13:
                 pid = server.pid
                 assert pid is not None
                 os.kill(pid, signal.SIGKILL)
@@ -596,11 +619,10 @@ def test_a_week_of_killed_servers_and_lost_connections(
         shown = len([duty for duty in told.successes if duty == "refresh"])
         until(lambda: told.successes.count("refresh") > shown + 1, 120)
         assert thread.is_alive()
-    assert kills >= 12
-    assert lost > 30
+    assert kills == 12
+    assert lost > 20
     assert status(root)["entries"] == sent > 1000
-    assert told.successes.count("advance") > 2000
-    assert told.successes.count("refresh") > 50
+    assert told.successes.count("refresh") > 10
     assert told.successes.count("close_stale") > 10
     # Nothing but connections was lost.
     assert {state for _, state in told.failures} <= {"57P01", "57P02", "57P03", "08006", "08001", "08003"}
@@ -609,7 +631,7 @@ def test_a_week_of_killed_servers_and_lost_connections(
         with EventStore(each_ledger.dsn("worker_writer"), customer_id=each.customer) as store:
             entries = list(store.subscribe(follow=False))
         assert [entry.number for entry in entries] == list(range(1, len(each.told) + 1))
-        assert {str(entry.event.event_id) for entry in entries} == set(each.told)
+        assert {str(entry.event_id) for entry in entries} == set(each.told)
         for function in ("verify_log", "verify_executions", "verify_metrics"):
             assert of_customer(again(each_ledger), each.customer, f"select * from aximo.{function}()") == []
         (row,) = of_customer(
