@@ -633,7 +633,7 @@ class AsyncEventStore:
             What was made; nothing if another session counts or refreshes.
 
         Raises:
-            CustomerError: the login works for certain customers only.
+            CustomerError: the login was not granted all customers.
             psycopg.errors.InsufficientPrivilege: the login is no operator's.
         """
         joining = await self._connections.is_joining()

@@ -338,6 +338,36 @@ where c.relkind = 'm' or t.relkind in ('r', 'p', 'm') and coalesce(c.reloptions:
 order by 1, 2
 """
 
+#: Other databases in which the owning roles own something, and logins that may act as these roles and connect here, without
+#: being this database's owner.
+_NEIGHBOURS: Final = """
+with
+owners as (
+    select r.oid from pg_roles as r where r.rolname = any(%s)
+),
+here as (
+    select d.oid, d.datdba from pg_database as d where d.datname = current_database()
+)
+select
+    array(
+        select distinct d.datname::text
+        from pg_shdepend as s
+        inner join pg_database as d on d.oid = s.dbid and d.datallowconn
+        where s.refclassid = 'pg_authid'::regclass and s.refobjid in (select o.oid from owners as o)
+            and s.deptype = 'o' and s.dbid <> (select h.oid from here as h)
+        order by 1
+    ),
+    array(
+        select r.rolname::text
+        from pg_roles as r
+        cross join here as h
+        where r.rolcanlogin and not r.rolsuper and not pg_has_role(r.oid, h.datdba, 'member')
+            and has_database_privilege(r.oid, h.oid, 'connect')
+            and exists (select from owners as o where pg_has_role(r.oid, o.oid, 'member'))
+        order by 1
+    )
+"""
+
 #: Each log, where its positions come from, how far it is numbered, the last position given, what may still come, and
 #: whether there are entries of which the state knows nothing.
 _LOGS: Final = """
@@ -415,7 +445,9 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
         found = list(_schema(connection))
         if any(finding.level == "error" for finding in found):
             return found
-        for check in (_drift, _strangers, _roles, _access_map, _gateway, _timeouts, _database, _clock, _log, _metrics):
+        for check in (
+            _drift, _strangers, _roles, _neighbours, _access_map, _gateway, _timeouts, _database, _clock, _log, _metrics,
+        ):  # fmt: skip
             found.extend(check(connection))
         for customer in customers:
             found.extend(_open_executions(connection, customer))
@@ -619,6 +651,25 @@ def _roles(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     yield Finding("note", "roles", f"Superusers, whom nothing in the database stops: {', '.join(supers) or 'none'}.")
     if not problems:
         yield Finding("ok", "roles", "No service login is superuser or BYPASSRLS; the group roles can't log in.")
+
+
+def _neighbours(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """Other ledgers of the cluster: who may act as their owners may act as this one's, where he may connect."""
+    row = connection.execute(_NEIGHBOURS, (list(OWNING_ROLES),)).fetchone()
+    databases, logins = row or ([], [])
+    if databases and logins:
+        yield Finding(
+            "warning", "neighbours",
+            f"The group roles are shared with another ledger in this cluster, {', '.join(databases)}: whoever may act as its owner may"
+            f" act as this one's, read and write here, as long as he may connect: {', '.join(logins)}.",
+            "docs/hardening.sql lets in only logins of this ledger. Owners who don't trust each other need a cluster each.",
+        )  # fmt: skip
+    elif databases:
+        yield Finding(
+            "ok", "neighbours", f"Another ledger is in this cluster, {', '.join(databases)}; no other owner of it may connect here.",
+        )  # fmt: skip
+    else:
+        yield Finding("ok", "neighbours", "No other database of this cluster uses the ledger's roles.")
 
 
 def _reads_access_map(connection: psycopg.Connection[Any]) -> bool:

@@ -108,7 +108,7 @@ def recount_metrics(
 
     Raises:
         MalformedEventError: ``max_events`` is below 1.
-        CustomerError: the login works for certain customers only.
+        CustomerError: the login was not granted all customers.
         psycopg.Error: the server can't be reached, or the login is no operator's.
     """
     done = 0

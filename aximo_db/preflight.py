@@ -68,7 +68,7 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
     if encoding != "UTF8":
         refuse(
             "database_is_utf8", "the ledger needs a database encoded in UTF8",
-            f"server_encoding is {encoding}", "create database ... encoding 'UTF8' template template0",
+            f"server_encoding is {encoding}", "Make another database: create database ... encoding 'UTF8' template template0.",
         )  # fmt: skip
     if is_read_only:
         hint = "Connect to the primary, or look at default_transaction_read_only."
@@ -77,13 +77,13 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
     if not may_create:
         refuse(
             "installer_owns_database", "the installing role may not create schemas in this database",
-            f"role {login}, database {database}", "Install as the owner of the database.",
+            f"role {login} lacks CREATE on database {database}", "Install as the owner of the database.",
         )  # fmt: skip
     if not is_installed(connection):
         squatters = [name for (name,) in cursor.execute(_SQUATTERS).fetchall()]
         if squatters:
             refuse(
-                "schemas_are_ours", "the ledger's schemas exist already", "; ".join(squatters),
+                "schemas_are_ours", "a schema of the ledger's name is there already", "; ".join(squatters),
                 "If it is the ledger, migrate as the login that installed it. If not, rename or drop that schema.",
             )  # fmt: skip
     roles = {name: (is_harmful, may_act) for name, is_harmful, may_act in cursor.execute(_ROLES, (list(GROUP_ROLES),))}
@@ -91,12 +91,12 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
     if missing and not may_make_roles:
         refuse(
             "installer_creates_roles", "the installing role may not create the ledger's roles",
-            f"role {login} has no CREATEROLE, and there is no {', '.join(missing)}", f"alter role {login} createrole",
+            f"role {login} has no CREATEROLE, and there is no {', '.join(missing)}", f"As a superuser: alter role {login} createrole.",
         )  # fmt: skip
     harmful = [name for name in GROUP_ROLES if name in roles and roles[name][0]]
     if harmful:
         refuse(
-            "group_roles_are_harmless", "a role of the ledger's name exists with rights it must not have",
+            "group_roles_are_harmless", "a role of the ledger's name has rights that it must not have",
             f"{', '.join(harmful)} can log in, or is superuser, BYPASSRLS or CREATEROLE",
             "Rename or drop that role, then install again.",
         )  # fmt: skip
@@ -105,7 +105,7 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
         refuse(
             "installer_acts_as_owner", "the installing role may not act as the ledger's owner",
             f"role {login} is not a member of {', '.join(closed)} and may not grant it",
-            f"As the role that created them, or as superuser: grant {', '.join(closed)} to {login} with admin option",
+            f"As the role that created them, or as superuser: grant {', '.join(closed)} to {login} with admin option.",
         )  # fmt: skip
     return found
 

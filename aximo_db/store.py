@@ -622,7 +622,7 @@ class EventStore:
             What was made; nothing if another session counts or refreshes.
 
         Raises:
-            CustomerError: the login works for certain customers only.
+            CustomerError: the login was not granted all customers.
             psycopg.errors.InsufficientPrivilege: the login is no operator's.
         """
         joining = self._connections.is_joining()

@@ -134,7 +134,7 @@ class Worker:
 
     Attributes:
         dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables. The login needs
-            ``aximo_operator``.
+            ``aximo_operator`` and all customers.
         duties: what it does.
         observer: who is told.
         turned_at: when the loop last turned, on the monotonic clock.
@@ -190,15 +190,16 @@ class Worker:
 
     def _do(self, duty: Duty, *, once: bool) -> None:
         began = time.monotonic()
-        did = 0
+        did, is_cut = 0, False
         try:
             connection = self._connected()
             for number in duty.steps(connection):
                 did += number
                 self.turned_at = time.monotonic()
                 _notify("WATCHDOG=1")
-                # Where there is always more to do, the other duties have their turn all the same.
-                if self._stopped.is_set() or self.turned_at - began > RETRY:
+                # Where there is always more to do, the other duties have their turn all the same, and then it goes on.
+                is_cut = self.turned_at - began > RETRY
+                if self._stopped.is_set() or is_cut:
                     break
         except (psycopg.Error, AximoError) as error:
             meaning = translate(error) or error if isinstance(error, psycopg.Error) else error
@@ -214,7 +215,7 @@ class Worker:
             return
         seconds = time.monotonic() - began
         duty.done_at, duty.failures = time.monotonic(), 0
-        duty.due = began + duty.every
+        duty.due = self.turned_at if is_cut else began + duty.every
         self._attempts = 0
         if did:
             facts = {"duty": duty.name, "did": did, "seconds": seconds}

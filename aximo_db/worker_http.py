@@ -39,7 +39,8 @@ READY_FOR: Final = 60.0
 
 _STATUS: Final = (
     "select log, extract(epoch from advanced_at)::float8, entries, unnumbered_positions, holes, violations,"
-    " uncounted_entries, extract(epoch from metrics_refreshed_at)::float8, open_executions_over_an_hour"
+    " uncounted_entries, extract(epoch from metrics_refreshed_at)::float8, open_executions_over_an_hour,"
+    " extract(epoch from stored_checkpoint_at)::float8"
     " from aximo.ledger_status()"
 )
 
@@ -93,6 +94,10 @@ class _Ledger(Collector):
             gauge = GaugeMetricFamily(name, text)
             gauge.add_metric((), value or 0)  # 0: never
             yield gauge
+        # Not every ledger keeps its checkpoints: never is no news.
+        if rows[0][9] is not None:
+            name, text = "aximo_checkpoint_stored_timestamp_seconds", "When a checkpoint was last added to any log."
+            yield GaugeMetricFamily(name, text, value=rows[0][9])
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: names are known when the ledger was asked."""

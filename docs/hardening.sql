@@ -5,12 +5,27 @@
 --
 -- It may be run any number of times. What the role that runs it may not change is left as it is, with a notice.
 
--- Only the ledger's logins connect. (CONNECT of PUBLIC lets every login of the cluster in, where it can read sizes and statistics.)
--- A login that has no group role, such as a write-only one, needs: grant connect on database … to …
+-- Who connects: the owner of the database, and the logins that the access map serves, each by name. CONNECT of PUBLIC lets every
+-- login of the cluster in, where it can read sizes and statistics. CONNECT of a group role lets in the owner of another ledger in the
+-- cluster, who may make himself a member of it. Run this again after aximo.grant_customer. A login that is granted no customer,
+-- such as a monitor or a second administrator, needs: grant connect on database … to …
 do $$
+declare
+    login text;
 begin
-    execute format('grant connect on database %I to aximo_reader, aximo_bi, aximo_owner', current_database());
-    execute format('revoke connect, temporary on database %I from public', current_database());
+    execute format(
+        'revoke connect, temporary on database %I from public, aximo_owner, aximo_gatekeeper, aximo_recorder, aximo_sequencer,'
+        ' aximo_meter, aximo_reader, aximo_writer, aximo_bi, aximo_operator, aximo_auditor, aximo_monitor',
+        current_database()
+    );
+    for login in
+        select distinct g.role_name
+        from aximo_private.customer_grants as g
+        inner join pg_catalog.pg_roles as r on r.rolname = g.role_name
+        order by 1
+    loop
+        execute format('grant connect on database %I to %I', current_database(), login);
+    end loop;
 end;
 $$;
 

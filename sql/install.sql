@@ -95,6 +95,7 @@ begin;
 \ir 08_log/log_entries.sql
 \ir 08_log/log_nodes.sql
 \ir 08_log/checkpoint_table.sql
+\ir 08_log/checkpoint_clock.sql
 \ir 08_log/log_cursors.sql
 \ir 08_log/log_growth.sql
 \ir 08_log/numbering.sql

@@ -1324,7 +1324,7 @@ def test_what_a_gateway_keeps_of_a_tools_stderr_is_taken(each_ledger: Ledger, tm
         ("tool failed", Jsonb({"stderr": kept})),
     )
     assert changed.rowcount == 1
-    keeper = each_ledger.connect(each_ledger.login("stderr_keeper", "aximo_operator"))
+    keeper = each_ledger.connect(each_ledger.login("stderr_keeper", "aximo_operator", customers=("*",)))
     assert keeper.execute("select numbered from aximo.advance_log()").fetchone() == (2,)
     (row,) = connection.execute("select data ->> 'stderr' from helix.log_entries where kind = 'exec.result'").fetchall()
     assert row == (kept,)

@@ -629,14 +629,16 @@ def test_settings_are_an_operators_and_each_customers_own(ledger: Ledger) -> Non
             bound.execute(f"select aximo.{call}")
         assert refused.value.sqlstate == "ZXCUS"
     nobody = ledger.connect(ledger.login("no_customer", "aximo_operator"))
-    with pytest.raises(psycopg.Error) as refused:
-        nobody.execute("select aximo.set_threshold('error_rate', 'warning', 0.5)")
-    assert refused.value.sqlstate == "ZXCUS"
-    nobody.execute("select aximo.set_threshold('error_rate', 'warning', 0.2, for_all_customers => true)")
+    for more in ("", ", for_all_customers => true"):
+        with pytest.raises(psycopg.Error) as refused:
+            nobody.execute(f"select aximo.set_threshold('error_rate', 'warning', 0.5{more})")
+        assert refused.value.sqlstate == "ZXCUS"
+    everybodys = ledger.connect(ledger.login("all_customers", "aximo_operator", customers=("*",)))
+    everybodys.execute("select aximo.set_threshold('error_rate', 'warning', 0.2, for_all_customers => true)")
     rows = ledger.superuser().execute(
         "select customer_id, value, set_by from aximo_private.thresholds where effective_from > '-infinity' order by set_at"
     )
-    assert rows.fetchall() == [("c1", 0.5, bound.info.user), ("*", 0.2, "no_customer")]
+    assert rows.fetchall() == [("c1", 0.5, bound.info.user), ("*", 0.2, "all_customers")]
 
 
 # Refreshing -----------------------------------------------------------------------------------------------------------
@@ -779,7 +781,7 @@ def test_readers_read_while_it_is_refreshed(each_ledger: Ledger, operator: Conne
 
 def test_who_may_refresh(each_ledger: Ledger) -> None:
     for roles, customers, wanted in (
-        (("aximo_operator",), (), None),
+        (("aximo_operator",), (), "ZXCUS"),
         (("aximo_operator",), ("*",), None),
         (("aximo_operator",), ("c1",), "ZXCUS"),
         (("aximo_bi",), ("c1",), "42501"),

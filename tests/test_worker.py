@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -26,6 +28,7 @@ import yaml
 from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore
+from aximo_db import worker as worker_module
 from aximo_db.errors import InstallationError, SchemaVersionError
 from aximo_db.worker import Duty, Worker, duties
 from aximo_db.worker_http import Telling, is_live, is_ready
@@ -42,8 +45,8 @@ COLUMNS = (
 
 @pytest.fixture
 def keeper(each_ledger: Ledger) -> str:
-    """An operator without customers, as a worker has."""
-    return each_ledger.login("log_keeper", "aximo_operator")
+    """An operator of all customers, as a worker has."""
+    return each_ledger.login("log_keeper", "aximo_operator", customers=("*",))
 
 
 @pytest.fixture
@@ -91,6 +94,37 @@ def test_the_status_says_how_the_ledger_does(each_ledger: Ledger, writer: psycop
             break
         time.sleep(0.1)
     assert status(monitor)["violations"] == 1
+
+
+def test_the_status_says_when_a_checkpoint_was_last_kept(each_ledger: Ledger, writer: psycopg.Connection[Any]) -> None:
+    monitor = each_ledger.connect(each_ledger.login("ledger_monitor", "aximo_monitor"))
+    kept = "select distinct stored_checkpoint_at from aximo.ledger_status()"
+    assert monitor.execute(kept).fetchall() == [(None,)]
+    emit_one(writer)
+    writer.execute("select from aximo.advance_log()")
+
+    def keep(connection: psycopg.Connection[Any]) -> None:
+        connection.execute("select set_config('aximo.customer_id', 'c1', true)")
+        connection.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
+
+    with writer.transaction():
+        keep(writer)
+    ((first,),) = monitor.execute(kept).fetchall()
+    assert abs(first.timestamp() - time.time()) < 60
+    # Nobody waits for who leaves a transaction open after he kept one.
+    each_ledger.superuser().execute("select setval('aximo_private.checkpoint_clock', 1)")
+    with each_ledger.connect("worker_writer", autocommit=False) as idle:
+        keep(idle)
+        writer.execute("set lock_timeout = '1s'")
+        with writer.transaction():
+            keep(writer)
+    assert monitor.execute(kept).fetchone() >= (first,)
+    # What is no checkpoint is not noted.
+    each_ledger.superuser().execute("select setval('aximo_private.checkpoint_clock', 1)")
+    with pytest.raises(psycopg.Error), writer.transaction():
+        writer.execute("select set_config('aximo.customer_id', 'c1', true), aximo.add_checkpoint('x')")
+    ((noted,),) = monitor.execute(kept).fetchall()
+    assert noted.timestamp() == 1
 
 
 def test_an_entry_that_came_late_is_counted_too(each_ledger: Ledger, writer: psycopg.Connection[Any]) -> None:
@@ -199,7 +233,6 @@ class Told:
 def test_a_worker_numbers_counts_shows_and_ends(
     each_ledger: Ledger, keeper: str, writer: psycopg.Connection[Any]
 ) -> None:
-    each_ledger.superuser().execute("select aximo.grant_customer('log_keeper', '*')")
     emit_many(writer, 5, "c1")
     old = [
         event(kind, "old", timestamp="2026-03-01T10:00:00Z") for kind in ("execution_triggered", "execution_processing")
@@ -253,12 +286,13 @@ def test_a_worker_goes_on_when_its_connection_is_lost(
 
 def test_one_duty_that_fails_does_not_stop_the_others(each_ledger: Ledger, keeper: str) -> None:
     told = Told()
-    found = duties(advance_every=0.01, refresh_every=None, close_stale=timedelta(hours=1), customers=["not granted"])
+    each_ledger.superuser().execute("revoke execute on function aximo.close_stale_executions from aximo_operator")
+    found = duties(advance_every=0.01, refresh_every=None, close_stale=timedelta(hours=1), customers=["c1"])
     worker = Worker(each_ledger.dsn(keeper), found, told)
     with working(worker):
         until(lambda: told.successes.count("advance") > 5 and bool(told.failures))
     # And is tried again in a minute, not at once.
-    assert told.failures == [("close_stale", "ZXCUS")]
+    assert told.failures == [("close_stale", "42501")]
     assert found[1].due > time.monotonic() + 30
 
 
@@ -276,7 +310,12 @@ def test_two_workers_do_not_hinder_each_other(
 
 @pytest.mark.parametrize(
     ("roles", "customers", "state"),
-    [(("aximo_reader",), (), "42501"), (("aximo_operator",), ("c1",), "ZXCUS"), ((), (), "42501")],
+    [
+        (("aximo_reader",), (), "42501"),
+        (("aximo_operator",), (), "ZXCUS"),
+        (("aximo_operator",), ("c1",), "ZXCUS"),
+        ((), (), "42501"),
+    ],
 )
 def test_a_login_that_may_not_is_told_so_at_once(
     each_ledger: Ledger, roles: tuple[str, ...], customers: tuple[str, ...], state: str
@@ -425,6 +464,7 @@ def test_listening_needs_its_library(monkeypatch: pytest.MonkeyPatch, each_ledge
 
 
 def test_rules_and_dashboards_name_metrics_that_there_are(each_ledger: Ledger, keeper: str) -> None:
+    each_ledger.superuser().execute("select setval('aximo_private.checkpoint_clock', 1)")  # somebody kept a checkpoint
     worker = Worker(each_ledger.dsn(keeper), [Duty("advance", 1.0, lambda _: iter(()))])
     with Telling(worker, "127.0.0.1", 0) as telling:
         telling.failed("advance", "42501")
@@ -443,6 +483,28 @@ def test_rules_and_dashboards_name_metrics_that_there_are(each_ledger: Ledger, k
     assert fired == {rule["alert"] for rule in rules}
 
 
+def test_the_schedules_of_pg_cron_do_what_a_worker_does(
+    each_ledger: Ledger, keeper: str, writer: psycopg.Connection[Any]
+) -> None:
+    """With a double of pg_cron, which keeps what it is told."""
+    each_ledger.superuser().execute(
+        "create schema cron; grant usage on schema cron to log_keeper; create table cron.job_run_details (end_time timestamptz);"
+        " create table cron.told (name text, schedule text, command text); grant insert, select on cron.told to log_keeper;"
+        " create function cron.schedule(text, text, text) returns void language sql"
+        " as 'insert into cron.told values ($1, $2, $3)';"
+        " grant select, delete on cron.job_run_details to log_keeper"
+    )
+    connection = each_ledger.connect(keeper)
+    connection.execute((OPS / "pg_cron.sql").read_text(encoding="utf-8"))
+    jobs = connection.execute("select name, schedule, command from cron.told").fetchall()
+    assert len(jobs) == 3
+    emit_many(writer, 5)
+    for _, schedule, command in jobs:
+        assert len(schedule.split()) == 5
+        connection.execute(command)
+    assert status(writer) == dict.fromkeys(COLUMNS, 0) | {"entries": 5}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not there (Debian: prometheus)")
 def test_promtool_finds_nothing(each_ledger: Ledger, keeper: str) -> None:
     for command in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")):
@@ -453,22 +515,132 @@ def test_promtool_finds_nothing(each_ledger: Ledger, keeper: str) -> None:
     subprocess.run(["promtool", "check", "metrics"], input=metrics, text=True, check=True, capture_output=True)
 
 
-@pytest.mark.heavy
-def test_a_weeks_worth_of_duties_under_a_server_that_is_killed(
-    each_ledger: Ledger, keeper: str, writer: psycopg.Connection[Any]
+def test_a_duty_that_has_more_to_do_than_a_turn_lasts_goes_on_after_the_others(
+    each_ledger: Ledger, keeper: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, sent = Told(), 0
-    worker = Worker(each_ledger.dsn(keeper), duties(advance_every=0.002, refresh_every=0.05), told)
-    with working(worker), EventStore(each_ledger.dsn("worker_writer"), customer_id="c1", retry_for=60) as store:
-        for number in range(2000):
-            store.emit(event("sla_breached", None))
-            sent += 1
-            if number % 400 == 399:
-                each_ledger.server.stop("immediate")
-                each_ledger.server.start()
-        root = psycopg.connect(each_ledger.dsn("postgres"), autocommit=True)
-        until(lambda: status(root)["entries"] == sent and status(root)["uncounted_entries"] == 0, 120)
-        root.close()
-    assert len(told.successes) > 500
-    with EventStore(each_ledger.dsn("worker_writer"), customer_id="c1") as store:
-        assert [entry.number for entry in store.subscribe(follow=False)] == list(range(1, sent + 1))
+    monkeypatch.setattr(worker_module, "RETRY", 0.01)
+    turns: list[str] = []
+
+    def long(_: psycopg.Connection[Any]) -> Iterator[int]:
+        turns.append("long")
+        for _step in range(3):
+            time.sleep(0.02)
+            yield 1
+        turns.append("never")
+
+    def short(_: psycopg.Connection[Any]) -> Iterator[int]:
+        turns.append("short")
+        yield 1
+
+    worker = Worker(each_ledger.dsn(keeper), [Duty("long", 3600, long), Duty("short", 0.001, short)])
+    with working(worker):
+        until(lambda: turns.count("long") > 5)
+    assert "never" not in turns
+    assert all(pair == ("long", "short") for pair in zip(turns[0:10:2], turns[1:10:2], strict=True))
+
+
+#: Seconds of the simulated week that pass in one.
+SPEED = 7500.0
+WEEK = 7 * 86400.0
+
+
+class FastEvent(threading.Event):
+    """Waits for as long as the fast clock says."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout is None else timeout / SPEED)
+
+
+class Emitter(threading.Thread):
+    """Emits executions of a customer until it is stopped, and remembers what it was told is written."""
+
+    def __init__(self, dsn: str, customer: str) -> None:
+        super().__init__(daemon=True)
+        self.dsn, self.customer = dsn, customer
+        self.told: list[str] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        with EventStore(self.dsn, customer_id=self.customer, retry_for=120) as store:
+            number = 0
+            while not self.stopped.wait(0.002):
+                number += 1
+                kinds = ("execution_triggered", "execution_processing", "execution_completed")
+                batch = [event(kind, f"e{number}", customer_id=self.customer, event_id=str(uuid4())) for kind in kinds]
+                if number % 3:
+                    batch = batch[:2]
+                store.emit_many(batch)
+                self.told.extend(str(each["event_id"]) for each in batch)
+
+
+@pytest.mark.heavy
+def test_a_week_of_killed_servers_and_lost_connections(
+    each_ledger: Ledger, keeper: str, writer: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The duties by the clock of a week, as often as the machine gets to them; 12 servers are killed meanwhile."""
+    real, began = time.monotonic, time.monotonic()
+    monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=lambda: (real() - began) * SPEED))
+    # A step takes as long as ever, whatever the clock says.
+    monkeypatch.setattr(worker_module, "RETRY", 2.0 * SPEED)
+    told, server = Told(), each_ledger.server
+    customers = ("c1", "c2")
+    # By that clock, every second and every six hours: as often as a machine gets to it.
+    found = duties(refresh_every=6 * 3600, close_stale=timedelta(days=1), customers=customers)
+    worker = Worker(each_ledger.dsn(keeper), found, told, turned_at=0.0, _stopped=FastEvent())
+    emitters = [Emitter(each_ledger.dsn("worker_writer"), customer) for customer in customers]
+    kills = lost = 0
+    with working(worker) as thread:
+        for each in emitters:
+            each.start()
+        while (real() - began) * SPEED < WEEK or told.successes.count("advance") < 2000:
+            assert real() - began < 600
+            time.sleep(1)
+            if kills < 12 and (real() - began) * SPEED > (kills + 1) * WEEK / 13:
+                pid = server.pid
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: server.pid is None)
+                server.start()
+                kills += 1
+                continue
+            with psycopg.connect(each_ledger.dsn("postgres"), autocommit=True) as root:
+                query = (
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'aximo-db worker'"
+                )
+                lost += len(root.execute(query).fetchall())
+        for each in emitters:
+            each.stopped.set()
+        for each in emitters:
+            each.join(120)
+            assert not each.is_alive()
+        sent = sum(len(each.told) for each in emitters)
+        root = each_ledger.superuser()
+        until(lambda: status(root)["unnumbered_positions"] == 0 and status(root)["uncounted_entries"] == 0, 120)
+        shown = len([duty for duty in told.successes if duty == "refresh"])
+        until(lambda: told.successes.count("refresh") > shown + 1, 120)
+        assert thread.is_alive()
+    assert kills == 12
+    assert lost > 20
+    assert status(root)["entries"] == sent > 1000
+    assert told.successes.count("refresh") > 10
+    assert told.successes.count("close_stale") > 10
+    # Nothing but connections was lost.
+    assert {state for _, state in told.failures} <= {"57P01", "57P02", "57P03", "08006", "08001", "08003"}
+    assert len(told.failures) >= kills
+    for each in emitters:
+        with EventStore(each_ledger.dsn("worker_writer"), customer_id=each.customer) as store:
+            entries = list(store.subscribe(follow=False))
+        assert [entry.number for entry in entries] == list(range(1, len(each.told) + 1))
+        assert {str(entry.event_id) for entry in entries} == set(each.told)
+        for function in ("verify_log", "verify_executions", "verify_metrics"):
+            assert of_customer(again(each_ledger), each.customer, f"select * from aximo.{function}()") == []
+        (row,) = of_customer(
+            again(each_ledger),
+            each.customer,
+            "select min(counts_up_to) from aximo_metrics.freshness where view_name = 'execution_health'",
+        )
+        assert row == (len(each.told),)
+
+
+def again(ledger: Ledger) -> psycopg.Connection[Any]:
+    return ledger.connect("worker_writer")

@@ -289,29 +289,31 @@ alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
 comment on function aximo_private.writing_customer(text) is
 'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
 
--- Numbering is done for all customers at a time: it holds a lock that all depend on, and tells how many events there are.
+-- What is done for all customers at a time: it holds locks that all depend on, and tells how many events there are.
+-- The group roles are the whole cluster's, so membership alone says nothing of this database: the access map does.
 create function aximo_private.numbers_for_all() returns void
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if exists (select from aximo_private.customer_grants as g where g.role_name = session_user::text)
-        and not exists (
-            select from aximo_private.customer_grants as g
-            where g.role_name = session_user::text and g.customer_id = '*'
-        ) then
+    if not exists (
+        select from aximo_private.customer_grants as g
+        where g.role_name = session_user::text and g.customer_id = '*'
+    )
+    -- A superuser could grant it to itself; a job of the DBA's works as one where nobody else runs jobs.
+    and not (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = session_user) then
         raise exception using
             errcode = 'ZXCUS',
-            message = 'this login may work for certain customers only, and this is done for all',
+            message = 'this is done for all customers, and this login was not granted all of them',
             detail = format('login %L', session_user),
-            hint = 'Do it as a login that was granted all customers (*), or none.',
+            hint = format('As the owner of this database: select aximo.grant_customer(%L, ''*'')', session_user),
             constraint = 'numbers_for_all';
     end if;
 end;
 $$;
 alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
 comment on function aximo_private.numbers_for_all() is
-'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
+'Refuses logins that were not granted all customers in this database, ZXCUS: what is done for all customers is not theirs to do.';
 
 create function aximo_private.session_grants() returns text[]
 language plpgsql stable security definer parallel safe
@@ -5180,6 +5182,12 @@ comment on index aximo_private.checkpoints_by_size is 'The latest, and those to 
 comment on policy owner_reads_own_checkpoints on aximo_private.checkpoints is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';
 
+-- For who watches: that checkpoints are kept at all. The latest made_at of all customers would need an index that orders their rows
+-- together, which plans of one of them would show. A row that all keep up to date would let one open transaction hold up the others.
+create sequence aximo_private.checkpoint_clock as bigint;
+alter sequence aximo_private.checkpoint_clock owner to aximo_owner;
+comment on sequence aximo_private.checkpoint_clock is 'When a checkpoint was last added, by whomever, in seconds since 1970. Set, not counted: nobody waits for it, and it is no proof.';
+
 -- How far a consumer of a customer's log has come.
 create table aximo_private.log_cursors (
     customer_id text collate "C" not null,
@@ -5738,7 +5746,7 @@ end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
 comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
+'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers; ZXENV: the state of another log.';
 
 create view aximo.violations with (security_barrier = true) as
 select
@@ -6517,6 +6525,7 @@ begin
     end if;
     insert into aximo_private.checkpoints (customer_id, log, size, root, note)
     values (customer, named_log, stated_size, aximo.log_root(stated_size, named_log), add_checkpoint.note);
+    perform setval('aximo_private.checkpoint_clock', extract(epoch from clock_timestamp())::bigint);
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
@@ -6845,7 +6854,7 @@ end;
 $$;
 alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
 comment on function aximo.rebuild_log_nodes() is
-'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login of certain customers only.';
+'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login without all customers.';
 
 -- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
 create function aximo.my_customers() returns table (customer_id text)
@@ -8376,7 +8385,7 @@ end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
 comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
 
 -- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
@@ -8444,7 +8453,7 @@ end;
 $$;
 alter function aximo.recount_metrics(boolean, integer) owner to aximo_sequencer;
 comment on function aximo.recount_metrics(boolean, integer) is
-'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- A row of sums as it is published: durations, rates, and percentiles out of the bins.
@@ -8818,7 +8827,7 @@ end;
 $$;
 alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
-'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login without all customers sets it for all.';
 
 -- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
@@ -8936,7 +8945,7 @@ end;
 $$;
 alter function aximo.set_high_risk_levels(text[], timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is
-'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login without all customers sets it for all.';
 
 create function aximo.set_lead_action_types(
     action_types text[],
@@ -8964,7 +8973,7 @@ end;
 $$;
 alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
 comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
-'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login without all customers sets it for all.';
 
 create function aximo_private.high_risk_at(moment timestamptz) returns text[]
 language plpgsql stable security definer parallel safe
@@ -9053,7 +9062,7 @@ end;
 $$;
 alter function aximo.refresh_metrics(boolean) owner to aximo_meter;
 comment on function aximo.refresh_metrics(boolean) is
-'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login of certain customers only.';
+'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login without all customers.';
 
 -- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have neither
 -- its owner's rights nor settings of its own, so it has the caller's, and names the schema of everything.
@@ -9079,7 +9088,7 @@ end;
 $$;
 alter procedure aximo.keep_metrics(integer) owner to aximo_owner;
 comment on procedure aximo.keep_metrics (integer) is
-'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
 
 -- Views that have something to show of a customer without events, such as the thresholds of all, show it of customers that exist.
 create view aximo_private.known_customer with (security_barrier = true) as
@@ -10391,14 +10400,20 @@ returns table (
     violations bigint,
     uncounted_entries bigint,
     metrics_refreshed_at timestamptz,
+    stored_checkpoint_at timestamptz,
     open_executions_over_an_hour bigint
 )
 language plpgsql stable security definer parallel restricted
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    granted constant text[] := aximo_private.session_grants();
 begin
-    perform aximo_private.numbers_for_all();
+    -- Who watches needs no customer. Who has some may not see how much the others have.
+    if cardinality(granted) > 0 and not '*' = any(granted) then
+        perform aximo_private.numbers_for_all();
+    end if;
     return query
     select
         s.log,
@@ -10427,6 +10442,7 @@ begin
             where g.size > g.number
         ),
         m.refreshed_at,
+        to_timestamp(pg_sequence_last_value('aximo_private.checkpoint_clock'::regclass)),
         case
             when s.log = 'events'
                 then (
@@ -10448,7 +10464,7 @@ end;
 $$;
 alter function aximo.ledger_status() owner to aximo_sequencer;
 comment on function aximo.ledger_status() is
-'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';
+'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; when a checkpoint was last added, by whomever and to whichever log; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator; the login needs no customer. ZXCUS: it was granted certain customers only.';
 
 -- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
 -- What verify_metrics compares with, and what an auditor can read.
@@ -11259,7 +11275,7 @@ aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, axim
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
 aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
-revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
+revoke update on sequence aximo_private.events_position, aximo_private.checkpoint_clock, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
     aximo.receipt,
     aximo_private.event_type,
@@ -11290,6 +11306,7 @@ grant select on
 to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
+grant select, update on sequence aximo_private.checkpoint_clock to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;

@@ -43,6 +43,7 @@ begin
     end if;
     insert into aximo_private.checkpoints (customer_id, log, size, root, note)
     values (customer, named_log, stated_size, aximo.log_root(stated_size, named_log), add_checkpoint.note);
+    perform setval('aximo_private.checkpoint_clock', extract(epoch from clock_timestamp())::bigint);
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;

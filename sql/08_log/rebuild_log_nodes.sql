@@ -52,4 +52,4 @@ end;
 $$;
 alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
 comment on function aximo.rebuild_log_nodes() is
-'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login of certain customers only.';
+'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login without all customers.';

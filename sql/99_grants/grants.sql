@@ -46,7 +46,7 @@ aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, axim
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
 aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
 -- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
-revoke update on sequence aximo_private.events_position, helix.run_events_event_id_seq from aximo_owner;
+revoke update on sequence aximo_private.events_position, aximo_private.checkpoint_clock, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
     aximo.receipt,
     aximo_private.event_type,
@@ -77,6 +77,7 @@ grant select on
 to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
+grant select, update on sequence aximo_private.checkpoint_clock to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
