@@ -84,6 +84,7 @@ class Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
+        self.html = html
         self.elements: list[Element] = []
         self._open: list[Element] = []
         self.feed(html)
@@ -102,7 +103,9 @@ class Page(HTMLParser):
         assert self._open.pop().tag == tag
 
     def handle_data(self, data: str) -> None:
-        for element in self._open:
+        # A definition belongs to its word, and to nothing around it.
+        inside = next((place for place, each in enumerate(self._open) if each.attributes.get("role") == "tooltip"), 0)
+        for element in self._open[inside:]:
             element.parts.append(data)
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
@@ -113,9 +116,14 @@ class Page(HTMLParser):
             and all(each.attributes.get(name.rstrip("_")) == value for name, value in attributes.items())
         ]
 
-    def card(self, label: str) -> str:
+    def section(self, key: str) -> Page:
+        """One section of the page."""
+        return Page(re.findall(rf'(<section aria-labelledby="{key}">.*?</section>)', self.html, flags=re.DOTALL)[0])
+
+    def card(self, label: str, section: str = "overview") -> str:
         """What a card says: its label, its value and what is below."""
-        cards = (" ".join(" ".join(each.parts).split()) for each in self.all("li", class_="card"))
+        found = self.section(section).all("li", class_="card")
+        cards = (" ".join(" ".join(each.parts).split()) for each in found)
         return next(text for text in cards if text.startswith(label + " "))
 
 
@@ -123,11 +131,11 @@ def tables(html: str) -> dict[str, list[list[str]]]:
     """The rows of each table, by its label."""
     found: dict[str, list[list[str]]] = {}
     for label, body in re.findall(
-        r'role="region" aria-label="([^"]*)"><table>.*?<tbody>(.*?)</tbody>', html, flags=re.DOTALL
+        r'role="region" aria-label="([^"]*)"><table><caption>.*?<tbody>(.*?)</tbody>', html, flags=re.DOTALL
     ):
         rows = re.findall(r"<tr>(.*?)</tr>", body, flags=re.DOTALL)
         found[label] = [
-            [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL)]
+            [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL)]
             for row in rows
         ]
     return found
@@ -257,7 +265,7 @@ def test_charts_are_drawn_for_wide_and_narrow_windows_and_say_what_they_are(one:
 
 def test_every_colour_has_one_for_the_dark(one: str, hostile: str) -> None:
     sheet = one.split("<style>")[1].split("</style>")[0]
-    assert "@media (prefers-color-scheme:dark){:root{" in sheet
+    assert re.search(r"@media screen and \(prefers-color-scheme:dark\) \{\s*:root \{", sheet)
     for html in (one, hostile):
         page = Page(html)
         used = {
