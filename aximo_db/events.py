@@ -91,6 +91,10 @@ class NewEvent:
     def of(cls, event: object) -> NewEvent:
         """The event that an object stands for: a :class:`NewEvent`, a mapping, or anything with those attributes.
 
+        An object that has no attribute ``channel_type`` gets it from ``payload["channel"]``: agent runtimes whose
+        events have no such field name the channel there. The payload stays as it is. One that has the attribute, a
+        mapping, and a :class:`NewEvent` say what they mean: ``None`` stays ``None``.
+
         Raises:
             MalformedEventError: a required field is missing, a mapping has an unknown one, or an id or timestamp
                 can't be read.
@@ -105,6 +109,8 @@ class NewEvent:
             given = dict(event)
         else:
             given = {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
+            if "channel_type" not in given:
+                given["channel_type"] = _channel_in(given.get("payload"))
         missing = [name for name in _REQUIRED if given.get(name) is None]
         if missing:
             raise MalformedEventError(rule=f"{missing[0]}_present", detail=f"{', '.join(missing)} missing")
@@ -134,6 +140,17 @@ class NewEvent:
             document["customer_id"] = customer_id
         return document
 
+
+def _channel_in(payload: object) -> str | None:
+    """The channel that a runtime's payload names, whose events have no field for it; if it can be one."""
+    channel = payload.get("channel") if isinstance(payload, Mapping) else None
+    if not isinstance(channel, str) or not channel.strip() or len(channel) > 255:
+        return None
+    return None if _UNSTORABLE.search(channel) else channel
+
+
+#: What no text in PostgreSQL can hold: NUL, and half of a surrogate pair.
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 _FIELDS: Final = tuple(item.name for item in fields(NewEvent))
 _REQUIRED: Final = ("event_type", "deployment_id", "skill_id", "skill_version", "actor")

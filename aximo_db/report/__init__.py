@@ -48,7 +48,7 @@ def write_report(
         CustomerError: there is no such customer for this login, or none was named and it has not exactly one.
         InstallationError: what draws the charts and writes the page is not installed.
         OSError: the file can't be written.
-        ValueError: ``now`` has no offset, or there is no such period.
+        ValueError: ``now`` has no offset, or there is no such period (``values.PeriodError``).
     """
     if now.tzinfo is None:
         raise ValueError("now needs an offset")

@@ -57,7 +57,7 @@ COLOURS: Final = {
     "suspensions": ("#6b7684", "#98a4b3"),
     "warning": ("#b7791f", "#e6b450"),
     "escalation": ("#c62828", "#ff7b72"),
-    "running": ("#eef2f7", "#232b35"),
+    "running": ("#dfe6ee", "#2c3743"),
     "grid": ("#e4e8ed", "#2c333c"),
     "axis": ("#9aa4b0", "#566170"),
     "text": ("#57606b", "#a3adb9"),

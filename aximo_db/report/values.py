@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 __all__ = [
     "Change",
+    "PeriodError",
     "alert_told",
     "alerts_left_out",
     "change",
@@ -235,6 +236,10 @@ def days_of(first: date, until: date) -> list[str]:
     return [(first + timedelta(days=number)).isoformat() for number in range((until - first).days + 1)]
 
 
+class PeriodError(ValueError):
+    """There is no such period, or it can't be shown."""
+
+
 _LAST: Final = re.compile(r"([1-9]\d{0,3}) ?(d|w)", re.ASCII)
 
 
@@ -249,24 +254,24 @@ def period_asked(
         today: the day, in UTC.
 
     Raises:
-        ValueError: they contradict each other, or say nothing that can be read.
+        PeriodError: they contradict each other, or say nothing that can be read.
     """
     if last is not None:
         found = _LAST.fullmatch(last.strip())
         if found is None:
-            raise ValueError(f"{last!r} is no time such as 30d (days) or 8w (weeks)")
+            raise PeriodError(f"{last!r} is no time such as 30d (days) or 8w (weeks)")
         if first is not None:
-            raise ValueError("both the first day and a number of days are given; leave one out")
+            raise PeriodError("both the first day and a number of days are given; leave one out")
         until = until or today - timedelta(days=1)
         days = int(found[1]) * (7 if found[2] == "w" else 1)
         try:
             first = until - timedelta(days=days - 1)
         except OverflowError as error:
-            raise ValueError(f"{last!r} begins before the year 1") from error
+            raise PeriodError(f"{last!r} begins before the year 1") from error
     if first is not None and until is not None and until < first:
-        raise ValueError(f"the last day, {until}, is before the first one, {first}")
-    if first is not None and ((until or today) - first).days + 1 > LONGEST:
-        raise ValueError(f"a report shows {LONGEST} days at most")
+        raise PeriodError(f"the last day, {until}, is before the first one, {first}")
+    if first is not None and until is not None and (until - first).days >= LONGEST:
+        raise PeriodError(f"{(until - first).days + 1:,} days are asked for; a report shows {LONGEST} at most")
     return first, until
 
 
