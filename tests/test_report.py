@@ -174,11 +174,13 @@ def test_the_numbers_are_those_of_the_events(filled: Ledger, one: str) -> None:
     assert shown["Time to an answer, average, numbers"] == [["2026-03-01", "4 s"]]
     assert shown["Actions by type"] == [["send_email", "18", "16", "0"], ["lead_capture", "4", "4", "0"]]
     assert shown["Billing by month"] == [["2026-03", "24", "20", "20", f"{total:,}"]]
-    assert [row[:4] for row in shown["Deployments"]] == [
+    assert [row[:4] for row in shown["Deployments, state and totals"]] == [
         ["dep-1", "capture", "1.0", "active"],
         ["dep-2", "triage", "2.0", "active"],
     ]
-    assert ["2026-03-01", "dep-1", "error rate", "escalation", "25.0 %", "10.0 %", "1 of 4"] in shown["Alerts"]
+    assert ["2026-03-01", "dep-1", "error rate", "escalation", "25.0 %", "10.0 %", "1 of 4"] in shown[
+        "Alerts, the worst"
+    ]
     assert f"Counts up to log number {total:,}, refreshed at " in one
     assert "0 behind" in one
     assert "1 Mar 2026 to 3 Mar 2026" in one
@@ -402,7 +404,7 @@ def test_a_period_has_its_own_days_and_the_ones_before_beside_them(
     page, shown = Page(html), tables(html)
     assert "2 Mar 2026, 1 days" not in html
     assert [row[0] for row in shown["Executions, numbers"]] == ["2026-03-02"]
-    assert {row[0] for row in shown["Alerts"]} == {"2026-03-02"}
+    assert {row[0] for row in shown["Alerts, the worst"]} == {"2026-03-02"}
     assert "Before is 1 Mar 2026, as many days." in html
     counts = [
         counted(events, "one", "event_type = %s and (\"timestamp\" at time zone 'UTC')::date = %s", kind, day)
@@ -485,7 +487,7 @@ def test_the_ten_worst_alerts_are_shown_and_the_rest_counted(filled: Ledger, rea
     for number in range(9):
         load(writer, "noisy", history(f"dep-{number}"))
     html = report(reader, "noisy")
-    rows = tables(html)["Alerts"]
+    rows = tables(html)["Alerts, the worst"]
     with reader.transaction():
         reader.execute("select set_config('aximo.customer_id', 'noisy', true)")
         found = reader.execute("select level, value / threshold, day from aximo_metrics.alerts").fetchall()
@@ -583,6 +585,10 @@ def test_it_has_landmarks_headings_and_headers_of_tables(one: str) -> None:
         for row in re.findall(r"<tr>(.*?)</tr>", body, flags=re.DOTALL):
             assert row.count('<th scope="row"') == 1
     assert len(page.all("caption")) == len(page.all("table"))
+    names = [each.text for each in page.all("h2")] + [
+        str(each.attributes["aria-label"]) for each in page.all("div", role="region")
+    ]
+    assert len(names) == len(set(names))
     levels = [int(each.tag[1]) for each in page.elements if re.fullmatch("h[1-6]", each.tag)]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 

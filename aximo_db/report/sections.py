@@ -657,7 +657,7 @@ def _deployments(report: Report) -> Section:
         "{error_level:thresholds} that hold now.",
     )
     rest = _rest(len(rows) - _ROWS, "deployments")
-    return Section(key, title, (Table(title, heads, cells, 6, rest, caption),))
+    return Section(key, title, (Table("Deployments, state and totals", heads, cells, 6, rest, caption),))
 
 
 def _alerts(report: Report) -> Section:
@@ -697,7 +697,7 @@ def _alerts(report: Report) -> Section:
         f"{which}: escalations before warnings, then by how far the {{value}} is above the {{threshold}}.{few}",
     )
     rest = alerts_left_out(rows, "day")
-    return Section(key, title, (Table(title, heads, cells, 4, rest, caption),))
+    return Section(key, title, (Table("Alerts, the worst", heads, cells, 4, rest, caption),))
 
 
 def _billing(report: Report) -> Section:
