@@ -816,14 +816,35 @@ def metrics(
 @app.does(Panel.READ, needs="aximo_metrics.execution_health")
 def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file; overwritten if there is one.")],
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], metavar="DAY", help="The first day, in UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], metavar="DAY", help="The last day; else the latest with an event."),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="So many days (30d) or weeks (8w), up to --to, else up to yesterday."),
+    ] = None,
     customer: Customer = None,
     db: Db = None,
 ) -> None:
-    """Write a customer's metrics as one HTML page with charts, which needs nothing else to be looked at."""
-    from aximo_db.report import write_report
+    """Write a customer's metrics as one HTML page with charts, which needs nothing else to be looked at.
 
-    with _refusals(), exporting(output) as (target, _), _metrics_of(db, customer) as connection:
-        write_report(connection, target, customer=customer, now=datetime.now(UTC))
+    Of the last 90 days with events, if no period is named; the period before stands beside it.
+    """
+    from aximo_db.report import write_report
+    from aximo_db.report.values import PeriodError, period_asked
+
+    now = datetime.now(UTC)
+    days = [None if each is None else each.date() for each in (first, until)]
+    try:
+        period_asked(days[0], days[1], last, now.date())
+        with _refusals(), exporting(output) as (target, _), _metrics_of(db, customer) as connection:
+            write_report(connection, target, customer=customer, now=now, first=days[0], until=days[1], last=last)
+    except PeriodError as error:
+        raise typer.BadParameter(str(error)) from error
     _err().print(f"{output} written")
 
 

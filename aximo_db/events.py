@@ -93,6 +93,10 @@ class NewEvent:
     def of(cls, event: object) -> NewEvent:
         """The event that an object stands for: a :class:`NewEvent`, a mapping, or anything with those attributes.
 
+        An object that has no attribute ``channel_type`` gets it from ``payload["channel"]``: agent runtimes whose
+        events have no such field name the channel there. The payload stays as it is. One that has the attribute, a
+        mapping, and a :class:`NewEvent` say what they mean: ``None`` stays ``None``.
+
         Raises:
             MalformedEventError: a required field is missing, a mapping has an unknown one, or an id or timestamp
                 can't be read.
@@ -107,6 +111,8 @@ class NewEvent:
             given = dict(event)
         else:
             given = {name: getattr(event, name) for name in FIELDS if hasattr(event, name)}
+            if "channel_type" not in given:
+                given["channel_type"] = _channel_in(given.get("payload"))
         missing = [name for name in _REQUIRED if given.get(name) is None]
         if missing:
             detail = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
@@ -137,6 +143,17 @@ class NewEvent:
             document["customer_id"] = customer_id
         return document
 
+
+def _channel_in(payload: object) -> str | None:
+    """The channel that a runtime's payload names, whose events have no field for it; if it can be one."""
+    channel = payload.get("channel") if isinstance(payload, Mapping) else None
+    if not isinstance(channel, str) or not channel.strip() or len(channel) > 255:
+        return None
+    return None if _UNSTORABLE.search(channel) else channel
+
+
+#: What no text in PostgreSQL can hold: NUL, and half of a surrogate pair.
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 #: The fields of an event that a client may set.
 FIELDS: Final = tuple(item.name for item in fields(NewEvent))

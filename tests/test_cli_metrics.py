@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,23 @@ def test_a_report_is_written(ledger_: Ledger, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "dep-1" in text
     assert "<svg" in text
+    for period in (
+        ("--last", "30d"),
+        ("--from", "2026-01-01", "--to", "2026-01-31"),
+        ("--last", "2w", "--to", "2026-01-31"),
+    ):
+        run("report", "--db", dsn, "-c", "c1", "-o", page, *period)
+        assert 'id="period">These ' in page.read_text(encoding="utf-8")
+    assert "18 Jan 2026 to 31 Jan 2026" in page.read_text(encoding="utf-8")
+    for period, told in (
+        (("--last", "30"), "no time such as 30d"),
+        (("--last", "3d", "--from", "2026-01-01"), "leave one out"),
+        (("--from", "2026-01-02", "--to", "2026-01-01"), "is before the first one"),
+        (("--from", "1999-01-02", "--to", "2026-01-01"), "400 at most"),
+        (("--from", "yesterday"), "yesterday"),
+    ):
+        refused = run("report", "--db", dsn, "-c", "c1", "-o", page, *period, code=2).stderr
+        assert told in " ".join(re.sub(r"[│\n]", " ", refused).split())
     assert "No such file" in run("report", "--db", dsn, "-c", "c1", "-o", tmp_path / "no" / "r.html", code=1).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 

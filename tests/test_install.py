@@ -721,7 +721,10 @@ def test_the_wheel_holds_the_schema_and_the_migrations(tmp_path: Path) -> None:
             assert inside.get(f"{packaged}/{path.relative_to(ROOT / folder).as_posix()}") == path.read_bytes(), (
                 path.name
             )
-    assert "aximo_db/py.typed" in inside
+    assert {
+        "aximo_db/py.typed",
+        *(f"aximo_db/report/{name}" for name in ("query.sql", "page.html", "page.css")),
+    } <= set(inside)
     assert not any(name.startswith("tests/") for name in inside)
     # What the wheel holds installs by itself, away from this checkout.
     with zipfile.ZipFile(wheel) as archive:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -182,6 +183,60 @@ def test_events_that_wait_for_a_refresh_are_spoken_of(filled: Ledger) -> None:
     assert "counts up to log number 3" in text
     assert "0 behind" in text
     assert "Nothing was above its threshold." in text
+
+
+def test_the_ten_worst_alerts_are_shown_and_the_rest_counted(filled: Ledger) -> None:
+    writer = filled.connect("metrics_writer")
+    for number in range(9):
+        load(writer, "noisy", history(f"dep-{number}"))
+    reader = filled.connect("bi_all")
+    reader.execute("set aximo.customer_id = 'noisy'")
+    found = read_metrics(reader)["alerts"]
+    text = printed(reader)
+    assert "Alerts, the last 3 days with events: the ten worst" in text
+    rows = re.findall(r"^2026-03-\d\d +dep-\d +\w.* (escalation|warning) +([\d.]+) % +([\d.]+) %", text, re.MULTILINE)
+    assert len(rows) == 10
+    ratios = [float(value) / float(threshold) for _, value, threshold in rows]
+    worst = sorted((row["value"] / row["threshold"] for row in found if row["level"] == "escalation"), reverse=True)
+    assert ratios == pytest.approx(worst[:10], rel=0.01)
+    levels = Counter(row["level"] for row in found)
+    assert f"and {levels['escalation'] - 10} escalations" in text
+    assert len(found) > 20
+
+
+def test_of_few_a_rate_is_no_alert(filled: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    writer = filled.connect("metrics_writer")
+    writer.execute("select count(*) from aximo.emit_events(%s::jsonb, 'few')", (json.dumps(history()),))
+    writer.execute("select count(*) from aximo.refresh_metrics()")
+    reader = filled.connect("bi_all")
+    reader.execute("set aximo.customer_id = 'few'")
+    file = io.StringIO()
+    print_metrics(reader, Console(file=file, width=120, force_terminal=True, color_system="standard"))
+    text = file.getvalue()
+    assert "Nothing was above its threshold." in text
+    assert re.search(r"\x1b\[32m *16\.7 %", text)
+    assert not re.search(r"\x1b\[1;31m", text)
+
+
+def test_deployments_that_nobody_declares_are_in_use(filled: Ledger, one: psycopg.Connection[Any]) -> None:
+    writer = filled.connect("metrics_writer")
+    events = [each for each in history() if not each["event_type"].startswith("deployment_")]
+    load(writer, "undeclared", events)
+    reader = filled.connect("bi_all")
+    reader.execute("set aximo.customer_id = 'undeclared'")
+    assert re.search(r"in use +1\b", printed(reader))
+    assert not re.search(r"\bactive +\d", printed(reader))
+    assert re.search(r"\bactive +2\b", printed(one))
+    assert "in use" not in printed(one)
+
+
+def test_leads_and_days_of_tool_runs_are_there_for_programs(one: psycopg.Connection[Any]) -> None:
+    found = read_metrics(one)
+    assert sum(row["leads"] for row in found["value"]) == found["overview"]["leads"]
+    assert found["tool_days"] == []
+    assert not {"first", "until", "before", "definitions"} & set(found)
 
 
 def test_a_session_for_no_customer_is_refused(filled: Ledger) -> None:

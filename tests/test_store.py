@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum, StrEnum
 from functools import partial
@@ -561,6 +561,41 @@ def test_a_foreign_object_is_an_event(store: EventStore, customer: str) -> None:
     assert [(each.event_type, each.timestamp, each.payload) for each in found] == [
         ("sla_breached", NOON, {"a": [1]})
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("channel", "taken"),
+    [
+        ("web", "web"),
+        ("日" * 255, "日" * 255),
+        ("日" * 256, None),
+        (" ", None),
+        ("a\0", None),
+        ("\ud800", None),
+        (7, None),
+        (None, None),
+        (["web"], None),
+    ],
+)
+def test_an_event_without_a_field_for_it_has_the_channel_of_its_payload(channel: object, taken: str | None) -> None:
+    payload = {"channel": channel, "received_at": "now"}
+    foreign = RuntimeEvent("sla_breached", NOON, "c", "dep-123", "skill", "v1", None, "system", payload)
+    made = NewEvent.of(foreign)
+    assert made.channel_type == taken
+    assert made.payload == payload
+
+
+def test_the_channel_of_a_payload_is_stored_and_nobody_elses_is(store: EventStore, customer: str) -> None:
+    payload = {"channel": "telegram"}
+    foreign = RuntimeEvent("sla_breached", NOON, customer, "dep-123", "skill", "v1", None, "founder", payload)
+    store.emit(foreign)
+    store.emit_batch([foreign])
+    assert [(each.channel_type, each.payload) for each in store.iter_events()] == [("telegram", payload)] * 2
+    assert NewEvent.of({**asdict(foreign), "event_type": "sla_breached"}).channel_type is None
+    store.emit(new(payload=payload))
+    (silent,) = [each for each in store.iter_events() if each.channel_type is None]
+    # An event that was read says that it has none, and stays the same event.
+    assert store.emit(silent).duplicate
 
 
 @dataclass

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import psycopg
@@ -24,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("dbt") is None, reason="no dbt here; pip install 'aximo-db[bi]'"),
 ]
 
+SOURCES = Path(__file__).resolve().parents[2] / "docs" / "bi" / "dbt" / "sources.yml"
 PROJECT = {
     "name": "aximo_bi",
     "version": "1.0.0",
@@ -38,15 +40,14 @@ def project(tmp_path: Path, login: Login, root: psycopg.Connection[Any]) -> Iter
     """A project with a table for each view, and a schema of the login's own to build them in."""
     names = views(root)
     (tmp_path / "models").mkdir()
-    source = {"name": SCHEMA, "tables": [{"name": view} for view in names]}
     output = {**login.words, "type": "postgres", "dbname": login.database, "schema": "built", "threads": 2}
     # JSON is YAML.
     for path, content in (
         ("dbt_project.yml", PROJECT),
         ("profiles.yml", {"aximo_bi": {"target": "it", "outputs": {"it": output}}}),
-        ("models/sources.yml", {"version": 2, "sources": [source]}),
     ):
         (tmp_path / path).write_text(json.dumps(content))
+    copyfile(SOURCES, tmp_path / "models" / "sources.yml")
     for view in names:
         model = f"{{{{ config(materialized='table') }}}} select * from {{{{ source('{SCHEMA}', '{view}') }}}}"
         (tmp_path / "models" / f"built_{view}.sql").write_text(model)
