@@ -68,7 +68,8 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
     if encoding != "UTF8":
         refuse(
             "database_is_utf8", "the ledger needs a database encoded in UTF8",
-            f"server_encoding is {encoding}", "Make another database: create database ... encoding 'UTF8' template template0.",
+            f"server_encoding is {encoding}",
+            "Make another database: create database ... encoding 'UTF8' template template0.",
         )  # fmt: skip
     if is_read_only:
         hint = "Connect to the primary, or look at default_transaction_read_only."
@@ -91,7 +92,8 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
     if missing and not may_make_roles:
         refuse(
             "installer_creates_roles", "the installing role may not create the ledger's roles",
-            f"role {login} has no CREATEROLE, and there is no {', '.join(missing)}", f"As a superuser: alter role {login} createrole.",
+            f"role {login} has no CREATEROLE, and there is no {', '.join(missing)}",
+            f"As a superuser: alter role {login} createrole.",
         )  # fmt: skip
     harmful = [name for name in GROUP_ROLES if name in roles and roles[name][0]]
     if harmful:
