@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from aximo_db.contract.document import Contract, Json
 from aximo_db.contract.limits import check_change, type_width
@@ -19,6 +19,7 @@ from aximo_db.contract.read import DOCUMENTED_VALUES
 __all__ = ["Change", "compare", "holds", "meanings"]
 
 Kind = Literal["breaking", "additive", "unknown"]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class _Comparison:
                 case = "came" if was is None else "gone" if now is None else str(now).lower()
                 case = case if (kind, f"{key} {case}") in _JUDGEMENTS or was is None or now is None else "other"
                 self.say(kind, f"{key} {case}", where, old=was or "none", new=now or "none")
-        if "meaning" in old:
+        if "meaning" in old or "meaning" in new:
             self.meaning(where, old, new)
         if "used_by" in old:
             self.grants(where, old, new)
@@ -311,16 +312,15 @@ class _Comparison:
 
     def functions(self) -> None:
         for name, old, new in self.part("function", "functions"):
-            left, right = ({_signature(each): each for each in overloads} for overloads in (old, new))
+            left, right = _by_types(old), _by_types(new)
             gone, come = _without(left, right), _without(right, left)
             # Where one has changed its arguments, it is compared with the one that has come.
-            pairs = [(each, each) for each in left if each in right] + list(zip(gone, come, strict=False))
-            for one, other in pairs:
-                self.function(name if len(old) == 1 else f"{name}({one})", left[one], right[other])
-            for each in gone[len(come) :]:
-                self.say("overload", "gone", f"{name}({each})")
-            for each in come[len(gone) :]:
-                self.say("overload", "new", f"{name}({each})")
+            for one, other in [*((each, each) for each in left if each in right), *zip(gone, come, strict=False)]:
+                self.function(name if len(old) == 1 else f"{name}({one[0]})", left[one], right[other])
+            for types, _ in gone[len(come) :]:
+                self.say("overload", "gone", f"{name}({types})")
+            for types, _ in come[len(gone) :]:
+                self.say("overload", "new", f"{name}({types})")
 
     def function(self, where: str, old: Json, new: Json) -> None:
         self.details("function", where, old, new)
@@ -413,7 +413,7 @@ def _renamed(old: Json, new: Json, is_same: Callable[[Any, Any], bool]) -> dict[
     return found
 
 
-def _without(names: Iterable[str], others: Iterable[str]) -> list[str]:
+def _without(names: Iterable[Name], others: Iterable[Name]) -> list[Name]:
     known = set(others)
     return [name for name in names if name not in known]
 
@@ -445,8 +445,10 @@ def _enabled(relation: Json) -> Json:
     return {name: each for name, each in relation.get("guards", {}).items() if each["fires"] != "disabled"}
 
 
-def _signature(function: Json) -> str:
-    return ", ".join(each["type"] for each in function["arguments"])
+def _by_types(overloads: list[Json]) -> dict[tuple[str, int], Json]:
+    """By the types of their arguments, and how many of the same there are before it."""
+    types = [", ".join(each["type"] for each in function["arguments"]) for function in overloads]
+    return {(each, types[:place].count(each)): overloads[place] for place, each in enumerate(types)}
 
 
 def _rules(document: Json) -> dict[tuple[str, str], list[str]]:

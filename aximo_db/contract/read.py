@@ -23,8 +23,8 @@ __all__ = ["read_contract"]
 _HERE: Final = Path(__file__).resolve().parent
 _NAMED: Final = re.split(r"^-- name: (\w+)$", (_HERE / "read.sql").read_text(encoding="utf-8"), flags=re.MULTILINE)
 _STATEMENTS: Final = dict(zip(_NAMED[1::2], _NAMED[2::2], strict=True))
-#: What is told also if there is none; anything else is left out.
-_TOLD: Final = frozenset({"name", "meaning", "using", "check"})
+#: What is kept as null if there is none; anything else is left out.
+_KEPT: Final = frozenset({"name", "meaning", "using", "check"})
 _WORD: Final = re.compile(r"'(\w+)'")
 #: The closed set that a comment begins with: "a, b or c." or "a or b; c if …".
 DOCUMENTED_VALUES: Final = re.compile(r"([a-z_]+(?:, [a-z_]+)* or [a-z_]+)(?:; ([a-z_]+) if [^.]*)?(?=[.;])")
@@ -78,7 +78,7 @@ class _Reader:
 
     def things(self, statement: str) -> Iterator[tuple[str, Json]]:
         for name, text in self.rows(statement):
-            yield name, json.loads(text, object_hook=_told)
+            yield name, json.loads(text, object_hook=_without_nulls)
 
     def document(self) -> Json:
         version = self.scope["schema_version"]
@@ -212,15 +212,14 @@ class _Reader:
         if self.scope["package"]:
             yield from ((rule, code, "installation") for code, rule in _raised_in_sql(_installation()))
             codes = {each.__name__: code for code, each in register.items()}
-            for text in _sources():
-                yield from ((rule, codes[name], "package") for name, rule in _RAISED.findall(text) if name in codes)
+            yield from ((rule, codes[name], "package") for name, rule in _raised_in_package() if name in codes)
 
     def places_that_say(self, rule: str, elsewhere: set[str]) -> set[str]:
         """Where a registered rule is found; what the database raises with another code is not what was registered."""
         places = set()
         if "database" not in elsewhere and any(_says(text, rule) for text in self.code.values()):
             places.add("database")
-        if self.scope["package"] and any(f'"{rule}"' in text for text in _sources()):
+        if self.scope["package"] and rule in _words_of_package():
             places.add("package")
         if self.scope["package"] and not places | elsewhere and _says(_installation(), rule):
             places.add("installation")
@@ -292,14 +291,11 @@ class _Reader:
         return {"scope": self.scope, "promises": promises, "payload": payload, "settings": settings}
 
 
-def _told(thing: Json) -> Json:
-    return {key: value for key, value in thing.items() if value is not None or key in _TOLD}
+def _without_nulls(thing: Json) -> Json:
+    return {key: value for key, value in thing.items() if value is not None or key in _KEPT}
 
 
 # Rules: in the code of functions, and in that of the package
-
-#: An error that the package makes itself: its class and its rule.
-_RAISED: Final = re.compile(r"\b([A-Z]\w+)\((?:(?![A-Z]\w+Error\()(?!\n\n\w).)*?\brule=\"([a-z0-9]+_\w+)\"", re.DOTALL)
 
 
 def _raised_in_sql(text: str) -> Iterator[tuple[str, str]]:
@@ -338,6 +334,18 @@ def _sources() -> Sequence[str]:
     """The texts of the package, but of this one."""
     paths = sorted(_HERE.parent.rglob("*.py"))
     return [path.read_text(encoding="utf-8") for path in paths if _HERE not in path.parents]
+
+
+@cache
+def _words_of_package() -> frozenset[str]:
+    return frozenset(word for text in _sources() for word in re.findall(r"\"(\w+)\"", text))
+
+
+@cache
+def _raised_in_package() -> Sequence[tuple[str, str]]:
+    """The class and the rule of every error that the package makes itself with a rule that it names."""
+    made = r"\b([A-Z]\w+)\((?:(?![A-Z]\w+Error\()(?!\n\n\w).)*?\brule=\"([a-z0-9]+_\w+)\""
+    return [each for text in _sources() for each in re.findall(made, text, re.DOTALL)]
 
 
 @cache
