@@ -25,7 +25,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from aximo_db import __version__, audit, cli_contract, cli_runs, cli_worker, render, tlog
+from aximo_db import __version__, audit, cli_contract, cli_runs, cli_worker, render, terminal, tlog
 from aximo_db._connect import connect
 from aximo_db._statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
 from aximo_db.cli_support import (
@@ -68,7 +68,8 @@ from aximo_db.events import Log, NewEvent
 from aximo_db.exporter import export_log, number_new_events
 from aximo_db.importer import import_lines
 from aximo_db.metrics import recount_metrics, verify_metrics
-from aximo_db.metrics_tables import Grain, print_metrics, read_metrics
+from aximo_db.report.query import Grain, read_metrics
+from aximo_db.report.terminal import print_metrics
 from aximo_db.source import UnreadableFileError, json_lines
 from aximo_db.store import EventStore
 from aximo_db.verifier import customers_of, prove_growth, prove_inclusion, verify_log
@@ -332,9 +333,8 @@ def emit(
     if as_json:
         _print_json(receipt._asdict())
     else:
-        _out().print(
-            f"{receipt.event_id}  {render.moment(receipt.recorded_at)}{'  (a duplicate)' if receipt.duplicate else ''}"
-        )
+        duplicate = "  (a duplicate)" if receipt.duplicate else ""
+        _out().print(f"{receipt.event_id}  {terminal.moment(receipt.recorded_at)}{duplicate}")
 
 
 @app.does(Panel.READ, needs="aximo.execution_trace")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.markup import escape
 
-from aximo_db import render
+from aximo_db import terminal
 from aximo_db._connect import connect
 from aximo_db.cli_support import AsJson, Db, Program, exporting, fail, out, refusals
 from aximo_db.contract import (
@@ -133,7 +133,7 @@ def _print_changes(compared: _Compared) -> None:
     before, after, changes, ok = compared
     console = out()
     if changes:
-        table = render.WholeTable("", "what", "where", "why", ids=("", "where"))
+        table = terminal.WholeTable("", "what", "where", "why", ids=("", "where"))
         table.pad_edge, table.header_style = False, "dim"
         for change in changes:
             style = _STYLES[change.kind]

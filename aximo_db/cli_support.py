@@ -29,7 +29,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from aximo_db import needed, render
+from aximo_db import needed, terminal
 from aximo_db.dsn import libpq_dsn
 from aximo_db.errors import AximoError, CustomerError, ReadOnlyError
 from aximo_db.events import UnreadableJson
@@ -222,13 +222,13 @@ def name_the_customer(named: str | None) -> str | None:
 def out() -> Console:
     """The console for results."""
     # Into a file or a pipe, tables are as wide as they need.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else render.UNLIMITED
-    return render.SafeConsole(highlight=False, soft_wrap=True, width=width)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else terminal.UNLIMITED
+    return terminal.SafeConsole(highlight=False, soft_wrap=True, width=width)
 
 
 def err() -> Console:
     """The console for what is said about the results."""
-    return render.SafeConsole(stderr=True, highlight=False, soft_wrap=True)
+    return terminal.SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -22,7 +22,7 @@ from aximo_db.exporter import number_new_events
 from aximo_db.importer import import_lines
 from aximo_db.local import DATABASE, LocalLedger
 from aximo_db.metrics import verify_metrics
-from aximo_db.metrics_tables import print_metrics
+from aximo_db.report.terminal import print_metrics
 from aximo_db.store import EventStore
 from aximo_db.verifier import verify_log
 

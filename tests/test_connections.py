@@ -45,8 +45,8 @@ from aximo_db.cli import app
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.exporter import Exported, export_log
 from aximo_db.importer import import_lines
-from aximo_db.metrics_tables import read_metrics
 from aximo_db.report import write_report
+from aximo_db.report.query import read_metrics
 from aximo_db.run_files import import_runs
 from aximo_db.runs import Runs
 from aximo_db.verifier import prove_growth, prove_inclusion, verify_log

@@ -19,7 +19,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from rich.console import Console
 
-from aximo_db.metrics_tables import print_metrics
+from aximo_db.report.terminal import print_metrics
 from tests.conftest import DBA, Ledger
 from tests.log_support import advance_all
 from tests.metrics_support import differences, metric_rows, refresh

@@ -16,8 +16,10 @@ from rich.console import Console
 
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.errors import CustomerError
-from aximo_db.metrics_tables import Grain, human_ms, human_rate, print_metrics, read_metrics
-from aximo_db.render import visible
+from aximo_db.report.query import Grain, read_metrics
+from aximo_db.report.terminal import print_metrics
+from aximo_db.report.values import human_ms, human_rate
+from aximo_db.terminal import visible
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.metrics_story import HOSTILE, counted, history, load
 

@@ -22,10 +22,9 @@ from psycopg.types.json import Jsonb
 
 from aximo_db.embedded import EmbeddedServer
 from aximo_db.errors import CustomerError, InstallationError
-from aximo_db.metrics_tables import human_ms
 from aximo_db.report import write_report
 from aximo_db.report.charts import COLOURS
-from aximo_db.report.values import PeriodError
+from aximo_db.report.values import PeriodError, human_ms
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.metrics_story import HOSTILE, counted, history, load
 

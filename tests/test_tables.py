@@ -14,7 +14,7 @@ from rich.text import Text
 
 from aximo_db import EventStore
 from aximo_db.embedded import EmbeddedServer
-from aximo_db.render import SafeConsole, WholeTable
+from aximo_db.terminal import SafeConsole, WholeTable
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.test_cli import SERVICE, run
 
