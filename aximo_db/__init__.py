@@ -7,10 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aximo_db._call import Retry
-    from aximo_db.async_runs import AsyncRuns
-    from aximo_db.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
-    from aximo_db.errors import (
+    from aximo_db.client.async_runs import AsyncRuns
+    from aximo_db.client.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
+    from aximo_db.client.call import Retry
+    from aximo_db.client.errors import (
         AttributionError,
         AximoError,
         ConnectionLostError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SchemaVersionError,
         SequenceError,
     )
-    from aximo_db.events import (
+    from aximo_db.client.events import (
         AdvanceResult,
         Approval,
         Deployment,
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
         TraceStep,
         UnreadableJson,
     )
-    from aximo_db.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
-    from aximo_db.runs import Runs
-    from aximo_db.store import ActionScope, EventStore, ExecutionScope
-    from aximo_db.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
+    from aximo_db.client.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
+    from aximo_db.client.runs import Runs
+    from aximo_db.client.store import ActionScope, EventStore, ExecutionScope
+    from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
 
 __version__ = "0.1.0"
 
@@ -110,10 +110,10 @@ __all__ = [
 
 # A name is imported when it is first asked for, so that an auditor's "import aximo_db.tlog" loads no database driver.
 _MODULES = {
-    "_call": ("Retry",),
-    "async_runs": ("AsyncRuns",),
-    "async_store": ("AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"),
-    "errors": (
+    "client.call": ("Retry",),
+    "client.async_runs": ("AsyncRuns",),
+    "client.async_store": ("AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"),
+    "client.errors": (
         "AttributionError",
         "AximoError",
         "ConnectionLostError",
@@ -131,7 +131,7 @@ _MODULES = {
         "SchemaVersionError",
         "SequenceError",
     ),
-    "events": (
+    "client.events": (
         "AdvanceResult",
         "Approval",
         "Deployment",
@@ -149,11 +149,11 @@ _MODULES = {
         "TraceStep",
         "UnreadableJson",
     ),
-    "run_events": ("KindUsage", "Observation", "Run", "RunEvent", "RunLogBatch", "RunLogEntry"),
-    "runs": ("Runs",),
-    "store": ("ActionScope", "EventStore", "ExecutionScope"),
+    "client.run_events": ("KindUsage", "Observation", "Run", "RunEvent", "RunLogBatch", "RunLogEntry"),
+    "client.runs": ("Runs",),
+    "client.store": ("ActionScope", "EventStore", "ExecutionScope"),
     "tlog": (),
-    "vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
+    "client.vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,5 +1,5 @@
 """``python -m aximo_db`` is ``aximo-db``."""
 
-from aximo_db.cli import main
+from aximo_db.cli.app import main
 
 main()

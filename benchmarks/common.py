@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from aximo_db import NewEvent
-from aximo_db.local import DATABASE, OWNER, LocalLedger
+from aximo_db.local.ledger import DATABASE, OWNER, LocalLedger
 
 #: The types and payloads of an execution's events, in order.
 Life = Sequence[tuple[str, dict[str, Any]]]

@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aximo_db import NewEvent
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.local import DATABASE, LocalLedger
+from aximo_db.local.embedded import EmbeddedServer
+from aximo_db.local.ledger import DATABASE, LocalLedger
 from benchmarks.common import (
     APPROVED,
     BARE,

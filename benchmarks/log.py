@@ -21,8 +21,8 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from aximo_db.local import LocalLedger
-from aximo_db.verifier import prove_inclusion, verify_log
+from aximo_db.dba.verify_log import prove_inclusion, verify_log
+from aximo_db.local.ledger import LocalLedger
 from benchmarks.common import BARE, BARE_BATCH, BARE_TABLES, EMIT, advance_all, as_text, mixed, per_item, values
 
 CUSTOMER = "log-bench"

@@ -22,7 +22,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from aximo_db.local import DATABASE, LocalLedger
+from aximo_db.local.ledger import DATABASE, LocalLedger
 from benchmarks.common import BARE, BARE_TABLES, mixed, values
 
 NEW = 10_000

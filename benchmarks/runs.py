@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 from rich.console import Console
 from rich.table import Table
 
-from aximo_db.local import LocalLedger
+from aximo_db.local.ledger import LocalLedger
 from benchmarks.common import per_item
 
 CUSTOMER = "run-bench"

@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aximo_db import EventStore, NewEvent
-from aximo_db.local import DATABASE, LocalLedger
+from aximo_db.local.ledger import DATABASE, LocalLedger
 from benchmarks.common import (
     APPROVED,
     BARE,

@@ -8,7 +8,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 
-from aximo_db.migrate import connect, preparation
+from aximo_db.dba.migrate import connect, preparation
 
 VERSION_TABLE = {"version_table": "alembic_version", "version_table_schema": "aximo_private"}
 logger = getLogger("alembic.env")

@@ -19,10 +19,10 @@ import pytest
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from aximo_db._assets import install_script
-from aximo_db.embedded import EmbeddedServer, embedded_binaries
-from aximo_db.errors import InstallationError
-from aximo_db.migrate import migrate
+from aximo_db.client.errors import InstallationError
+from aximo_db.dba.assets import install_script
+from aximo_db.dba.migrate import migrate
+from aximo_db.local.embedded import EmbeddedServer, embedded_binaries
 from tests.watcher import watched
 
 DBA = "dba"

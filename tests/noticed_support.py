@@ -13,12 +13,12 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from aximo_db import tlog
-from aximo_db.doctor import examine
-from aximo_db.errors import ProofError
-from aximo_db.events import Log
-from aximo_db.exporter import export_log
-from aximo_db.metrics import verify_metrics
-from aximo_db.verifier import verify_log
+from aximo_db.client.errors import ProofError
+from aximo_db.client.events import Log
+from aximo_db.dba.doctor import examine
+from aximo_db.dba.verify_log import verify_log
+from aximo_db.dba.verify_metrics import verify_metrics
+from aximo_db.lines.exporter import export_log
 from tests.conftest import Ledger
 from tests.events import emit
 from tests.log_support import advance_all, emit_many, of_customer

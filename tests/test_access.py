@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from aximo_db.doctor import examine
+from aximo_db.dba.doctor import examine
 from tests.conftest import Ledger
 
 Row = tuple[str, bool, bool]

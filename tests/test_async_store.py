@@ -30,8 +30,8 @@ from aximo_db import (
     SchemaVersionError,
     SequenceError,
 )
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.store import ActionScope, ExecutionScope
+from aximo_db.client.store import ActionScope, ExecutionScope
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE, event
 from tools import unasync

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aximo_db._assets import sql_files
-from aximo_db.errors import AximoError, register
+from aximo_db.client.errors import AximoError, register
+from aximo_db.dba.assets import sql_files
 from tests.conftest import DBA, Ledger
 from tools import privileges
 
@@ -1079,7 +1079,7 @@ def test_every_code_is_registered_and_every_registered_code_is_raised() -> None:
     raised = set().union(*(codes(statement) for _, statement in refusals()))
     assert raised == set(register) - PYTHON_ONLY
     assert all(register[code].sqlstate == code and register[code].meaning for code in register)
-    subclasses = {cls for cls in AximoError.__subclasses__() if cls.__module__ == "aximo_db.errors"}
+    subclasses = {cls for cls in AximoError.__subclasses__() if cls.__module__ == "aximo_db.client.errors"}
     assert subclasses == set(register.values())
 
 

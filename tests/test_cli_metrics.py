@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aximo_db import AsyncEventStore, CustomerError, EventStore, MalformedEventError
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.metrics import recount_metrics, verify_metrics
+from aximo_db.dba.verify_metrics import recount_metrics, verify_metrics
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.test_cli import fill, run
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from aximo_db import EventStore, tlog
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.test_cli import run, start
 from tests.test_run_files import LOG, MOMENT, RECORDING, row, run_row, said

@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from aximo_db import AsyncEventStore, AximoError, ConnectionLostError, EventStore, NewEvent, NotConnectedError
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 

@@ -40,16 +40,16 @@ from aximo_db import (
     NotConnectedError,
     ReadOnlyError,
 )
-from aximo_db import _statements as statements
-from aximo_db.cli import app
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.exporter import Exported, export_log
-from aximo_db.importer import import_lines
+from aximo_db.cli.app import app
+from aximo_db.client import statements
+from aximo_db.client.runs import Runs
+from aximo_db.dba.verify_log import prove_growth, prove_inclusion, verify_log
+from aximo_db.lines.exporter import Exported, export_log
+from aximo_db.lines.importer import import_lines
+from aximo_db.lines.run_files import import_runs
+from aximo_db.local.embedded import EmbeddedServer
 from aximo_db.report import write_report
 from aximo_db.report.query import read_metrics
-from aximo_db.run_files import import_runs
-from aximo_db.runs import Runs
-from aximo_db.verifier import prove_growth, prove_inclusion, verify_log
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE, event
 

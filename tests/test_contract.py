@@ -20,7 +20,10 @@ from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
 import aximo_db
-from aximo_db import cli, cli_contract, errors, importer
+from aximo_db.cli import app as cli
+from aximo_db.cli import contract as cli_contract
+from aximo_db.client import errors
+from aximo_db.client.events import _REQUIRED, NewEvent
 from aximo_db.contract import (
     Change,
     Contract,
@@ -33,9 +36,9 @@ from aximo_db.contract import (
     shipped_contract,
     write,
 )
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.events import _REQUIRED, NewEvent
-from aximo_db.importer import Refusal
+from aximo_db.lines import importer
+from aximo_db.lines.importer import Refusal
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, INSTALLS, VERSIONS, Ledger, _cloned
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -1124,7 +1127,7 @@ def test_a_field_that_new_events_lose_is_found(surface: Surface, monkeypatch: py
         for each in dataclasses.fields(NewEvent) if each.name != "channel_type"
     ]  # fmt: skip
     smaller = dataclasses.make_dataclass("Smaller", kept)
-    monkeypatch.setattr("aximo_db.events.NewEvent", smaller)
+    monkeypatch.setattr("aximo_db.client.events.NewEvent", smaller)
     now = read_contract(surface.connection, "aximo", surface.contract)
     assert judged(compare(surface.contract, now)) == breaks("JSONL field removed", "jsonl import.channel_type")
 

@@ -24,7 +24,7 @@ from aximo_db.contract import (
     shipped_contract,
     write,
 )
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, INSTALLS, VERSIONS, _cloned
 from tests.test_contract import (
     ROOT,

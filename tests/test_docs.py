@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db._statements import OLDEST_SCHEMA
-from aximo_db.errors import _MALFORMED, register
-from aximo_db.events import _REQUIRED
+from aximo_db.client.errors import _MALFORMED, register
+from aximo_db.client.events import _REQUIRED
+from aximo_db.client.statements import OLDEST_SCHEMA
 from tools import reference, sentences
 
 from .conftest import BINARIES, Ledger
@@ -273,7 +273,7 @@ def test_a_page_names_no_machine(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_commands_of_a_page_exist(page: Path) -> None:
-    from aximo_db.cli import app
+    from aximo_db.cli.app import app
 
     commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
     commands |= {group.typer_instance.info.name for group in app.registered_groups if group.typer_instance is not None}

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db import EventStore, doctor
-from aximo_db.doctor import Finding, examine, expected_facts, facts, fingerprint
+from aximo_db import EventStore
+from aximo_db.dba import doctor
+from aximo_db.dba.doctor import Finding, examine, expected_facts, facts, fingerprint
 from tests.conftest import DBA, Ledger, make_database
 from tests.events import emit_life, event
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aximo_db import InstallationError
-from aximo_db.dsn import libpq_dsn
+from aximo_db.client.dsn import libpq_dsn
 from tests.conftest import Ledger
 from tests.test_cli import run
 

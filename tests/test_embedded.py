@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from aximo_db import InstallationError
-from aximo_db.embedded import EmbeddedServer, embedded_binaries
-from aximo_db.local import LocalLedger
+from aximo_db.local.embedded import EmbeddedServer, embedded_binaries
+from aximo_db.local.ledger import LocalLedger
 from tests.conftest import BINARIES
 from tests.test_lost_connections import soon
 
@@ -321,7 +321,7 @@ def test_a_ledger_that_cannot_be_installed_leaves_no_server_of_its_own_running(
 
     ledger = LocalLedger(tmp_path / "data", settings=QUICK)
     with monkeypatch.context() as patched:
-        patched.setattr("aximo_db.local.migrate", fails)
+        patched.setattr("aximo_db.local.ledger.migrate", fails)
         with pytest.raises(InstallationError):
             ledger.start()
         assert ledger.server.pid is None
@@ -492,7 +492,7 @@ def test_a_copy_of_a_running_servers_directory_does_not_stop_that_server(make: M
 def test_a_server_whose_pid_file_was_spoilt_is_not_joined_by_a_second_one(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr("aximo_db.embedded._ORPHANS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("aximo_db.local.embedded._ORPHANS_TIMEOUT_S", 0.2)
     server = make(tmp_path / "data")
     server.start()
     file = server.data_dir / "postmaster.pid"
@@ -514,7 +514,7 @@ def test_a_server_whose_process_is_not_seen_is_neither_joined_nor_signalled(
     pid = server.pid
     # As in another container that shares the directory.
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("aximo_db.embedded._is_alive", lambda pid: False)
+        elsewhere.setattr("aximo_db.local.embedded._is_alive", lambda pid: False)
         for call in (make(tmp_path / "data").start, make(tmp_path / "data").stop):
             with pytest.raises(InstallationError) as caught:
                 call()
@@ -527,7 +527,7 @@ def test_a_server_whose_process_is_not_seen_is_neither_joined_nor_signalled(
 def test_where_processes_do_not_tell_the_socket_does(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, stranger: subprocess.Popen[bytes]
 ) -> None:
-    monkeypatch.setattr("aximo_db.embedded._is_postgres_in", lambda pid, folder: None)
+    monkeypatch.setattr("aximo_db.local.embedded._is_postgres_in", lambda pid, folder: None)
     server = make(tmp_path / "data")
     if number == "its own":
         server.start()
@@ -567,15 +567,13 @@ def test_processes_that_outlive_their_server_are_waited_for(make: Make, tmp_path
     assert ask(server, "select answer from kept") == 42
 
 
-STARTS = (
-    "import sys; from aximo_db.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1], bin_dir=sys.argv[2]).start()"
-)
+STARTS = "import sys; from aximo_db.local.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1], bin_dir=sys.argv[2]).start()"
 
 
 RUN = """
 import signal, sys
 from pathlib import Path
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.watcher import watched
 
 folder = Path(sys.argv[1])

@@ -16,9 +16,9 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 import aximo_db
 from aximo_db import AximoError, ConnectionLostError, NewEvent, NotConnectedError
-from aximo_db._call import Call
-from aximo_db.errors import is_connection_loss
-from aximo_db.importer import ImportStoppedError, ImportSummary, Refusal
+from aximo_db.client.call import Call
+from aximo_db.client.errors import is_connection_loss
+from aximo_db.lines.importer import ImportStoppedError, ImportSummary, Refusal
 from tests.conftest import BINARIES
 from tests.events import event
 

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aximo_db import AximoError, EventStore, MalformedEventError, NewEvent, NotConnectedError, SequenceError
-from aximo_db._connect import connect
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import translate
-from aximo_db.events import FIELDS
-from aximo_db.importer import import_lines
-from aximo_db.run_files import import_runs
-from aximo_db.vocabulary import ACTORS, EVENT_TYPES
+from aximo_db.client.connect import connect
+from aximo_db.client.errors import translate
+from aximo_db.client.events import FIELDS
+from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES
+from aximo_db.lines.importer import import_lines
+from aximo_db.lines.run_files import import_runs
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE, event
 from tools import sentences
@@ -365,6 +365,6 @@ def test_every_sentence_says_what_to_do() -> None:
 
 
 def test_every_class_has_sentences() -> None:
-    from aximo_db.errors import register
+    from aximo_db.client.errors import register
 
     assert {each.code for each in sentences.sentences()} == set(register)

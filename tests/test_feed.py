@@ -32,7 +32,7 @@ from aximo_db import (
     NotConnectedError,
     ProofError,
 )
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, VERSIONS, Ledger, _cloned
 from tests.events import event
 
@@ -730,7 +730,7 @@ def test_a_subscriber_with_nothing_to_do_looks_less_and_less(
         if len(waits) == 6:
             store.emit(new())
 
-    monkeypatch.setattr("aximo_db.store.time.sleep", sleep)
+    monkeypatch.setattr("aximo_db.client.store.time.sleep", sleep)
     feed = store.subscribe(after=1, advance=True, poll=(0.1, 1.0), stop=lambda: len(waits) == 9)
     assert next(feed).number == 2
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
@@ -756,7 +756,7 @@ def test_a_subscription_waits_for_another_that_numbers_before_it_says_that_was_a
         connection = held.enter_context(psycopg.connect(dsn, autocommit=True))
         held.enter_context(connection.transaction())
         connection.execute("select * from aximo.advance_log()")
-        monkeypatch.setattr("aximo_db.store.time.sleep", lambda _: held.close())
+        monkeypatch.setattr("aximo_db.client.store.time.sleep", lambda _: held.close())
         assert numbers(list(store.subscribe(advance=True, follow=False))) == [1, 2]
 
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, Ledger
 from tests.test_helix import CAPTURED
 

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.metrics_story import history, load
 
@@ -119,9 +119,9 @@ def test_the_variable_lists_the_deployments(analyst: psycopg.Connection[Any]) ->
 
 
 def test_prometheus_is_asked_for_what_the_worker_tells(filled: Ledger) -> None:
-    worker_http = pytest.importorskip("aximo_db.worker_http")
+    worker_http = pytest.importorskip("aximo_db.dba.worker_http")
     prometheus_client = pytest.importorskip("prometheus_client")
-    from aximo_db.worker import Worker, duties
+    from aximo_db.dba.worker import Worker, duties
 
     filled.login("grafana_operator", "aximo_operator", customers=("*",))
     worker = Worker(filled.dsn("grafana_operator"), duties())

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import AximoError, CustomerError, MalformedEventError, register
-from aximo_db.events import NewEvent
-from aximo_db.store import EventStore
+from aximo_db.client.errors import AximoError, CustomerError, MalformedEventError, register
+from aximo_db.client.events import NewEvent
+from aximo_db.client.store import EventStore
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, VERSIONS, Ledger, _cloned
 from tests.events import BASE, emit, event
 
@@ -646,8 +646,8 @@ def test_a_payload_that_json_or_the_database_cannot_hold_is_refused(
 
 IN_LITTLE_MEMORY = """
 import resource
-from aximo_db.errors import MalformedEventError
-from aximo_db.events import checked_payload
+from aximo_db.client.errors import MalformedEventError
+from aximo_db.client.events import checked_payload
 
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 wide = []

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 
 from aximo_db import EventStore, MalformedEventError
-from aximo_db._assets import recording_path
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.exporter import export_log
-from aximo_db.importer import LONGEST_LINE, ImportStoppedError, ImportSummary, import_lines
+from aximo_db.dba.assets import recording_path
+from aximo_db.lines.exporter import export_log
+from aximo_db.lines.importer import LONGEST_LINE, ImportStoppedError, ImportSummary, import_lines
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 

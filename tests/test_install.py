@@ -19,17 +19,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db import migrate as migrate_module
-from aximo_db import preflight as preflight_module
-from aximo_db._assets import install_script
-from aximo_db._cursors import LedgerCursor
-from aximo_db.doctor import examine
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import InstallationError
-from aximo_db.metrics import verify_metrics
-from aximo_db.migrate import HEAD_SCHEMA_VERSION, migrate, migration_script, schema_state
-from aximo_db.preflight import one_error, preflight
-from aximo_db.verifier import verify_log
+from aximo_db.client.errors import InstallationError
+from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.dba import migrate as migrate_module
+from aximo_db.dba import preflight as preflight_module
+from aximo_db.dba.assets import install_script
+from aximo_db.dba.doctor import examine
+from aximo_db.dba.migrate import HEAD_SCHEMA_VERSION, migrate, migration_script, schema_state
+from aximo_db.dba.preflight import one_error, preflight
+from aximo_db.dba.verify_log import verify_log
+from aximo_db.dba.verify_metrics import verify_metrics
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, SETTINGS, Ledger, make_database
 from tests.events import emit, emit_life
 from tools.generated import migration_hashes
@@ -303,7 +303,7 @@ def test_eight_migrations_at_once_make_one_schema(server: EmbeddedServer, databa
     name, alone = database(), database()
     migrate(server.dsn(DBA, alone))
     # Processes: that is how replicas of a service start, and Alembic keeps its context in globals.
-    command = [sys.executable, "-c", "import sys; from aximo_db.migrate import migrate; migrate(sys.argv[1])"]
+    command = [sys.executable, "-c", "import sys; from aximo_db.dba.migrate import migrate; migrate(sys.argv[1])"]
     running = [
         subprocess.Popen([*command, server.dsn(DBA, name)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for _ in range(8)
@@ -729,7 +729,7 @@ def test_the_wheel_holds_the_schema_and_the_migrations(tmp_path: Path) -> None:
     # What the wheel holds installs by itself, away from this checkout.
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    script = "from aximo_db._assets import install_script; from aximo_db.migrate import migration_script as m; print(len(install_script()), len(m()))"  # fmt: skip
+    script = "from aximo_db.dba.assets import install_script; from aximo_db.dba.migrate import migration_script as m; print(len(install_script()), len(m()))"  # fmt: skip
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

@@ -16,7 +16,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from aximo_db import AsyncEventStore, ConnectionLostError, EventStore, NewEvent, Receipt
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, VERSIONS, Ledger, _cloned
 from tests.events import emit, event
 

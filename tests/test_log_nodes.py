@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from aximo_db.cli import app
+from aximo_db.cli.app import app
 from tests.conftest import Ledger
 from tests.log_support import advance_all, emit_many, keeper, of_customer, problems, store_checkpoint
 from tests.test_helix import add_event, add_run

@@ -12,13 +12,14 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from aximo_db import EventStore, audit, doctor, tlog
-from aximo_db.cli import app
-from aximo_db.doctor import examine
-from aximo_db.errors import MalformedEventError, ProofError
-from aximo_db.exporter import export_log
-from aximo_db.metrics import verify_metrics
-from aximo_db.verifier import prove_growth, prove_inclusion, tile_reader, verify_log
+from aximo_db import EventStore, audit, tlog
+from aximo_db.cli.app import app
+from aximo_db.client.errors import MalformedEventError, ProofError
+from aximo_db.dba import doctor
+from aximo_db.dba.doctor import examine
+from aximo_db.dba.verify_log import prove_growth, prove_inclusion, tile_reader, verify_log
+from aximo_db.dba.verify_metrics import verify_metrics
+from aximo_db.lines.exporter import export_log
 from tests.conftest import DBA, Ledger
 from tests.log_support import advance_all, emit_many, of_customer
 

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.migrate import migrate
+from aximo_db.dba.migrate import migrate
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, SETTINGS, Ledger, make_database
 from tests.events import event
 from tests.log_support import (

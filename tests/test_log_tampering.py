@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from aximo_db import tlog
-from aximo_db.verifier import verify_log
+from aximo_db.dba.verify_log import verify_log
 from tests.conftest import Ledger
 from tests.log_support import (
     KEEPER,

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, SETTINGS, VERSIONS, Ledger, _cloned, make_database
 from tests.events import event
 from tests.log_support import (

@@ -21,8 +21,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from aximo_db import AsyncEventStore, ConnectionLostError, EventStore, NewEvent
-from aximo_db._assets import install_script
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.dba.assets import install_script
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, Ledger, _cloned
 from tests.events import BASE, event
 

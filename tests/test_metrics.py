@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.events import event
 from tests.log_support import advance_all, emit_one, keeper, of_customer

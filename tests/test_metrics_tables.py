@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import CustomerError
+from aximo_db.client.errors import CustomerError
+from aximo_db.files.terminal import visible
+from aximo_db.local.embedded import EmbeddedServer
 from aximo_db.report.query import Grain, read_metrics
 from aximo_db.report.terminal import print_metrics
 from aximo_db.report.values import human_ms, human_rate
-from aximo_db.terminal import visible
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.metrics_story import HOSTILE, counted, history, load
 

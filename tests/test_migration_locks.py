@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from aximo_db import InstallationError
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import translate
-from aximo_db.migrate import migrate, migration_script, preparation
+from aximo_db.client.errors import translate
+from aximo_db.dba.migrate import migrate, migration_script, preparation
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, Ledger, make_database
 from tests.events import emit
 

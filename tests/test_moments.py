@@ -14,10 +14,10 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore, MalformedEventError
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.events import read_moment
-from aximo_db.importer import import_lines
-from aximo_db.run_files import import_runs
+from aximo_db.client.events import read_moment
+from aximo_db.lines.importer import import_lines
+from aximo_db.lines.run_files import import_runs
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.noticed_support import ADDED, SCHEMAS, TAKEN, Audit, audited
 

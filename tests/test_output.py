@@ -24,9 +24,9 @@ import pytest
 import typer
 
 from aximo_db import EventStore
-from aximo_db.cli import app
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.output import write_text, writing
+from aximo_db.cli.app import app
+from aximo_db.files.output import write_text, writing
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 from tests.test_cli import SERVICE, line, run
@@ -485,7 +485,7 @@ def in_child(path: Path, text: str, *, user: int = 0, most: int = -1) -> str:
     """
     program = (
         "import errno, os, resource, signal, sys\n"
-        "from aximo_db.output import write_text\n"
+        "from aximo_db.files.output import write_text\n"
         "path, text, user, most = sys.argv[1], sys.stdin.read(), int(sys.argv[2]), int(sys.argv[3])\n"
         "if user: os.setgroups([]); os.setgid(user); os.setuid(user)\n"
         "if most >= 0:\n"

@@ -23,7 +23,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from aximo_db import AsyncEventStore, CustomerError, EventStore, NewEvent
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE, event
 

@@ -18,9 +18,9 @@ import pytest
 import yaml
 from psycopg.types.json import Jsonb
 
-from aximo_db import worker as worker_module
-from aximo_db.worker import Worker, duties
-from aximo_db.worker_http import Telling
+from aximo_db.dba import worker as worker_module
+from aximo_db.dba.worker import Worker, duties
+from aximo_db.dba.worker_http import Telling
 from tests.conftest import Ledger
 from tests.events import event
 from tests.log_support import emit_many

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.migrate import migrate
+from aximo_db.dba.migrate import migrate
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, INSTALLS, SETTINGS, VERSIONS, Ledger, make_database
 from tests.log_support import emit_many
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aximo_db.doctor import examine
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.verifier import verify_log
+from aximo_db.dba.doctor import examine
+from aximo_db.dba.verify_log import verify_log
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, VERSIONS, make_database
 from tests.log_support import advance_all, emit_many
 

@@ -20,8 +20,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import CustomerError, InstallationError
+from aximo_db.client.errors import CustomerError, InstallationError
+from aximo_db.local.embedded import EmbeddedServer
 from aximo_db.report import write_report
 from aximo_db.report.charts import COLOURS
 from aximo_db.report.values import PeriodError, human_ms

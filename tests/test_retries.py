@@ -12,7 +12,7 @@ import pytest
 
 import aximo_db
 from aximo_db import AsyncEventStore, AximoError, ConnectionLostError, EventStore, NewEvent, Retry
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.verifier import verify_log
+from aximo_db.dba.verify_log import verify_log
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, SETTINGS, VERSIONS, Ledger, make_database
 from tests.events import emit, event
 

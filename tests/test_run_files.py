@@ -18,10 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aximo_db import CustomerError, EventStore, RunError
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.exporter import export_log
-from aximo_db.importer import ImportStoppedError, ImportSummary
-from aximo_db.run_files import (
+from aximo_db.lines.exporter import export_log
+from aximo_db.lines.importer import ImportStoppedError, ImportSummary
+from aximo_db.lines.run_files import (
     LONGEST_LINE,
     RunLogSummary,
     export_run_log,
@@ -29,6 +28,7 @@ from aximo_db.run_files import (
     import_run_log,
     import_runs,
 )
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import VERSIONS, Ledger, _cloned
 
 SERVICE = "run_files_service"

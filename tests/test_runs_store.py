@@ -34,7 +34,7 @@ from aximo_db import (
     Runs,
     UnreadableJson,
 )
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.events import event
 from tests.test_async_store import _shape

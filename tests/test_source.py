@@ -18,9 +18,9 @@ from uuid import uuid4
 
 import pytest
 
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.importer import LONGEST_LINE
-from aximo_db.source import UnreadableFileError, json_lines, looks_like
+from aximo_db.files.source import UnreadableFileError, json_lines, looks_like
+from aximo_db.lines.importer import LONGEST_LINE
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.test_cli import SERVICE, line, run
 

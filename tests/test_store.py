@@ -41,9 +41,9 @@ from aximo_db import (
     SchemaVersionError,
     SequenceError,
 )
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.errors import register, translate
-from aximo_db.runs import Runs
+from aximo_db.client.errors import register, translate
+from aximo_db.client.runs import Runs
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned, make_database
 from tests.events import BASE, event
 

@@ -13,8 +13,8 @@ import pytest
 from rich.text import Text
 
 from aximo_db import EventStore
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.terminal import SafeConsole, WholeTable
+from aximo_db.files.terminal import SafeConsole, WholeTable
+from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.test_cli import SERVICE, run
 

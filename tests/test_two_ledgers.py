@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db.doctor import OWNING_ROLES, examine
+from aximo_db.dba.doctor import OWNING_ROLES, examine
 from tests import test_isolation as isolation
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.log_support import emit_many
@@ -130,7 +130,7 @@ def test_an_operator_is_told_what_is_missing(each_ledger: Ledger) -> None:
 
 def test_a_login_that_only_keeps_reads_nothing(each_ledger: Ledger) -> None:
     """docs/dba.md: numbering and refreshing by the functions alone."""
-    from aximo_db.worker import Worker, duties
+    from aximo_db.dba.worker import Worker, duties
 
     emit_many(each_ledger.as_service(), 3, "c1")
     login = each_ledger.login("bare_keeper", customers=("*",))

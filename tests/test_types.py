@@ -11,8 +11,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from typer.testing import CliRunner
 
-from aximo_db import ACTORS, EVENT_TYPES, EventStore, metric_rows
-from aximo_db.cli import app
+from aximo_db import ACTORS, EVENT_TYPES, EventStore
+from aximo_db.cli.app import app
+from aximo_db.client import metric_rows
 from tests.conftest import Ledger
 from tests.events import event
 

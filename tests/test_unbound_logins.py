@@ -17,11 +17,11 @@ from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
 from aximo_db import EventStore, RunError
-from aximo_db.cli import app
-from aximo_db.embedded import EmbeddedServer
-from aximo_db.importer import ImportStoppedError
-from aximo_db.run_files import export_run_log, export_runs, import_run_log
-from aximo_db.runs import Runs
+from aximo_db.cli.app import app
+from aximo_db.client.runs import Runs
+from aximo_db.lines.importer import ImportStoppedError
+from aximo_db.lines.run_files import export_run_log, export_runs, import_run_log
+from aximo_db.local.embedded import EmbeddedServer
 from tests import test_isolation as isolation
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.test_connections import NO_CALLS, WRITES

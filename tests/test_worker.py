@@ -28,10 +28,10 @@ import yaml
 from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore
-from aximo_db import worker as worker_module
-from aximo_db.errors import InstallationError, SchemaVersionError
-from aximo_db.worker import Duty, Worker, duties
-from aximo_db.worker_http import Telling, is_live, is_ready
+from aximo_db.client.errors import InstallationError, SchemaVersionError
+from aximo_db.dba import worker as worker_module
+from aximo_db.dba.worker import Duty, Worker, duties
+from aximo_db.dba.worker_http import Telling, is_live, is_ready
 from tests.conftest import Ledger
 from tests.events import event
 from tests.log_support import emit_many, emit_one, of_customer
@@ -455,12 +455,12 @@ def test_what_is_told_over_http(each_ledger: Ledger, keeper: str, writer: psycop
 
 
 def test_listening_needs_its_library(monkeypatch: pytest.MonkeyPatch, each_ledger: Ledger, keeper: str) -> None:
-    monkeypatch.delitem(sys.modules, "aximo_db.worker_http")
+    monkeypatch.delitem(sys.modules, "aximo_db.dba.worker_http")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     result = run("worker", "--once", "--listen", "127.0.0.1:0", "--db", each_ledger.dsn(keeper), code=2)
     assert "metrics_client_present" in result.stderr
     with pytest.raises(InstallationError):
-        __import__("aximo_db.worker_http")
+        __import__("aximo_db.dba.worker_http")
 
 
 def test_rules_and_dashboards_name_metrics_that_there_are(each_ledger: Ledger, keeper: str) -> None:

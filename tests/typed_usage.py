@@ -7,7 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, assert_type
 
-from aximo_db import Actor, AsyncEventStore, EventStore, EventType, NewEvent, Retry, metric_rows
+from aximo_db import Actor, AsyncEventStore, EventStore, EventType, NewEvent, Retry
+from aximo_db.client import metric_rows
 
 
 def emitting(store: EventStore, event_type: EventType, actor: Actor) -> None:

@@ -28,7 +28,7 @@ SQUAWK_EXCLUDE = {
 def main() -> None:
     """Runs both, prints what they say, and fails if either complains."""
     sys.path.insert(0, str(ROOT))
-    from aximo_db._assets import install_script
+    from aximo_db.dba.assets import install_script
 
     failed = False
     # pgspot loses the quotes of an argument's name, and "timestamp" is a type without them.

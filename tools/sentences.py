@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from aximo_db import errors
+from aximo_db.client import errors
 from tools.regions import with_region
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,7 +196,7 @@ def _of_fields(text: str) -> Iterator[Sentence]:
 
 def of_sql() -> Iterator[Sentence]:
     """The sentences of sql/, and of the SQL in Python that comes before a migration."""
-    paths = [*sorted((ROOT / "sql").rglob("*.sql")), ROOT / "aximo_db" / "migrate.py"]
+    paths = [*sorted((ROOT / "sql").rglob("*.sql")), ROOT / "aximo_db" / "dba" / "migrate.py"]
     for path in paths:
         text = re.sub(rf"({LITERAL})|--[^\n]*", lambda match: match[1] or "", path.read_text(encoding="utf-8"))
         if path.name == "migrate.py":

@@ -1,4 +1,4 @@
-"""Makes aximo_db/connections.py, store.py and runs.py from their asynchronous forms, so that each is written once."""
+"""Makes aximo_db/client/connections.py, store.py and runs.py from their asynchronous forms, so that each is written once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "aximo_db"
+FOLDER = ROOT / "aximo_db" / "client"
 NAMES = ("connections", "store", "runs")
 
 # In order, each for one of the files at least; words first, then what is left of the asynchronous syntax.
@@ -16,9 +16,8 @@ REPLACEMENTS = [
     (r"The asynchronous store", "The store"),
     (r"``(\w+)\.py`` is made from this file by ``tools/unasync\.py``; change this one\.",
      r"Made from ``async_\1.py`` by ``tools/unasync.py``; change that one."),
-    (r"\baximo_db\.async_(\w+)", r"aximo_db.\1"),
+    (r"\baximo_db\.client\.async_(\w+)", r"aximo_db.client.\1"),
     (r"\ban asynchronous store's\b", "a store's"),
-    (r"_async_waits", "_waits"),
     (r", a cancelled task included,", ", KeyboardInterrupt included,"),
     (r"import asyncio\n", ""),
     (r"asyncio\.sleep", "time.sleep"),

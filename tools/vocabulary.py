@@ -1,8 +1,8 @@
 """Makes what type checkers and readers know of the closed sets and of the rows of metrics, from the SQL and the contract.
 
-From sql/04_events: the types of events and the actors, in aximo_db/vocabulary.py and in docs/service.md. From the contract,
-which is made of the installed views: the rows of metrics in aximo_db/metric_rows.py, and what ``metrics`` returns for each
-view, in aximo_db/async_store.py.
+From sql/04_events: the types of events and the actors, in aximo_db/client/vocabulary.py and in docs/service.md. From the contract,
+which is made of the installed views: the rows of metrics in aximo_db/client/metric_rows.py, and what ``metrics`` returns for each
+view, in aximo_db/client/async_store.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tools.regions import with_region
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "aximo_db"
+CLIENT = PACKAGE / "client"
 MADE = "Made by ``tools/vocabulary.py``; change that."
 #: What psycopg makes of a column.
 TYPES = {
@@ -152,10 +153,10 @@ def _formatted(text: str, path: Path) -> str:
 def made() -> dict[Path, str]:
     """Every file that is made, or a part of which is, by its path."""
     files = {
-        PACKAGE / "vocabulary.py": vocabulary(),
-        PACKAGE / "metric_rows.py": metric_rows(),
-        PACKAGE / "async_store.py": with_region(
-            PACKAGE / "async_store.py",
+        CLIENT / "vocabulary.py": vocabulary(),
+        CLIENT / "metric_rows.py": metric_rows(),
+        CLIENT / "async_store.py": with_region(
+            CLIENT / "async_store.py",
             "    # Made by tools/vocabulary.py, up to the next such line.\n",
             "    # Up to here.\n",
             overloads(),

@@ -1,6 +1,6 @@
 """Checking an export, a checkpoint and a proof with no database at all: ``python -m aximo_db.audit``.
 
-Needs this folder, :mod:`aximo_db.source`, and for signatures the package ``cryptography``; nothing of PostgreSQL.
+Needs this folder, :mod:`aximo_db.files.source`, and for signatures the package ``cryptography``; nothing of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aximo_db.audit.checkpoint import Checkpoint, open_checkpoint, read_checkpoi
 from aximo_db.audit.export import compare_exports, verify_export
 from aximo_db.audit.note import MalformedNote, VerifierKey, read_verifier_key, signers
 from aximo_db.audit.proof import parse_consistency_proof, parse_inclusion_proof
-from aximo_db.source import UnreadableFileError, json_lines, looks_like
+from aximo_db.files.source import UnreadableFileError, json_lines, looks_like
 
 __all__ = ["Verdict", "check_export", "check_proof", "compare", "main", "read_note"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from aximo_db.output import write_text
+from aximo_db.files.output import write_text
 
 __all__ = [
     "Contract",

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import psycopg
 
-from aximo_db._assets import install_script
+from aximo_db.client.errors import register
 from aximo_db.contract.document import Contract, Json, shipped_contract
-from aximo_db.doctor import _NEUTRAL
-from aximo_db.errors import register
+from aximo_db.dba.assets import install_script
+from aximo_db.dba.doctor import _NEUTRAL
 
 __all__ = ["read_contract"]
 
@@ -351,7 +351,7 @@ def _raised_in_package() -> Sequence[tuple[str, str]]:
 @cache
 def _installation() -> str:
     """What only runs while the schema is installed or upgraded."""
-    from aximo_db.migrate import preparation
+    from aximo_db.dba.migrate import preparation
 
     blocks = re.findall(r"^do \$\$(.*?)^\$\$;", install_script(), re.DOTALL | re.MULTILINE)
     return "\n".join([*blocks, preparation(None)])

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import psycopg
 
-from aximo_db.output import write_text
+from aximo_db.files.output import write_text
 from aximo_db.report.query import read_period
 from aximo_db.report.values import period_asked
 
@@ -36,7 +36,8 @@ def write_report(
 
     Args:
         connection: a login that reads ``aximo_metrics``; its transaction, if it is in one, stays as it is.
-        path_or_file: the file to write, as :func:`aximo_db.output.writing` does; or an open one, for text in UTF-8.
+        path_or_file: the file to write, as :func:`aximo_db.files.output.writing` does; or an open one,
+            for text in UTF-8.
         customer: whose; ``None`` for the session's.
         now: when the report is made, with an offset.
         first: the first day; left out, the last 90 days.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from aximo_db.errors import InstallationError
+from aximo_db.client.errors import InstallationError
 from aximo_db.report.values import human_day, human_ms
 
 __all__ = [

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from aximo_db import __version__
-from aximo_db.errors import InstallationError
+from aximo_db.client.errors import InstallationError
+from aximo_db.files.terminal import visible
 from aximo_db.report import charts as drawn
 from aximo_db.report.parts import Definitions, Report, Row, Section
 from aximo_db.report.sections import sections as sections_of
@@ -24,7 +25,6 @@ from aximo_db.report.values import (
     human_minute,
     human_ms,
 )
-from aximo_db.terminal import visible
 
 __all__ = ["page"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from aximo_db.files.terminal import visible
 from aximo_db.report import charts as drawn
-from aximo_db.terminal import visible
 
 __all__ = ["Caption", "Card", "Cell", "Definitions", "Figure", "Limits", "Report", "Row", "Section", "Table", "Term"]
 

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 import psycopg
 
-from aximo_db import _statements as statements
-from aximo_db._cursors import LedgerCursor
+from aximo_db.client import statements
+from aximo_db.client.ledger_cursors import LedgerCursor
 
 __all__ = ["Grain", "ask", "read_metrics", "read_period"]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any, Final, Literal
 
+from aximo_db.files.terminal import visible
 from aximo_db.report import charts as drawn
 from aximo_db.report.parts import Caption, Card, Cell, Figure, Report, Row, Section, Table
 from aximo_db.report.values import (
@@ -24,7 +25,6 @@ from aximo_db.report.values import (
     worst_alerts,
     worst_level,
 )
-from aximo_db.terminal import visible
 
 __all__ = ["sections"]
 

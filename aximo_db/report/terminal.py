@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from aximo_db.files.terminal import AtLeast, WholeTable, visible
 from aximo_db.report.query import Grain, read_metrics
 from aximo_db.report.values import (
     WORST,
@@ -26,7 +27,6 @@ from aximo_db.report.values import (
     worst_alerts,
     worst_level,
 )
-from aximo_db.terminal import AtLeast, WholeTable, visible
 
 __all__ = ["print_metrics"]
 

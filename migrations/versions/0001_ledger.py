@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aximo_db.migrate import refuse_downgrade, run_frozen_sql
+from aximo_db.dba.migrate import refuse_downgrade, run_frozen_sql
 
 revision = "0001_ledger"
 down_revision = None

@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from aximo_db.embedded import EmbeddedServer
+from aximo_db.local.embedded import EmbeddedServer
 from tests.bi.data import ALDER, BIRCH, MARKS, events, run_events, runs
 from tests.bi.tables import Login, Truth, truths
 from tests.conftest import BINARIES, DBA, SETTINGS, VERSIONS, Ledger, make_database

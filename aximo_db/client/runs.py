@@ -1,0 +1,265 @@
+"""The store's tool runs: what they are and did, and the log of their events.
+
+Made from ``async_runs.py`` by ``tools/unasync.py``; change that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from psycopg.rows import class_row
+
+from aximo_db.client import statements
+from aximo_db.client.connections import AnyConnection
+from aximo_db.client.events import LogCursor
+from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
+
+if TYPE_CHECKING:
+    from aximo_db.client.store import EventStore
+
+__all__ = ["Runs"]
+
+T = TypeVar("T")
+# "list" is a method in the class.
+_Runs: TypeAlias = list[Run]
+_RunEvents: TypeAlias = list[RunEvent]
+_RunLogEntries: TypeAlias = list[RunLogEntry]
+_Cursors: TypeAlias = list[LogCursor]
+_Kinds: TypeAlias = list[KindUsage]
+
+
+class Runs:
+    """The tool runs of a customer: ``store.runs``.
+
+    Works on the connections of its store, in a transaction that is open on them or in its own. Every method takes
+    ``customer_id``: whose runs, if not the store's customer.
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    # What they are and did
+
+    def list(
+        self,
+        *,
+        customer_id: str | None = None,
+        status: str | Sequence[str] | None = None,
+        tool_name: str | Sequence[str] | None = None,
+        project_id: str | None = None,
+        execution_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> _Runs:
+        """Runs, the newest first by ``created_at``.
+
+        Args:
+            customer_id: whose, if not the store's customer.
+            status: ``queued``, ``running``, ``succeeded``, ``failed`` or ``blocked``; one or several.
+            tool_name: of this tool, or of one of several.
+            project_id, execution_id: only these.
+            since, until: made from, and before, these moments; a naive one is UTC.
+            limit: at most so many.
+        """
+        conditions = {
+            "status": status,
+            "tool_name": tool_name,
+            "project_id": project_id,
+            "execution_id": execution_id,
+            "created_at >=": since,
+            "created_at <": until,
+        }
+        order = "created_at desc, run_id desc"
+        query, values = statements.select("runs", Run, conditions, order, limit, schema="helix")
+        return self._store._read(query, values, class_row(Run), call="runs.list", customer_id=customer_id)
+
+    def get(self, run_id: str, *, customer_id: str | None = None) -> Run | None:
+        """The run, or ``None`` if the customer has no such run."""
+        query, values = statements.select("runs", Run, {"run_id": run_id}, "run_id", None, schema="helix")
+        row_factory = class_row(Run)
+        rows: _Runs = self._store._read(query, values, row_factory, call="runs.get", customer_id=customer_id)
+        return rows[0] if rows else None
+
+    def events(self, run_id: str, after: int | None = None, *, customer_id: str | None = None) -> _RunEvents:
+        """The events of a run, in order of their ``event_id``; empty if the customer has no such run.
+
+        Args:
+            run_id: the run.
+            after: only those after this ``event_id``.
+            customer_id: whose, if not the store's customer.
+        """
+        query, values = statements.run_events_page(run_id, after, None)
+        row_factory = class_row(RunEvent)
+        return self._store._read(query, values, row_factory, call="runs.events", customer_id=customer_id)
+
+    def iter_events(
+        self, run_id: str, after: int | None = None, *, customer_id: str | None = None, page_size: int = 1000
+    ) -> Iterator[RunEvent]:
+        """The events of a run in order, read page by page; no transaction stays open in between.
+
+        Numbers are given out before they are committed: of two who write to a run at the same time, one may be seen
+        late, behind the iteration. The feed of the log misses none.
+
+        Args:
+            run_id: the run.
+            after: go on after this ``event_id``.
+            customer_id: whose, if not the store's customer.
+            page_size: events a query.
+        """
+        if page_size < 1:
+            raise ValueError("page_size is at least 1")
+        while True:
+            query, values = statements.run_events_page(run_id, after, page_size)
+            page: _RunEvents = self._store._read(
+                query,
+                values,
+                class_row(RunEvent),
+                call="runs.iter_events",
+                customer_id=customer_id,
+                setup=statements.SET_CUSTOMER_FOR_PAGE,
+            )
+            for event in page:
+                yield event
+            if len(page) < page_size:
+                return
+            after = page[-1].event_id
+
+    def kinds(self, *, customer_id: str | None = None) -> _Kinds:
+        """The kinds of run events that the customer uses, and those listed and not used, in order of the kind."""
+        query, values = statements.select("kind_usage", KindUsage, {}, "kind", None, schema="helix")
+        row_factory = class_row(KindUsage)
+        kinds: _Kinds = self._store._read(query, values, row_factory, call="runs.kinds", customer_id=customer_id)
+        if not any(kind.events for kind in kinds):
+            self.log_size(customer_id=customer_id)  # which tells whether there is a customer
+        return kinds
+
+    def observe(
+        self,
+        run_id: str,
+        *,
+        tool_name: str = "run_get",
+        requested_by: str | None = None,
+        customer_id: str | None = None,
+    ) -> Observation:
+        """Looks at a run without touching it: looking is a run of its own, which names the target.
+
+        Inside a caller's transaction, the database refuses to write to the target until that transaction ends. If the
+        connection is lost at the end, it is looked again, and two observations may be kept.
+
+        Args:
+            run_id: the run to look at.
+            tool_name: the tool that the observation is a run of, 1 to 255 characters.
+            requested_by: who asked.
+            customer_id: whose, if not the store's customer.
+
+        Returns:
+            The target's state and its events, both as of the same moment.
+
+        Raises:
+            RunError: the customer has no such run.
+            MalformedEventError: no name of a tool.
+            CustomerError: no customer, or one that the login was not granted.
+            psycopg.errors.InsufficientPrivilege: the login may not write.
+        """
+
+        def look(connection: AnyConnection) -> Observation:
+            cursor = LedgerCursor(connection, exact=self._store._exact)
+            prepare = self._store._prepare
+            cursor.execute(statements.OBSERVE_RUN, (run_id, tool_name, requested_by), prepare=prepare)
+            row = cursor.fetchone()
+            assert row is not None  # noqa: S101
+            cursor.execute(statements.READ_RUN, {"run_id": run_id}, prepare=prepare)
+            return Observation(row[0], *statements.run_and_events(cursor.fetchall()))
+
+        return self._write(look, "runs.observe", customer_id)
+
+    def link(self, run_id: str, execution_id: str, *, customer_id: str | None = None) -> Run:
+        """Says which execution a run served: once; the same again changes nothing.
+
+        Returns:
+            The run as it is then.
+
+        Raises:
+            RunError: the customer has no such run, or this transaction observed it.
+            ImmutableError: it served another execution, rule ``run_serves_one_execution``.
+            MalformedEventError: no ``execution_id`` of 1 to 255 characters.
+            psycopg.errors.InsufficientPrivilege: the login may not write.
+        """
+
+        def say(connection: AnyConnection) -> Run:
+            cursor = LedgerCursor(connection, row_factory=class_row(Run), exact=self._store._exact)
+            cursor.execute(statements.LINK_RUN, (execution_id, run_id), prepare=self._store._prepare)
+            run: Run | None = cursor.fetchone()
+            if run is None:
+                raise statements.no_such_run(run_id)
+            return run
+
+        return self._write(say, "runs.link", customer_id)
+
+    def _write(self, work: Callable[[AnyConnection], T], call: str, customer_id: str | None) -> T:
+        customer = customer_id if customer_id is not None else self._store._customer_id
+        return self._store._run(work, call=call, customer=customer or "", atomic=True, writing=True)
+
+    # The log of their events
+
+    def log_size(self, *, customer_id: str | None = None) -> int:
+        """How many entries the log of run events has; 0 if the login has not that customer."""
+        return self._store._log_size(statements.RUN_EVENTS, customer_id)
+
+    def cursors(self, *, customer_id: str | None = None) -> _Cursors:
+        """The consumers of the log of run events and how far they have come, in order of their names."""
+        return self._store._cursors(statements.RUN_EVENTS, customer_id)
+
+    def read_log(
+        self, after: int = 0, max_entries: int = 1000, *, advance: bool = False, customer_id: str | None = None
+    ) -> _RunLogEntries:
+        """The entries of the log of run events after a number, in order, without a gap; empty at its end.
+
+        Args:
+            after: the last number that the caller has; 0 to begin.
+            max_entries: at most so many, one or more.
+            advance: number what is new first, in a transaction of its own; not possible inside a caller's.
+            customer_id: whose log, if not the store's customer.
+
+        Raises:
+            The same as :meth:`EventStore.read_log`.
+        """
+        return self._store._page(statements.RUN_EVENTS, after, max_entries, advance, customer_id)
+
+    @contextmanager
+    def consume(
+        self, name: str, max_entries: int = 1000, *, customer_id: str | None = None
+    ) -> Iterator[RunLogBatch[AnyConnection]]:
+        """The next entries for a consumer, in a transaction that moves its cursor: :meth:`EventStore.consume`.
+
+        Names of consumers are the log's own: one of the log of events may have the same.
+        """
+        log = statements.RUN_EVENTS
+        with self._store._consume(log, name, max_entries, customer_id) as (number, entries, connection):
+            yield RunLogBatch(name, number, entries, connection)
+
+    def subscribe(
+        self,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        max_entries: int = 1000,
+        advance: bool = False,
+        follow: bool = True,
+        poll: tuple[float, float] = (0.05, 1.0),
+        stop: Callable[[], bool] | None = None,
+        customer_id: str | None = None,
+    ) -> Iterator[RunLogEntry]:
+        """The entries of the log of run events one by one, and on with what comes.
+
+        Arguments, promises and errors are those of :meth:`EventStore.subscribe`; ``max_entries`` is its
+        ``max_events``. Names of consumers are the log's own.
+        """
+        return self._store._subscribe(
+            statements.RUN_EVENTS, name, after, max_entries, advance, follow, poll, stop, customer_id
+        )

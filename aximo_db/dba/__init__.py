@@ -1,0 +1,1 @@
+"""What a DBA runs: install, look, verify, and keep the ledger going."""

@@ -1,0 +1,346 @@
+"""Installing and upgrading the schema, by Alembic.
+
+Every revision carries its own frozen SQL, ``migrations/versions/NNNN_name.sql``, and never reads ``sql/``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy.exc
+from alembic import command, context, op
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from aximo_db.client.connect import reached
+from aximo_db.client.errors import InstallationError, SchemaVersionError, told_by, translate
+from aximo_db.client.statements import default_dsn
+from aximo_db.dba.assets import HEAD_SCHEMA_VERSION, migrations_path
+from aximo_db.dba.preflight import is_installed, one_error, preflight
+
+__all__ = [
+    "HEAD_SCHEMA_VERSION",
+    "Migration",
+    "SchemaState",
+    "connect",
+    "migrate",
+    "migration_script",
+    "preparation",
+    "schema_state",
+]
+
+# What has to be there before Alembic looks for its version table, and every lock that a migration needs. Only an owner
+# gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice. The owner
+# is the one it has, so nothing changes.
+_PREPARATION: Final = """do $$
+declare
+    target constant text := {target};
+    -- What waits behind a lock that is waited for waits as long: a short time, and again after a pause.
+    attempts constant integer := coalesce(nullif(current_setting('aximo.migration_attempts', true), '')::integer, 30);
+    attempt integer := 0;
+    present text;
+    relation record;
+    holders text;
+begin
+    perform set_config('lock_timeout', '2s', true);
+    loop
+        attempt := attempt + 1;
+        begin
+            create schema if not exists aximo_private;
+            if to_regclass('aximo_private.alembic_version') is not null then
+                execute 'select version_num from aximo_private.alembic_version' into present;
+                exit when present = target;
+            end if;
+            for relation in
+                select c.oid::regclass as name, pg_get_userbyid(c.relowner) as owner
+                from pg_catalog.pg_class as c
+                inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                where n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix')
+                    and c.relkind in ('r', 'p', 'v', 'm')
+                    and pg_has_role(c.relowner, 'usage')
+                order by c.oid
+            loop
+                execute format('alter table %s owner to %I', relation.name, relation.owner);
+            end loop;
+            exit;
+        exception
+            -- What was locked in here is free again. A schema that is there now was made by another migration.
+            when lock_not_available or deadlock_detected or unique_violation or duplicate_schema then
+                if attempt >= attempts then
+                    select string_agg(
+                        format(
+                            'pid %s, login %s, application %s: %s on %s',
+                            l.pid, a.usename, a.application_name, l.mode, l.relation::regclass
+                        ),
+                        '; '
+                        order by l.pid, l.relation, l.mode
+                    ) into holders
+                    from pg_catalog.pg_locks as l
+                    inner join pg_catalog.pg_class as c on c.oid = l.relation
+                    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                    where l.granted and l.pid <> pg_backend_pid() and c.relkind in ('r', 'p', 'v', 'm')
+                        and l.database = (
+                            select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
+                        )
+                        and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix');
+                    raise exception using
+                        errcode = 'ZXENV',
+                        message = 'others hold locks that the migration needs',
+                        detail = coalesce(left(holders, 4000), 'they are gone by now'),
+                        hint = 'Nothing was changed. Wait for them or pg_terminate_backend them, then migrate again.',
+                        constraint = 'migration_gets_its_locks';
+                end if;
+                perform pg_sleep(1);
+        end;
+    end loop;
+end;
+$$"""
+
+
+def preparation(target: str | None) -> str:
+    """What comes before a migration: the schema of its version table, and every lock that it needs, by a few attempts.
+
+    Args:
+        target: the revision at which there is nothing to do, and nothing to lock; ``None`` for none.
+    """
+    quoted = "null" if target is None else "'{}'".format(target.replace("'", "''"))
+    return _PREPARATION.replace("{target}", quoted)
+
+
+def connect(dsn: str | None) -> psycopg.Connection[Any]:
+    """A connection for the migration.
+
+    Args:
+        dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own ``PG*`` variables.
+
+    Raises:
+        InstallationError: the ledger can't be installed there; the detail has every reason.
+    """
+    connection = reached(dsn, application_name="aximo-db migrate")
+    try:
+        problems = preflight(connection)
+        connection.rollback()
+        if problems:
+            raise one_error(problems)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """What schema a database has, and which one this package has.
+
+    Attributes:
+        database, host, port, login: where, and who looked.
+        server_version: PostgreSQL's, as it writes it.
+        revision: the newest migration applied; ``None`` if there is none, or if the login may not see it.
+        schema_version: what ``aximo.schema_version()`` says; ``None`` if the ledger is not there.
+        head: the newest migration of this package.
+    """
+
+    database: str
+    host: str
+    port: int
+    login: str
+    server_version: str
+    revision: str | None
+    schema_version: int | None
+    head: str
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether there is nothing to do for this package."""
+        if self.revision is None:
+            return self.schema_version == HEAD_SCHEMA_VERSION
+        return self.revision == self.head
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What a migration did.
+
+    Attributes:
+        before, after: the database's state.
+        seconds: how long it took.
+    """
+
+    before: SchemaState
+    after: SchemaState
+    seconds: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether there was anything to do."""
+        return self.before.revision != self.after.revision
+
+
+_MAY_SEE: Final = """
+select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where n.nspname = 'aximo_private' and c.relname = 'alembic_version'
+"""
+
+
+def schema_state(dsn: str | None = None) -> SchemaState:
+    """Which schema a database has. Changes nothing.
+
+    Args:
+        dsn: a libpq connection string; ``None`` for ``AXIMO_DB_URL``, else libpq's own variables.
+
+    Raises:
+        NotConnectedError: there is no such server, it refuses the login, or it does not know the database.
+        psycopg.errors.InsufficientPrivilege: the ledger is there, and the login may see nothing of it.
+    """
+    with reached(dsn, application_name="aximo-db migrate") as connection:
+        revision, schema_version = None, None
+        if is_installed(connection):
+            row = connection.execute(_MAY_SEE).fetchone()
+            if row is not None and row[0]:
+                row = connection.execute("select version_num from aximo_private.alembic_version").fetchone()
+                revision = row[0] if row else None
+            row = connection.execute("select aximo.schema_version()").fetchone()
+            schema_version = row[0] if row else None
+        info = connection.info
+        return SchemaState(
+            info.dbname,
+            info.host,
+            info.port,
+            info.user,
+            info.parameter_status("server_version") or str(info.server_version),
+            revision,
+            schema_version,
+            _scripts().get_current_head() or "",
+        )
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _check_revision(revision: str | None, *, hint: str) -> None:
+    """Raises an error if this package has no such revision; ``None`` is none at all."""
+    known = [script.revision for script in _scripts().walk_revisions()]
+    if revision is not None and revision not in known:
+        raise SchemaVersionError(
+            f"this package has no revision {revision}",
+            rule="revision_known",
+            detail=f"it has {', '.join(reversed(known))}",
+            hint=hint,
+        )
+
+
+def run_frozen_sql(revision_file: str) -> None:
+    """Runs the SQL file beside a revision's Python file; offline, writes it out as it is."""
+    script = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8")
+    if context.is_offline_mode():
+        op.get_context().impl.static_output(script)
+    else:
+        # Straight to psycopg: SQLAlchemy would look for parameters in it.
+        driver: Any = op.get_bind().connection.dbapi_connection
+        driver.execute(script)
+
+
+def refuse_downgrade() -> None:
+    """Forward only: no downgrade drops an event."""
+    raise InstallationError(
+        "there is no way back: no downgrade drops an event",
+        rule="forward_only",
+        hint="Restore a backup into another database if you need the older schema.",
+    )
+
+
+def _config(output: io.StringIO | None = None) -> Config:
+    config = Config(output_buffer=output) if output is not None else Config()
+    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def migrate(
+    dsn: str | None = None,
+    *,
+    revision: str = "head",
+    grant_installer: bool = True,
+    progress: Callable[[str], object] | None = None,
+) -> Migration:
+    """Installs or upgrades the schema, in one transaction. At the newest version it does nothing.
+
+    Args:
+        dsn: a libpq connection string of the database's owner, a role with CREATEROLE; ``None`` for ``AXIMO_DB_URL``,
+            else libpq's own variables.
+        revision: up to which revision.
+        grant_installer: whether the login that installs may work for every customer.
+        progress: is told what is going to be done, if there is anything to do.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InstallationError: the database or the role is not what is needed. Nothing was changed.
+        SchemaVersionError: the database is at a revision that this package does not have.
+        AximoError: anything else the database refused.
+    """
+    began = time.monotonic()
+    options = psycopg.conninfo.conninfo_to_dict(default_dsn(dsn))
+    address = psycopg.conninfo.make_conninfo("", **options)
+    before = _state_if_seen(address)
+    if before is not None:
+        _check_revision(before.revision, hint="A newer package migrated the database: upgrade this one.")
+        if revision == "head" and before.revision == before.head:
+            return Migration(before, before, time.monotonic() - began)
+        if progress is not None:
+            progress(f"{'installing' if before.revision is None else 'upgrading'} the schema")
+    config = _config()
+    given = str(options.get("options") or os.environ.get("PGOPTIONS") or "")
+    if not grant_installer:
+        options["options"] = f"{given} -c aximo.grant_installer=off".strip()
+    config.attributes["dsn"] = psycopg.conninfo.make_conninfo("", **options)
+    try:
+        command.upgrade(config, revision)
+    except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
+        cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        if not isinstance(cause, psycopg.Error):
+            raise
+        raise translate(cause) or InstallationError(
+            "the migration failed, and nothing of it was kept",
+            rule=cause.sqlstate,
+            detail=told_by(cause),
+            hint="The server's log has the statement. Mend what it complains about, and migrate again.",
+        ) from cause
+    after = schema_state(address)
+    return Migration(before or after, after, time.monotonic() - began)
+
+
+def _state_if_seen(dsn: str) -> SchemaState | None:
+    """The state, or ``None`` if it can't be told: then it is for the preflight to say why."""
+    try:
+        return schema_state(dsn)
+    except psycopg.Error:
+        return None
+
+
+def migration_script(start: str | None = None, *, revision: str = "head") -> str:
+    """The same as a script: ``psql -v ON_ERROR_STOP=1 -q -f``.
+
+    Args:
+        start: the revision the database is at; ``None`` for a database without the schema.
+        revision: up to which revision.
+
+    Raises:
+        SchemaVersionError: this package has no such revision.
+    """
+    _check_revision(start, hint='"aximo-db migrate --status" tells which one the database has.')
+    output = io.StringIO()
+    command.upgrade(_config(output), f"{start}:{revision}" if start else revision, sql=True)
+    return output.getvalue()

@@ -1,0 +1,1 @@
+"""A PostgreSQL of one's own, and a ledger in it."""
