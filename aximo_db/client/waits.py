@@ -1,4 +1,4 @@
-"""What ``_async_waits.py`` does for tasks, for threads, which nobody cancels."""
+"""What ``async_waits.py`` does for tasks, for threads, which nobody cancels."""
 
 from __future__ import annotations
 
