@@ -368,3 +368,16 @@ def test_every_class_has_sentences() -> None:
     from aximo_db.client.errors import register
 
     assert {each.code for each in sentences.sentences()} == set(register)
+
+
+def test_what_postgresql_quotes_is_left_out(store: EventStore) -> None:
+    unread = '[{"payload": {"a": tokenofapayload}}]'
+
+    def work(connection: psycopg.Connection[Any]) -> object:
+        return connection.execute("select aximo.emit_events(%s::jsonb)", (unread,))
+
+    with pytest.raises(MalformedEventError) as caught:
+        store._run(work, call="work", writing=True)
+    assert "tokenofapayload" in str(caught.value.__context__)
+    told = "".join(traceback.format_exception(caught.value)).replace(unread, "")
+    assert "tokenofapayload" not in f"{told} {caught.value.detail} {caught.value.hint}"
