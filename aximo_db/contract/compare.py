@@ -202,6 +202,8 @@ class _Comparison:
                 case = "renamed" if name in renamed else "gone"
                 self.say(kind, case, places[name], now=renamed.get(name), old=_told(was))
         kept = [(places[name], before[name], after[name]) for name in before if name in after]
+        if kind == "argument":  # Calls by place still give them.
+            kept += [(places[name], before[name], after[now]) for name, now in renamed.items()]
         self.order(kind, owner, places, after, [renamed.get(name, name) for name in before])
         for where, was, now in kept:
             self.details(kind, where, was, now)
