@@ -51,6 +51,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/python -m tools.generated --check
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py
+	@$(BIN)/python -m tools.lint_imports
 	@$(BIN)/python tools/contract_since_release.py
 
 bench: $(VENV)/.installed

@@ -1127,7 +1127,7 @@ def test_a_field_that_new_events_lose_is_found(surface: Surface, monkeypatch: py
         for each in dataclasses.fields(NewEvent) if each.name != "channel_type"
     ]  # fmt: skip
     smaller = dataclasses.make_dataclass("Smaller", kept)
-    monkeypatch.setattr("aximo_db.client.events.NewEvent", smaller)
+    monkeypatch.setattr("aximo_db.NewEvent", smaller)
     now = read_contract(surface.connection, "aximo", surface.contract)
     assert judged(compare(surface.contract, now)) == breaks("JSONL field removed", "jsonl import.channel_type")
 

@@ -181,17 +181,19 @@ def up(
     from aximo_db.local.ledger import LocalLedger
 
     console = _err()
+    # Asked to end while it installs, it ends when that is done: the server is never left behind.
+    end = _end_by_a_signal() if not detach else None
     with _refusals():
         ledger = LocalLedger(data, port=port)
         is_ours = ledger.start(None if as_json else lambda step: console.print(f"[dim]{_plain(step)}[/]"))
         server = ledger.server
         try:
             _print_ledger(ledger, is_running_already=not is_ours, as_json=as_json)
-            if not is_ours or detach:
+            if not is_ours or end is None:
                 return
             if not as_json:
                 console.print("[dim]Ctrl-C stops it.[/]")
-            _wait_for_a_signal()
+            end.wait()
         finally:
             if is_ours and not detach:
                 server.stop()
@@ -221,11 +223,12 @@ def _print_ledger(ledger: LocalLedger, *, is_running_already: bool, as_json: boo
     console.print(f'  [dim]{_plain(client)} "{_plain(dsns["owner"])}"[/]')
 
 
-def _wait_for_a_signal() -> None:
-    stop = threading.Event()
+def _end_by_a_signal() -> threading.Event:
+    """Set when somebody asks the program to end, by Ctrl-C, a service manager or a closed terminal."""
+    end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+        signal.signal(number, lambda *_: end.set())
+    return end
 
 
 @app.does(Panel.TRY)
