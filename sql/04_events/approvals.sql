@@ -27,39 +27,11 @@ create index approvals_open on aximo_private.approvals (customer_id, requested_a
 create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 
-alter table aximo_private.approvals enable row level security;
-alter table aximo_private.approvals force row level security;
-create policy owner_reads_own_approvals on aximo_private.approvals
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.approvals', 'owner_reads_own_approvals');
 create policy recorder_keeps_approvals on aximo_private.approvals
 for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_approvals on aximo_private.approvals
 for select to aximo_sequencer using (true);
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.approvals
-    alter requested_at set statistics 0,
-    alter decided_at set statistics 0,
-    alter step set statistics 0,
-    alter request_event_id set statistics 0,
-    alter decision_event_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter approval_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter risk_level set statistics 0,
-    alter approval_mode set statistics 0,
-    alter requested_by set statistics 0,
-    alter decision set statistics 0,
-    alter decided_by set statistics 0,
-    alter decision_recorded_by set statistics 0,
-    alter reason set statistics 0;
 
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
 comment on column aximo_private.approvals.requested_at is 'When it was asked for.';
@@ -80,7 +52,6 @@ comment on column aximo_private.approvals.decision is 'open, granted, rejected o
 comment on column aximo_private.approvals.decided_by is 'Who answered: the answer''s actor.';
 comment on column aximo_private.approvals.decision_recorded_by is 'The login that wrote the answer.';
 comment on column aximo_private.approvals.reason is 'payload.reason of the answer.';
-comment on policy owner_reads_own_approvals on aximo_private.approvals is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_keeps_approvals on aximo_private.approvals is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_approvals on aximo_private.approvals is 'Metrics look up the answer to a request.';
 comment on index aximo_private.approvals_by_time is 'Newest first.';

@@ -50,15 +50,7 @@ create index events_by_position on aximo_private.events (position) where positio
 create unique index events_pkey on aximo_private.events (customer_id, event_id);
 alter table aximo_private.events add constraint events_pkey primary key using index events_pkey;
 
-alter table aximo_private.events enable row level security;
-alter table aximo_private.events force row level security;
--- The view aximo.events and what is built on it read as the owner.
-create policy owner_reads_own_customer on aximo_private.events
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.events', 'owner_reads_own_customer');
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
 create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);
@@ -67,30 +59,6 @@ create policy sequencer_reads_events on aximo_private.events
 for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.events
-    alter position set statistics 0,
-    alter "timestamp" set statistics 0,
-    alter recorded_at set statistics 0,
-    alter latency_ms set statistics 0,
-    alter event_id set statistics 0,
-    alter answers set statistics 0,
-    alter step set statistics 0,
-    alter event_type set statistics 0,
-    alter customer_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter execution_id set statistics 0,
-    alter actor set statistics 0,
-    alter risk_level set statistics 0,
-    alter approval_mode set statistics 0,
-    alter correlation_id set statistics 0,
-    alter channel_type set statistics 0,
-    alter error_code set statistics 0,
-    alter recorded_by set statistics 0,
-    alter payload set statistics 0;
 
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
@@ -114,7 +82,6 @@ comment on column aximo_private.events.channel_type is 'The channel it came thro
 comment on column aximo_private.events.error_code is 'The error, if any.';
 comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
 comment on column aximo_private.events.payload is 'The rest, a JSON object.';
-comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_by_execution is 'A trace. A step of an execution is taken once.';

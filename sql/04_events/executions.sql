@@ -39,45 +39,11 @@ create index executions_ended on aximo_private.executions (customer_id, outcome,
 create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
-alter table aximo_private.executions enable row level security;
-alter table aximo_private.executions force row level security;
-create policy owner_reads_own_executions on aximo_private.executions
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
 create policy recorder_keeps_executions on aximo_private.executions
 for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_executions on aximo_private.executions
 for select to aximo_sequencer using (true);
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.executions
-    alter started_at set statistics 0,
-    alter ended_at set statistics 0,
-    alter last_event_at set statistics 0,
-    alter steps set statistics 0,
-    alter start_step set statistics 0,
-    alter end_step set statistics 0,
-    alter open_approvals set statistics 0,
-    alter actions_prepared set statistics 0,
-    alter actions_dispatched set statistics 0,
-    alter actions_failed set statistics 0,
-    alter approvals_requested set statistics 0,
-    alter approvals_granted set statistics 0,
-    alter approvals_rejected set statistics 0,
-    alter approvals_timed_out set statistics 0,
-    alter processing set statistics 0,
-    alter denied set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter outcome set statistics 0,
-    alter error_code set statistics 0,
-    alter error_message set statistics 0;
 
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
@@ -104,7 +70,6 @@ comment on column aximo_private.executions.skill_version is 'The skill''s versio
 comment on column aximo_private.executions.outcome is 'completed or failed; null while it is open.';
 comment on column aximo_private.executions.error_code is 'The error_code of its failure.';
 comment on column aximo_private.executions.error_message is 'payload.error of its failure.';
-comment on policy owner_reads_own_executions on aximo_private.executions is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_keeps_executions on aximo_private.executions is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_executions on aximo_private.executions is 'Metrics count an execution''s first start and first end.';
 comment on index aximo_private.executions_by_time is 'Newest first.';

@@ -9,26 +9,12 @@ create table aximo_private.violations (
     constraint violations_pkey primary key (customer_id, event_id)
 );
 alter table aximo_private.violations owner to aximo_owner;
-alter table aximo_private.violations enable row level security;
-alter table aximo_private.violations force row level security;
-create policy owner_reads_own_violations on aximo_private.violations
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_reads_own_violations');
 create policy recorder_reads_violations on aximo_private.violations
 for select to aximo_recorder using (true);
 create policy recorder_adds_violations on aximo_private.violations
 for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
-alter table aximo_private.violations
-    alter found_at set statistics 0,
-    alter event_id set statistics 0,
-    alter against set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter rule set statistics 0;
 
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
 comment on column aximo_private.violations.found_at is 'When it was found: when the event was imported.';
@@ -37,6 +23,5 @@ comment on column aximo_private.violations.against is 'The earlier event that it
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
 comment on column aximo_private.violations.execution_id is 'The execution.';
 comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal carries.';
-comment on policy owner_reads_own_violations on aximo_private.violations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
 comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';

@@ -12,26 +12,12 @@ create table aximo_private.observations (
 );
 alter table aximo_private.observations owner to aximo_owner;
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
-alter table aximo_private.observations enable row level security;
-alter table aximo_private.observations force row level security;
-create policy owner_reads_own_observations on aximo_private.observations
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_reads_own_observations');
 create policy recorder_adds_observations on aximo_private.observations
 for insert to aximo_recorder with check (true);
 create policy recorder_reads_observations on aximo_private.observations
 for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
-alter table aximo_private.observations
-    alter observed_in set statistics 0,
-    alter observed_at set statistics 0,
-    alter customer_id set statistics 0,
-    alter run_id set statistics 0,
-    alter target_run_id set statistics 0,
-    alter observed_by set statistics 0;
 
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
@@ -40,7 +26,6 @@ comment on column aximo_private.observations.customer_id is 'Whose runs they are
 comment on column aximo_private.observations.run_id is 'The observation, a run of its own.';
 comment on column aximo_private.observations.target_run_id is 'The run that was looked at.';
 comment on column aximo_private.observations.observed_by is 'The login that looked.';
-comment on policy owner_reads_own_observations on aximo_private.observations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
 comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';

@@ -56,14 +56,7 @@ create index run_events_by_run on helix.run_events (customer_id, run_id, event_i
 -- the customer tells, in EXPLAIN ANALYZE, of others.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
-alter table helix.run_events enable row level security;
-alter table helix.run_events force row level security;
-create policy readers_read_own_run_events on helix.run_events
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.');
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 -- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
@@ -76,18 +69,6 @@ for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
 select aximo_private.make_append_only('helix.run_events');
 
-alter table helix.run_events
-    alter event_id set statistics 0,
-    alter run_id set statistics 0,
-    alter ts set statistics 0,
-    alter kind set statistics 0,
-    alter message set statistics 0,
-    alter data set statistics 0,
-    alter extra set statistics 0,
-    alter customer_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0;
-
 comment on table helix.run_events is 'The events of the tool runs of the session''s customer (HelixMCP Events v1): append-only. Read them in the order of event_id.';
 comment on column helix.run_events.event_id is 'Order of arrival, with gaps. One sequence for all customers, as the frozen contract has it.';
 comment on column helix.run_events.run_id is 'The run.';
@@ -99,7 +80,6 @@ comment on column helix.run_events.extra is 'What an imported line had beside th
 comment on column helix.run_events.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.run_events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.run_events.recorded_by is 'The login that wrote it; no client sets it.';
-comment on policy readers_read_own_run_events on helix.run_events is 'A login sees the events of the session''s customer; so do views.';
 comment on policy writers_add_own_run_events on helix.run_events is 'An event is of the session''s customer.';
 comment on policy recorder_adds_run_events on helix.run_events is 'Imports and observations, for a customer that the access map gave them.';
 comment on policy recorder_reads_run_events on helix.run_events is 'The guard of runs, and imports, which name the customer in every look-up.';

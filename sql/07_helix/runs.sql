@@ -65,14 +65,7 @@ create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
 create index runs_by_time on helix.runs (customer_id, created_at, run_id);
 create index runs_by_execution on helix.runs (customer_id, execution_id) where execution_id is not null;
 
-alter table helix.runs enable row level security;
-alter table helix.runs force row level security;
-create policy readers_read_own_runs on helix.runs
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('helix.runs', 'readers_read_own_runs', 'aximo_reader', 'A login sees the runs of the session''s customer; so do views.');
 create policy writers_add_own_runs on helix.runs
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 create policy writers_move_own_runs on helix.runs
@@ -89,31 +82,6 @@ for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_runs on helix.runs
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
-
-alter table helix.runs
-    alter run_id set statistics 0,
-    alter project_id set statistics 0,
-    alter tool_name set statistics 0,
-    alter contract_version set statistics 0,
-    alter tool_version set statistics 0,
-    alter params_hash set statistics 0,
-    alter policy_hash set statistics 0,
-    alter status set statistics 0,
-    alter requested_by set statistics 0,
-    alter created_at set statistics 0,
-    alter started_at set statistics 0,
-    alter finished_at set statistics 0,
-    alter policy_snapshot set statistics 0,
-    alter environment set statistics 0,
-    alter exit_code set statistics 0,
-    alter error set statistics 0,
-    alter result_json set statistics 0,
-    alter log_artifact_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0,
-    alter made_for_events set statistics 0;
 
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
@@ -139,7 +107,6 @@ comment on column helix.runs.execution_id is 'The execution it served, if it is 
 comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
 comment on column helix.runs.made_for_events is 'Whether it was made by an import of events whose run was not there; its state then follows from them.';
-comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
 comment on policy owner_deletes_own_runs on helix.runs is 'A run without events may be deleted, by a DBA.';

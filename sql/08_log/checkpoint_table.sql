@@ -14,26 +14,10 @@ create table aximo_private.checkpoints (
 );
 alter table aximo_private.checkpoints owner to aximo_owner;
 create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);
-alter table aximo_private.checkpoints enable row level security;
-alter table aximo_private.checkpoints force row level security;
-create policy owner_reads_own_checkpoints on aximo_private.checkpoints
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.checkpoints', 'owner_reads_own_checkpoints');
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.checkpoints');
-alter table aximo_private.checkpoints
-    alter size set statistics 0,
-    alter made_at set statistics 0,
-    alter checkpoint_id set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter root set statistics 0,
-    alter made_by set statistics 0,
-    alter note set statistics 0;
 
 comment on table aximo_private.checkpoints is 'What was said about the logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
 comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
@@ -45,5 +29,4 @@ comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
 comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
 comment on column aximo_private.checkpoints.note is 'The checkpoint as text, with its signatures, if it has any.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
-comment on policy owner_reads_own_checkpoints on aximo_private.checkpoints is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';

@@ -8,25 +8,12 @@ create table aximo_private.log_nodes (
     constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
 alter table aximo_private.log_nodes owner to aximo_owner;
-alter table aximo_private.log_nodes enable row level security;
-alter table aximo_private.log_nodes force row level security;
-create policy owner_reads_own_log_nodes on aximo_private.log_nodes
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads_own_log_nodes');
 create policy sequencer_reads_log_nodes on aximo_private.log_nodes
 for select to aximo_sequencer using (true);
 create policy sequencer_adds_log_nodes on aximo_private.log_nodes
 for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
-alter table aximo_private.log_nodes
-    alter index set statistics 0,
-    alter level set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter hash set statistics 0;
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
 comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
@@ -34,6 +21,5 @@ comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 655
 comment on column aximo_private.log_nodes.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
-comment on policy owner_reads_own_log_nodes on aximo_private.log_nodes is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
 comment on policy sequencer_adds_log_nodes on aximo_private.log_nodes is 'aximo.advance_log runs as this role.';

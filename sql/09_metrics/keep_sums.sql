@@ -4,10 +4,8 @@ language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform aximo_private.hide_statistics(target);
+    perform aximo_private.isolate_by_customer(target);
     execute format('alter table %s owner to aximo_owner', target);
-    execute format('alter table %s enable row level security', target);
-    execute format('alter table %s force row level security', target);
     execute format('create policy sequencer_keeps_sums on %s for all to aximo_sequencer using (true) with check (true)', target);
     execute format('create policy meter_reads_sums on %s for select to aximo_meter using (true)', target);
     execute format(

@@ -23,8 +23,7 @@ values
 ('*', 'high_risk_levels', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'lead_action_types', array['lead_capture', 'store_lead'], '-infinity', '2026-01-01 00:00:00+00');
 create index metric_lists_by_time on aximo_private.metric_lists (customer_id, list, effective_from, set_at);
-alter table aximo_private.metric_lists enable row level security;
-alter table aximo_private.metric_lists force row level security;
+select aximo_private.isolate_by_customer('aximo_private.metric_lists');
 create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
 create policy recorder_adds_lists on aximo_private.metric_lists
@@ -32,7 +31,6 @@ for insert to aximo_recorder with check (true);
 create policy meter_reads_lists on aximo_private.metric_lists
 for select to aximo_meter, aximo_sequencer using (true);
 select aximo_private.make_append_only('aximo_private.metric_lists');
-select aximo_private.hide_statistics('aximo_private.metric_lists');
 
 comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
 comment on column aximo_private.metric_lists.customer_id is 'For whom, or * for all that have none of their own.';

@@ -55,19 +55,10 @@ begin
         end loop;
     end loop;
     perform aximo_private.hide_statistics(recent::regclass);
-    perform aximo_private.hide_statistics(kept::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
-    execute format('alter table %s enable row level security', kept);
-    execute format('alter table %s force row level security', kept);
-    -- The second condition, the same, stays in front of what a query asks for.
-    execute format(
-        'create policy owner_reads_own on %s for select to aximo_owner using ('
-        'customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))',
-        kept
-    );
+    perform aximo_private.isolate_by_customer(kept::regclass, 'owner_reads_own');
     execute format('create policy meter_keeps_published on %s for all to aximo_meter using (true) with check (true)', kept);
-    execute format('comment on policy owner_reads_own on %s is %L', kept, 'Views run as the owner and show the session''s customer, to whomever.');
     execute format('comment on policy meter_keeps_published on %s is %L', kept, 'aximo.refresh_metrics runs as this role.');
     execute format('grant select, insert, delete on %s to aximo_meter', kept);
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);

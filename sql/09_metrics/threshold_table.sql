@@ -30,8 +30,7 @@ values
 ('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
-alter table aximo_private.thresholds enable row level security;
-alter table aximo_private.thresholds force row level security;
+select aximo_private.isolate_by_customer('aximo_private.thresholds');
 create policy owner_reads_own_thresholds on aximo_private.thresholds
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
 create policy recorder_adds_thresholds on aximo_private.thresholds
@@ -39,7 +38,6 @@ for insert to aximo_recorder with check (true);
 create policy meter_reads_thresholds on aximo_private.thresholds
 for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
-select aximo_private.hide_statistics('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
