@@ -208,6 +208,7 @@ begin;
 \ir 10_version/schema_version.sql
 \ir 10_version/oldest_client.sql
 \ir 10_version/alembic_version.sql
+\ir 99_grants/owners.sql
 \ir 99_grants/grants.sql
 \ir 99_grants/installer.sql
 \ir 10_version/stamp.sql

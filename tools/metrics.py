@@ -461,8 +461,7 @@ select
 {_listed(columns, 4)},
 {COUNTS_UP_TO}from aximo_private.{family.kind}_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = '{grain.name}'
-{FENCE}alter view {name} owner to aximo_owner;
-
+{FENCE}
 """ + _commented(
         "view", name, f"{family.comment}, by {grain.name}. Key: {', '.join(each.name for each in key)}.", comments
     )
@@ -533,8 +532,7 @@ cross join lateral (
     from (select {grain.ends} as bucket_end) as e
 ) as t
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
-{FENCE}alter view {name} owner to aximo_owner;
-
+{FENCE}
 """ + _commented(
         "view",
         name,

@@ -145,16 +145,13 @@ $$;
 alter schema aximo_private owner to aximo_owner;
 comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
 
-create schema aximo;
-alter schema aximo owner to aximo_owner;
+create schema aximo authorization aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
-create schema helix;
-alter schema helix owner to aximo_owner;
+create schema helix authorization aximo_owner;
 comment on schema helix is 'Tool runs and their events: HelixMCP Events v1.';
 
-create schema aximo_metrics;
-alter schema aximo_metrics owner to aximo_owner;
+create schema aximo_metrics authorization aximo_owner;
 comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
 
 -- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)
@@ -179,7 +176,6 @@ create table aximo_private.customer_grants (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.customer_grants owner to aximo_owner;
 alter table aximo_private.customer_grants enable row level security;
 alter table aximo_private.customer_grants force row level security;
 
@@ -409,7 +405,6 @@ begin
         constraint = 'append_only';
 end;
 $$;
-alter function aximo_private.refuse_change() owner to aximo_owner;
 comment on function aximo_private.refuse_change() is 'Raises ZXIMM. The guard behind every append-only table.';
 
 -- The row trigger is the one that logical replication fires. The statement trigger speaks up when no row is visible to the
@@ -445,7 +440,6 @@ begin
     );
 end;
 $$;
-alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
 comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table, and has autovacuum freeze what is written. Used by migrations.';
 
 create function aximo_private.hide_statistics(target regclass) returns void
@@ -460,9 +454,37 @@ begin
     );
 end;
 $$;
-alter function aximo_private.hide_statistics(regclass) owner to aximo_owner;
 comment on function aximo_private.hide_statistics(regclass) is
 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
+
+-- The condition of the policy stands twice. The first is for the indexes. The second stays in front of what a query asks for: without it,
+-- EXPLAIN ANALYZE tells whether a row of another customer meets what was asked.
+create function aximo_private.isolate_by_customer(
+    target regclass,
+    -- Null where no login reads the table, not even through a view.
+    policy name default null,
+    reader name default 'aximo_owner',
+    reason text default 'Views run as the owner and show the session''s customer, to whomever.'
+) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform aximo_private.hide_statistics(target);
+    execute format('alter table %s enable row level security', target);
+    execute format('alter table %s force row level security', target);
+    if policy is not null then
+        execute format(
+            'create policy %I on %s for select to %I using ('
+            'customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))',
+            policy, target, reader
+        );
+        execute format('comment on policy %I on %s is %L', policy, target, reason);
+    end if;
+end;
+$$;
+comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is
+'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';
 
 -- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
 -- trigger on it: a restore of the data alone would write it twice.
@@ -477,10 +499,8 @@ create table aximo_private.access_changes (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.access_changes owner to aximo_owner;
 create index access_changes_by_role on aximo_private.access_changes (customer_id, role_name, changed_at, change_id);
-alter table aximo_private.access_changes enable row level security;
-alter table aximo_private.access_changes force row level security;
+select aximo_private.isolate_by_customer('aximo_private.access_changes');
 create policy owner_reads_own_access on aximo_private.access_changes
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
 create policy gatekeeper_notes_access on aximo_private.access_changes
@@ -488,7 +508,6 @@ for insert to aximo_gatekeeper with check (true);
 create policy gatekeeper_reads_access on aximo_private.access_changes
 for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
-select aximo_private.hide_statistics('aximo_private.access_changes');
 
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
 comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
@@ -507,7 +526,6 @@ comment on index aximo_private.access_changes_by_role is 'What became of a grant
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
 language sql immutable security invoker parallel safe
 return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
-alter function aximo_private.has_extreme_number(jsonb) owner to aximo_owner;
 comment on function aximo_private.has_extreme_number(jsonb) is
 'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
 
@@ -534,7 +552,6 @@ return case
             - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
-alter function aximo_private.moment_of(text) owner to aximo_owner;
 comment on function aximo_private.moment_of(text) is
 'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
 
@@ -553,7 +570,6 @@ create domain aximo_private.event_type as text collate "C"
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
     );
-alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
 -- Blank is what Unicode calls white space, nothing else in it. Text that begins with a visible ASCII character is not; that is nearly all,
@@ -568,22 +584,18 @@ create domain aximo_private.identifier as text collate "C"
             '\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
-alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
 create domain aximo_private.actor as text collate "C"
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
-alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
 
 create domain aximo_private.short_text as text collate "C"
     constraint short_text_length check (char_length(value) <= 255);
-alter domain aximo_private.short_text owner to aximo_owner;
 comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
 
 create domain aximo_private.milliseconds as bigint
     constraint milliseconds_not_negative check (value >= 0);
-alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
 -- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
@@ -595,13 +607,11 @@ create domain aximo_private.payload as jsonb
         pg_column_size(value || '{}') <= 2048 or not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
-alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
 -- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
 create domain aximo_private.moment as timestamptz
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
-alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';
 
 create table aximo.event_types (
@@ -611,7 +621,6 @@ create table aximo.event_types (
     meaning text not null,
     constraint event_types_pkey primary key (event_type)
 );
-alter table aximo.event_types owner to aximo_owner;
 
 insert into aximo.event_types (event_type, category, meaning) values
 ('execution_triggered', 'execution', 'An input reached a deployment and an execution began.'),
@@ -659,12 +668,10 @@ begin
     )::uuid;
 end;
 $$;
-alter function aximo_private.new_event_id() owner to aximo_owner;
 comment on function aximo_private.new_event_id() is 'An id for an event that came without one: a UUIDv7.';
 
 -- Every event of every customer. Nobody reads this table directly: aximo.events is what one may see of it.
 create sequence aximo_private.events_position as bigint;
-alter sequence aximo_private.events_position owner to aximo_owner;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
 
 create table aximo_private.events (
@@ -692,7 +699,6 @@ create table aximo_private.events (
     recorded_by text collate "C" not null default session_user,
     payload jsonb not null default '{}'
 );
-alter table aximo_private.events owner to aximo_owner;
 
 -- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
 -- A step is taken once: a trace in the order of the index, and what keeps an execution from going two ways if its row is lost.
@@ -714,15 +720,7 @@ create index events_by_position on aximo_private.events (position) where positio
 create unique index events_pkey on aximo_private.events (customer_id, event_id);
 alter table aximo_private.events add constraint events_pkey primary key using index events_pkey;
 
-alter table aximo_private.events enable row level security;
-alter table aximo_private.events force row level security;
--- The view aximo.events and what is built on it read as the owner.
-create policy owner_reads_own_customer on aximo_private.events
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.events', 'owner_reads_own_customer');
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
 create policy recorder_reads_events on aximo_private.events
 for select to aximo_recorder using (true);
@@ -731,30 +729,6 @@ create policy sequencer_reads_events on aximo_private.events
 for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.events
-    alter position set statistics 0,
-    alter "timestamp" set statistics 0,
-    alter recorded_at set statistics 0,
-    alter latency_ms set statistics 0,
-    alter event_id set statistics 0,
-    alter answers set statistics 0,
-    alter step set statistics 0,
-    alter event_type set statistics 0,
-    alter customer_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter execution_id set statistics 0,
-    alter actor set statistics 0,
-    alter risk_level set statistics 0,
-    alter approval_mode set statistics 0,
-    alter correlation_id set statistics 0,
-    alter channel_type set statistics 0,
-    alter error_code set statistics 0,
-    alter recorded_by set statistics 0,
-    alter payload set statistics 0;
 
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
@@ -778,7 +752,6 @@ comment on column aximo_private.events.channel_type is 'The channel it came thro
 comment on column aximo_private.events.error_code is 'The error, if any.';
 comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
 comment on column aximo_private.events.payload is 'The rest, a JSON object.';
-comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_by_execution is 'A trace. A step of an execution is taken once.';
@@ -814,7 +787,6 @@ select
     recorded_by,
     step::bigint as step
 from only aximo_private.events; -- noqa: PRS
-alter view aximo.events owner to aximo_owner;
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
@@ -868,7 +840,6 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.event_line(aximo_private.events) owner to aximo_owner;
 comment on function aximo_private.event_line(aximo_private.events) is
 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
@@ -925,7 +896,6 @@ create type aximo_private.breach as (
     against uuid,
     against_step integer
 );
-alter type aximo_private.breach owner to aximo_owner;
 comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
 comment on column aximo_private.breach.place is 'Its place in the batch.';
 comment on column aximo_private.breach.event_id is 'The event.';
@@ -1024,7 +994,6 @@ create table aximo_private.executions (
     error_message text collate "C"
 -- Room for the row's next versions on its page; and few dead ones, as those of an execution that is over stay for good.
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-alter table aximo_private.executions owner to aximo_owner;
 
 -- On no column that changes before the end: each change of such a column would be an entry in every index.
 create index executions_by_time on aximo_private.executions (customer_id, started_at desc);
@@ -1035,45 +1004,11 @@ create index executions_ended on aximo_private.executions (customer_id, outcome,
 create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
-alter table aximo_private.executions enable row level security;
-alter table aximo_private.executions force row level security;
-create policy owner_reads_own_executions on aximo_private.executions
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
 create policy recorder_keeps_executions on aximo_private.executions
 for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_executions on aximo_private.executions
 for select to aximo_sequencer using (true);
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.executions
-    alter started_at set statistics 0,
-    alter ended_at set statistics 0,
-    alter last_event_at set statistics 0,
-    alter steps set statistics 0,
-    alter start_step set statistics 0,
-    alter end_step set statistics 0,
-    alter open_approvals set statistics 0,
-    alter actions_prepared set statistics 0,
-    alter actions_dispatched set statistics 0,
-    alter actions_failed set statistics 0,
-    alter approvals_requested set statistics 0,
-    alter approvals_granted set statistics 0,
-    alter approvals_rejected set statistics 0,
-    alter approvals_timed_out set statistics 0,
-    alter processing set statistics 0,
-    alter denied set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter outcome set statistics 0,
-    alter error_code set statistics 0,
-    alter error_message set statistics 0;
 
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
@@ -1100,7 +1035,6 @@ comment on column aximo_private.executions.skill_version is 'The skill''s versio
 comment on column aximo_private.executions.outcome is 'completed or failed; null while it is open.';
 comment on column aximo_private.executions.error_code is 'The error_code of its failure.';
 comment on column aximo_private.executions.error_message is 'payload.error of its failure.';
-comment on policy owner_reads_own_executions on aximo_private.executions is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_keeps_executions on aximo_private.executions is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_executions on aximo_private.executions is 'Metrics count an execution''s first start and first end.';
 comment on index aximo_private.executions_by_time is 'Newest first.';
@@ -1129,7 +1063,6 @@ create table aximo_private.approvals (
     decision_recorded_by text collate "C",
     reason text collate "C"
 ) with (fillfactor = 80);
-alter table aximo_private.approvals owner to aximo_owner;
 
 create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
 create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';
@@ -1137,39 +1070,11 @@ create index approvals_open on aximo_private.approvals (customer_id, requested_a
 create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 
-alter table aximo_private.approvals enable row level security;
-alter table aximo_private.approvals force row level security;
-create policy owner_reads_own_approvals on aximo_private.approvals
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.approvals', 'owner_reads_own_approvals');
 create policy recorder_keeps_approvals on aximo_private.approvals
 for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_approvals on aximo_private.approvals
 for select to aximo_sequencer using (true);
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.approvals
-    alter requested_at set statistics 0,
-    alter decided_at set statistics 0,
-    alter step set statistics 0,
-    alter request_event_id set statistics 0,
-    alter decision_event_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter approval_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter risk_level set statistics 0,
-    alter approval_mode set statistics 0,
-    alter requested_by set statistics 0,
-    alter decision set statistics 0,
-    alter decided_by set statistics 0,
-    alter decision_recorded_by set statistics 0,
-    alter reason set statistics 0;
 
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
 comment on column aximo_private.approvals.requested_at is 'When it was asked for.';
@@ -1190,7 +1095,6 @@ comment on column aximo_private.approvals.decision is 'open, granted, rejected o
 comment on column aximo_private.approvals.decided_by is 'Who answered: the answer''s actor.';
 comment on column aximo_private.approvals.decision_recorded_by is 'The login that wrote the answer.';
 comment on column aximo_private.approvals.reason is 'payload.reason of the answer.';
-comment on policy owner_reads_own_approvals on aximo_private.approvals is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_keeps_approvals on aximo_private.approvals is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_approvals on aximo_private.approvals is 'Metrics look up the answer to a request.';
 comment on index aximo_private.approvals_by_time is 'Newest first.';
@@ -1206,27 +1110,12 @@ create table aximo_private.violations (
     rule text collate "C" not null,
     constraint violations_pkey primary key (customer_id, event_id)
 );
-alter table aximo_private.violations owner to aximo_owner;
-alter table aximo_private.violations enable row level security;
-alter table aximo_private.violations force row level security;
-create policy owner_reads_own_violations on aximo_private.violations
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_reads_own_violations');
 create policy recorder_reads_violations on aximo_private.violations
 for select to aximo_recorder using (true);
 create policy recorder_adds_violations on aximo_private.violations
 for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
-alter table aximo_private.violations
-    alter found_at set statistics 0,
-    alter event_id set statistics 0,
-    alter against set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter rule set statistics 0;
 
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
 comment on column aximo_private.violations.found_at is 'When it was found: when the event was imported.';
@@ -1235,7 +1124,6 @@ comment on column aximo_private.violations.against is 'The earlier event that it
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
 comment on column aximo_private.violations.execution_id is 'The execution.';
 comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal carries.';
-comment on policy owner_reads_own_violations on aximo_private.violations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
 comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';
 
@@ -1247,30 +1135,17 @@ create table aximo_private.known_deployments (
     event_id uuid not null,
     constraint known_deployments_pkey primary key (customer_id, deployment_id, event_id)
 );
-alter table aximo_private.known_deployments owner to aximo_owner;
-alter table aximo_private.known_deployments enable row level security;
-alter table aximo_private.known_deployments force row level security;
-create policy owner_reads_own_deployments on aximo_private.known_deployments
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'owner_reads_own_deployments');
 create policy recorder_reads_deployments on aximo_private.known_deployments
 for select to aximo_recorder using (true);
 create policy recorder_notes_deployments on aximo_private.known_deployments
 for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
-alter table aximo_private.known_deployments
-    alter customer_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter event_id set statistics 0;
 
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
 comment on column aximo_private.known_deployments.event_id is 'The event that it was noted with.';
-comment on policy owner_reads_own_deployments on aximo_private.known_deployments is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_deployments on aximo_private.known_deployments is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_notes_deployments on aximo_private.known_deployments is 'The emit functions.';
 
@@ -1314,7 +1189,6 @@ create type aximo.receipt as (
     recorded_at timestamptz,
     duplicate boolean
 );
-alter type aximo.receipt owner to aximo_owner;
 comment on type aximo.receipt is 'What an emitter gets back for an event: its id, when it was recorded, and whether it had been recorded before.';
 comment on column aximo.receipt.event_id is 'The event''s id.';
 comment on column aximo.receipt.recorded_at is 'When it was recorded, by the database''s clock: the first time, if it was sent again.';
@@ -2771,7 +2645,6 @@ begin
     return 'infinity';
 end;
 $$;
-alter function aximo_private.as_of(boolean) owner to aximo_owner;
 comment on function aximo_private.as_of(boolean) is
 'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
 
@@ -2803,7 +2676,6 @@ select
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
-alter view aximo_private.history owner to aximo_owner;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
 comment on column aximo_private.history.position is 'Order of arrival, with gaps; no client sets or sees it.';
 comment on column aximo_private.history."timestamp" is 'When it happened, by the client''s clock.';
@@ -2858,7 +2730,6 @@ select
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id, execution_id order by step);
-alter view aximo.execution_steps owner to aximo_owner;
 
 comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';
 comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
@@ -2918,7 +2789,6 @@ select
     error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
-alter view aximo.executions owner to aximo_owner;
 
 comment on view aximo.executions is 'How each execution stands or ended, derived from its events. Key: execution_id.';
 comment on column aximo.executions.customer_id is 'Whose execution it is.';
@@ -2980,7 +2850,6 @@ select
 from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
-alter view aximo_private.executions_told owner to aximo_owner;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
 comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
 comment on column aximo_private.executions_told.execution_id is 'The execution.';
@@ -3044,7 +2913,6 @@ select
     now() - last_event_at as idle
 from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
-alter view aximo.open_executions owner to aximo_owner;
 
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
 comment on column aximo.open_executions.customer_id is 'Whose execution it is.';
@@ -3164,7 +3032,6 @@ left join lateral (
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
-alter view aximo_private.approvals_told owner to aximo_owner;
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
 comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
 comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';
@@ -3220,7 +3087,6 @@ left join lateral (
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
 ) as t on true;
-alter view aximo.approvals owner to aximo_owner;
 
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
 comment on column aximo.approvals.customer_id is 'Whose it is.';
@@ -3290,7 +3156,6 @@ where x.started_at <= (select aximo_private.as_of())
             where e.customer_id = x.customer_id and e.execution_id = x.execution_id and e.step = x.start_step
         )
     );
-alter view aximo_private.started_executions owner to aximo_owner;
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
 comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
 comment on column aximo_private.started_executions.execution_id is 'The execution.';
@@ -3371,7 +3236,6 @@ select
     basis
 from changes
 where event_type <> 'deployment_terminated';
-alter view aximo.deployment_versions owner to aximo_owner;
 
 comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
 comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
@@ -3407,7 +3271,6 @@ begin
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
-alter function aximo.deployment_versions_as_of(timestamptz, timestamptz) owner to aximo_owner;
 comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
 'aximo.deployment_versions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
@@ -3468,7 +3331,6 @@ left join lateral (
 -- Up to a moment in the past, those that had an event by then.
 where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
-alter view aximo.deployments owner to aximo_owner;
 
 comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
@@ -3500,7 +3362,6 @@ begin
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
-alter function aximo.deployments_as_of(timestamptz, timestamptz) owner to aximo_owner;
 comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
 'aximo.deployments as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
@@ -3563,7 +3424,6 @@ create table helix.runs (
         + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
-alter table helix.runs owner to aximo_owner;
 -- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
 -- with the customer tells, in EXPLAIN ANALYZE, of others.
 create index runs_project_created_idx on helix.runs (customer_id, project_id, created_at desc);
@@ -3571,14 +3431,7 @@ create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
 create index runs_by_time on helix.runs (customer_id, created_at, run_id);
 create index runs_by_execution on helix.runs (customer_id, execution_id) where execution_id is not null;
 
-alter table helix.runs enable row level security;
-alter table helix.runs force row level security;
-create policy readers_read_own_runs on helix.runs
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('helix.runs', 'readers_read_own_runs', 'aximo_reader', 'A login sees the runs of the session''s customer; so do views.');
 create policy writers_add_own_runs on helix.runs
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 create policy writers_move_own_runs on helix.runs
@@ -3595,31 +3448,6 @@ for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_runs on helix.runs
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
-
-alter table helix.runs
-    alter run_id set statistics 0,
-    alter project_id set statistics 0,
-    alter tool_name set statistics 0,
-    alter contract_version set statistics 0,
-    alter tool_version set statistics 0,
-    alter params_hash set statistics 0,
-    alter policy_hash set statistics 0,
-    alter status set statistics 0,
-    alter requested_by set statistics 0,
-    alter created_at set statistics 0,
-    alter started_at set statistics 0,
-    alter finished_at set statistics 0,
-    alter policy_snapshot set statistics 0,
-    alter environment set statistics 0,
-    alter exit_code set statistics 0,
-    alter error set statistics 0,
-    alter result_json set statistics 0,
-    alter log_artifact_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0,
-    alter made_for_events set statistics 0;
 
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
@@ -3645,7 +3473,6 @@ comment on column helix.runs.execution_id is 'The execution it served, if it is 
 comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
 comment on column helix.runs.made_for_events is 'Whether it was made by an import of events whose run was not there; its state then follows from them.';
-comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
 comment on policy owner_deletes_own_runs on helix.runs is 'A run without events may be deleted, by a DBA.';
@@ -3664,17 +3491,12 @@ create table aximo_private.run_ids (
     constraint run_ids_pkey primary key (run_id),
     constraint run_id_length check (char_length(run_id) <= 255)
 );
-alter table aximo_private.run_ids owner to aximo_owner;
-alter table aximo_private.run_ids enable row level security;
-alter table aximo_private.run_ids force row level security;
+select aximo_private.isolate_by_customer('aximo_private.run_ids');
 create policy recorder_reads_run_ids on aximo_private.run_ids
 for select to aximo_recorder using (true);
 create policy recorder_adds_run_ids on aximo_private.run_ids
 for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
-alter table aximo_private.run_ids
-    alter run_id set statistics 0,
-    alter customer_id set statistics 0;
 
 comment on table aximo_private.run_ids is 'Whose each run_id is: append-only. A run that was deleted keeps its own.';
 comment on column aximo_private.run_ids.run_id is 'The run.';
@@ -3683,7 +3505,6 @@ comment on policy recorder_reads_run_ids on aximo_private.run_ids is 'The guard 
 comment on policy recorder_adds_run_ids on aximo_private.run_ids is 'The guard of runs, for a customer that the access map gave.';
 
 create sequence helix.run_events_event_id_seq as bigint;
-alter sequence helix.run_events_event_id_seq owner to aximo_owner;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
 -- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
@@ -3733,21 +3554,13 @@ create table helix.run_events (
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );
-alter table helix.run_events owner to aximo_owner;
 alter sequence helix.run_events_event_id_seq owned by helix.run_events.event_id;
 create index run_events_by_run on helix.run_events (customer_id, run_id, event_id);
 -- By the name that the gateway's own schema gives it, so that its CREATE INDEX IF NOT EXISTS finds it: an index that does not lead with
 -- the customer tells, in EXPLAIN ANALYZE, of others.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
-alter table helix.run_events enable row level security;
-alter table helix.run_events force row level security;
-create policy readers_read_own_run_events on helix.run_events
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.');
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 -- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
@@ -3760,18 +3573,6 @@ for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
 select aximo_private.make_append_only('helix.run_events');
 
-alter table helix.run_events
-    alter event_id set statistics 0,
-    alter run_id set statistics 0,
-    alter ts set statistics 0,
-    alter kind set statistics 0,
-    alter message set statistics 0,
-    alter data set statistics 0,
-    alter extra set statistics 0,
-    alter customer_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0;
-
 comment on table helix.run_events is 'The events of the tool runs of the session''s customer (HelixMCP Events v1): append-only. Read them in the order of event_id.';
 comment on column helix.run_events.event_id is 'Order of arrival, with gaps. One sequence for all customers, as the frozen contract has it.';
 comment on column helix.run_events.run_id is 'The run.';
@@ -3783,7 +3584,6 @@ comment on column helix.run_events.extra is 'What an imported line had beside th
 comment on column helix.run_events.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.run_events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.run_events.recorded_by is 'The login that wrote it; no client sets it.';
-comment on policy readers_read_own_run_events on helix.run_events is 'A login sees the events of the session''s customer; so do views.';
 comment on policy writers_add_own_run_events on helix.run_events is 'An event is of the session''s customer.';
 comment on policy recorder_adds_run_events on helix.run_events is 'Imports and observations, for a customer that the access map gave them.';
 comment on policy recorder_reads_run_events on helix.run_events is 'The guard of runs, and imports, which name the customer in every look-up.';
@@ -3812,7 +3612,6 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.run_event_line(helix.run_events) owner to aximo_owner;
 comment on function aximo_private.run_event_line(helix.run_events) is
 'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
 
@@ -3828,28 +3627,13 @@ create table aximo_private.observations (
     constraint run_id_length check (char_length(run_id) <= 255),
     constraint target_run_id_length check (char_length(target_run_id) <= 255)
 );
-alter table aximo_private.observations owner to aximo_owner;
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
-alter table aximo_private.observations enable row level security;
-alter table aximo_private.observations force row level security;
-create policy owner_reads_own_observations on aximo_private.observations
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_reads_own_observations');
 create policy recorder_adds_observations on aximo_private.observations
 for insert to aximo_recorder with check (true);
 create policy recorder_reads_observations on aximo_private.observations
 for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
-alter table aximo_private.observations
-    alter observed_in set statistics 0,
-    alter observed_at set statistics 0,
-    alter customer_id set statistics 0,
-    alter run_id set statistics 0,
-    alter target_run_id set statistics 0,
-    alter observed_by set statistics 0;
 
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
@@ -3858,7 +3642,6 @@ comment on column aximo_private.observations.customer_id is 'Whose runs they are
 comment on column aximo_private.observations.run_id is 'The observation, a run of its own.';
 comment on column aximo_private.observations.target_run_id is 'The run that was looked at.';
 comment on column aximo_private.observations.observed_by is 'The login that looked.';
-comment on policy owner_reads_own_observations on aximo_private.observations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
 comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';
@@ -3871,7 +3654,6 @@ select
     observed_at,
     observed_by
 from only aximo_private.observations; -- noqa: PRS
-alter view helix.observations owner to aximo_owner;
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
 comment on column helix.observations.run_id is 'The observation, a run of its own.';
@@ -4186,7 +3968,6 @@ create table helix.event_kinds (
     constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate', 'studio')),
     constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
 );
-alter table helix.event_kinds owner to aximo_owner;
 
 insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('run.started', 'run', 'started', 'HelixMCP Events v1 (v0.9.0)', 'The run began. data: now, params_hash, policy_hash.'),
@@ -4247,7 +4028,6 @@ full join (
     from helix.event_kinds as v
     order by v.kind asc, v.version desc
 ) as k on k.kind = u.kind;
-alter view helix.kind_usage owner to aximo_owner;
 comment on view helix.kind_usage is 'The kinds of run events that the session''s customer uses, and those that are listed and not used. Reads all its run events. Key: kind.';
 comment on column helix.kind_usage.kind is 'The kind.';
 comment on column helix.kind_usage.is_listed is 'Whether helix.event_kinds has it.';
@@ -4681,7 +4461,6 @@ begin
     order by l.place nulls last, e.event_id;
 end;
 $$;
-alter function helix.compare_run_log(text, jsonb) owner to aximo_owner;
 comment on function helix.compare_run_log(text, jsonb) is
 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
 
@@ -4750,7 +4529,6 @@ begin
     end loop;
 end;
 $$;
-alter function helix.isolate_gateway_tables() owner to aximo_owner;
 comment on function helix.isolate_gateway_tables() is
 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
 
@@ -4812,7 +4590,6 @@ begin
     order by s.arrived, s.source, s.place;
 end;
 $$;
-alter function aximo.execution_trace(text) owner to aximo_owner;
 comment on function aximo.execution_trace(text) is
 'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
 
@@ -4825,7 +4602,6 @@ create table aximo_private.log_state (
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
 );
-alter table aximo_private.log_state owner to aximo_owner;
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
@@ -4851,7 +4627,6 @@ create table aximo_private.logs (
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.logs owner to aximo_owner;
 insert into aximo_private.logs (log) values ('events'), ('run_events');
 alter table aximo_private.logs enable row level security;
 alter table aximo_private.logs force row level security;
@@ -4879,7 +4654,6 @@ create table aximo_private.log_holes (
     constraint log_holes_pkey primary key (log, first_position),
     constraint hole_is_a_range check (first_position <= last_position)
 );
-alter table aximo_private.log_holes owner to aximo_owner;
 -- Of thousands only those are read that something can have come up in. Two: what is dated leaves its undated version behind, as long as some
 -- transaction is old, and it is read by the one index and not by the other.
 create index log_holes_by_date on aximo_private.log_holes (log, older_than) where older_than is not null;
@@ -4915,30 +4689,14 @@ create table aximo_private.log_entries (
     constraint log_entries_pkey primary key (customer_id, log, number),
     constraint entry_is_of_its_log check ((log = 'events') = (event_id is not null) and (log = 'run_events') = (run_event_id is not null))
 );
-alter table aximo_private.log_entries owner to aximo_owner;
 create unique index event_is_numbered_once on aximo_private.log_entries (customer_id, event_id) where event_id is not null;
 create unique index run_event_is_numbered_once on aximo_private.log_entries (customer_id, run_event_id) where run_event_id is not null;
-alter table aximo_private.log_entries enable row level security;
-alter table aximo_private.log_entries force row level security;
-create policy owner_reads_own_log on aximo_private.log_entries
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_reads_own_log');
 create policy sequencer_reads_log on aximo_private.log_entries
 for select to aximo_sequencer using (true);
 create policy sequencer_adds_to_log on aximo_private.log_entries
 for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.log_entries
-    alter number set statistics 0,
-    alter event_id set statistics 0,
-    alter run_event_id set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter leaf set statistics 0;
 
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
 comment on column aximo_private.log_entries.number is 'The number in that log of the customer.';
@@ -4949,7 +4707,6 @@ comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
 comment on index aximo_private.event_is_numbered_once is 'An event has one number.';
 comment on index aximo_private.run_event_is_numbered_once is 'A run event has one number.';
-comment on policy owner_reads_own_log on aximo_private.log_entries is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_reads_log on aximo_private.log_entries is 'Numbering goes on where it ended, for every customer.';
 comment on policy sequencer_adds_to_log on aximo_private.log_entries is 'aximo.advance_log runs as this role.';
 
@@ -4962,26 +4719,12 @@ create table aximo_private.log_nodes (
     hash bytea not null,
     constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
-alter table aximo_private.log_nodes owner to aximo_owner;
-alter table aximo_private.log_nodes enable row level security;
-alter table aximo_private.log_nodes force row level security;
-create policy owner_reads_own_log_nodes on aximo_private.log_nodes
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads_own_log_nodes');
 create policy sequencer_reads_log_nodes on aximo_private.log_nodes
 for select to aximo_sequencer using (true);
 create policy sequencer_adds_log_nodes on aximo_private.log_nodes
 for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
-alter table aximo_private.log_nodes
-    alter index set statistics 0,
-    alter level set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter hash set statistics 0;
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
 comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
@@ -4989,7 +4732,6 @@ comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 655
 comment on column aximo_private.log_nodes.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
-comment on policy owner_reads_own_log_nodes on aximo_private.log_nodes is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
 comment on policy sequencer_adds_log_nodes on aximo_private.log_nodes is 'aximo.advance_log runs as this role.';
 
@@ -5007,28 +4749,11 @@ create table aximo_private.checkpoints (
     constraint log_known check (log in ('events', 'run_events')),
     constraint root_is_a_hash check (octet_length(root) = 32)
 );
-alter table aximo_private.checkpoints owner to aximo_owner;
 create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);
-alter table aximo_private.checkpoints enable row level security;
-alter table aximo_private.checkpoints force row level security;
-create policy owner_reads_own_checkpoints on aximo_private.checkpoints
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.checkpoints', 'owner_reads_own_checkpoints');
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.checkpoints');
-alter table aximo_private.checkpoints
-    alter size set statistics 0,
-    alter made_at set statistics 0,
-    alter checkpoint_id set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter root set statistics 0,
-    alter made_by set statistics 0,
-    alter note set statistics 0;
 
 comment on table aximo_private.checkpoints is 'What was said about the logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
 comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
@@ -5040,7 +4765,6 @@ comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
 comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
 comment on column aximo_private.checkpoints.note is 'The checkpoint as text, with its signatures, if it has any.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
-comment on policy owner_reads_own_checkpoints on aximo_private.checkpoints is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';
 
 -- How far a consumer of a customer's log has come.
@@ -5055,26 +4779,10 @@ create table aximo_private.log_cursors (
     constraint number_not_negative check (number >= 0),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.log_cursors owner to aximo_owner;
-alter table aximo_private.log_cursors enable row level security;
-alter table aximo_private.log_cursors force row level security;
-create policy owner_reads_own_cursors on aximo_private.log_cursors
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.log_cursors', 'owner_reads_own_cursors');
 create policy sequencer_keeps_own_cursors on aximo_private.log_cursors
 for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
-alter table aximo_private.log_cursors
-    alter customer_id set statistics 0,
-    alter log set statistics 0,
-    alter name set statistics 0,
-    alter number set statistics 0,
-    alter moved_at set statistics 0,
-    alter moved_by set statistics 0;
-
 comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
 comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
 comment on column aximo_private.log_cursors.log is 'Which of the customer''s logs: events or run_events.';
@@ -5082,7 +4790,6 @@ comment on column aximo_private.log_cursors.name is 'The consumer.';
 comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
 comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
 comment on column aximo_private.log_cursors.moved_by is 'The login that moved it.';
-comment on policy owner_reads_own_cursors on aximo_private.log_cursors is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_keeps_own_cursors on aximo_private.log_cursors is 'The cursor functions run as this role, for the session''s customer.';
 
 create type aximo_private.log_growth as (
@@ -5090,7 +4797,6 @@ create type aximo_private.log_growth as (
     old_size bigint,
     new_size bigint
 );
-alter type aximo_private.log_growth owner to aximo_owner;
 comment on type aximo_private.log_growth is 'By what a customer''s log grew in one advance.';
 comment on column aximo_private.log_growth.customer_id is 'Whose log.';
 comment on column aximo_private.log_growth.old_size is 'Its size before.';
@@ -5100,7 +4806,6 @@ create type aximo_private.numbering as (
     touched aximo_private.log_growth[], -- noqa: LT01
     is_cut boolean
 );
-alter type aximo_private.numbering owner to aximo_owner;
 comment on type aximo_private.numbering is 'What numbering one log once came to.';
 comment on column aximo_private.numbering.touched is 'By what each customer''s log grew; null if none did.';
 comment on column aximo_private.numbering.is_cut is 'Whether there may be more, as it took as many as it may, or as much of their text.';
@@ -5133,7 +4838,6 @@ select
         8388608
     ) as weight
 from only helix.run_events; -- noqa: PRS
-alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
 comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
 comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';
@@ -5192,7 +4896,6 @@ begin
     return level[1];
 end;
 $$;
-alter function aximo.tree_hash(bytea[]) owner to aximo_owner;
 comment on function aximo.tree_hash(bytea[]) is
 'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
 
@@ -5622,7 +5325,6 @@ left join lateral (
     where customer_id = v.customer_id and event_id = v.event_id
     offset 0
 ) as l on true;
-alter view aximo.violations owner to aximo_owner;
 comment on view aximo.violations is 'Imported events of the session''s customer that break a rule of their execution''s life. An event that is emitted and breaks one is refused. Key: event_id.';
 comment on column aximo.violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.violations.number is 'The number of the event in the log; null until it is numbered.';
@@ -5732,7 +5434,6 @@ left join lateral (
     where customer_id = f.customer_id and event_id = e.event_id
     offset 0
 ) as l on true;
-alter view aximo.deployment_violations owner to aximo_owner;
 comment on view aximo.deployment_violations is 'Events of the session''s customer that contradict the life of their deployment: executions that were triggered while it was suspended, after it was terminated or by another version than the one declared, and activations after its end. All of them were accepted. Worked out when read, by timestamps. Key: event_id and rule.';
 comment on column aximo.deployment_violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.deployment_violations.number is 'The number of the event in the log; null until it is numbered.';
@@ -5752,7 +5453,6 @@ select
     run_event_id,
     leaf
 from only aximo_private.log_entries; -- noqa: PRS
-alter view aximo.log_leaves owner to aximo_owner;
 comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the trees, of both its logs. Key: log, number.';
 comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_leaves.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -5783,7 +5483,6 @@ left join lateral (
     where r.customer_id = l.customer_id and r.event_id = l.run_event_id
     offset 0
 ) as e on true;
-alter view aximo.log_lines owner to aximo_owner;
 comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
 comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -5825,7 +5524,6 @@ cross join lateral (
     offset 0
 ) as e
 where l.log = 'events';
-alter view aximo.log_entries owner to aximo_owner;
 comment on view aximo.log_entries is 'The log of the session''s customer: its numbered events. Read it in order with aximo.read_log. Key: number.';
 comment on column aximo.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
@@ -5871,7 +5569,6 @@ cross join lateral (
     offset 0
 ) as e
 where l.log = 'run_events';
-alter view helix.log_entries owner to aximo_owner;
 comment on view helix.log_entries is 'The log of the run events of the session''s customer. Read it in order with helix.read_log. Key: number.';
 comment on column helix.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
@@ -5894,7 +5591,6 @@ select
     index,
     hash
 from only aximo_private.log_nodes; -- noqa: PRS
-alter view aximo.log_nodes owner to aximo_owner;
 comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the logs of the session''s customer. Read them as tiles with aximo.log_tile. Key: log, level, index.';
 comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';
 comment on column aximo.log_nodes.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -5913,7 +5609,6 @@ select
     made_at,
     made_by
 from only aximo_private.checkpoints; -- noqa: PRS
-alter view aximo.checkpoints owner to aximo_owner;
 comment on view aximo.checkpoints is 'The checkpoints of the logs of the session''s customer. Key: checkpoint_id.';
 comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';
 comment on column aximo.checkpoints.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -5951,7 +5646,6 @@ begin
     );
 end;
 $$;
-alter function aximo.log_size(text) owner to aximo_owner;
 comment on function aximo.log_size(text) is 'How many entries that log of the session''s customer has; 0 if the session has no customer. ZXARG: no such log.';
 
 create function aximo.log_tile(level integer, index bigint, width integer default 256, log text default 'events') returns bytea
@@ -5988,7 +5682,6 @@ begin
     );
 end;
 $$;
-alter function aximo.log_tile(integer, bigint, integer, text) owner to aximo_owner;
 comment on function aximo.log_tile(integer, bigint, integer, text) is
 'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
 
@@ -6052,7 +5745,6 @@ begin
     return coalesce(above, sha256(''));
 end;
 $$;
-alter function aximo.log_root(bigint, text) owner to aximo_owner;
 comment on function aximo.log_root(bigint, text) is
 'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
 
@@ -6101,7 +5793,6 @@ begin
     return aximo.log_origin(checkpoint_text.log) || E'\n' || actual || E'\n' || encode(aximo.log_root(actual, checkpoint_text.log), 'base64') || E'\n';
 end;
 $$;
-alter function aximo.checkpoint_text(bigint, text) owner to aximo_owner;
 comment on function aximo.checkpoint_text(bigint, text) is
 'The checkpoint of that log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size, or there is no such log. ZXENV: hashes of the log are missing.';
 
@@ -6162,7 +5853,6 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.check_log_nodes(text, bigint) owner to aximo_owner;
 comment on function aximo.check_log_nodes(text, bigint) is
 'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
 
@@ -6176,7 +5866,6 @@ select
     moved_at,
     moved_by
 from only aximo_private.log_cursors; -- noqa: PRS
-alter view aximo.cursors owner to aximo_owner;
 comment on view aximo.cursors is 'The consumers of the logs of the session''s customer, and how far they have come. Key: log, name.';
 comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';
 comment on column aximo.cursors.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -6213,7 +5902,6 @@ begin
     order by l.number;
 end;
 $$;
-alter function aximo.read_log(bigint, integer, boolean) owner to aximo_owner;
 comment on function aximo.read_log(bigint, integer, boolean) is
 'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
@@ -6244,7 +5932,6 @@ begin
     order by l.number;
 end;
 $$;
-alter function helix.read_log(bigint, integer, boolean) owner to aximo_owner;
 comment on function helix.read_log(bigint, integer, boolean) is
 'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
@@ -6774,7 +6461,6 @@ comment on function aximo.my_customers() is
 create function aximo_private.series_key(parts text[]) returns uuid
 language sql stable security invoker parallel safe
 return encode(substring(sha256(convert_to(array_to_json(parts)::text, 'UTF8')) from 1 for 16), 'hex')::uuid;
-alter function aximo_private.series_key(text[]) owner to aximo_owner;
 comment on function aximo_private.series_key(text[]) is 'The first half of the SHA-256 of some names.';
 
 -- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. Negative values, of clocks that disagree, mirror them.
@@ -6786,7 +6472,6 @@ return case
     when value < 0 then -1 - ceil(ln(-value) / ln(1.04::double precision))
     else 0
 end::bigint;
-alter function aximo_private.histogram_bin(double precision) owner to aximo_owner;
 comment on function aximo_private.histogram_bin(double precision) is
 'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
 
@@ -6796,7 +6481,6 @@ return case
     when bin = 0 then 0
     else sign(bin) * 2 * 1.04::double precision ^ (abs(bin) - 1) / 2.04
 end;
-alter function aximo_private.histogram_value(bigint) owner to aximo_owner;
 comment on function aximo_private.histogram_value(bigint) is 'What stands for the values of a bin: at most 2 % off from each of them.';
 
 create type aximo_private.fact as (
@@ -6819,7 +6503,6 @@ create type aximo_private.fact as (
     latency_ms bigint,
     delay_us bigint
 );
-alter type aximo_private.fact owner to aximo_owner;
 comment on type aximo_private.fact is 'One thing that counts, with the hour and the place it counts in.';
 comment on column aximo_private.fact.customer_id is 'Whose.';
 comment on column aximo_private.fact.deployment_id is 'The deployment it counts in.';
@@ -6846,10 +6529,7 @@ language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform aximo_private.hide_statistics(target);
-    execute format('alter table %s owner to aximo_owner', target);
-    execute format('alter table %s enable row level security', target);
-    execute format('alter table %s force row level security', target);
+    perform aximo_private.isolate_by_customer(target);
     execute format('create policy sequencer_keeps_sums on %s for all to aximo_sequencer using (true) with check (true)', target);
     execute format('create policy meter_reads_sums on %s for select to aximo_meter using (true)', target);
     execute format(
@@ -6864,7 +6544,6 @@ begin
     );
 end;
 $$;
-alter function aximo_private.keep_sums(regclass) owner to aximo_owner;
 comment on function aximo_private.keep_sums(regclass) is 'Lets the sequencer keep a table of sums, and the meter read it. Used by migrations.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
@@ -7081,12 +6760,9 @@ create table aximo_private.run_states (
     queued_us numeric,
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
-alter table aximo_private.run_states owner to aximo_owner;
-alter table aximo_private.run_states enable row level security;
-alter table aximo_private.run_states force row level security;
+select aximo_private.isolate_by_customer('aximo_private.run_states');
 create policy sequencer_keeps_run_states on aximo_private.run_states
 for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.run_states');
 
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
@@ -7122,12 +6798,9 @@ create table aximo_private.uncounted_logs (
     number bigint not null,
     constraint uncounted_logs_pkey primary key (customer_id, log, number)
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
-alter table aximo_private.uncounted_logs owner to aximo_owner;
-alter table aximo_private.uncounted_logs enable row level security;
-alter table aximo_private.uncounted_logs force row level security;
+select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
 create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs
 for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.uncounted_logs');
 
 comment on table aximo_private.uncounted_logs is 'The logs that have grown since they were counted. Kept by aximo.advance_log and aximo.count_metrics.';
 comment on column aximo_private.uncounted_logs.customer_id is 'Whose log.';
@@ -7146,7 +6819,6 @@ create table aximo_private.metric_state (
     constraint metric_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row)
 );
-alter table aximo_private.metric_state owner to aximo_owner;
 insert into aximo_private.metric_state default values;
 alter table aximo_private.metric_state enable row level security;
 alter table aximo_private.metric_state force row level security;
@@ -7189,7 +6861,6 @@ create table aximo_private.thresholds (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.thresholds owner to aximo_owner;
 -- Set before anything else can be: what a restore brings along from another ledger is later.
 insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values
@@ -7200,8 +6871,7 @@ values
 ('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
-alter table aximo_private.thresholds enable row level security;
-alter table aximo_private.thresholds force row level security;
+select aximo_private.isolate_by_customer('aximo_private.thresholds');
 create policy owner_reads_own_thresholds on aximo_private.thresholds
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
 create policy recorder_adds_thresholds on aximo_private.thresholds
@@ -7209,7 +6879,6 @@ for insert to aximo_recorder with check (true);
 create policy meter_reads_thresholds on aximo_private.thresholds
 for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
-select aximo_private.hide_statistics('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
@@ -7244,15 +6913,13 @@ create table aximo_private.metric_lists (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.metric_lists owner to aximo_owner;
 -- Set before anything else can be: what a restore brings along from another ledger is later.
 insert into aximo_private.metric_lists (customer_id, list, items, effective_from, set_at)
 values
 ('*', 'high_risk_levels', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'lead_action_types', array['lead_capture', 'store_lead'], '-infinity', '2026-01-01 00:00:00+00');
 create index metric_lists_by_time on aximo_private.metric_lists (customer_id, list, effective_from, set_at);
-alter table aximo_private.metric_lists enable row level security;
-alter table aximo_private.metric_lists force row level security;
+select aximo_private.isolate_by_customer('aximo_private.metric_lists');
 create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
 create policy recorder_adds_lists on aximo_private.metric_lists
@@ -7260,7 +6927,6 @@ for insert to aximo_recorder with check (true);
 create policy meter_reads_lists on aximo_private.metric_lists
 for select to aximo_meter, aximo_sequencer using (true);
 select aximo_private.make_append_only('aximo_private.metric_lists');
-select aximo_private.hide_statistics('aximo_private.metric_lists');
 
 comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
 comment on column aximo_private.metric_lists.customer_id is 'For whom, or * for all that have none of their own.';
@@ -7282,14 +6948,11 @@ create table aximo_private.unjudged_leads (
     setting_id uuid not null default gen_random_uuid(),
     constraint unjudged_leads_pkey primary key (customer_id, setting_id)
 );
-alter table aximo_private.unjudged_leads owner to aximo_owner;
-alter table aximo_private.unjudged_leads enable row level security;
-alter table aximo_private.unjudged_leads force row level security;
+select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
 create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
 for insert to aximo_recorder with check (true);
 create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads
 for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.unjudged_leads');
 
 comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
 comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
@@ -7322,7 +6985,6 @@ begin
     );
 end;
 $$;
-alter function aximo_private.list_of(text, text, timestamptz) owner to aximo_owner;
 comment on function aximo_private.list_of(text, text, timestamptz) is
 'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
 
@@ -7330,7 +6992,6 @@ comment on function aximo_private.list_of(text, text, timestamptz) is
 create function aximo_private.month_end(moment timestamptz) returns timestamptz
 language sql stable security invoker parallel safe
 return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';
-alter function aximo_private.month_end(timestamptz) owner to aximo_owner;
 comment on function aximo_private.month_end(timestamptz) is 'When the month of UTC ends that a moment is in.';
 
 create function aximo_private.note_growth(growth aximo_private.log_growth[], of_log text) returns void
@@ -8568,25 +8229,15 @@ begin
         end loop;
     end loop;
     perform aximo_private.hide_statistics(recent::regclass);
-    perform aximo_private.hide_statistics(kept::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
-    execute format('alter table %s enable row level security', kept);
-    execute format('alter table %s force row level security', kept);
-    -- The second condition, the same, stays in front of what a query asks for.
-    execute format(
-        'create policy owner_reads_own on %s for select to aximo_owner using ('
-        'customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))',
-        kept
-    );
+    perform aximo_private.isolate_by_customer(kept::regclass, 'owner_reads_own');
     execute format('create policy meter_keeps_published on %s for all to aximo_meter using (true) with check (true)', kept);
-    execute format('comment on policy owner_reads_own on %s is %L', kept, 'Views run as the owner and show the session''s customer, to whomever.');
     execute format('comment on policy meter_keeps_published on %s is %L', kept, 'aximo.refresh_metrics runs as this role.');
     execute format('grant select, insert, delete on %s to aximo_meter', kept);
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-alter function aximo_private.publish_kind(text, regclass, text[]) owner to aximo_owner;
 comment on function aximo_private.publish_kind(text, regclass, text[]) is
 'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
 
@@ -8940,7 +8591,6 @@ begin
     commit;
 end;
 $$;
-alter procedure aximo.keep_metrics(integer) owner to aximo_owner;
 comment on procedure aximo.keep_metrics (integer) is
 'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
@@ -8955,7 +8605,6 @@ where s.customer_id <> '*' and (
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
     or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
-alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
 comment on column aximo_private.known_customer.customer_id is 'The customer.';
 
@@ -8981,7 +8630,6 @@ left join lateral (
 where g.is_granted
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo.access_history owner to aximo_owner;
 comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
 comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
 comment on column aximo.access_history.role_name is 'The login.';
@@ -9025,7 +8673,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health is 'How executions go, by day. Key: deployment_id, skill_id, skill_version, day.';
 comment on column aximo_metrics.execution_health.customer_id is 'Whose: always the session''s customer.';
@@ -9086,7 +8733,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health_hourly is 'How executions go, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.execution_health_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9147,7 +8793,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health_monthly is 'How executions go, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.execution_health_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9199,7 +8844,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value owner to aximo_owner;
 
 comment on view aximo_metrics.business_value is 'What executions bring, by day. Key: deployment_id, skill_id, skill_version, day.';
 comment on column aximo_metrics.business_value.customer_id is 'Whose: always the session''s customer.';
@@ -9242,7 +8886,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.business_value_hourly is 'What executions bring, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.business_value_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9285,7 +8928,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.business_value_monthly is 'What executions bring, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.business_value_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9325,7 +8967,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions owner to aximo_owner;
 
 comment on view aximo_metrics.actions is 'Actions by type and risk, by day. Key: deployment_id, skill_id, skill_version, day, action_type, risk_level.';
 comment on column aximo_metrics.actions.customer_id is 'Whose: always the session''s customer.';
@@ -9362,7 +9003,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.actions_hourly is 'Actions by type and risk, by hour. Key: deployment_id, skill_id, skill_version, hour, action_type, risk_level.';
 comment on column aximo_metrics.actions_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9399,7 +9039,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.actions_monthly is 'Actions by type and risk, by month. Key: deployment_id, skill_id, skill_version, month, action_type, risk_level.';
 comment on column aximo_metrics.actions_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9445,7 +9084,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance is 'Approvals, service levels and escalations, by day. Key: deployment_id, skill_id, skill_version, day.';
 comment on column aximo_metrics.sla_governance.customer_id is 'Whose: always the session''s customer.';
@@ -9500,7 +9138,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance_hourly is 'Approvals, service levels and escalations, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.sla_governance_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9555,7 +9192,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance_monthly is 'Approvals, service levels and escalations, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.sla_governance_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9610,7 +9246,6 @@ from aximo_private.deployments_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.deployment_status owner to aximo_owner;
 
 comment on view aximo_metrics.deployment_status is 'Each deployment: its state, and its totals since the beginning. Key: deployment_id.';
 comment on column aximo_metrics.deployment_status.customer_id is 'Whose: always the session''s customer.';
@@ -9680,7 +9315,6 @@ cross join lateral (
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.customer_overview owner to aximo_owner;
 
 comment on view aximo_metrics.customer_overview is 'The customer''s totals since the beginning: one row. Key: customer_id.';
 comment on column aximo_metrics.customer_overview.customer_id is 'Whose: always the session''s customer.';
@@ -9735,7 +9369,6 @@ where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.attribution_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';
 comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9776,7 +9409,6 @@ where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.tool_runs owner to aximo_owner;
 
 comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
 comment on column aximo_metrics.tool_runs.customer_id is 'Whose: always the session''s customer.';
@@ -9818,7 +9450,6 @@ from aximo_private.runs_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.tool_runs_by_status owner to aximo_owner;
 
 comment on view aximo_metrics.tool_runs_by_status is 'Runs of tools, by what was said of them and day. Key: tool_name, status, day.';
 comment on column aximo_metrics.tool_runs_by_status.customer_id is 'Whose: always the session''s customer.';
@@ -9894,7 +9525,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts owner to aximo_owner;
 
 comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
 comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';
@@ -9968,7 +9598,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.alerts_hourly is 'Rates and averages above their threshold, by hour, one row a deployment and metric. Key: deployment_id, hour, metric.';
 comment on column aximo_metrics.alerts_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -10042,7 +9671,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.alerts_monthly is 'Rates and averages above their threshold, by month, one row a deployment and metric. Key: deployment_id, month, metric.';
 comment on column aximo_metrics.alerts_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -10077,7 +9705,6 @@ from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.thresholds owner to aximo_owner;
 
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
@@ -10110,7 +9737,6 @@ select
 from aximo_private.metric_lists as m
 left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
-alter view aximo_private.told_lists owner to aximo_owner;
 comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
 comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
 comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
@@ -10136,7 +9762,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.high_risk_levels owner to aximo_owner;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
 comment on column aximo_metrics.high_risk_levels.customer_id is 'Always the session''s customer.';
@@ -10162,7 +9787,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.lead_action_types owner to aximo_owner;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
 comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
@@ -10233,7 +9857,6 @@ cross join lateral (
 ) as m
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.freshness owner to aximo_owner;
 
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
@@ -10719,7 +10342,6 @@ begin
     having count(*) > 0;
 end;
 $$;
-alter function aximo.recompute_metrics(bigint) owner to aximo_owner;
 comment on function aximo.recompute_metrics(bigint) is
 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
 
@@ -10822,7 +10444,6 @@ begin
     group by t.tool_name, t.state, t.day;
 end;
 $$;
-alter function aximo.recompute_run_metrics(bigint) owner to aximo_owner;
 comment on function aximo.recompute_run_metrics(bigint) is
 'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
 
@@ -11043,7 +10664,6 @@ begin
     order by 1, 2, 3;
 end;
 $$;
-alter function aximo.verify_metrics() owner to aximo_owner;
 comment on function aximo.verify_metrics() is
 'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
 
@@ -11051,14 +10671,12 @@ create function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$select 1$$;
-alter function aximo.schema_version() owner to aximo_owner;
 comment on function aximo.schema_version() is 'The version of this schema; every migration counts it up.';
 
 create function aximo.oldest_client() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$select 1$$;
-alter function aximo.oldest_client() owner to aximo_owner;
 comment on function aximo.oldest_client() is 'The oldest client protocol that still works with this schema; an older Python package refuses to start.';
 
 -- Where alembic keeps its place. Alembic makes it itself when it migrates; made here, a database installed from these files is
@@ -11067,9 +10685,41 @@ create table if not exists aximo_private.alembic_version (
     version_num varchar(32) not null,
     constraint alembic_version_pkc primary key (version_num)
 );
-alter table aximo_private.alembic_version owner to aximo_owner;
 comment on table aximo_private.alembic_version is 'The newest migration applied. Written by alembic.';
 comment on column aximo_private.alembic_version.version_num is 'The revision.';
+
+-- Whatever no file gives to another role belongs to aximo_owner. Indexes, row types and the sequences of columns follow their tables.
+do $$
+declare
+    made text;
+begin
+    for made in
+        select format(
+            '%s %s',
+            case c.relkind when 'S' then 'sequence' when 'c' then 'type' when 'v' then 'view' else 'table' end,
+            c.oid::regclass
+        )
+        from pg_catalog.pg_class as c
+        where c.relnamespace in ('aximo'::regnamespace, 'aximo_metrics'::regnamespace, 'aximo_private'::regnamespace, 'helix'::regnamespace)
+            and pg_get_userbyid(c.relowner) = current_user and c.relkind in ('r', 'v', 'S', 'c')
+            and not exists (
+                select from pg_catalog.pg_depend as d
+                where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i') and d.refobjsubid > 0
+            )
+        union all
+        select format('domain %s', t.oid::regtype)
+        from pg_catalog.pg_type as t
+        where t.typnamespace = 'aximo_private'::regnamespace and t.typtype = 'd' and pg_get_userbyid(t.typowner) = current_user
+        union all
+        select format('routine %s', p.oid::regprocedure)
+        from pg_catalog.pg_proc as p
+        where p.pronamespace in ('aximo'::regnamespace, 'aximo_private'::regnamespace, 'helix'::regnamespace)
+            and pg_get_userbyid(p.proowner) = current_user
+    loop
+        execute format('alter %s owner to aximo_owner', made);
+    end loop;
+end;
+$$;
 
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;

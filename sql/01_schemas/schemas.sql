@@ -1,16 +1,13 @@
 alter schema aximo_private owner to aximo_owner;
 comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
 
-create schema aximo;
-alter schema aximo owner to aximo_owner;
+create schema aximo authorization aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
-create schema helix;
-alter schema helix owner to aximo_owner;
+create schema helix authorization aximo_owner;
 comment on schema helix is 'Tool runs and their events: HelixMCP Events v1.';
 
-create schema aximo_metrics;
-alter schema aximo_metrics owner to aximo_owner;
+create schema aximo_metrics authorization aximo_owner;
 comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
 
 -- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)

@@ -9,7 +9,6 @@ create table aximo_private.customer_grants (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.customer_grants owner to aximo_owner;
 alter table aximo_private.customer_grants enable row level security;
 alter table aximo_private.customer_grants force row level security;
 

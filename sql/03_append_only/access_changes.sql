@@ -11,7 +11,6 @@ create table aximo_private.access_changes (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.access_changes owner to aximo_owner;
 create index access_changes_by_role on aximo_private.access_changes (customer_id, role_name, changed_at, change_id);
 select aximo_private.isolate_by_customer('aximo_private.access_changes');
 create policy owner_reads_own_access on aximo_private.access_changes

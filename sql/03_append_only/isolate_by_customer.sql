@@ -24,6 +24,5 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.isolate_by_customer(regclass, name, name, text) owner to aximo_owner;
 comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is
 'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';

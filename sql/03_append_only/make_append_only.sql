@@ -31,5 +31,4 @@ begin
     );
 end;
 $$;
-alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
 comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table, and has autovacuum freeze what is written. Used by migrations.';

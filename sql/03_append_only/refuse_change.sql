@@ -14,5 +14,4 @@ begin
         constraint = 'append_only';
 end;
 $$;
-alter function aximo_private.refuse_change() owner to aximo_owner;
 comment on function aximo_private.refuse_change() is 'Raises ZXIMM. The guard behind every append-only table.';

@@ -19,7 +19,6 @@ create table aximo_private.approvals (
     decision_recorded_by text collate "C",
     reason text collate "C"
 ) with (fillfactor = 80);
-alter table aximo_private.approvals owner to aximo_owner;
 
 create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
 create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';

@@ -9,7 +9,6 @@ create type aximo_private.breach as (
     against uuid,
     against_step integer
 );
-alter type aximo_private.breach owner to aximo_owner;
 comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
 comment on column aximo_private.breach.place is 'Its place in the batch.';
 comment on column aximo_private.breach.event_id is 'The event.';

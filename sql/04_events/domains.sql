@@ -13,7 +13,6 @@ create domain aximo_private.event_type as text collate "C"
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
     );
-alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
 -- Blank is what Unicode calls white space, nothing else in it. Text that begins with a visible ASCII character is not; that is nearly all,
@@ -28,22 +27,18 @@ create domain aximo_private.identifier as text collate "C"
             '\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
-alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
 create domain aximo_private.actor as text collate "C"
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
-alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
 
 create domain aximo_private.short_text as text collate "C"
     constraint short_text_length check (char_length(value) <= 255);
-alter domain aximo_private.short_text owner to aximo_owner;
 comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
 
 create domain aximo_private.milliseconds as bigint
     constraint milliseconds_not_negative check (value >= 0);
-alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
 -- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
@@ -55,11 +50,9 @@ create domain aximo_private.payload as jsonb
         pg_column_size(value || '{}') <= 2048 or not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
-alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
 -- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
 create domain aximo_private.moment as timestamptz
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
-alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';

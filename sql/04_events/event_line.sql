@@ -29,6 +29,5 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.event_line(aximo_private.events) owner to aximo_owner;
 comment on function aximo_private.event_line(aximo_private.events) is
 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';

@@ -5,7 +5,6 @@ create table aximo.event_types (
     meaning text not null,
     constraint event_types_pkey primary key (event_type)
 );
-alter table aximo.event_types owner to aximo_owner;
 
 insert into aximo.event_types (event_type, category, meaning) values
 ('execution_triggered', 'execution', 'An input reached a deployment and an execution began.'),

@@ -1,6 +1,5 @@
 -- Every event of every customer. Nobody reads this table directly: aximo.events is what one may see of it.
 create sequence aximo_private.events_position as bigint;
-alter sequence aximo_private.events_position owner to aximo_owner;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
 
 create table aximo_private.events (
@@ -28,7 +27,6 @@ create table aximo_private.events (
     recorded_by text collate "C" not null default session_user,
     payload jsonb not null default '{}'
 );
-alter table aximo_private.events owner to aximo_owner;
 
 -- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
 -- A step is taken once: a trace in the order of the index, and what keeps an execution from going two ways if its row is lost.

@@ -24,7 +24,6 @@ select
     recorded_by,
     step::bigint as step
 from only aximo_private.events; -- noqa: PRS
-alter view aximo.events owner to aximo_owner;
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';

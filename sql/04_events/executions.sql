@@ -28,7 +28,6 @@ create table aximo_private.executions (
     error_message text collate "C"
 -- Room for the row's next versions on its page; and few dead ones, as those of an execution that is over stay for good.
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-alter table aximo_private.executions owner to aximo_owner;
 
 -- On no column that changes before the end: each change of such a column would be an entry in every index.
 create index executions_by_time on aximo_private.executions (customer_id, started_at desc);

@@ -6,7 +6,6 @@ create table aximo_private.known_deployments (
     event_id uuid not null,
     constraint known_deployments_pkey primary key (customer_id, deployment_id, event_id)
 );
-alter table aximo_private.known_deployments owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'owner_reads_own_deployments');
 create policy recorder_reads_deployments on aximo_private.known_deployments
 for select to aximo_recorder using (true);

@@ -21,6 +21,5 @@ return case
             - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
-alter function aximo_private.moment_of(text) owner to aximo_owner;
 comment on function aximo_private.moment_of(text) is
 'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';

@@ -13,5 +13,4 @@ begin
     )::uuid;
 end;
 $$;
-alter function aximo_private.new_event_id() owner to aximo_owner;
 comment on function aximo_private.new_event_id() is 'An id for an event that came without one: a UUIDv7.';

@@ -8,7 +8,6 @@ create table aximo_private.violations (
     rule text collate "C" not null,
     constraint violations_pkey primary key (customer_id, event_id)
 );
-alter table aximo_private.violations owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_reads_own_violations');
 create policy recorder_reads_violations on aximo_private.violations
 for select to aximo_recorder using (true);

@@ -52,7 +52,6 @@ left join lateral (
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
-alter view aximo_private.approvals_told owner to aximo_owner;
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
 comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
 comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';

@@ -13,6 +13,5 @@ begin
     return 'infinity';
 end;
 $$;
-alter function aximo_private.as_of(boolean) owner to aximo_owner;
 comment on function aximo_private.as_of(boolean) is
 'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';

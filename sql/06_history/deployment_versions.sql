@@ -69,7 +69,6 @@ select
     basis
 from changes
 where event_type <> 'deployment_terminated';
-alter view aximo.deployment_versions owner to aximo_owner;
 
 comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
 comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';

@@ -18,6 +18,5 @@ begin
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
-alter function aximo.deployments_as_of(timestamptz, timestamptz) owner to aximo_owner;
 comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
 'aximo.deployments as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';

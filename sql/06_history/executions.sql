@@ -29,7 +29,6 @@ select
     error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
-alter view aximo.executions owner to aximo_owner;
 
 comment on view aximo.executions is 'How each execution stands or ended, derived from its events. Key: execution_id.';
 comment on column aximo.executions.customer_id is 'Whose execution it is.';

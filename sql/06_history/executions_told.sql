@@ -35,7 +35,6 @@ select
 from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
-alter view aximo_private.executions_told owner to aximo_owner;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
 comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
 comment on column aximo_private.executions_told.execution_id is 'The execution.';

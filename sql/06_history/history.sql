@@ -26,7 +26,6 @@ select
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
-alter view aximo_private.history owner to aximo_owner;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
 comment on column aximo_private.history.position is 'Order of arrival, with gaps; no client sets or sees it.';
 comment on column aximo_private.history."timestamp" is 'When it happened, by the client''s clock.';

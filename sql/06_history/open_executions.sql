@@ -13,7 +13,6 @@ select
     now() - last_event_at as idle
 from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
-alter view aximo.open_executions owner to aximo_owner;
 
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
 comment on column aximo.open_executions.customer_id is 'Whose execution it is.';

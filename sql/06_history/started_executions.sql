@@ -20,7 +20,6 @@ where x.started_at <= (select aximo_private.as_of())
             where e.customer_id = x.customer_id and e.execution_id = x.execution_id and e.step = x.start_step
         )
     );
-alter view aximo_private.started_executions owner to aximo_owner;
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
 comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
 comment on column aximo_private.started_executions.execution_id is 'The execution.';

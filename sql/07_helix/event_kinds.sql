@@ -10,7 +10,6 @@ create table helix.event_kinds (
     constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate', 'studio')),
     constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
 );
-alter table helix.event_kinds owner to aximo_owner;
 
 insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('run.started', 'run', 'started', 'HelixMCP Events v1 (v0.9.0)', 'The run began. data: now, params_hash, policy_hash.'),

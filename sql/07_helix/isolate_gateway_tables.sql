@@ -63,6 +63,5 @@ begin
     end loop;
 end;
 $$;
-alter function helix.isolate_gateway_tables() owner to aximo_owner;
 comment on function helix.isolate_gateway_tables() is
 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';

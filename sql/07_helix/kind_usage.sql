@@ -24,7 +24,6 @@ full join (
     from helix.event_kinds as v
     order by v.kind asc, v.version desc
 ) as k on k.kind = u.kind;
-alter view helix.kind_usage owner to aximo_owner;
 comment on view helix.kind_usage is 'The kinds of run events that the session''s customer uses, and those that are listed and not used. Reads all its run events. Key: kind.';
 comment on column helix.kind_usage.kind is 'The kind.';
 comment on column helix.kind_usage.is_listed is 'Whether helix.event_kinds has it.';

@@ -10,7 +10,6 @@ create table aximo_private.observations (
     constraint run_id_length check (char_length(run_id) <= 255),
     constraint target_run_id_length check (char_length(target_run_id) <= 255)
 );
-alter table aximo_private.observations owner to aximo_owner;
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
 select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_reads_own_observations');
 create policy recorder_adds_observations on aximo_private.observations

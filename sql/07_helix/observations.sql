@@ -6,7 +6,6 @@ select
     observed_at,
     observed_by
 from only aximo_private.observations; -- noqa: PRS
-alter view helix.observations owner to aximo_owner;
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
 comment on column helix.observations.run_id is 'The observation, a run of its own.';

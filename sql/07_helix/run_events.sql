@@ -1,5 +1,4 @@
 create sequence helix.run_events_event_id_seq as bigint;
-alter sequence helix.run_events_event_id_seq owner to aximo_owner;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
 -- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
@@ -49,7 +48,6 @@ create table helix.run_events (
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );
-alter table helix.run_events owner to aximo_owner;
 alter sequence helix.run_events_event_id_seq owned by helix.run_events.event_id;
 create index run_events_by_run on helix.run_events (customer_id, run_id, event_id);
 -- By the name that the gateway's own schema gives it, so that its CREATE INDEX IF NOT EXISTS finds it: an index that does not lead with

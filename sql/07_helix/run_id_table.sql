@@ -6,7 +6,6 @@ create table aximo_private.run_ids (
     constraint run_ids_pkey primary key (run_id),
     constraint run_id_length check (char_length(run_id) <= 255)
 );
-alter table aximo_private.run_ids owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.run_ids');
 create policy recorder_reads_run_ids on aximo_private.run_ids
 for select to aximo_recorder using (true);

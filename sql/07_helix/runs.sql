@@ -57,7 +57,6 @@ create table helix.runs (
         + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
-alter table helix.runs owner to aximo_owner;
 -- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
 -- with the customer tells, in EXPLAIN ANALYZE, of others.
 create index runs_project_created_idx on helix.runs (customer_id, project_id, created_at desc);

@@ -12,7 +12,6 @@ create table aximo_private.checkpoints (
     constraint log_known check (log in ('events', 'run_events')),
     constraint root_is_a_hash check (octet_length(root) = 32)
 );
-alter table aximo_private.checkpoints owner to aximo_owner;
 create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);
 select aximo_private.isolate_by_customer('aximo_private.checkpoints', 'owner_reads_own_checkpoints');
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints

@@ -9,7 +9,6 @@ select
     made_at,
     made_by
 from only aximo_private.checkpoints; -- noqa: PRS
-alter view aximo.checkpoints owner to aximo_owner;
 comment on view aximo.checkpoints is 'The checkpoints of the logs of the session''s customer. Key: checkpoint_id.';
 comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';
 comment on column aximo.checkpoints.log is 'events: of aximo.events. run_events: of helix.run_events.';

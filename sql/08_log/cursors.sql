@@ -8,7 +8,6 @@ select
     moved_at,
     moved_by
 from only aximo_private.log_cursors; -- noqa: PRS
-alter view aximo.cursors owner to aximo_owner;
 comment on view aximo.cursors is 'The consumers of the logs of the session''s customer, and how far they have come. Key: log, name.';
 comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';
 comment on column aximo.cursors.log is 'events: of aximo.events. run_events: of helix.run_events.';

@@ -98,7 +98,6 @@ left join lateral (
     where customer_id = f.customer_id and event_id = e.event_id
     offset 0
 ) as l on true;
-alter view aximo.deployment_violations owner to aximo_owner;
 comment on view aximo.deployment_violations is 'Events of the session''s customer that contradict the life of their deployment: executions that were triggered while it was suspended, after it was terminated or by another version than the one declared, and activations after its end. All of them were accepted. Worked out when read, by timestamps. Key: event_id and rule.';
 comment on column aximo.deployment_violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.deployment_violations.number is 'The number of the event in the log; null until it is numbered.';

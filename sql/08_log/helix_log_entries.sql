@@ -21,7 +21,6 @@ cross join lateral (
     offset 0
 ) as e
 where l.log = 'run_events';
-alter view helix.log_entries owner to aximo_owner;
 comment on view helix.log_entries is 'The log of the run events of the session''s customer. Read it in order with helix.read_log. Key: number.';
 comment on column helix.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';

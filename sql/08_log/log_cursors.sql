@@ -10,7 +10,6 @@ create table aximo_private.log_cursors (
     constraint number_not_negative check (number >= 0),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.log_cursors owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.log_cursors', 'owner_reads_own_cursors');
 create policy sequencer_keeps_own_cursors on aximo_private.log_cursors
 for all to aximo_sequencer

@@ -9,7 +9,6 @@ create table aximo_private.log_entries (
     constraint log_entries_pkey primary key (customer_id, log, number),
     constraint entry_is_of_its_log check ((log = 'events') = (event_id is not null) and (log = 'run_events') = (run_event_id is not null))
 );
-alter table aximo_private.log_entries owner to aximo_owner;
 create unique index event_is_numbered_once on aximo_private.log_entries (customer_id, event_id) where event_id is not null;
 create unique index run_event_is_numbered_once on aximo_private.log_entries (customer_id, run_event_id) where run_event_id is not null;
 select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_reads_own_log');

@@ -30,7 +30,6 @@ cross join lateral (
     offset 0
 ) as e
 where l.log = 'events';
-alter view aximo.log_entries owner to aximo_owner;
 comment on view aximo.log_entries is 'The log of the session''s customer: its numbered events. Read it in order with aximo.read_log. Key: number.';
 comment on column aximo.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';

@@ -8,7 +8,6 @@ create table aximo_private.log_holes (
     constraint log_holes_pkey primary key (log, first_position),
     constraint hole_is_a_range check (first_position <= last_position)
 );
-alter table aximo_private.log_holes owner to aximo_owner;
 -- Of thousands only those are read that something can have come up in. Two: what is dated leaves its undated version behind, as long as some
 -- transaction is old, and it is read by the one index and not by the other.
 create index log_holes_by_date on aximo_private.log_holes (log, older_than) where older_than is not null;

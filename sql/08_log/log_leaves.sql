@@ -8,7 +8,6 @@ select
     run_event_id,
     leaf
 from only aximo_private.log_entries; -- noqa: PRS
-alter view aximo.log_leaves owner to aximo_owner;
 comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the trees, of both its logs. Key: log, number.';
 comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_leaves.log is 'events: of aximo.events. run_events: of helix.run_events.';

@@ -20,7 +20,6 @@ left join lateral (
     where r.customer_id = l.customer_id and r.event_id = l.run_event_id
     offset 0
 ) as e on true;
-alter view aximo.log_lines owner to aximo_owner;
 comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
 comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';

@@ -7,7 +7,6 @@ create table aximo_private.log_nodes (
     hash bytea not null,
     constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
-alter table aximo_private.log_nodes owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads_own_log_nodes');
 create policy sequencer_reads_log_nodes on aximo_private.log_nodes
 for select to aximo_sequencer using (true);

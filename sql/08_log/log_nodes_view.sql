@@ -7,7 +7,6 @@ select
     index,
     hash
 from only aximo_private.log_nodes; -- noqa: PRS
-alter view aximo.log_nodes owner to aximo_owner;
 comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the logs of the session''s customer. Read them as tiles with aximo.log_tile. Key: log, level, index.';
 comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';
 comment on column aximo.log_nodes.log is 'events: of aximo.events. run_events: of helix.run_events.';

@@ -7,7 +7,6 @@ create table aximo_private.log_state (
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
 );
-alter table aximo_private.log_state owner to aximo_owner;
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;

@@ -26,7 +26,6 @@ select
         8388608
     ) as weight
 from only helix.run_events; -- noqa: PRS
-alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
 comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
 comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';

@@ -8,7 +8,6 @@ create table aximo_private.logs (
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.logs owner to aximo_owner;
 insert into aximo_private.logs (log) values ('events'), ('run_events');
 alter table aximo_private.logs enable row level security;
 alter table aximo_private.logs force row level security;

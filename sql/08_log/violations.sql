@@ -17,7 +17,6 @@ left join lateral (
     where customer_id = v.customer_id and event_id = v.event_id
     offset 0
 ) as l on true;
-alter view aximo.violations owner to aximo_owner;
 comment on view aximo.violations is 'Imported events of the session''s customer that break a rule of their execution''s life. An event that is emitted and breaks one is refused. Key: event_id.';
 comment on column aximo.violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.violations.number is 'The number of the event in the log; null until it is numbered.';

@@ -57,7 +57,6 @@ cross join lateral (
 ) as m
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.freshness owner to aximo_owner;
 
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';

@@ -12,7 +12,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.high_risk_levels owner to aximo_owner;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
 comment on column aximo_metrics.high_risk_levels.customer_id is 'Always the session''s customer.';

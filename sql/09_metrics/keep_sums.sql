@@ -5,7 +5,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform aximo_private.isolate_by_customer(target);
-    execute format('alter table %s owner to aximo_owner', target);
     execute format('create policy sequencer_keeps_sums on %s for all to aximo_sequencer using (true) with check (true)', target);
     execute format('create policy meter_reads_sums on %s for select to aximo_meter using (true)', target);
     execute format(
@@ -20,5 +19,4 @@ begin
     );
 end;
 $$;
-alter function aximo_private.keep_sums(regclass) owner to aximo_owner;
 comment on function aximo_private.keep_sums(regclass) is 'Lets the sequencer keep a table of sums, and the meter read it. Used by migrations.';

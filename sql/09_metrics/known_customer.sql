@@ -9,6 +9,5 @@ where s.customer_id <> '*' and (
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
     or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
-alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
 comment on column aximo_private.known_customer.customer_id is 'The customer.';

@@ -12,7 +12,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.lead_action_types owner to aximo_owner;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
 comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';

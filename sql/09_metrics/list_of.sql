@@ -22,6 +22,5 @@ begin
     );
 end;
 $$;
-alter function aximo_private.list_of(text, text, timestamptz) owner to aximo_owner;
 comment on function aximo_private.list_of(text, text, timestamptz) is
 'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';

@@ -9,7 +9,6 @@ create table aximo_private.metric_state (
     constraint metric_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row)
 );
-alter table aximo_private.metric_state owner to aximo_owner;
 insert into aximo_private.metric_state default values;
 alter table aximo_private.metric_state enable row level security;
 alter table aximo_private.metric_state force row level security;

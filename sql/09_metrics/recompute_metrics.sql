@@ -404,6 +404,5 @@ begin
     having count(*) > 0;
 end;
 $$;
-alter function aximo.recompute_metrics(bigint) owner to aximo_owner;
 comment on function aximo.recompute_metrics(bigint) is
 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';

@@ -97,6 +97,5 @@ begin
     group by t.tool_name, t.state, t.day;
 end;
 $$;
-alter function aximo.recompute_run_metrics(bigint) owner to aximo_owner;
 comment on function aximo.recompute_run_metrics(bigint) is
 'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';

@@ -6,7 +6,6 @@ create table aximo_private.run_states (
     queued_us numeric,
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
-alter table aximo_private.run_states owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.run_states');
 create policy sequencer_keeps_run_states on aximo_private.run_states
 for all to aximo_sequencer using (true) with check (true);

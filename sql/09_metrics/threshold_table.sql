@@ -19,7 +19,6 @@ create table aximo_private.thresholds (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.thresholds owner to aximo_owner;
 -- Set before anything else can be: what a restore brings along from another ledger is later.
 insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values

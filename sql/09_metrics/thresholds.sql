@@ -19,7 +19,6 @@ from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.thresholds owner to aximo_owner;
 
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';

@@ -6,7 +6,6 @@ create table aximo_private.uncounted_logs (
     number bigint not null,
     constraint uncounted_logs_pkey primary key (customer_id, log, number)
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
-alter table aximo_private.uncounted_logs owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
 create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs
 for all to aximo_sequencer using (true) with check (true);

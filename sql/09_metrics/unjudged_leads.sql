@@ -5,7 +5,6 @@ create table aximo_private.unjudged_leads (
     setting_id uuid not null default gen_random_uuid(),
     constraint unjudged_leads_pkey primary key (customer_id, setting_id)
 );
-alter table aximo_private.unjudged_leads owner to aximo_owner;
 select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
 create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
 for insert to aximo_recorder with check (true);

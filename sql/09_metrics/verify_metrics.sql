@@ -215,6 +215,5 @@ begin
     order by 1, 2, 3;
 end;
 $$;
-alter function aximo.verify_metrics() owner to aximo_owner;
 comment on function aximo.verify_metrics() is
 'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';

@@ -4,6 +4,5 @@ create table if not exists aximo_private.alembic_version (
     version_num varchar(32) not null,
     constraint alembic_version_pkc primary key (version_num)
 );
-alter table aximo_private.alembic_version owner to aximo_owner;
 comment on table aximo_private.alembic_version is 'The newest migration applied. Written by alembic.';
 comment on column aximo_private.alembic_version.version_num is 'The revision.';
