@@ -17,6 +17,7 @@ begin;
 \ir 03_append_only/make_append_only.sql
 \ir 03_append_only/hide_statistics.sql
 \ir 03_append_only/isolate_by_customer.sql
+\ir 03_append_only/take_comments.sql
 \ir 03_append_only/access_changes.sql
 \ir 04_events/has_extreme_number.sql
 \ir 04_events/moment_of.sql

@@ -33,24 +33,8 @@ create policy sequencer_reads_approvals on aximo_private.approvals
 for select to aximo_sequencer using (true);
 
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
-comment on column aximo_private.approvals.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals.decided_at is 'When it was answered; null while it is open.';
 comment on column aximo_private.approvals.step is 'The step of the request.';
-comment on column aximo_private.approvals.request_event_id is 'The request.';
-comment on column aximo_private.approvals.decision_event_id is 'The answer.';
-comment on column aximo_private.approvals.customer_id is 'Whose approval it is.';
-comment on column aximo_private.approvals.execution_id is 'The execution.';
 comment on column aximo_private.approvals.approval_id is 'payload.approval_id, as the rules compare it: aximo_private.step_key.';
-comment on column aximo_private.approvals.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals.skill_id is 'The skill.';
-comment on column aximo_private.approvals.skill_version is 'Its version.';
-comment on column aximo_private.approvals.risk_level is 'The risk, as the request says.';
-comment on column aximo_private.approvals.approval_mode is 'How it is approved, as the request says.';
-comment on column aximo_private.approvals.requested_by is 'Who asked: the request''s actor.';
-comment on column aximo_private.approvals.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals.decided_by is 'Who answered: the answer''s actor.';
-comment on column aximo_private.approvals.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals.reason is 'payload.reason of the answer.';
 comment on policy recorder_keeps_approvals on aximo_private.approvals is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_approvals on aximo_private.approvals is 'Metrics look up the answer to a request.';
 comment on index aximo_private.approvals_by_time is 'Newest first.';

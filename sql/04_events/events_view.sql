@@ -45,3 +45,4 @@ comment on column aximo.events.latency_ms is 'A latency the client measured, in 
 comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.events.recorded_by is 'The login that wrote it.';
 comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
+select aximo_private.take_comments('aximo.events', 'aximo_private.events');

@@ -16,11 +16,6 @@ for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
 
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
-comment on column aximo_private.violations.found_at is 'When it was found: when the event was imported.';
-comment on column aximo_private.violations.event_id is 'The event.';
-comment on column aximo_private.violations.against is 'The earlier event that it is broken against, where there is one.';
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
-comment on column aximo_private.violations.execution_id is 'The execution.';
-comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
 comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';

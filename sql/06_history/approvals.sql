@@ -53,3 +53,5 @@ comment on column aximo.approvals.reason is 'payload.reason of the answer, if it
 comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');

@@ -53,22 +53,3 @@ left join lateral (
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
-comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
-comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';
-comment on column aximo_private.approvals_told.approval_id is 'payload.approval_id of the request, if it has one.';
-comment on column aximo_private.approvals_told.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals_told.skill_id is 'The skill.';
-comment on column aximo_private.approvals_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.approvals_told.risk_level is 'The risk the request states.';
-comment on column aximo_private.approvals_told.approval_mode is 'The mode the request states.';
-comment on column aximo_private.approvals_told.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals_told.requested_by is 'The actor of the request.';
-comment on column aximo_private.approvals_told.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals_told.decided_at is 'When it was answered; null while it is open.';
-comment on column aximo_private.approvals_told.decided_by is 'The actor of the answer, as claimed.';
-comment on column aximo_private.approvals_told.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals_told.delay is 'From request to answer; null while it is open.';
-comment on column aximo_private.approvals_told.reason is 'payload.reason of the answer, if it has one.';
-comment on column aximo_private.approvals_told.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
-comment on column aximo_private.approvals_told.request_event_id is 'The event that asked.';
-comment on column aximo_private.approvals_told.decision_event_id is 'The event that answered.';

@@ -52,3 +52,4 @@ comment on column aximo.executions.approvals_timed_out is 'How many approvals ti
 comment on column aximo.executions.error_code is 'The error_code of execution_failed.';
 comment on column aximo.executions.error_message is 'What execution_failed says in payload.error.';
 comment on column aximo.executions.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions');

@@ -15,13 +15,8 @@ from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
 
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
-comment on column aximo.open_executions.customer_id is 'Whose execution it is.';
-comment on column aximo.open_executions.execution_id is 'The execution.';
 comment on column aximo.open_executions.deployment_id is 'The deployment that runs it.';
-comment on column aximo.open_executions.skill_id is 'The skill.';
-comment on column aximo.open_executions.skill_version is 'The version of the skill.';
 comment on column aximo.open_executions.status is 'triggered, processing or awaiting_approval.';
-comment on column aximo.open_executions.started_at is 'When it was triggered.';
-comment on column aximo.open_executions.last_event_at is 'The latest timestamp of its events.';
 comment on column aximo.open_executions.age is 'Time since it was triggered.';
 comment on column aximo.open_executions.idle is 'Time since its latest event.';
+select aximo_private.take_comments('aximo.executions', 'aximo.open_executions');

@@ -21,10 +21,5 @@ where x.started_at <= (select aximo_private.as_of())
         )
     );
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
-comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
-comment on column aximo_private.started_executions.execution_id is 'The execution.';
-comment on column aximo_private.started_executions.deployment_id is 'The deployment.';
-comment on column aximo_private.started_executions.skill_id is 'The skill.';
-comment on column aximo_private.started_executions.skill_version is 'Its version.';
-comment on column aximo_private.started_executions.started_at is 'When it was triggered.';
 comment on column aximo_private.started_executions.start_step is 'The step that triggered it.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.started_executions');

@@ -22,9 +22,6 @@ comment on table aximo_private.observations is 'Which run observed which: append
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
 comment on column aximo_private.observations.observed_at is 'When that transaction began.';
 comment on column aximo_private.observations.customer_id is 'Whose runs they are.';
-comment on column aximo_private.observations.run_id is 'The observation, a run of its own.';
-comment on column aximo_private.observations.target_run_id is 'The run that was looked at.';
-comment on column aximo_private.observations.observed_by is 'The login that looked.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
 comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';

@@ -12,3 +12,4 @@ comment on column helix.observations.run_id is 'The observation, a run of its ow
 comment on column helix.observations.target_run_id is 'The run that was looked at.';
 comment on column helix.observations.observed_at is 'When, by the database''s clock.';
 comment on column helix.observations.observed_by is 'The login that looked.';
+select aximo_private.take_comments('helix.observations', 'aximo_private.observations');

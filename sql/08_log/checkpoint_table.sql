@@ -19,13 +19,6 @@ for insert to aximo_sequencer with check (customer_id = (select aximo.current_cu
 select aximo_private.make_append_only('aximo_private.checkpoints');
 
 comment on table aximo_private.checkpoints is 'What was said about the logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
-comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
-comment on column aximo_private.checkpoints.made_at is 'When it was added, by the database''s clock.';
-comment on column aximo_private.checkpoints.checkpoint_id is 'Made here.';
-comment on column aximo_private.checkpoints.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
-comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
-comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
-comment on column aximo_private.checkpoints.note is 'The checkpoint as text, with its signatures, if it has any.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
 comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';

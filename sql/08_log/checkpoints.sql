@@ -18,3 +18,4 @@ comment on column aximo.checkpoints.root is 'Their Merkle tree hash (RFC 9162, s
 comment on column aximo.checkpoints.note is 'The checkpoint as text (C2SP tlog-checkpoint), with its signatures (C2SP signed-note), if it has any.';
 comment on column aximo.checkpoints.made_at is 'When it was added, by the database''s clock.';
 comment on column aximo.checkpoints.made_by is 'The login that added it.';
+select aximo_private.take_comments('aximo.checkpoints', 'aximo_private.checkpoints');

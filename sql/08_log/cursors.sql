@@ -16,3 +16,4 @@ comment on column aximo.cursors.number is 'The last number it is done with; 0 be
 comment on column aximo.cursors.behind is 'How many numbered events it has not read yet.';
 comment on column aximo.cursors.moved_at is 'When it was moved last, by the database''s clock.';
 comment on column aximo.cursors.moved_by is 'The login that moved it.';
+select aximo_private.take_comments('aximo.cursors', 'aximo_private.log_cursors');

@@ -22,14 +22,9 @@ cross join lateral (
 ) as e
 where l.log = 'run_events';
 comment on view helix.log_entries is 'The log of the run events of the session''s customer. Read it in order with helix.read_log. Key: number.';
-comment on column helix.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
 comment on column helix.log_entries.event_id is 'The event.';
-comment on column helix.log_entries.run_id is 'The run.';
-comment on column helix.log_entries.ts is 'When it was written, by the database''s clock; of an imported event, what the line says.';
 comment on column helix.log_entries.kind is 'What happened.';
-comment on column helix.log_entries.message is 'For people; not to be parsed.';
-comment on column helix.log_entries.data is 'A JSON object, or null.';
-comment on column helix.log_entries.extra is 'What an imported line had beside the contract''s fields.';
 comment on column helix.log_entries.recorded_at is 'When it was written, by the database''s clock.';
 comment on column helix.log_entries.recorded_by is 'The login that wrote it.';
+select aximo_private.take_comments('helix.run_events', 'helix.log_entries');

@@ -16,9 +16,4 @@ for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
 comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
 comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
-comment on column aximo_private.log_cursors.log is 'Which of the customer''s logs: events or run_events.';
-comment on column aximo_private.log_cursors.name is 'The consumer.';
-comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
-comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
-comment on column aximo_private.log_cursors.moved_by is 'The login that moved it.';
 comment on policy sequencer_keeps_own_cursors on aximo_private.log_cursors is 'The cursor functions run as this role, for the session''s customer.';

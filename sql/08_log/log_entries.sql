@@ -19,10 +19,6 @@ for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
 
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
-comment on column aximo_private.log_entries.number is 'The number in that log of the customer.';
-comment on column aximo_private.log_entries.event_id is 'The event, of log events.';
-comment on column aximo_private.log_entries.run_event_id is 'The event, of log run_events.';
-comment on column aximo_private.log_entries.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
 comment on index aximo_private.event_is_numbered_once is 'An event has one number.';

@@ -15,3 +15,4 @@ comment on column aximo.log_leaves.number is 'The number in the log.';
 comment on column aximo.log_leaves.event_id is 'The event, of log events.';
 comment on column aximo.log_leaves.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_leaves.leaf is 'sha256 of a zero byte and the event''s canonical line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo_private.log_entries');

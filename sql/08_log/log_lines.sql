@@ -21,10 +21,7 @@ left join lateral (
     offset 0
 ) as e on true;
 comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
-comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
-comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_lines.number is 'The number in the log, and the line''s in an export.';
-comment on column aximo.log_lines.event_id is 'The event, of log events.';
-comment on column aximo.log_lines.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_lines.line is 'The event''s canonical line, without a line feed; null if somebody took the event away.';
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');

@@ -15,10 +15,6 @@ for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
-comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
-comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 65536, …: C2SP tlog-tiles'' level.';
-comment on column aximo_private.log_nodes.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
-comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
 comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
 comment on policy sequencer_adds_log_nodes on aximo_private.log_nodes is 'aximo.advance_log runs as this role.';

@@ -13,3 +13,4 @@ comment on column aximo.log_nodes.log is 'events: of aximo.events. run_events: o
 comment on column aximo.log_nodes.level is '1 for subtrees of 256 entries, 2 for 65536, and so on.';
 comment on column aximo.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
 comment on column aximo.log_nodes.hash is 'The Merkle tree hash of its entries (RFC 9162, section 2.1.1).';
+select aximo_private.take_comments('aximo.log_nodes', 'aximo_private.log_nodes');

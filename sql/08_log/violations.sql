@@ -25,3 +25,5 @@ comment on column aximo.violations.execution_id is 'The execution.';
 comment on column aximo.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on column aximo.violations.against is 'The earlier event it is broken against, if there is one.';
 comment on column aximo.violations.found_at is 'When the event was imported and judged, by the database''s clock.';
+select aximo_private.take_comments('aximo.violations', 'aximo_private.violations');
+select aximo_private.take_comments('aximo.violations', 'aximo_private.breach');

@@ -22,3 +22,4 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.told_lists');

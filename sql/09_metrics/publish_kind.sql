@@ -18,8 +18,6 @@ declare
         from pg_catalog.pg_attribute as a
         where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
     );
-    place text;
-    a_column record;
 begin
     -- By the index: without statistics a third of all rows is expected to have changed.
     execute format(
@@ -44,16 +42,9 @@ begin
     -- A refresh takes the rows that changed away and writes them anew.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
-    foreach place in array array[source::text, recent, kept] loop
-        for a_column in
-            select a.attname, coalesce(pg_catalog.col_description(source, a.attnum), pg_catalog.col_description(sums, s.attnum)) as said
-            from pg_catalog.pg_attribute as a
-            left join pg_catalog.pg_attribute as s on s.attrelid = sums and s.attname = a.attname
-            where a.attrelid = source and a.attnum > 0 and (a.attname <> 'changed_in' or place = source::text)
-        loop
-            execute format('comment on column %s.%I is %L', place, a_column.attname, a_column.said);
-        end loop;
-    end loop;
+    perform aximo_private.take_comments(sums, source);
+    perform aximo_private.take_comments(source, recent::regclass);
+    perform aximo_private.take_comments(source, kept::regclass);
     perform aximo_private.hide_statistics(recent::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);

@@ -40,12 +40,7 @@ select aximo_private.make_append_only('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
-comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
-comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
-comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
-comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';
 comment on column aximo_private.thresholds.setting_id is 'Tells two settings of one moment apart.';
 comment on policy owner_reads_own_thresholds on aximo_private.thresholds is 'Views run as the owner and show what concerns the session''s customer.';

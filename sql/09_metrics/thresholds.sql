@@ -31,3 +31,4 @@ comment on column aximo_metrics.thresholds.value is 'The rate, or the millisecon
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.thresholds', 'aximo_private.thresholds');
