@@ -486,6 +486,27 @@ $$;
 comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is
 'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';
 
+create function aximo_private.take_comments(source regclass, target regclass) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    shared record;
+begin
+    for shared in
+        select t.attname as name, pg_catalog.col_description(source, s.attnum) as comment
+        from pg_catalog.pg_attribute as t
+        inner join pg_catalog.pg_attribute as s on s.attrelid = source and s.attname = t.attname and s.attnum > 0
+        where t.attrelid = target and t.attnum > 0 and not t.attisdropped and not s.attisdropped
+            and pg_catalog.col_description(target, t.attnum) is null
+    loop
+        execute format('comment on column %s.%I is %L', target, shared.name, shared.comment);
+    end loop;
+end;
+$$;
+comment on function aximo_private.take_comments(regclass, regclass) is
+'Gives each column of a relation that has no comment yet that of the other relation''s column of the same name. Used by migrations.';
+
 -- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
 -- trigger on it: a restore of the data alone would write it twice.
 create table aximo_private.access_changes (
@@ -732,26 +753,11 @@ select aximo_private.make_append_only('aximo_private.events');
 
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
-comment on column aximo_private.events."timestamp" is 'When it happened, by the client''s clock.';
 comment on column aximo_private.events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
-comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
 comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
-comment on column aximo_private.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
-comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
 comment on column aximo_private.events.customer_id is 'Whose event it is.';
-comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
-comment on column aximo_private.events.skill_id is 'The skill it runs.';
-comment on column aximo_private.events.skill_version is 'The version of the skill.';
-comment on column aximo_private.events.execution_id is 'The execution; null only for governance and lifecycle events.';
-comment on column aximo_private.events.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
-comment on column aximo_private.events.risk_level is 'The risk, in the platform''s own vocabulary.';
-comment on column aximo_private.events.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
-comment on column aximo_private.events.correlation_id is 'What ties it to other events, if anything.';
-comment on column aximo_private.events.channel_type is 'The channel it came through, if any.';
-comment on column aximo_private.events.error_code is 'The error, if any.';
 comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
-comment on column aximo_private.events.payload is 'The rest, a JSON object.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_by_execution is 'A trace. A step of an execution is taken once.';
@@ -808,6 +814,7 @@ comment on column aximo.events.latency_ms is 'A latency the client measured, in 
 comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.events.recorded_by is 'The login that wrote it.';
 comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
+select aximo_private.take_comments('aximo.events', 'aximo_private.events');
 
 -- The canonical line of an event, defined here and nowhere else: what export writes, and what a log entry is the hash of. The text does
 -- not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond. Changing it would change every
@@ -898,12 +905,9 @@ create type aximo_private.breach as (
 );
 comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
 comment on column aximo_private.breach.place is 'Its place in the batch.';
-comment on column aximo_private.breach.event_id is 'The event.';
 comment on column aximo_private.breach.event_type is 'What happened.';
 comment on column aximo_private.breach.customer_id is 'Whose event it is.';
-comment on column aximo_private.breach.execution_id is 'The execution.';
 comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
-comment on column aximo_private.breach.rule is 'The rule.';
 comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
 comment on column aximo_private.breach.against_step is 'The step it is broken against otherwise, if there is one.';
 
@@ -1012,29 +1016,13 @@ for select to aximo_sequencer using (true);
 
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
-comment on column aximo_private.executions.ended_at is 'When it completed or failed; null while it is open.';
-comment on column aximo_private.executions.last_event_at is 'The latest timestamp of its events.';
 comment on column aximo_private.executions.steps is 'How many events it has: the step of the last one.';
 comment on column aximo_private.executions.start_step is 'The step that triggered it: 1, but for imported history.';
 comment on column aximo_private.executions.end_step is 'The step that ended it.';
 comment on column aximo_private.executions.open_approvals is 'How many approvals wait for an answer.';
-comment on column aximo_private.executions.actions_prepared is 'How many actions were prepared.';
-comment on column aximo_private.executions.actions_dispatched is 'How many were dispatched.';
-comment on column aximo_private.executions.actions_failed is 'How many failed.';
-comment on column aximo_private.executions.approvals_requested is 'How many approvals were asked for.';
-comment on column aximo_private.executions.approvals_granted is 'How many approval_granted events it has.';
-comment on column aximo_private.executions.approvals_rejected is 'How many approval_rejected events it has.';
-comment on column aximo_private.executions.approvals_timed_out is 'How many approval_timeout events it has.';
 comment on column aximo_private.executions.processing is 'Whether execution_processing was seen.';
 comment on column aximo_private.executions.denied is 'Whether an approval was rejected or timed out.';
-comment on column aximo_private.executions.customer_id is 'Whose execution it is.';
-comment on column aximo_private.executions.execution_id is 'The execution.';
 comment on column aximo_private.executions.deployment_id is 'The deployment of its first event, and of all others.';
-comment on column aximo_private.executions.skill_id is 'The skill, likewise.';
-comment on column aximo_private.executions.skill_version is 'The skill''s version, likewise.';
-comment on column aximo_private.executions.outcome is 'completed or failed; null while it is open.';
-comment on column aximo_private.executions.error_code is 'The error_code of its failure.';
-comment on column aximo_private.executions.error_message is 'payload.error of its failure.';
 comment on policy recorder_keeps_executions on aximo_private.executions is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_executions on aximo_private.executions is 'Metrics count an execution''s first start and first end.';
 comment on index aximo_private.executions_by_time is 'Newest first.';
@@ -1077,24 +1065,8 @@ create policy sequencer_reads_approvals on aximo_private.approvals
 for select to aximo_sequencer using (true);
 
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
-comment on column aximo_private.approvals.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals.decided_at is 'When it was answered; null while it is open.';
 comment on column aximo_private.approvals.step is 'The step of the request.';
-comment on column aximo_private.approvals.request_event_id is 'The request.';
-comment on column aximo_private.approvals.decision_event_id is 'The answer.';
-comment on column aximo_private.approvals.customer_id is 'Whose approval it is.';
-comment on column aximo_private.approvals.execution_id is 'The execution.';
 comment on column aximo_private.approvals.approval_id is 'payload.approval_id, as the rules compare it: aximo_private.step_key.';
-comment on column aximo_private.approvals.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals.skill_id is 'The skill.';
-comment on column aximo_private.approvals.skill_version is 'Its version.';
-comment on column aximo_private.approvals.risk_level is 'The risk, as the request says.';
-comment on column aximo_private.approvals.approval_mode is 'How it is approved, as the request says.';
-comment on column aximo_private.approvals.requested_by is 'Who asked: the request''s actor.';
-comment on column aximo_private.approvals.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals.decided_by is 'Who answered: the answer''s actor.';
-comment on column aximo_private.approvals.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals.reason is 'payload.reason of the answer.';
 comment on policy recorder_keeps_approvals on aximo_private.approvals is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_approvals on aximo_private.approvals is 'Metrics look up the answer to a request.';
 comment on index aximo_private.approvals_by_time is 'Newest first.';
@@ -1118,12 +1090,7 @@ for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
 
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
-comment on column aximo_private.violations.found_at is 'When it was found: when the event was imported.';
-comment on column aximo_private.violations.event_id is 'The event.';
-comment on column aximo_private.violations.against is 'The earlier event that it is broken against, where there is one.';
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
-comment on column aximo_private.violations.execution_id is 'The execution.';
-comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
 comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';
 
@@ -2677,27 +2644,7 @@ from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
-comment on column aximo_private.history.position is 'Order of arrival, with gaps; no client sets or sees it.';
-comment on column aximo_private.history."timestamp" is 'When it happened, by the client''s clock.';
-comment on column aximo_private.history.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
-comment on column aximo_private.history.latency_ms is 'A latency the client measured, in milliseconds.';
-comment on column aximo_private.history.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
-comment on column aximo_private.history.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
-comment on column aximo_private.history.step is 'Its place in its execution.';
-comment on column aximo_private.history.event_type is 'What happened: one of aximo.event_types.';
-comment on column aximo_private.history.customer_id is 'Whose event it is.';
-comment on column aximo_private.history.deployment_id is 'The deployment concerned.';
-comment on column aximo_private.history.skill_id is 'The skill it runs.';
-comment on column aximo_private.history.skill_version is 'The version of the skill.';
-comment on column aximo_private.history.execution_id is 'The execution; null only for governance and lifecycle events.';
-comment on column aximo_private.history.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
-comment on column aximo_private.history.risk_level is 'The risk, in the platform''s own vocabulary.';
-comment on column aximo_private.history.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
-comment on column aximo_private.history.correlation_id is 'What ties it to other events, if anything.';
-comment on column aximo_private.history.channel_type is 'The channel it came through, if any.';
-comment on column aximo_private.history.error_code is 'The error, if any.';
-comment on column aximo_private.history.recorded_by is 'The login that wrote it (session_user); no client sets it.';
-comment on column aximo_private.history.payload is 'The rest, a JSON object.';
+select aximo_private.take_comments('aximo_private.events', 'aximo_private.history');
 
 -- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
@@ -2735,7 +2682,6 @@ comment on view aximo.execution_steps is 'Every event that belongs to an executi
 comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
 comment on column aximo.execution_steps.execution_id is 'The execution.';
 comment on column aximo.execution_steps.step is '1, 2, 3 … in order of arrival.';
-comment on column aximo.execution_steps."timestamp" is 'When it happened, by the client''s clock.';
 comment on column aximo.execution_steps.since_start is 'Time since the execution''s first event; negative if the clocks disagree.';
 comment on column aximo.execution_steps.since_previous is 'Time since the event before; null for the first.';
 comment on column aximo.execution_steps.event_type is 'What happened.';
@@ -2745,18 +2691,14 @@ comment on column aximo.execution_steps.skill_id is 'The skill.';
 comment on column aximo.execution_steps.skill_version is 'Its version.';
 comment on column aximo.execution_steps.risk_level is 'The risk, if any was given.';
 comment on column aximo.execution_steps.approval_mode is 'How it is approved, if given.';
-comment on column aximo.execution_steps.correlation_id is 'What ties it to other events, if anything.';
 comment on column aximo.execution_steps.channel_type is 'The channel, if given.';
-comment on column aximo.execution_steps.error_code is 'The error, if any.';
 comment on column aximo.execution_steps.latency_ms is 'A latency in milliseconds, if given.';
-comment on column aximo.execution_steps.payload is 'The rest, a JSON object.';
 comment on column aximo.execution_steps.event_id is 'The event.';
 comment on column aximo.execution_steps.answers_event_id is 'For an answer to an approval: the event_id of the request.';
-comment on column aximo.execution_steps.recorded_at is 'When it was written, by the database''s clock.';
-comment on column aximo.execution_steps.recorded_by is 'The login that wrote it.';
 comment on column aximo.execution_steps.run_id is 'Null here; aximo.execution_trace also shows the events of tool runs, and of those the run.';
 comment on column aximo.execution_steps.run_event_id is 'The same: their event_id.';
 comment on column aximo.execution_steps.message is 'The same: their message.';
+select aximo_private.take_comments('aximo.events', 'aximo.execution_steps');
 
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.executions as
@@ -2812,6 +2754,7 @@ comment on column aximo.executions.approvals_timed_out is 'How many approvals ti
 comment on column aximo.executions.error_code is 'The error_code of execution_failed.';
 comment on column aximo.executions.error_message is 'What execution_failed says in payload.error.';
 comment on column aximo.executions.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions');
 
 -- Worked out of events, for a moment in the past: the rows say how things stand now.
 create view aximo_private.executions_told as
@@ -2851,27 +2794,7 @@ from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
-comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
-comment on column aximo_private.executions_told.execution_id is 'The execution.';
-comment on column aximo_private.executions_told.deployment_id is 'The deployment that ran it.';
-comment on column aximo_private.executions_told.skill_id is 'The skill.';
-comment on column aximo_private.executions_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.executions_told.status is 'triggered, processing, awaiting_approval, completed or failed.';
-comment on column aximo_private.executions_told.started_at is 'When it was triggered.';
-comment on column aximo_private.executions_told.ended_at is 'When it completed or failed; null while it is open.';
-comment on column aximo_private.executions_told.duration is 'From trigger to end; null while it is open.';
-comment on column aximo_private.executions_told.last_event_at is 'The latest timestamp of its events.';
-comment on column aximo_private.executions_told.events is 'How many events it has.';
-comment on column aximo_private.executions_told.actions_prepared is 'How many actions were prepared.';
-comment on column aximo_private.executions_told.actions_dispatched is 'How many actions were dispatched.';
-comment on column aximo_private.executions_told.actions_failed is 'How many actions failed.';
-comment on column aximo_private.executions_told.approvals_requested is 'How many approvals were requested.';
-comment on column aximo_private.executions_told.approvals_granted is 'How many approvals were granted.';
-comment on column aximo_private.executions_told.approvals_rejected is 'How many approvals were rejected.';
-comment on column aximo_private.executions_told.approvals_timed_out is 'How many approvals timed out.';
-comment on column aximo_private.executions_told.error_code is 'The error_code of execution_failed.';
-comment on column aximo_private.executions_told.error_message is 'What execution_failed says in payload.error.';
-comment on column aximo_private.executions_told.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');
 
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
@@ -2915,16 +2838,11 @@ from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
 
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
-comment on column aximo.open_executions.customer_id is 'Whose execution it is.';
-comment on column aximo.open_executions.execution_id is 'The execution.';
 comment on column aximo.open_executions.deployment_id is 'The deployment that runs it.';
-comment on column aximo.open_executions.skill_id is 'The skill.';
-comment on column aximo.open_executions.skill_version is 'The version of the skill.';
 comment on column aximo.open_executions.status is 'triggered, processing or awaiting_approval.';
-comment on column aximo.open_executions.started_at is 'When it was triggered.';
-comment on column aximo.open_executions.last_event_at is 'The latest timestamp of its events.';
 comment on column aximo.open_executions.age is 'Time since it was triggered.';
 comment on column aximo.open_executions.idle is 'Time since its latest event.';
+select aximo_private.take_comments('aximo.executions', 'aximo.open_executions');
 
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
@@ -3033,25 +2951,6 @@ left join lateral (
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
-comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
-comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';
-comment on column aximo_private.approvals_told.approval_id is 'payload.approval_id of the request, if it has one.';
-comment on column aximo_private.approvals_told.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals_told.skill_id is 'The skill.';
-comment on column aximo_private.approvals_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.approvals_told.risk_level is 'The risk the request states.';
-comment on column aximo_private.approvals_told.approval_mode is 'The mode the request states.';
-comment on column aximo_private.approvals_told.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals_told.requested_by is 'The actor of the request.';
-comment on column aximo_private.approvals_told.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals_told.decided_at is 'When it was answered; null while it is open.';
-comment on column aximo_private.approvals_told.decided_by is 'The actor of the answer, as claimed.';
-comment on column aximo_private.approvals_told.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals_told.delay is 'From request to answer; null while it is open.';
-comment on column aximo_private.approvals_told.reason is 'payload.reason of the answer, if it has one.';
-comment on column aximo_private.approvals_told.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
-comment on column aximo_private.approvals_told.request_event_id is 'The event that asked.';
-comment on column aximo_private.approvals_told.decision_event_id is 'The event that answered.';
 
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.approvals as
@@ -3108,6 +3007,8 @@ comment on column aximo.approvals.reason is 'payload.reason of the answer, if it
 comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');
 
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity')
@@ -3157,13 +3058,8 @@ where x.started_at <= (select aximo_private.as_of())
         )
     );
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
-comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
-comment on column aximo_private.started_executions.execution_id is 'The execution.';
-comment on column aximo_private.started_executions.deployment_id is 'The deployment.';
-comment on column aximo_private.started_executions.skill_id is 'The skill.';
-comment on column aximo_private.started_executions.skill_version is 'Its version.';
-comment on column aximo_private.started_executions.started_at is 'When it was triggered.';
 comment on column aximo_private.started_executions.start_step is 'The step that triggered it.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.started_executions');
 
 -- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
 create view aximo.deployment_versions with (security_barrier = true) as
@@ -3431,7 +3327,9 @@ create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
 create index runs_by_time on helix.runs (customer_id, created_at, run_id);
 create index runs_by_execution on helix.runs (customer_id, execution_id) where execution_id is not null;
 
-select aximo_private.isolate_by_customer('helix.runs', 'readers_read_own_runs', 'aximo_reader', 'A login sees the runs of the session''s customer; so do views.');
+select aximo_private.isolate_by_customer(
+    'helix.runs', 'readers_read_own_runs', 'aximo_reader', 'A login sees the runs of the session''s customer; so do views.'
+);
 create policy writers_add_own_runs on helix.runs
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 create policy writers_move_own_runs on helix.runs
@@ -3560,7 +3458,9 @@ create index run_events_by_run on helix.run_events (customer_id, run_id, event_i
 -- the customer tells, in EXPLAIN ANALYZE, of others.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
-select aximo_private.isolate_by_customer('helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.');
+select aximo_private.isolate_by_customer(
+    'helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.'
+);
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 -- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
@@ -3639,9 +3539,6 @@ comment on table aximo_private.observations is 'Which run observed which: append
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
 comment on column aximo_private.observations.observed_at is 'When that transaction began.';
 comment on column aximo_private.observations.customer_id is 'Whose runs they are.';
-comment on column aximo_private.observations.run_id is 'The observation, a run of its own.';
-comment on column aximo_private.observations.target_run_id is 'The run that was looked at.';
-comment on column aximo_private.observations.observed_by is 'The login that looked.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
 comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';
@@ -3660,6 +3557,7 @@ comment on column helix.observations.run_id is 'The observation, a run of its ow
 comment on column helix.observations.target_run_id is 'The run that was looked at.';
 comment on column helix.observations.observed_at is 'When, by the database''s clock.';
 comment on column helix.observations.observed_by is 'The login that looked.';
+select aximo_private.take_comments('helix.observations', 'aximo_private.observations');
 
 -- No hatch: what says that a run is being observed is a row that nobody can take back but by undoing the observation.
 create function aximo_private.refuse_observed(run_id text) returns void
@@ -4699,10 +4597,6 @@ for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
 
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
-comment on column aximo_private.log_entries.number is 'The number in that log of the customer.';
-comment on column aximo_private.log_entries.event_id is 'The event, of log events.';
-comment on column aximo_private.log_entries.run_event_id is 'The event, of log run_events.';
-comment on column aximo_private.log_entries.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
 comment on index aximo_private.event_is_numbered_once is 'An event has one number.';
@@ -4727,11 +4621,7 @@ for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
-comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
-comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 65536, …: C2SP tlog-tiles'' level.';
-comment on column aximo_private.log_nodes.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
-comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
 comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
 comment on policy sequencer_adds_log_nodes on aximo_private.log_nodes is 'aximo.advance_log runs as this role.';
 
@@ -4756,14 +4646,7 @@ for insert to aximo_sequencer with check (customer_id = (select aximo.current_cu
 select aximo_private.make_append_only('aximo_private.checkpoints');
 
 comment on table aximo_private.checkpoints is 'What was said about the logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
-comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
-comment on column aximo_private.checkpoints.made_at is 'When it was added, by the database''s clock.';
-comment on column aximo_private.checkpoints.checkpoint_id is 'Made here.';
-comment on column aximo_private.checkpoints.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
-comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
-comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
-comment on column aximo_private.checkpoints.note is 'The checkpoint as text, with its signatures, if it has any.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
 comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';
 
@@ -4785,11 +4668,6 @@ for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
 comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
 comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
-comment on column aximo_private.log_cursors.log is 'Which of the customer''s logs: events or run_events.';
-comment on column aximo_private.log_cursors.name is 'The consumer.';
-comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
-comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
-comment on column aximo_private.log_cursors.moved_by is 'The login that moved it.';
 comment on policy sequencer_keeps_own_cursors on aximo_private.log_cursors is 'The cursor functions run as this role, for the session''s customer.';
 
 create type aximo_private.log_growth as (
@@ -5333,6 +5211,8 @@ comment on column aximo.violations.execution_id is 'The execution.';
 comment on column aximo.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on column aximo.violations.against is 'The earlier event it is broken against, if there is one.';
 comment on column aximo.violations.found_at is 'When the event was imported and judged, by the database''s clock.';
+select aximo_private.take_comments('aximo.violations', 'aximo_private.violations');
+select aximo_private.take_comments('aximo.violations', 'aximo_private.breach');
 
 -- Worked out when it is read: what a deployment was at a moment is told by timestamps, and an event that comes late changes it. Beside
 -- aximo.violations, which stays a look at what was listed.
@@ -5460,6 +5340,7 @@ comment on column aximo.log_leaves.number is 'The number in the log.';
 comment on column aximo.log_leaves.event_id is 'The event, of log events.';
 comment on column aximo.log_leaves.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_leaves.leaf is 'sha256 of a zero byte and the event''s canonical line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo_private.log_entries');
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
@@ -5484,13 +5365,10 @@ left join lateral (
     offset 0
 ) as e on true;
 comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
-comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
-comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_lines.number is 'The number in the log, and the line''s in an export.';
-comment on column aximo.log_lines.event_id is 'The event, of log events.';
-comment on column aximo.log_lines.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_lines.line is 'The event''s canonical line, without a line feed; null if somebody took the event away.';
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_entries as
@@ -5525,26 +5403,8 @@ cross join lateral (
 ) as e
 where l.log = 'events';
 comment on view aximo.log_entries is 'The log of the session''s customer: its numbered events. Read it in order with aximo.read_log. Key: number.';
-comment on column aximo.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
-comment on column aximo.log_entries.event_id is 'The event''s id, unique within its customer.';
-comment on column aximo.log_entries.event_type is 'What happened: one of aximo.event_types.';
-comment on column aximo.log_entries."timestamp" is 'When it happened, by the client''s clock.';
-comment on column aximo.log_entries.deployment_id is 'The deployment concerned.';
-comment on column aximo.log_entries.skill_id is 'The skill it runs.';
-comment on column aximo.log_entries.skill_version is 'The version of the skill.';
-comment on column aximo.log_entries.execution_id is 'The execution; null only for governance and lifecycle events.';
-comment on column aximo.log_entries.risk_level is 'The risk, in the platform''s own vocabulary.';
-comment on column aximo.log_entries.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
-comment on column aximo.log_entries.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
-comment on column aximo.log_entries.payload is 'The rest, a JSON object.';
-comment on column aximo.log_entries.correlation_id is 'What ties it to other events, if anything.';
-comment on column aximo.log_entries.channel_type is 'The channel it came through, if any.';
-comment on column aximo.log_entries.error_code is 'The error, if any.';
-comment on column aximo.log_entries.latency_ms is 'A latency the client measured, in milliseconds.';
-comment on column aximo.log_entries.recorded_at is 'When it was written, by the database''s clock.';
-comment on column aximo.log_entries.recorded_by is 'The login that wrote it.';
-comment on column aximo.log_entries.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
+select aximo_private.take_comments('aximo.events', 'aximo.log_entries');
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view helix.log_entries as
@@ -5570,17 +5430,12 @@ cross join lateral (
 ) as e
 where l.log = 'run_events';
 comment on view helix.log_entries is 'The log of the run events of the session''s customer. Read it in order with helix.read_log. Key: number.';
-comment on column helix.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
 comment on column helix.log_entries.event_id is 'The event.';
-comment on column helix.log_entries.run_id is 'The run.';
-comment on column helix.log_entries.ts is 'When it was written, by the database''s clock; of an imported event, what the line says.';
 comment on column helix.log_entries.kind is 'What happened.';
-comment on column helix.log_entries.message is 'For people; not to be parsed.';
-comment on column helix.log_entries.data is 'A JSON object, or null.';
-comment on column helix.log_entries.extra is 'What an imported line had beside the contract''s fields.';
 comment on column helix.log_entries.recorded_at is 'When it was written, by the database''s clock.';
 comment on column helix.log_entries.recorded_by is 'The login that wrote it.';
+select aximo_private.take_comments('helix.run_events', 'helix.log_entries');
 
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_nodes as
@@ -5597,6 +5452,7 @@ comment on column aximo.log_nodes.log is 'events: of aximo.events. run_events: o
 comment on column aximo.log_nodes.level is '1 for subtrees of 256 entries, 2 for 65536, and so on.';
 comment on column aximo.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
 comment on column aximo.log_nodes.hash is 'The Merkle tree hash of its entries (RFC 9162, section 2.1.1).';
+select aximo_private.take_comments('aximo.log_nodes', 'aximo_private.log_nodes');
 
 create view aximo.checkpoints with (security_barrier = true) as
 select
@@ -5618,6 +5474,7 @@ comment on column aximo.checkpoints.root is 'Their Merkle tree hash (RFC 9162, s
 comment on column aximo.checkpoints.note is 'The checkpoint as text (C2SP tlog-checkpoint), with its signatures (C2SP signed-note), if it has any.';
 comment on column aximo.checkpoints.made_at is 'When it was added, by the database''s clock.';
 comment on column aximo.checkpoints.made_by is 'The login that added it.';
+select aximo_private.take_comments('aximo.checkpoints', 'aximo_private.checkpoints');
 
 create function aximo.log_size(log text default 'events') returns bigint
 language plpgsql stable security invoker parallel safe
@@ -5874,6 +5731,7 @@ comment on column aximo.cursors.number is 'The last number it is done with; 0 be
 comment on column aximo.cursors.behind is 'How many numbered events it has not read yet.';
 comment on column aximo.cursors.moved_at is 'When it was moved last, by the database''s clock.';
 comment on column aximo.cursors.moved_by is 'The login that moved it.';
+select aximo_private.take_comments('aximo.cursors', 'aximo_private.log_cursors');
 
 create function aximo.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof aximo.log_entries
@@ -6628,6 +6486,7 @@ comment on column aximo_private.activity_sums.bin_executions is 'How many execut
 comment on column aximo_private.activity_sums.bin_latencies is 'How many latencies are so long, for each of the bins.';
 comment on column aximo_private.activity_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- Actions by their type and risk, otherwise as in activity_sums.
 create table aximo_private.action_sums (
     customer_id text collate "C" not null,
@@ -6666,6 +6525,7 @@ comment on column aximo_private.action_sums.failed is 'How many failed.';
 comment on column aximo_private.action_sums.emergencies is 'How many of those dispatched say payload.priority high, or payload.emergency true.';
 comment on column aximo_private.action_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- One row a deployment: what its latest events say, by timestamp, and by log number where timestamps are equal; and its totals.
 create table aximo_private.deployment_sums (
     customer_id text collate "C" not null,
@@ -6723,6 +6583,7 @@ comment on column aximo_private.deployment_sums.rollbacks is 'How many version_r
 comment on column aximo_private.deployment_sums.sla_breaches is 'How many sla_breached events.';
 comment on column aximo_private.deployment_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- What happened to runs, summed up per tool, state and day.
 create table aximo_private.run_sums (
     customer_id text collate "C" not null,
@@ -6771,6 +6632,7 @@ comment on column aximo_private.run_states.begun_us is 'The ts of its latest sta
 comment on column aximo_private.run_states.queued_us is 'The ts of its latest queued, the same; null after a running or an end.';
 comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.count_metrics runs as this role, for all customers at a time.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- How much of each log is counted. A log that could not be counted is left alone until aximo.recount_metrics tries it again.
 create table aximo_private.counted_logs (
     customer_id text collate "C" not null,
@@ -6882,12 +6744,7 @@ select aximo_private.make_append_only('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
-comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
-comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
-comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
-comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';
 comment on column aximo_private.thresholds.setting_id is 'Tells two settings of one moment apart.';
 comment on policy owner_reads_own_thresholds on aximo_private.thresholds is 'Views run as the owner and show what concerns the session''s customer.';
@@ -7971,7 +7828,6 @@ comment on function aximo.recount_metrics(boolean, integer) is
 'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
--- A row of sums as it is published: durations, rates, and percentiles out of the bins.
 create view aximo_private.activity_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8076,6 +7932,7 @@ comment on column aximo_private.activity_to_publish.escalations is 'How many esc
 comment on column aximo_private.activity_to_publish.pressure_invocations is 'How often pressure was invoked in this time.';
 comment on column aximo_private.activity_to_publish.suspensions is 'How often a deployment was suspended in this time.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.actions_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8097,6 +7954,7 @@ alter view aximo_private.actions_to_publish owner to aximo_meter;
 
 comment on view aximo_private.actions_to_publish is 'Every row of action_sums as it is published.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.deployments_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8138,6 +7996,7 @@ comment on column aximo_private.deployments_to_publish.last_execution_at is 'Whe
 comment on column aximo_private.deployments_to_publish.error_rate is 'failed / triggered; null if none was triggered.';
 comment on column aximo_private.deployments_to_publish.sla_breach_rate is 'sla_breaches / completed; null if none completed.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.runs_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8161,6 +8020,7 @@ comment on column aximo_private.runs_to_publish.wait_avg_ms is 'wait_ms / waits.
 comment on column aximo_private.runs_to_publish.run_ms is 'The time from there to the end, summed up, in milliseconds.';
 comment on column aximo_private.runs_to_publish.run_avg_ms is 'run_ms / runs.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.counted_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8192,8 +8052,6 @@ declare
         from pg_catalog.pg_attribute as a
         where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
     );
-    place text;
-    a_column record;
 begin
     -- By the index: without statistics a third of all rows is expected to have changed.
     execute format(
@@ -8218,16 +8076,9 @@ begin
     -- A refresh takes the rows that changed away and writes them anew.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
-    foreach place in array array[source::text, recent, kept] loop
-        for a_column in
-            select a.attname, coalesce(pg_catalog.col_description(source, a.attnum), pg_catalog.col_description(sums, s.attnum)) as said
-            from pg_catalog.pg_attribute as a
-            left join pg_catalog.pg_attribute as s on s.attrelid = sums and s.attname = a.attname
-            where a.attrelid = source and a.attnum > 0 and (a.attname <> 'changed_in' or place = source::text)
-        loop
-            execute format('comment on column %s.%I is %L', place, a_column.attname, a_column.said);
-        end loop;
-    end loop;
+    perform aximo_private.take_comments(sums, source);
+    perform aximo_private.take_comments(source, recent::regclass);
+    perform aximo_private.take_comments(source, kept::regclass);
     perform aximo_private.hide_statistics(recent::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
@@ -9215,6 +9066,7 @@ comment on column aximo_metrics.sla_governance_monthly.pressure_invocations is '
 comment on column aximo_metrics.sla_governance_monthly.suspensions is 'How often a deployment was suspended in this month.';
 comment on column aximo_metrics.sla_governance_monthly.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.deployment_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -9270,6 +9122,7 @@ comment on column aximo_metrics.deployment_status.sla_breach_rate is 'sla_breach
 comment on column aximo_metrics.deployment_status.sla_level is 'ok, warning or escalation, by the thresholds in force now; null without a rate.';
 comment on column aximo_metrics.deployment_status.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.customer_overview with (security_barrier = true) as
 select
     m.customer_id,
@@ -9341,6 +9194,7 @@ comment on column aximo_metrics.customer_overview.first_event_at is 'The earlies
 comment on column aximo_metrics.customer_overview.last_event_at is 'The latest timestamp.';
 comment on column aximo_metrics.customer_overview.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.attribution_monthly with (security_barrier = true) as
 select
     m.customer_id,
@@ -9379,6 +9233,7 @@ comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How ma
 comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
 comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs with (security_barrier = true) as
 select
     m.customer_id,
@@ -9428,6 +9283,7 @@ comment on column aximo_metrics.tool_runs.run_time_sum_ms is 'Their time from th
 comment on column aximo_metrics.tool_runs.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
 comment on column aximo_metrics.tool_runs.counts_up_to is 'The number in the log of run events up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs_by_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -9717,6 +9573,7 @@ comment on column aximo_metrics.thresholds.value is 'The rate, or the millisecon
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.thresholds', 'aximo_private.thresholds');
 
 create view aximo_private.told_lists with (security_barrier = true) as
 select
@@ -9740,13 +9597,7 @@ cross join aximo_private.known_customer as c;
 comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
 comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
 comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
-comment on column aximo_private.told_lists.effective_from is 'For months that end after this moment; null: for all.';
-comment on column aximo_private.told_lists.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
-comment on column aximo_private.told_lists.is_withdrawal is 'Whether it takes back what was set before.';
-comment on column aximo_private.told_lists.is_current is 'Whether it is the latest that has taken effect.';
-comment on column aximo_private.told_lists.scope is 'customer, or all customers that set none.';
-comment on column aximo_private.told_lists.set_by is 'The login that set it; null for those of all customers.';
 
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select
@@ -9772,6 +9623,7 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.told_lists');
 
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
 select
@@ -9789,14 +9641,8 @@ where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_actio
 offset 0;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
-comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
-comment on column aximo_metrics.lead_action_types.effective_from is 'For months that end after this moment; null: for all.';
-comment on column aximo_metrics.lead_action_types.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_metrics.lead_action_types.action_type is 'A type that counts as a lead; null if none does, or if what was set before is taken back.';
-comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it takes back what was set before.';
-comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
-comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
-comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_metrics.lead_action_types');
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select

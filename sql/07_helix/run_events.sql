@@ -54,7 +54,9 @@ create index run_events_by_run on helix.run_events (customer_id, run_id, event_i
 -- the customer tells, in EXPLAIN ANALYZE, of others.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
-select aximo_private.isolate_by_customer('helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.');
+select aximo_private.isolate_by_customer(
+    'helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.'
+);
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
 -- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.

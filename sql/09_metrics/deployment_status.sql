@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.deployment_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -32,8 +33,14 @@ offset 0;
 
 comment on view aximo_metrics.deployment_status is 'Each deployment: its state, and its totals since the beginning. Key: deployment_id.';
 comment on column aximo_metrics.deployment_status.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.deployment_status.deployment_id is 'The deployment.';
+comment on column aximo_metrics.deployment_status.skill_id is 'The skill it runs: as last declared, else as last executed.';
+comment on column aximo_metrics.deployment_status.skill_version is 'The version it runs: as last declared, else as last executed.';
+comment on column aximo_metrics.deployment_status.status is 'pending_configuration, configured, active, suspended or terminated; undeclared if no event of its life says.';
+comment on column aximo_metrics.deployment_status.status_since is 'Since when, by the event''s timestamp.';
 comment on column aximo_metrics.deployment_status.upgrades is 'How often its version was upgraded.';
 comment on column aximo_metrics.deployment_status.rollbacks is 'How often its version was rolled back.';
+comment on column aximo_metrics.deployment_status.last_execution_at is 'When an execution was last triggered.';
 comment on column aximo_metrics.deployment_status.last_event_at is 'The latest timestamp of its events.';
 comment on column aximo_metrics.deployment_status.events is 'How many events it has.';
 comment on column aximo_metrics.deployment_status.triggered is 'How many executions were triggered.';
@@ -46,4 +53,3 @@ comment on column aximo_metrics.deployment_status.sla_breaches is 'How many serv
 comment on column aximo_metrics.deployment_status.sla_breach_rate is 'sla_breaches / completed, since the beginning.';
 comment on column aximo_metrics.deployment_status.sla_level is 'ok, warning or escalation, by the thresholds in force now; null without a rate.';
 comment on column aximo_metrics.deployment_status.counts_up_to is 'The log number up to which it counts.';
-select aximo_private.take_comments('aximo.deployments', 'aximo_metrics.deployment_status');

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs_by_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -22,9 +23,15 @@ where m.customer_id = (select aximo.current_customer())
 offset 0;
 
 comment on view aximo_metrics.tool_runs_by_status is 'Runs of tools, by what was said of them and day. Key: tool_name, status, day.';
+comment on column aximo_metrics.tool_runs_by_status.customer_id is 'Whose: always the session''s customer.';
+comment on column aximo_metrics.tool_runs_by_status.tool_name is 'The tool.';
 comment on column aximo_metrics.tool_runs_by_status.status is 'started, queued, running, succeeded, failed or blocked: what the event said of the run (helix.event_kinds.state).';
 comment on column aximo_metrics.tool_runs_by_status.day is 'The day, UTC, of that event.';
 comment on column aximo_metrics.tool_runs_by_status.runs is 'How many.';
 comment on column aximo_metrics.tool_runs_by_status.queue_time_count is 'Of status running: how many had been queued.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_sum_ms is 'Their time from run.queued to run.running, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs_by_status.queue_time_avg_ms is 'queue_time_sum_ms / queue_time_count.';
 comment on column aximo_metrics.tool_runs_by_status.run_time_count is 'Of succeeded, failed and blocked: of how many the beginning is known.';
-select aximo_private.take_comments('aximo_metrics.tool_runs', 'aximo_metrics.tool_runs_by_status');
+comment on column aximo_metrics.tool_runs_by_status.run_time_sum_ms is 'Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds.';
+comment on column aximo_metrics.tool_runs_by_status.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
+comment on column aximo_metrics.tool_runs_by_status.counts_up_to is 'The number in the log of run events up to which it counts.';
