@@ -2,8 +2,8 @@
 
 python -m tools.generated [--check]
 
-In the order in which they follow from each other: the synchronous client, the views of metrics by grain, the SQL of the first migration
-until it is released, and, read from a fresh installation on the embedded PostgreSQL: what doctor expects, the contracts, the
+In the order in which they follow from each other: the synchronous client, the functions that show a past, the views of metrics, the SQL of the
+first migration until it is released, and, read from a fresh installation on the embedded PostgreSQL: what doctor expects, the contracts, the
 reference and the privileges.
 """
 
@@ -25,7 +25,7 @@ from aximo_db.cli_contract import rewritten
 from aximo_db.contract import contract_names, contract_text, read_contract, shipped_contract
 from aximo_db.doctor import facts
 from aximo_db.embedded import EmbeddedServer
-from tools import metrics, privileges, reference, unasync
+from tools import as_of, metrics, privileges, reference, unasync
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "migrations" / "versions"
@@ -83,7 +83,7 @@ def from_installation() -> dict[Path, str]:
     return found
 
 
-STEPS = (unasync.made, metrics.made, first_migration, migration_hashes, from_installation)
+STEPS = (unasync.made, as_of.made, metrics.made, first_migration, migration_hashes, from_installation)
 
 
 def main() -> int:

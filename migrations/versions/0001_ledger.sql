@@ -1275,12 +1275,9 @@ comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
 create function aximo_private.broken_rule(
     -- The execution as it stands; without steps, there is none.
     life aximo_private.executions,
-    event_type text,
-    deployment_id text,
-    skill_id text,
-    skill_version text,
+    event aximo_private.events,
+    -- Which approval it is about: null stands for the one without an id. Whether that was ever asked for, is open, was ever denied.
     approval_id text,
-    -- Of the approval with that id (null: the one without): whether it was ever asked for, is open, was ever denied.
     was_asked boolean,
     is_open boolean,
     was_denied boolean,
@@ -1293,10 +1290,10 @@ language plpgsql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    is_answer constant boolean := event_type in ('approval_granted', 'approval_rejected', 'approval_timeout');
-    is_end constant boolean := event_type in ('execution_completed', 'execution_failed');
+    is_answer constant boolean := event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout');
+    is_end constant boolean := event.event_type in ('execution_completed', 'execution_failed');
 begin
-    if event_type = 'execution_triggered' then
+    if event.event_type = 'execution_triggered' then
         return case when life.steps > 0 then 'triggered_first' end;
     elsif life.started_at is null then
         return 'triggered_first';
@@ -1304,18 +1301,18 @@ begin
         return 'ends_once';
     elsif is_answer and was_asked and not is_open then
         return 'answers_open_approval';
-    elsif deployment_id <> life.deployment_id or skill_id <> life.skill_id or skill_version <> life.skill_version then
+    elsif (event.deployment_id, event.skill_id, event.skill_version) <> (life.deployment_id, life.skill_id, life.skill_version) then
         return 'same_attribution';
-    elsif event_type !~ '^(execution|action|approval)_' then
+    elsif event.event_type !~ '^(execution|action|approval)_' then
         return null;
     elsif life.outcome is not null then
         return 'nothing_after_end';
-    elsif not life.processing and event_type not in ('execution_processing', 'execution_failed') then
+    elsif not life.processing and event.event_type not in ('execution_processing', 'execution_failed') then
         return 'processing_first';
     elsif is_answer then
         return case when not is_open then 'answers_open_approval' end;
     end if;
-    return case event_type
+    return case event.event_type
         when 'approval_requested' then
             case
                 when is_open then 'approval_already_open'
@@ -1334,12 +1331,9 @@ begin
     end;
 end;
 $$;
-alter function aximo_private.broken_rule(
-    aximo_private.executions, text, text, text, text, text, boolean, boolean, boolean, boolean, boolean
-) owner to aximo_recorder;
-comment on function aximo_private.broken_rule(
-    aximo_private.executions, text, text, text, text, text, boolean, boolean, boolean, boolean, boolean
-) is
+alter function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean)
+owner to aximo_recorder;
+comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is
 'Which rule of an execution''s life the next event breaks; null if it fits.';
 
 -- Read from the actions, once an execution. An action is matched by its id, else by how many there are of its type.
@@ -1536,8 +1530,7 @@ begin
         rule := null;
         if fits is not true then
             rule := aximo_private.broken_rule(
-                life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
-                asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+                life, event, approval, asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
             );
         end if;
         if rule is not null then
@@ -1804,9 +1797,9 @@ end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event of the customer is.';
 
--- A batch, all or nothing, in the order of the array. The first attempt takes it that nothing of it is there and nothing is wrong with it,
--- which is nearly always so. If anything says no, that attempt is undone, and the next one looks closely: it knows what to say. As history a
--- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
+-- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
+-- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
+-- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
 create function aximo_private.write_events(
     events jsonb,
     -- Whose events these are; * stands for the customers that the events name.
@@ -1910,7 +1903,8 @@ begin
                     from unnest(batch) as b
                 ) as r;
             elsif malformed is not null or foreign_customer is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
             if of_many then
                 perform aximo_private.writing_customer(u.customer_id)
@@ -1921,7 +1915,8 @@ begin
             into lives, approvals, told, breaches
             from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
 
             -- Rows go before events, in the order of their ids: they are the locks.
@@ -1961,7 +1956,7 @@ begin
                     detail = sqlerrm,
                     hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
                     constraint = 'event_well_formed';
-            when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
+            when unique_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
                 if attempt > 1 and sqlstate <> '23505' then
                     raise;
                 end if;
@@ -2796,6 +2791,7 @@ group by e.customer_id, e.execution_id;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
 select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');
 
+-- Made by tools/as_of.py, where the views that have a past are listed; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.executions
@@ -2844,6 +2840,7 @@ comment on column aximo.open_executions.age is 'Time since it was triggered.';
 comment on column aximo.open_executions.idle is 'Time since its latest event.';
 select aximo_private.take_comments('aximo.executions', 'aximo.open_executions');
 
+-- Made by tools/as_of.py, where the views that have a past are listed; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.open_executions
@@ -3010,6 +3007,7 @@ comment on column aximo.approvals.decision_event_id is 'The event that answered.
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');
 
+-- Made by tools/as_of.py, where the views that have a past are listed; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.approvals
@@ -3147,6 +3145,7 @@ comment on column aximo.deployment_versions.ended_by is 'The type of the event t
 comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
 comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';
 
+-- Made by tools/as_of.py, where the views that have a past are listed; change that.
 create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe
@@ -3238,6 +3237,7 @@ comment on column aximo.deployments.status_since is 'Since when, by the event''s
 comment on column aximo.deployments.status_event_id is 'The event that says so.';
 comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';
 
+-- Made by tools/as_of.py, where the views that have a past are listed; change that.
 create function aximo.deployments_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployments
 language plpgsql volatile security invoker parallel unsafe
@@ -6943,92 +6943,48 @@ begin
             offset 0
         ) as e
     ),
-    -- Starts and ends that are together in the log now and were not before, whichever came last.
-    ended as materialized (
+    -- Two events that are both in the log now and were not before, whichever came last: an execution's start and its end, an approval's
+    -- request and its answer. Each counts where it happened: the earlier one that it has its counterpart, the later one how long that took.
+    paired as (
         select
-            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as ended_at,
-            s."timestamp" as started_at, date_trunc('hour', s."timestamp", 'UTC') as start_hour, s.deployment_id as start_deployment_id,
-            s.skill_id as start_skill_id, s.skill_version as start_skill_version
+            e.customer_id, e.number, c.of_execution, p.*,
+            (extract(epoch from case when c.is_later then c."timestamp" - e."timestamp" else e."timestamp" - c."timestamp" end) * 1000000)::bigint
+                as took_us
         from entry as e
         cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            select s.*, true as of_execution, false as is_later
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
-            offset 0
-        ) as l
-        where e.is_end
-        union all
-        select
-            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
-            s."timestamp" as ended_at, e."timestamp" as started_at, e.hour as start_hour, e.deployment_id as start_deployment_id,
-            e.skill_id as start_skill_id, e.skill_version as start_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.is_end and s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
+            union all
+            select s.*, true, true
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
-            offset 0
-        ) as l
-        where e.is_start
-    ),
-    answered as materialized (
-        select
-            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as answered_at,
-            s."timestamp" as asked_at, date_trunc('hour', s."timestamp", 'UTC') as asked_hour, s.deployment_id as asked_deployment_id,
-            s.skill_id as asked_skill_id, s.skill_version as asked_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.is_start and s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
+            union all
+            select s.*, false, false
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.event_id = e.answers
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
-            offset 0
-        ) as l
-        where e.answers is not null
-        union all
-        select
-            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
-            s."timestamp" as answered_at, e."timestamp" as asked_at, e.hour as asked_hour, e.deployment_id as asked_deployment_id,
-            e.skill_id as asked_skill_id, e.skill_version as asked_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.answers is not null and s.customer_id = e.customer_id and s.event_id = e.answers
+            union all
+            select s.*, false, true
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.event_id = (
+            where e.event_type = 'approval_requested' and s.customer_id = e.customer_id and s.event_id = (
                     select a.decision_event_id
                     from only aximo_private.approvals as a
                     where a.customer_id = e.customer_id and a.execution_id = e.execution_id and a.step = e.step
                 )
             offset 0
-        ) as s
+        ) as c
         cross join lateral (
             select
             from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
+            where l.customer_id = e.customer_id and l.event_id = c.event_id
+                and l.number <= case when c.is_later then e.old_size else e.new_size end
             offset 0
         ) as l
-        where e.event_type = 'approval_requested'
+        cross join lateral (
+            values
+            (not c.is_later, e.deployment_id, e.skill_id, e.skill_version, e.hour),
+            (c.is_later, c.deployment_id, c.skill_id, c.skill_version, date_trunc('hour', c."timestamp", 'UTC'))
+        ) as p (is_later, deployment_id, skill_id, skill_version, hour)
     )
     -- One row a thing that counts, with the place where it counts.
     select
@@ -7038,24 +6994,10 @@ begin
     from entry as e
     union all
     select
-        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false, false,
-        false, (extract(epoch from d.ended_at - d.started_at) * 1000000)::bigint, null, null
-    from ended as d
-    union all
-    select
-        d.customer_id, d.start_deployment_id, d.start_skill_id, d.start_skill_version, d.start_hour, d.number, null, null, null, null,
-        false, false, false, true, false, null, null, null
-    from ended as d
-    union all
-    select
-        a.customer_id, a.deployment_id, a.skill_id, a.skill_version, a.hour, a.number, null, null, null, null, false, false, false, false,
-        false, null, null, (extract(epoch from a.answered_at - a.asked_at) * 1000000)::bigint
-    from answered as a
-    union all
-    select
-        a.customer_id, a.asked_deployment_id, a.asked_skill_id, a.asked_skill_version, a.asked_hour, a.number, null, null, null, null,
-        false, false, false, false, true, null, null, null
-    from answered as a;
+        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false,
+        d.of_execution and not d.is_later, not d.of_execution and not d.is_later,
+        case when d.of_execution and d.is_later then d.took_us end, null, case when not d.of_execution and d.is_later then d.took_us end
+    from paired as d;
 end;
 $$;
 alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
@@ -10736,32 +10678,7 @@ grant execute on function
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
 
-grant select on
-    aximo_metrics.execution_health,
-    aximo_metrics.execution_health_hourly,
-    aximo_metrics.execution_health_monthly,
-    aximo_metrics.business_value,
-    aximo_metrics.business_value_hourly,
-    aximo_metrics.business_value_monthly,
-    aximo_metrics.actions,
-    aximo_metrics.actions_hourly,
-    aximo_metrics.actions_monthly,
-    aximo_metrics.sla_governance,
-    aximo_metrics.sla_governance_hourly,
-    aximo_metrics.sla_governance_monthly,
-    aximo_metrics.deployment_status,
-    aximo_metrics.customer_overview,
-    aximo_metrics.attribution_monthly,
-    aximo_metrics.tool_runs,
-    aximo_metrics.tool_runs_by_status,
-    aximo_metrics.alerts,
-    aximo_metrics.alerts_hourly,
-    aximo_metrics.alerts_monthly,
-    aximo_metrics.thresholds,
-    aximo_metrics.high_risk_levels,
-    aximo_metrics.lead_action_types,
-    aximo_metrics.freshness
-to aximo_bi;
+grant select on all tables in schema aximo_metrics to aximo_bi;
 grant execute on function
     -- Called from the views, and as the reader; the schema they are in stays closed.
     aximo_private.threshold_at(text, text, text, timestamptz),

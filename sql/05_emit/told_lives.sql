@@ -134,8 +134,7 @@ begin
         rule := null;
         if fits is not true then
             rule := aximo_private.broken_rule(
-                life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
-                asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+                life, event, approval, asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
             );
         end if;
         if rule is not null then

@@ -1,6 +1,6 @@
--- A batch, all or nothing, in the order of the array. The first attempt takes it that nothing of it is there and nothing is wrong with it,
--- which is nearly always so. If anything says no, that attempt is undone, and the next one looks closely: it knows what to say. As history a
--- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
+-- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
+-- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
+-- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
 create function aximo_private.write_events(
     events jsonb,
     -- Whose events these are; * stands for the customers that the events name.
@@ -104,7 +104,8 @@ begin
                     from unnest(batch) as b
                 ) as r;
             elsif malformed is not null or foreign_customer is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
             if of_many then
                 perform aximo_private.writing_customer(u.customer_id)
@@ -115,7 +116,8 @@ begin
             into lives, approvals, told, breaches
             from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
 
             -- Rows go before events, in the order of their ids: they are the locks.
@@ -155,7 +157,7 @@ begin
                     detail = sqlerrm,
                     hint = 'The fields of an event, their types and limits are in the reference, under aximo.events.',
                     constraint = 'event_well_formed';
-            when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
+            when unique_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
                 if attempt > 1 and sqlstate <> '23505' then
                     raise;
                 end if;

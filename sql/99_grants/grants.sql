@@ -167,32 +167,7 @@ grant execute on function
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
 
-grant select on
-    aximo_metrics.execution_health,
-    aximo_metrics.execution_health_hourly,
-    aximo_metrics.execution_health_monthly,
-    aximo_metrics.business_value,
-    aximo_metrics.business_value_hourly,
-    aximo_metrics.business_value_monthly,
-    aximo_metrics.actions,
-    aximo_metrics.actions_hourly,
-    aximo_metrics.actions_monthly,
-    aximo_metrics.sla_governance,
-    aximo_metrics.sla_governance_hourly,
-    aximo_metrics.sla_governance_monthly,
-    aximo_metrics.deployment_status,
-    aximo_metrics.customer_overview,
-    aximo_metrics.attribution_monthly,
-    aximo_metrics.tool_runs,
-    aximo_metrics.tool_runs_by_status,
-    aximo_metrics.alerts,
-    aximo_metrics.alerts_hourly,
-    aximo_metrics.alerts_monthly,
-    aximo_metrics.thresholds,
-    aximo_metrics.high_risk_levels,
-    aximo_metrics.lead_action_types,
-    aximo_metrics.freshness
-to aximo_bi;
+grant select on all tables in schema aximo_metrics to aximo_bi;
 grant execute on function
     -- Called from the views, and as the reader; the schema they are in stays closed.
     aximo_private.threshold_at(text, text, text, timestamptz),
