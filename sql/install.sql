@@ -102,6 +102,7 @@ begin;
 \ir 08_log/loggable.sql
 \ir 08_log/is_logged.sql
 \ir 08_log/tree_hash.sql
+\ir 08_log/hashes_below.sql
 \ir 08_log/grow_tree.sql
 \ir 08_log/number_new.sql
 \ir 08_log/advance_log.sql

@@ -180,16 +180,13 @@ alter table aximo_private.customer_grants enable row level security;
 alter table aximo_private.customer_grants force row level security;
 
 -- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
-create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
-for all to aximo_gatekeeper using (true) with check (true);
+create policy gatekeeper_keeps_the_map on aximo_private.customer_grants for all to aximo_gatekeeper using (true) with check (true);
 -- For a quick look: the grants of the session's login by name, and no others.
 create policy recorder_reads_own_grants on aximo_private.customer_grants
 for select to aximo_recorder using (role_name = session_user::text);
-create policy owner_reads_the_map on aximo_private.customer_grants
-for select to aximo_owner using (true);
+create policy owner_reads_the_map on aximo_private.customer_grants for select to aximo_owner using (true);
 
-comment on table aximo_private.customer_grants is
-'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
+comment on table aximo_private.customer_grants is 'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
 comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
 comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';
 comment on column aximo_private.customer_grants.granted_at is 'When, by the database''s clock.';
@@ -233,8 +230,7 @@ begin
 end;
 $$;
 alter function aximo.current_customer() owner to aximo_gatekeeper;
-comment on function aximo.current_customer() is
-'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
+comment on function aximo.current_customer() is 'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
 
 -- The customer a call writes for: the one it names, else the session's. Asks the access map itself, in one look-up: a write asks once.
 create function aximo_private.writing_customer(customer_id text) returns text
@@ -281,8 +277,7 @@ begin
 end;
 $$;
 alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
-comment on function aximo_private.writing_customer(text) is
-'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
+comment on function aximo_private.writing_customer(text) is 'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
 
 -- Numbering is done for all customers at a time: it holds a lock that all depend on, and tells how many events there are.
 create function aximo_private.numbers_for_all() returns void
@@ -305,8 +300,7 @@ begin
 end;
 $$;
 alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
-comment on function aximo_private.numbers_for_all() is
-'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
+comment on function aximo_private.numbers_for_all() is 'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
 
 create function aximo_private.session_grants() returns text[]
 language plpgsql stable security definer parallel safe
@@ -363,8 +357,7 @@ begin
 end;
 $$;
 alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
-comment on function aximo.grant_customer(text, text) is
-'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';
+comment on function aximo.grant_customer(text, text) is 'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';
 
 create function aximo.revoke_customer(role text, customer_id text) returns void
 language plpgsql volatile security definer parallel unsafe
@@ -386,8 +379,7 @@ begin
 end;
 $$;
 alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;
-comment on function aximo.revoke_customer(text, text) is
-'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';
+comment on function aximo.revoke_customer(text, text) is 'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';
 
 -- No hatch: no setting, no trigger depth, no role. Serves row and statement triggers of every append-only table.
 create function aximo_private.refuse_change() returns trigger
@@ -454,8 +446,7 @@ begin
     );
 end;
 $$;
-comment on function aximo_private.hide_statistics(regclass) is
-'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
+comment on function aximo_private.hide_statistics(regclass) is 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
 
 -- The condition of the policy stands twice. The first is for the indexes. The second stays in front of what a query asks for: without it,
 -- EXPLAIN ANALYZE tells whether a row of another customer meets what was asked.
@@ -483,8 +474,7 @@ begin
     end if;
 end;
 $$;
-comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is
-'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';
+comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is 'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';
 
 create function aximo_private.take_comments(source regclass, target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -504,8 +494,7 @@ begin
     end loop;
 end;
 $$;
-comment on function aximo_private.take_comments(regclass, regclass) is
-'Gives each column of a relation that has no comment yet that of the other relation''s column of the same name. Used by migrations.';
+comment on function aximo_private.take_comments(regclass, regclass) is 'Gives each column of a relation that has no comment yet that of the other relation''s column of the same name. Used by migrations.';
 
 -- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
 -- trigger on it: a restore of the data alone would write it twice.
@@ -524,10 +513,8 @@ create index access_changes_by_role on aximo_private.access_changes (customer_id
 select aximo_private.isolate_by_customer('aximo_private.access_changes');
 create policy owner_reads_own_access on aximo_private.access_changes
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy gatekeeper_notes_access on aximo_private.access_changes
-for insert to aximo_gatekeeper with check (true);
-create policy gatekeeper_reads_access on aximo_private.access_changes
-for select to aximo_gatekeeper using (true);
+create policy gatekeeper_notes_access on aximo_private.access_changes for insert to aximo_gatekeeper with check (true);
+create policy gatekeeper_reads_access on aximo_private.access_changes for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
 
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
@@ -547,8 +534,7 @@ comment on index aximo_private.access_changes_by_role is 'What became of a grant
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
 language sql immutable security invoker parallel safe
 return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
-comment on function aximo_private.has_extreme_number(jsonb) is
-'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
+comment on function aximo_private.has_extreme_number(jsonb) is 'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
 
 -- Digits beyond the sixth are cut, as PostgreSQL would round them; offsets of 16 hours and more are taken apart, as it reads none.
 -- Bound when it is created, and inlined.
@@ -573,8 +559,7 @@ return case
             - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
-comment on function aximo_private.moment_of(text) is
-'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
+comment on function aximo_private.moment_of(text) is 'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
 
 -- The limits of an event's fields, by name. The columns have plain types: aximo_private.is_well_formed says yes to nearly every event in one
 -- expression, and aximo_private.refuse_malformed tries the others field by field, by these.
@@ -743,11 +728,9 @@ alter table aximo_private.events add constraint events_pkey primary key using in
 
 select aximo_private.isolate_by_customer('aximo_private.events', 'owner_reads_own_customer');
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
-create policy recorder_reads_events on aximo_private.events
-for select to aximo_recorder using (true);
+create policy recorder_reads_events on aximo_private.events for select to aximo_recorder using (true);
 -- Numbering, and what is derived from it, is done for all customers at a time.
-create policy sequencer_reads_events on aximo_private.events
-for select to aximo_sequencer using (true);
+create policy sequencer_reads_events on aximo_private.events for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
 
@@ -771,27 +754,12 @@ comment on index aximo_private.events_by_position is 'What is new to the log.';
 -- ONLY: a table that somebody lets inherit from it adds nothing.
 create view aximo.events as
 select
-    event_id,
-    event_type,
-    "timestamp",
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    execution_id,
-    risk_level,
-    approval_mode,
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
     actor,
     -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
     -- ANALYZE would tell whether anybody's event has that key.
     payload || '{}' as payload,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    recorded_at,
-    recorded_by,
-    step::bigint as step
+    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
@@ -847,8 +815,7 @@ return concat(
     ),
     '}'
 );
-comment on function aximo_private.event_line(aximo_private.events) is
-'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
+comment on function aximo_private.event_line(aximo_private.events) is 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
 create function aximo_private.event_document(event aximo_private.events, has_timestamp boolean) returns jsonb
 language sql stable security invoker parallel safe
@@ -1009,10 +976,8 @@ create unique index executions_pkey on aximo_private.executions (customer_id, ex
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
 select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
-create policy recorder_keeps_executions on aximo_private.executions
-for all to aximo_recorder using (true) with check (true);
-create policy sequencer_reads_executions on aximo_private.executions
-for select to aximo_sequencer using (true);
+create policy recorder_keeps_executions on aximo_private.executions for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_executions on aximo_private.executions for select to aximo_sequencer using (true);
 
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
@@ -1059,10 +1024,8 @@ create unique index approvals_pkey on aximo_private.approvals (customer_id, exec
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 
 select aximo_private.isolate_by_customer('aximo_private.approvals', 'owner_reads_own_approvals');
-create policy recorder_keeps_approvals on aximo_private.approvals
-for all to aximo_recorder using (true) with check (true);
-create policy sequencer_reads_approvals on aximo_private.approvals
-for select to aximo_sequencer using (true);
+create policy recorder_keeps_approvals on aximo_private.approvals for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_approvals on aximo_private.approvals for select to aximo_sequencer using (true);
 
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
 comment on column aximo_private.approvals.step is 'The step of the request.';
@@ -1083,10 +1046,8 @@ create table aximo_private.violations (
     constraint violations_pkey primary key (customer_id, event_id)
 );
 select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_reads_own_violations');
-create policy recorder_reads_violations on aximo_private.violations
-for select to aximo_recorder using (true);
-create policy recorder_adds_violations on aximo_private.violations
-for insert to aximo_recorder with check (true);
+create policy recorder_reads_violations on aximo_private.violations for select to aximo_recorder using (true);
+create policy recorder_adds_violations on aximo_private.violations for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
 
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
@@ -1103,10 +1064,8 @@ create table aximo_private.known_deployments (
     constraint known_deployments_pkey primary key (customer_id, deployment_id, event_id)
 );
 select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'owner_reads_own_deployments');
-create policy recorder_reads_deployments on aximo_private.known_deployments
-for select to aximo_recorder using (true);
-create policy recorder_notes_deployments on aximo_private.known_deployments
-for insert to aximo_recorder with check (true);
+create policy recorder_reads_deployments on aximo_private.known_deployments for select to aximo_recorder using (true);
+create policy recorder_notes_deployments on aximo_private.known_deployments for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
 
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';
@@ -1267,8 +1226,7 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
-comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
-'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
+comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is 'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
 
 -- The rules of an execution's life (spec, section 3): which one the next event breaks, null if it fits. The only place that names them, in
 -- the order in which they are asked. What says yes more quickly elsewhere says "may only say yes", and leaves the rest to this.
@@ -1333,8 +1291,7 @@ end;
 $$;
 alter function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean)
 owner to aximo_recorder;
-comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is
-'Which rule of an execution''s life the next event breaks; null if it fits.';
+comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is 'Which rule of an execution''s life the next event breaks; null if it fits.';
 
 -- Read from the actions, once an execution. An action is matched by its id, else by how many there are of its type.
 create function aximo_private.has_unresolved(
@@ -1391,8 +1348,7 @@ begin
 end;
 $$;
 alter function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) owner to aximo_recorder;
-comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is
-'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
+comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is 'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
 
 -- Tells lives on by the events of a batch: what each execution and its approvals come to, event by event, and which event breaks a rule. One
 -- that does is left out, unless this is history, which is told as it was. Locks the executions in the order of their ids, so that two
@@ -1621,8 +1577,7 @@ begin
 end;
 $$;
 alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is
-'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';
+comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is 'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';
 
 -- Writes rows as they are to be. Whether an execution's row was at the step it is taken on from is not asked here: the unique index of steps
 -- knows, when its events are written.
@@ -1692,8 +1647,7 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_step(aximo_private.breach, boolean) owner to aximo_recorder;
-comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is
-'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
+comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is 'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
 
 -- For an event whose event_id is stored already. A moment that the sender left out was made up here the first time, so it is no difference.
 create function aximo_private.first_receipt(event aximo_private.events, has_timestamp boolean) returns aximo.receipt
@@ -1737,8 +1691,7 @@ begin
 end;
 $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
-comment on function aximo_private.first_receipt(aximo_private.events, boolean) is
-'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
+comment on function aximo_private.first_receipt(aximo_private.events, boolean) is 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
 
 -- The events of a batch for a customer, field by field; what else is null is filled in when it is inserted. Bound when it is created, and
 -- inlined.
@@ -2014,8 +1967,7 @@ begin
 end;
 $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is
-'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';
+comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is 'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';
 
 -- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md. The execution's row takes the
 -- event in, by one UPDATE whose conditions are the rules in short: they may only say yes. Whatever they do not say yes to is left to
@@ -2264,8 +2216,7 @@ begin
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
-comment on function aximo.emit_events(jsonb, text) is
-'Writes a JSON array of events, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp is RFC 3339, with an offset. The customer is the one named in the call, else in the first event, else the session''s; named * in the call, each event is of the customer that it names. Errors as aximo.emit_event, with the event''s place in the detail.';
+comment on function aximo.emit_events(jsonb, text) is 'Writes a JSON array of events, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp is RFC 3339, with an offset. The customer is the one named in the call, else in the first event, else the session''s; named * in the call, each event is of the customer that it names. Errors as aximo.emit_event, with the event''s place in the detail.';
 
 create function aximo.import_events(events jsonb, customer_id text default null) returns setof aximo.receipt
 language plpgsql volatile security definer parallel unsafe
@@ -2278,8 +2229,7 @@ begin
 end;
 $$;
 alter function aximo.import_events(jsonb, text) owner to aximo_recorder;
-comment on function aximo.import_events(jsonb, text) is
-'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';
+comment on function aximo.import_events(jsonb, text) is 'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';
 
 create function aximo.close_stale_executions(older_than interval)
 returns table (closed_execution_id text, event_id uuid, idle interval)
@@ -2341,8 +2291,7 @@ begin
 end;
 $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
-comment on function aximo.close_stale_executions(interval) is
-'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
+comment on function aximo.close_stale_executions(interval) is 'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
 
 create function aximo_private.rebuild_execution(customer text, execution text) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -2555,8 +2504,7 @@ begin
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
-comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+comment on function aximo.verify_executions(integer) is 'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
 
 create function aximo.repair_executions() returns bigint
 language plpgsql volatile security definer parallel unsafe
@@ -2589,8 +2537,7 @@ begin
 end;
 $$;
 alter function aximo.repair_executions() owner to aximo_recorder;
-comment on function aximo.repair_executions() is
-'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';
+comment on function aximo.repair_executions() is 'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';
 
 -- The moment that the views of this folder look at: now, unless an _as_of function is running. Such a function says so in the
 -- setting aximo.as_of, with the start of its transaction in front, so that what a pooled session left behind means nothing.
@@ -2607,34 +2554,14 @@ begin
     return 'infinity';
 end;
 $$;
-comment on function aximo_private.as_of(boolean) is
-'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
+comment on function aximo_private.as_of(boolean) is 'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
 
 -- What the views of this folder are derived from. No security_barrier: the table's own policy is one, and a barrier in here would
 -- keep join conditions out. IS NOT TRUE keeps the planner from reading a whole index for a condition that is nearly always met.
 create view aximo_private.history as
 select
-    position,
-    event_id,
-    answers,
-    step,
-    event_type,
-    "timestamp",
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    execution_id,
-    risk_level,
-    approval_mode,
-    actor,
-    payload,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    recorded_at,
-    recorded_by
+    position, event_id, answers, step, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id,
+    risk_level, approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
@@ -2644,31 +2571,12 @@ select aximo_private.take_comments('aximo_private.events', 'aximo_private.histor
 -- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
-    customer_id,
-    execution_id,
-    step::bigint as step,
-    "timestamp",
+    customer_id, execution_id, step::bigint as step, "timestamp",
     "timestamp" - first_value("timestamp") over arrival as since_start,
     "timestamp" - lag("timestamp") over arrival as since_previous,
-    event_type,
-    actor,
-    deployment_id,
-    skill_id,
-    skill_version,
-    risk_level,
-    approval_mode,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    payload,
-    event_id,
-    answers as answers_event_id,
-    recorded_at,
-    recorded_by,
-    null::text as run_id,
-    null::bigint as run_event_id,
-    null::text as message
+    event_type, actor, deployment_id, skill_id, skill_version, risk_level, approval_mode, correlation_id, channel_type, error_code,
+    latency_ms, payload, event_id, answers as answers_event_id, recorded_at, recorded_by, null::text as run_id,
+    null::bigint as run_event_id, null::text as message
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id, execution_id order by step);
@@ -2698,11 +2606,7 @@ select aximo_private.take_comments('aximo.events', 'aximo.execution_steps');
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case
         when outcome = 'failed' then 'failed'
         when outcome = 'completed' then 'completed'
@@ -2713,17 +2617,10 @@ select
     started_at,
     ended_at,
     ended_at - started_at as duration,
-    last_event_at,
-    steps::bigint as events,
-    actions_prepared::bigint as actions_prepared,
-    actions_dispatched::bigint as actions_dispatched,
-    actions_failed::bigint as actions_failed,
-    approvals_requested::bigint as approvals_requested,
-    approvals_granted::bigint as approvals_granted,
-    approvals_rejected::bigint as approvals_rejected,
-    approvals_timed_out::bigint as approvals_timed_out,
-    error_code,
-    error_message,
+    last_event_at, steps::bigint as events, actions_prepared::bigint as actions_prepared,
+    actions_dispatched::bigint as actions_dispatched, actions_failed::bigint as actions_failed,
+    approvals_requested::bigint as approvals_requested, approvals_granted::bigint as approvals_granted,
+    approvals_rejected::bigint as approvals_rejected, approvals_timed_out::bigint as approvals_timed_out, error_code, error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
 
@@ -2820,11 +2717,7 @@ comment on function aximo.executions_as_of(timestamptz, timestamptz) is
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.open_executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case when open_approvals > 0 then 'awaiting_approval' when processing then 'processing' else 'triggered' end as status,
     started_at,
     last_event_at,
@@ -2890,8 +2783,7 @@ begin
 end;
 $$;
 alter function aximo_private.access_differences() owner to aximo_gatekeeper;
-comment on function aximo_private.access_differences() is
-'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
+comment on function aximo_private.access_differences() is 'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
 
 -- Worked out of events, for a moment in the past, and for what a denial withheld.
 create view aximo_private.approvals_told as
@@ -2899,17 +2791,9 @@ select
     r.customer_id,
     r.execution_id,
     r.payload ->> 'approval_id' as approval_id,
-    r.deployment_id,
-    r.skill_id,
-    r.skill_version,
-    r.risk_level,
-    r.approval_mode,
-    r."timestamp" as requested_at,
-    r.actor as requested_by,
+    r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
     coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
-    d."timestamp" as decided_at,
-    d.actor as decided_by,
-    d.recorded_by as decision_recorded_by,
+    d."timestamp" as decided_at, d.actor as decided_by, d.recorded_by as decision_recorded_by,
     d."timestamp" - r."timestamp" as delay,
     d.payload ->> 'reason' as reason,
     case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
@@ -2955,22 +2839,10 @@ select
     a.customer_id,
     a.execution_id,
     case when t.request_event_id is null then a.approval_id else t.approval_id end as approval_id,
-    a.deployment_id,
-    a.skill_id,
-    a.skill_version,
-    a.risk_level,
-    a.approval_mode,
-    a.requested_at,
-    a.requested_by,
-    a.decision,
-    a.decided_at,
-    a.decided_by,
-    a.decision_recorded_by,
+    a.deployment_id, a.skill_id, a.skill_version, a.risk_level, a.approval_mode, a.requested_at, a.requested_by, a.decision, a.decided_at,
+    a.decided_by, a.decision_recorded_by,
     a.decided_at - a.requested_at as delay,
-    a.reason,
-    t.actions_withheld,
-    a.request_event_id,
-    a.decision_event_id
+    a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id
 from (
     select *
     from only aximo_private.approvals -- noqa: PRS
@@ -3036,13 +2908,7 @@ comment on function aximo.approvals_as_of(timestamptz, timestamptz) is
 -- What a deployment is seen to run by. From the rows, for a moment in the past too: a start does not change.
 create view aximo_private.started_executions as
 select
-    x.customer_id,
-    x.execution_id,
-    x.deployment_id,
-    x.skill_id,
-    x.skill_version,
-    x.started_at,
-    x.start_step
+    x.customer_id, x.execution_id, x.deployment_id, x.skill_id, x.skill_version, x.started_at, x.start_step
 from (
     select *
     from only aximo_private.executions -- noqa: PRS
@@ -3116,18 +2982,9 @@ changes as (
     window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    "timestamp" as began_at,
-    ended_at,
+    customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
     ended_at is null as is_current,
-    event_type as began_by,
-    began_with,
-    ended_by,
-    ended_with,
-    basis
+    event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
 
@@ -3183,9 +3040,7 @@ select
         when 'deployment_terminated' then 'terminated'
         else 'undeclared'
     end as status,
-    s."timestamp" as status_since,
-    s.event_id as status_event_id,
-    x.started_at as last_execution_at
+    s."timestamp" as status_since, s.event_id as status_event_id, x.started_at as last_execution_at
 -- Noted twice by two at once, a deployment is one all the same. Read in the order of the index, so a page of them is no walk over all.
 from (
     select distinct customer_id, deployment_id
@@ -3344,8 +3199,7 @@ using (customer_id = (select aximo.current_customer()) and coalesce(customer_id 
 create policy recorder_keeps_runs on helix.runs
 for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
-create policy sequencer_reads_runs on helix.runs
-for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
+create policy sequencer_reads_runs on helix.runs for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
@@ -3390,10 +3244,8 @@ create table aximo_private.run_ids (
     constraint run_id_length check (char_length(run_id) <= 255)
 );
 select aximo_private.isolate_by_customer('aximo_private.run_ids');
-create policy recorder_reads_run_ids on aximo_private.run_ids
-for select to aximo_recorder using (true);
-create policy recorder_adds_run_ids on aximo_private.run_ids
-for insert to aximo_recorder with check (true);
+create policy recorder_reads_run_ids on aximo_private.run_ids for select to aximo_recorder using (true);
+create policy recorder_adds_run_ids on aximo_private.run_ids for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
 
 comment on table aximo_private.run_ids is 'Whose each run_id is: append-only. A run that was deleted keeps its own.';
@@ -3466,8 +3318,7 @@ for insert to aximo_writer with check (customer_id = (select aximo.current_custo
 -- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
 create policy recorder_adds_run_events on helix.run_events
 for insert to aximo_recorder with check ((select current_user) = 'aximo_recorder');
-create policy recorder_reads_run_events on helix.run_events
-for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
+create policy recorder_reads_run_events on helix.run_events for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_run_events on helix.run_events
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
@@ -3512,8 +3363,7 @@ return concat(
     ),
     '}'
 );
-comment on function aximo_private.run_event_line(helix.run_events) is
-'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
+comment on function aximo_private.run_event_line(helix.run_events) is 'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
 
 -- Who looked at which run. Also what keeps the transaction that looks from writing to what it looks at.
 create table aximo_private.observations (
@@ -3529,10 +3379,8 @@ create table aximo_private.observations (
 );
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
 select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_reads_own_observations');
-create policy recorder_adds_observations on aximo_private.observations
-for insert to aximo_recorder with check (true);
-create policy recorder_reads_observations on aximo_private.observations
-for select to aximo_recorder using (true);
+create policy recorder_adds_observations on aximo_private.observations for insert to aximo_recorder with check (true);
+create policy recorder_reads_observations on aximo_private.observations for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
 
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
@@ -3545,11 +3393,7 @@ comment on index aximo_private.observations_by_target is 'Whether a transaction 
 
 create view helix.observations with (security_barrier = true) as
 select
-    customer_id,
-    run_id,
-    target_run_id,
-    observed_at,
-    observed_by
+    customer_id, run_id, target_run_id, observed_at, observed_by
 from only aximo_private.observations; -- noqa: PRS
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
@@ -3762,8 +3606,7 @@ begin
 end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
-comment on function aximo_private.keep_run() is
-'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();
@@ -3847,8 +3690,7 @@ begin
 end;
 $$;
 alter function aximo_private.check_run_event() owner to aximo_recorder;
-comment on function aximo_private.check_run_event() is
-'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run_event() is 'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
 
 create trigger check_run_event before insert on helix.run_events
 for each row execute function aximo_private.check_run_event();
@@ -3984,8 +3826,7 @@ begin
 end;
 $$;
 alter function helix.observe_run(text, text, text) owner to aximo_recorder;
-comment on function helix.observe_run(text, text, text) is
-'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
+comment on function helix.observe_run(text, text, text) is 'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
 
 create function helix.import_runs(lines jsonb, customer_id text default null)
 returns table (line integer, run_id text, is_duplicate boolean)
@@ -4103,8 +3944,7 @@ begin
 end;
 $$;
 alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
-comment on function helix.import_runs(jsonb, text) is
-'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_runs(jsonb, text) is 'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
 
 -- Takes lines of both shapes: rows of an export (run_id, created_at) and of a log artifact (ts). An event is known by what it says and
 -- when; the same again in one file is told by its repetition. So an import can be repeated, and an export read back.
@@ -4320,8 +4160,7 @@ begin
 end;
 $$;
 alter function helix.import_run_events(jsonb, text, boolean, integer[], text) owner to aximo_recorder;
-comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is
-'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is 'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
 
 -- By what is said and how often, not by when: a log artifact has the gateway's clock, the table the database's.
 create function helix.compare_run_log(run_id text, lines jsonb)
@@ -4359,8 +4198,7 @@ begin
     order by l.place nulls last, e.event_id;
 end;
 $$;
-comment on function helix.compare_run_log(text, jsonb) is
-'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
+comment on function helix.compare_run_log(text, jsonb) is 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
 
 -- The gateway makes five more tables, which know no customers. This keeps the customers of one database from reading each other's rows
 -- there. Their primary keys stay the gateway's, so ranges of ids can still be counted: see docs/dba.md. Not needed where a database has
@@ -4427,8 +4265,7 @@ begin
     end loop;
 end;
 $$;
-comment on function helix.isolate_gateway_tables() is
-'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
+comment on function helix.isolate_gateway_tables() is 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
 
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
@@ -4488,8 +4325,7 @@ begin
     order by s.arrived, s.source, s.place;
 end;
 $$;
-comment on function aximo.execution_trace(text) is
-'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
+comment on function aximo.execution_trace(text) is 'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
 
 -- One row: what all logs share, and the lock of the one who numbers. Only the sequencer can lock it; nobody waits for it.
 create table aximo_private.log_state (
@@ -4503,10 +4339,8 @@ create table aximo_private.log_state (
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
-create policy owner_reads_log_state on aximo_private.log_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_log_state on aximo_private.log_state
-for all to aximo_sequencer using (true) with check (true);
+create policy owner_reads_log_state on aximo_private.log_state for select to aximo_owner using (true);
+create policy sequencer_keeps_log_state on aximo_private.log_state for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
@@ -4528,10 +4362,8 @@ create table aximo_private.logs (
 insert into aximo_private.logs (log) values ('events'), ('run_events');
 alter table aximo_private.logs enable row level security;
 alter table aximo_private.logs force row level security;
-create policy owner_reads_logs on aximo_private.logs
-for select to aximo_owner using (true);
-create policy sequencer_keeps_logs on aximo_private.logs
-for all to aximo_sequencer using (true) with check (true);
+create policy owner_reads_logs on aximo_private.logs for select to aximo_owner using (true);
+create policy sequencer_keeps_logs on aximo_private.logs for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -4560,10 +4392,8 @@ create index log_holes_by_finder on aximo_private.log_holes (log, seen_by);
 select aximo_private.hide_statistics('aximo_private.log_holes');
 alter table aximo_private.log_holes enable row level security;
 alter table aximo_private.log_holes force row level security;
-create policy owner_reads_log_holes on aximo_private.log_holes
-for select to aximo_owner using (true);
-create policy sequencer_keeps_log_holes on aximo_private.log_holes
-for all to aximo_sequencer using (true) with check (true);
+create policy owner_reads_log_holes on aximo_private.log_holes for select to aximo_owner using (true);
+create policy sequencer_keeps_log_holes on aximo_private.log_holes for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
 comment on column aximo_private.log_holes.log is 'The log whose positions they are.';
@@ -4590,10 +4420,8 @@ create table aximo_private.log_entries (
 create unique index event_is_numbered_once on aximo_private.log_entries (customer_id, event_id) where event_id is not null;
 create unique index run_event_is_numbered_once on aximo_private.log_entries (customer_id, run_event_id) where run_event_id is not null;
 select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_reads_own_log');
-create policy sequencer_reads_log on aximo_private.log_entries
-for select to aximo_sequencer using (true);
-create policy sequencer_adds_to_log on aximo_private.log_entries
-for insert to aximo_sequencer with check (true);
+create policy sequencer_reads_log on aximo_private.log_entries for select to aximo_sequencer using (true);
+create policy sequencer_adds_to_log on aximo_private.log_entries for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
 
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
@@ -4614,10 +4442,8 @@ create table aximo_private.log_nodes (
     constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
 select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads_own_log_nodes');
-create policy sequencer_reads_log_nodes on aximo_private.log_nodes
-for select to aximo_sequencer using (true);
-create policy sequencer_adds_log_nodes on aximo_private.log_nodes
-for insert to aximo_sequencer with check (true);
+create policy sequencer_reads_log_nodes on aximo_private.log_nodes for select to aximo_sequencer using (true);
+create policy sequencer_adds_log_nodes on aximo_private.log_nodes for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
@@ -4692,22 +4518,14 @@ comment on column aximo_private.numbering.is_cut is 'Whether there may be more, 
 create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
-    position,
-    customer_id,
-    event_id,
-    null::bigint as run_event_id,
-    recorded_at,
+    position, customer_id, event_id, null::bigint as run_event_id, recorded_at,
     -- Without reading it: what is compressed may be a hundred times as long.
     least(pg_column_size(payload)::bigint * case when pg_column_compression(payload) is null then 2 else 100 end, 1048576) as weight
 from only aximo_private.events -- noqa: PRS
 union all
 select
     'run_events' as log,
-    event_id as position,
-    customer_id,
-    null::uuid as event_id,
-    event_id as run_event_id,
-    recorded_at,
+    event_id as position, customer_id, null::uuid as event_id, event_id as run_event_id, recorded_at,
     least(
         pg_column_size(kind)::bigint * case when pg_column_compression(kind) is null then 2 else 100 end
         + coalesce(pg_column_size(message), 0)::bigint * case when pg_column_compression(message) is null then 2 else 100 end
@@ -4774,8 +4592,32 @@ begin
     return level[1];
 end;
 $$;
-comment on function aximo.tree_hash(bytea[]) is
-'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
+comment on function aximo.tree_hash(bytea[]) is 'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
+
+-- A statement with a look-up of its own: joined, the planner takes one pass over all entries for as good.
+create function aximo_private.hashes_below(customer text, of_log text, height integer, place bigint) returns bytea[]
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if height = 1 then
+        return array(
+            select l.leaf
+            from only aximo_private.log_entries as l
+            where l.customer_id = customer and l.log = of_log and l.number between 256 * place + 1 and 256 * (place + 1)
+            order by l.number
+        );
+    end if;
+    return array(
+        select n.hash
+        from only aximo_private.log_nodes as n
+        where n.customer_id = customer and n.log = of_log and n.level = height - 1 and n.index between 256 * place and 256 * place + 255
+        order by n.index
+    );
+end;
+$$;
+alter function aximo_private.hashes_below(text, text, integer, bigint) owner to aximo_sequencer;
+comment on function aximo_private.hashes_below(text, text, integer, bigint) is 'The up to 256 hashes, of entries or of smaller subtrees, that a subtree of a log is made of.';
 
 -- Hashes the subtrees that are complete now and were not before: one hash an entry, all levels together.
 create function aximo_private.grow_tree(log text, touched aximo_private.log_growth[]) returns void
@@ -4783,48 +4625,21 @@ language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    width bigint := 256;
+    width bigint := 1;
 begin
-    insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
-    select
-        t.customer_id,
-        grow_tree.log,
-        1,
-        b.index,
-        aximo.tree_hash(
-            array(
-                select l.leaf
-                from only aximo_private.log_entries as l
-                where l.customer_id = t.customer_id and l.log = grow_tree.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                order by l.number
-            )
-        )
-    from unnest(touched) as t
-    cross join lateral generate_series(t.old_size / 256, t.new_size / 256 - 1) as b (index);
-
-    for height in 2 .. 7 loop
+    for height in 1 .. 7 loop
         width := width * 256;
         exit when not exists (select from unnest(touched) as t where t.new_size >= width);
         insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
-        select
-            t.customer_id,
-            grow_tree.log,
-            height,
-            b.index,
-            aximo.tree_hash(c.hashes)
+        select t.customer_id, grow_tree.log, height, b.index, aximo.tree_hash(c.hashes)
         from unnest(touched) as t
         cross join lateral generate_series(t.old_size / width, t.new_size / width - 1) as b (index)
         cross join lateral (
-            select array(
-                select n.hash
-                from only aximo_private.log_nodes as n
-                where n.customer_id = t.customer_id and n.log = grow_tree.log and n.level = height - 1
-                    and n.index between 256 * b.index and 256 * b.index + 255
-                order by n.index
-            ) as hashes
+            select aximo_private.hashes_below(t.customer_id, grow_tree.log, height, b.index) as hashes
+            offset 0
         ) as c
-        -- Of what is not whole no hash is made; aximo.rebuild_log_nodes does, when it is.
-        where cardinality(c.hashes) = 256;
+        -- If a smaller subtree has no hash, none is made of it here: aximo.rebuild_log_nodes makes both.
+        where height = 1 or cardinality(c.hashes) = 256;
     end loop;
 end;
 $$;
@@ -5065,8 +4880,7 @@ begin
 end;
 $$;
 alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;
-comment on function aximo_private.number_new(text, integer, boolean) is
-'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';
+comment on function aximo_private.number_new(text, integer, boolean) is 'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';
 
 -- Numbers what is committed and unnumbered. Whoever derives something from the log is told here which logs grew, and does it later.
 create function aximo.advance_log(max_events integer default 10000)
@@ -5181,18 +4995,11 @@ begin
 end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
-comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
+comment on function aximo.advance_log(integer) is 'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
 
 create view aximo.violations with (security_barrier = true) as
 select
-    v.customer_id,
-    l.number,
-    v.event_id,
-    v.execution_id,
-    v.rule,
-    v.against,
-    v.found_at
+    v.customer_id, l.number, v.event_id, v.execution_id, v.rule, v.against, v.found_at
 from (
     select *
     from only aximo_private.violations -- noqa: PRS
@@ -5290,12 +5097,7 @@ found as (
     where a.event_type = 'deployment_activated' and a.terminations > 0
 )
 select
-    f.customer_id,
-    l.number,
-    e.event_id,
-    f.execution_id,
-    f.rule,
-    f.against,
+    f.customer_id, l.number, e.event_id, f.execution_id, f.rule, f.against,
     greatest(e.recorded_at, f.recorded_at) as found_at
 from found as f
 cross join lateral (
@@ -5326,12 +5128,7 @@ comment on column aximo.deployment_violations.found_at is 'Since when both are o
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_leaves as
 select
-    customer_id,
-    log,
-    number,
-    event_id,
-    run_event_id,
-    leaf
+    customer_id, log, number, event_id, run_event_id, leaf
 from only aximo_private.log_entries; -- noqa: PRS
 comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the trees, of both its logs. Key: log, number.';
 comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';
@@ -5345,13 +5142,7 @@ select aximo_private.take_comments('aximo.log_leaves', 'aximo_private.log_entrie
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
 select
-    l.customer_id,
-    l.log,
-    l.number,
-    l.event_id,
-    l.run_event_id,
-    e.line,
-    l.leaf
+    l.customer_id, l.log, l.number, l.event_id, l.run_event_id, e.line, l.leaf
 from aximo.log_leaves as l
 -- Left: an entry whose event was taken away shows as one without a line.
 left join lateral (
@@ -5373,26 +5164,9 @@ select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_entries as
 select
-    l.customer_id,
-    l.number,
-    e.event_id,
-    e.event_type,
-    e."timestamp",
-    e.deployment_id,
-    e.skill_id,
-    e.skill_version,
-    e.execution_id,
-    e.risk_level,
-    e.approval_mode,
-    e.actor,
-    e.payload,
-    e.correlation_id,
-    e.channel_type,
-    e.error_code,
-    e.latency_ms,
-    e.recorded_at,
-    e.recorded_by,
-    e.step
+    l.customer_id, l.number, e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id,
+    e.risk_level, e.approval_mode, e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at,
+    e.recorded_by, e.step
 from aximo.log_leaves as l
 -- A look-up for each entry: without statistics a join may be planned as a pass over all events.
 cross join lateral (
@@ -5409,17 +5183,7 @@ select aximo_private.take_comments('aximo.events', 'aximo.log_entries');
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view helix.log_entries as
 select
-    l.customer_id,
-    l.number,
-    e.event_id,
-    e.run_id,
-    e.ts,
-    e.kind,
-    e.message,
-    e.data,
-    e.extra,
-    e.recorded_at,
-    e.recorded_by
+    l.customer_id, l.number, e.event_id, e.run_id, e.ts, e.kind, e.message, e.data, e.extra, e.recorded_at, e.recorded_by
 from aximo.log_leaves as l
 -- A look-up for each entry: without statistics a join may be planned as a pass over all events.
 cross join lateral (
@@ -5440,11 +5204,7 @@ select aximo_private.take_comments('helix.run_events', 'helix.log_entries');
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_nodes as
 select
-    customer_id,
-    log,
-    level,
-    index,
-    hash
+    customer_id, log, level, index, hash
 from only aximo_private.log_nodes; -- noqa: PRS
 comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the logs of the session''s customer. Read them as tiles with aximo.log_tile. Key: log, level, index.';
 comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';
@@ -5456,14 +5216,7 @@ select aximo_private.take_comments('aximo.log_nodes', 'aximo_private.log_nodes')
 
 create view aximo.checkpoints with (security_barrier = true) as
 select
-    customer_id,
-    log,
-    checkpoint_id,
-    size,
-    root,
-    note,
-    made_at,
-    made_by
+    customer_id, log, checkpoint_id, size, root, note, made_at, made_by
 from only aximo_private.checkpoints; -- noqa: PRS
 comment on view aximo.checkpoints is 'The checkpoints of the logs of the session''s customer. Key: checkpoint_id.';
 comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';
@@ -5539,8 +5292,7 @@ begin
     );
 end;
 $$;
-comment on function aximo.log_tile(integer, bigint, integer, text) is
-'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
+comment on function aximo.log_tile(integer, bigint, integer, text) is 'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
 
 create function aximo.log_root(size bigint default null, log text default 'events') returns bytea
 language plpgsql stable security invoker parallel safe
@@ -5602,8 +5354,7 @@ begin
     return coalesce(above, sha256(''));
 end;
 $$;
-comment on function aximo.log_root(bigint, text) is
-'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
+comment on function aximo.log_root(bigint, text) is 'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
 
 -- As the sequencer, who may read the ledger's name; whose log it is, is the session's customer.
 create function aximo.log_origin(log text default 'events') returns text
@@ -5637,8 +5388,7 @@ begin
 end;
 $$;
 alter function aximo.log_origin(text) owner to aximo_sequencer;
-comment on function aximo.log_origin(text) is
-'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
+comment on function aximo.log_origin(text) is 'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
 
 create function aximo.checkpoint_text(size bigint default null, log text default 'events') returns text
 language plpgsql stable security invoker parallel safe
@@ -5650,8 +5400,7 @@ begin
     return aximo.log_origin(checkpoint_text.log) || E'\n' || actual || E'\n' || encode(aximo.log_root(actual, checkpoint_text.log), 'base64') || E'\n';
 end;
 $$;
-comment on function aximo.checkpoint_text(bigint, text) is
-'The checkpoint of that log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size, or there is no such log. ZXENV: hashes of the log are missing.';
+comment on function aximo.checkpoint_text(bigint, text) is 'The checkpoint of that log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size, or there is no such log. ZXENV: hashes of the log are missing.';
 
 -- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
 -- for a million entries.
@@ -5710,15 +5459,11 @@ begin
     end loop;
 end;
 $$;
-comment on function aximo.check_log_nodes(text, bigint) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+comment on function aximo.check_log_nodes(text, bigint) is 'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
 
 create view aximo.cursors with (security_barrier = true) as
 select
-    customer_id,
-    log,
-    name::text as name,
-    number,
+    customer_id, log, name::text as name, number,
     aximo.log_size(log) - number as behind,
     moved_at,
     moved_by
@@ -5760,8 +5505,7 @@ begin
     order by l.number;
 end;
 $$;
-comment on function aximo.read_log(bigint, integer, boolean) is
-'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+comment on function aximo.read_log(bigint, integer, boolean) is 'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
 create function helix.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof helix.log_entries
@@ -5790,8 +5534,7 @@ begin
     order by l.number;
 end;
 $$;
-comment on function helix.read_log(bigint, integer, boolean) is
-'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+comment on function helix.read_log(bigint, integer, boolean) is 'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
 -- The lock lasts to the end of the transaction: of two consumers of one name the second waits, and goes on where the first ended.
 create function aximo.open_cursor(name text, log text default 'events') returns bigint
@@ -5834,8 +5577,7 @@ begin
 end;
 $$;
 alter function aximo.open_cursor(text, text) owner to aximo_sequencer;
-comment on function aximo.open_cursor(text, text) is
-'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
+comment on function aximo.open_cursor(text, text) is 'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
 
 create function aximo.move_cursor(name text, from_number bigint, to_number bigint, log text default 'events') returns void
 language plpgsql volatile security definer parallel unsafe
@@ -5877,8 +5619,7 @@ begin
 end;
 $$;
 alter function aximo.move_cursor(text, bigint, bigint, text) owner to aximo_sequencer;
-comment on function aximo.move_cursor(text, bigint, bigint, text) is
-'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
+comment on function aximo.move_cursor(text, bigint, bigint, text) is 'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
 
 -- What is kept was true when it was added: the text is made again here and compared. Whose the signatures are is checked outside.
 create function aximo.add_checkpoint(note text) returns void
@@ -5928,8 +5669,7 @@ begin
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
-comment on function aximo.add_checkpoint(text) is
-'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';
+comment on function aximo.add_checkpoint(text) is 'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';
 
 create function aximo.unlogged_events(log text default 'events')
 returns table (event_id uuid, recorded_at timestamptz, is_coming boolean, run_event_id bigint)
@@ -5960,8 +5700,7 @@ begin
 end;
 $$;
 alter function aximo.unlogged_events(text) owner to aximo_sequencer;
-comment on function aximo.unlogged_events(text) is
-'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.unlogged_events(text) is 'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';
 
 -- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
 -- findings about events, and follow from them.
@@ -5998,17 +5737,12 @@ begin
                 when e.line is null then 'event_removed'
                 else 'event_differs'
             end as problem,
-            l.number,
-            l.event_id,
-            l.run_event_id,
+            l.number, l.event_id, l.run_event_id,
             case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
             l.number as place
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                n.leaf,
+                n.number, n.event_id, n.run_event_id, n.leaf,
                 first_one - 1 + row_number() over (order by n.number) as expected,
                 lag(n.number, 1, first_one - 1) over (order by n.number) as before
             from only aximo_private.log_entries as n
@@ -6033,17 +5767,12 @@ begin
         -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
         select
             'recorded_out_of_order',
-            o.number,
-            o.event_id,
-            o.run_event_id,
+            o.number, o.event_id, o.run_event_id,
             format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
             o.number
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                e.recorded_at,
+                n.number, n.event_id, n.run_event_id, e.recorded_at,
                 max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
             from only aximo_private.log_entries as n
             left join lateral (
@@ -6066,29 +5795,6 @@ begin
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
-            256 * b.index + 1,
-            null,
-            null,
-            format('level 1, index %s', b.index),
-            256 * (b.index + 1)
-        from generate_series((first_one - 1) / 256, last_one / 256 - 1) as b (index)
-        left join lateral (
-            select k.hash
-            from only aximo_private.log_nodes as k
-            where k.customer_id = customer and k.log = verify_log.log and k.level = 1 and k.index = b.index
-            offset 0
-        ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select l.leaf
-                from only aximo_private.log_entries as l
-                where l.customer_id = customer and l.log = verify_log.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                order by l.number
-            )
-        )
-        union all
-        select
-            case when n.hash is null then 'node_missing' else 'node_differs' end,
             b.index * g.width + 1,
             null,
             null,
@@ -6098,7 +5804,7 @@ begin
             select
                 v.level,
                 (256::numeric ^ v.level)::bigint as width
-            from generate_series(2, 7) as v (level)
+            from generate_series(1, 7) as v (level)
         ) as g
         cross join lateral generate_series((first_one - 1) / g.width, last_one / g.width - 1) as b (index)
         left join lateral (
@@ -6107,15 +5813,7 @@ begin
             where k.customer_id = customer and k.log = verify_log.log and k.level = g.level and k.index = b.index
             offset 0
         ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select k.hash
-                from only aximo_private.log_nodes as k
-                where k.customer_id = customer and k.log = verify_log.log and k.level = g.level - 1
-                    and k.index between 256 * b.index and 256 * b.index + 255
-                order by k.index
-            )
-        )
+        where n.hash is distinct from aximo.tree_hash(aximo_private.hashes_below(customer, verify_log.log, g.level, b.index))
         union all
         select 'node_ahead', null, null, null, format('level %s, index %s', n.level, n.index), null
         from only aximo_private.log_nodes as n
@@ -6153,8 +5851,7 @@ begin
 end;
 $$;
 alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint, interval) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.verify_log(text, bigint, bigint, interval) is 'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
 
 -- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
 create function aximo.mend_log() returns bigint
@@ -6196,8 +5893,7 @@ begin
 end;
 $$;
 alter function aximo.mend_log() owner to aximo_sequencer;
-comment on function aximo.mend_log() is
-'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
+comment on function aximo.mend_log() is 'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
 
 -- What is missing is made again of the leaves. What differs stays: the table is append-only, and who changed it is to be found out first.
 create function aximo.rebuild_log_nodes() returns bigint
@@ -6222,29 +5918,20 @@ begin
             from only aximo_private.log_entries as l
             group by l.customer_id, l.log
         ) as s
-        cross join lateral generate_series(0, s.size / width - 1) as b (index)
         cross join lateral (
-            select case
-                when height = 1 then array(
-                    select l.leaf
-                    from only aximo_private.log_entries as l
-                    where l.customer_id = s.customer_id and l.log = s.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                    order by l.number
+            select i.index
+            from generate_series(0, s.size / width - 1) as i (index)
+            where not exists (
+                    select from only aximo_private.log_nodes as n
+                    where n.customer_id = s.customer_id and n.log = s.log and n.level = height and n.index = i.index
                 )
-                else array(
-                    select n.hash
-                    from only aximo_private.log_nodes as n
-                    where n.customer_id = s.customer_id and n.log = s.log and n.level = height - 1
-                        and n.index between 256 * b.index and 256 * b.index + 255
-                    order by n.index
-                )
-            end as hashes
+            offset 0
+        ) as b
+        cross join lateral (
+            select aximo_private.hashes_below(s.customer_id, s.log, height, b.index) as hashes
+            offset 0
         ) as c
-        where cardinality(c.hashes) = 256
-            and not exists (
-                select from only aximo_private.log_nodes as n
-                where n.customer_id = s.customer_id and n.log = s.log and n.level = height and n.index = b.index
-            );
+        where cardinality(c.hashes) = 256;
         get diagnostics made = row_count;
         rebuilt := rebuilt + made;
     end loop;
@@ -6252,8 +5939,7 @@ begin
 end;
 $$;
 alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
-comment on function aximo.rebuild_log_nodes() is
-'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login of certain customers only.';
+comment on function aximo.rebuild_log_nodes() is 'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login of certain customers only.';
 
 -- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
 create function aximo.my_customers() returns table (customer_id text)
@@ -6311,8 +5997,7 @@ begin
 end;
 $$;
 alter function aximo.my_customers() owner to aximo_sequencer;
-comment on function aximo.my_customers() is
-'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
 
 -- Names of 255 characters, several of them, do not fit into an index.
 -- Bound when it is created, and inlined.
@@ -6330,8 +6015,7 @@ return case
     when value < 0 then -1 - ceil(ln(-value) / ln(1.04::double precision))
     else 0
 end::bigint;
-comment on function aximo_private.histogram_bin(double precision) is
-'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
+comment on function aximo_private.histogram_bin(double precision) is 'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
 
 create function aximo_private.histogram_value(bin bigint) returns double precision
 language sql immutable security invoker parallel safe
@@ -6622,8 +6306,7 @@ create table aximo_private.run_states (
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
 select aximo_private.isolate_by_customer('aximo_private.run_states');
-create policy sequencer_keeps_run_states on aximo_private.run_states
-for all to aximo_sequencer using (true) with check (true);
+create policy sequencer_keeps_run_states on aximo_private.run_states for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
@@ -6661,8 +6344,7 @@ create table aximo_private.uncounted_logs (
     constraint uncounted_logs_pkey primary key (customer_id, log, number)
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
 select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
-create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs
-for all to aximo_sequencer using (true) with check (true);
+create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.uncounted_logs is 'The logs that have grown since they were counted. Kept by aximo.advance_log and aximo.count_metrics.';
 comment on column aximo_private.uncounted_logs.customer_id is 'Whose log.';
@@ -6684,12 +6366,9 @@ create table aximo_private.metric_state (
 insert into aximo_private.metric_state default values;
 alter table aximo_private.metric_state enable row level security;
 alter table aximo_private.metric_state force row level security;
-create policy owner_reads_metric_state on aximo_private.metric_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_metric_state on aximo_private.metric_state
-for all to aximo_sequencer using (true) with check (true);
-create policy meter_keeps_metric_state on aximo_private.metric_state
-for all to aximo_meter using (true) with check (true);
+create policy owner_reads_metric_state on aximo_private.metric_state for select to aximo_owner using (true);
+create policy sequencer_keeps_metric_state on aximo_private.metric_state for all to aximo_sequencer using (true) with check (true);
+create policy meter_keeps_metric_state on aximo_private.metric_state for all to aximo_meter using (true) with check (true);
 
 comment on table aximo_private.metric_state is 'How far sums and published metrics are. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
@@ -6736,10 +6415,8 @@ create index thresholds_by_metric on aximo_private.thresholds (customer_id, depl
 select aximo_private.isolate_by_customer('aximo_private.thresholds');
 create policy owner_reads_own_thresholds on aximo_private.thresholds
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_thresholds on aximo_private.thresholds
-for insert to aximo_recorder with check (true);
-create policy meter_reads_thresholds on aximo_private.thresholds
-for select to aximo_meter using (true);
+create policy recorder_adds_thresholds on aximo_private.thresholds for insert to aximo_recorder with check (true);
+create policy meter_reads_thresholds on aximo_private.thresholds for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
@@ -6779,10 +6456,8 @@ create index metric_lists_by_time on aximo_private.metric_lists (customer_id, li
 select aximo_private.isolate_by_customer('aximo_private.metric_lists');
 create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_lists on aximo_private.metric_lists
-for insert to aximo_recorder with check (true);
-create policy meter_reads_lists on aximo_private.metric_lists
-for select to aximo_meter, aximo_sequencer using (true);
+create policy recorder_adds_lists on aximo_private.metric_lists for insert to aximo_recorder with check (true);
+create policy meter_reads_lists on aximo_private.metric_lists for select to aximo_meter, aximo_sequencer using (true);
 select aximo_private.make_append_only('aximo_private.metric_lists');
 
 comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
@@ -6806,10 +6481,8 @@ create table aximo_private.unjudged_leads (
     constraint unjudged_leads_pkey primary key (customer_id, setting_id)
 );
 select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
-create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
-for insert to aximo_recorder with check (true);
-create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads
-for all to aximo_sequencer using (true) with check (true);
+create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads for insert to aximo_recorder with check (true);
+create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
 comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
@@ -6842,8 +6515,7 @@ begin
     );
 end;
 $$;
-comment on function aximo_private.list_of(text, text, timestamptz) is
-'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
+comment on function aximo_private.list_of(text, text, timestamptz) is 'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
 
 -- Bound when it is created, and inlined.
 create function aximo_private.month_end(moment timestamptz) returns timestamptz
@@ -6872,8 +6544,7 @@ begin
 end;
 $$;
 alter function aximo_private.note_growth(aximo_private.log_growth[], text) owner to aximo_sequencer;
-comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is
-'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
+comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
 
 -- New entries, and what becomes known by them: how long an execution took, how long an approval. The same facts whichever event came first.
 create function aximo_private.facts_of(touched aximo_private.log_growth[])
@@ -6887,10 +6558,7 @@ begin
     with
     entry as materialized (
         select
-            g.customer_id,
-            g.old_size,
-            g.new_size,
-            n.number,
+            g.customer_id, g.old_size, g.new_size, n.number,
             e.*,
             date_trunc('hour', e."timestamp", 'UTC') as hour
         from unnest(touched) as g
@@ -6902,17 +6570,8 @@ begin
         ) as n
         cross join lateral (
             select
-                s.event_id,
-                s.event_type,
-                s."timestamp",
-                s.deployment_id,
-                s.skill_id,
-                s.skill_version,
-                s.execution_id,
-                s.risk_level,
-                s.latency_ms,
-                s.answers,
-                s.step,
+                s.event_id, s.event_type, s."timestamp", s.deployment_id, s.skill_id, s.skill_version, s.execution_id, s.risk_level,
+                s.latency_ms, s.answers, s.step,
                 -- Of imported history, the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
@@ -7001,8 +6660,7 @@ begin
 end;
 $$;
 alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is
-'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
+comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- Adds facts to the sums of all grains. The rows they belong to are taken away, and written anew with both added up.
@@ -7279,8 +6937,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_actions(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_actions(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.action_sums, in all grains.';
+comment on function aximo_private.count_actions(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.action_sums, in all grains.';
 
 create function aximo_private.count_deployments(facts aximo_private.fact[], step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -7358,8 +7015,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_deployments(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';
+comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';
 
 -- Adds what there is to count of run events. In the order of the log: what an event ends is the latest that began before it.
 create function aximo_private.count_runs(growth aximo_private.log_growth[], step bigint) returns void
@@ -7465,8 +7121,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is
-'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';
+comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is 'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';
 
 create function aximo_private.count_growth(growth aximo_private.log_growth[], of_log text, step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -7501,8 +7156,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is
-'Counts by what some customers'' logs grew, and notes that it did.';
+comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is 'Counts by what some customers'' logs grew, and notes that it did.';
 
 -- Leads of what is counted already, by the setting as it is now. By month, in all grains: so hours add up to days, and days to months.
 create function aximo_private.count_leads(step bigint) returns boolean
@@ -7595,8 +7249,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_leads(bigint) is
-'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
+comment on function aximo_private.count_leads(bigint) is 'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
 
 -- Adds numbered events to the sums. A step is small enough for a statement_timeout, and what it did stays done.
 create function aximo.count_metrics(max_events integer default 20000)
@@ -7698,8 +7351,7 @@ begin
 end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
-comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+comment on function aximo.count_metrics(integer) is 'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
@@ -7766,8 +7418,7 @@ begin
 end;
 $$;
 alter function aximo.recount_metrics(boolean, integer) owner to aximo_sequencer;
-comment on function aximo.recount_metrics(boolean, integer) is
-'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+comment on function aximo.recount_metrics(boolean, integer) is 'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.activity_to_publish with (security_barrier = true) as
@@ -8031,8 +7682,7 @@ begin
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-comment on function aximo_private.publish_kind(text, regclass, text[]) is
-'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
+comment on function aximo_private.publish_kind(text, regclass, text[]) is 'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
 
 -- Everything that is published. aximo.refresh_metrics finds the kinds by their materialized views.
 select aximo_private.publish_kind('activity', 'aximo_private.activity_sums', '{customer_id, grain, bucket, series}');
@@ -8124,8 +7774,7 @@ begin
 end;
 $$;
 alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
-'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is 'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
 -- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
@@ -8165,8 +7814,7 @@ begin
 end;
 $$;
 alter function aximo_private.threshold_at(text, text, text, timestamptz) owner to aximo_meter;
-comment on function aximo_private.threshold_at(text, text, text, timestamptz) is
-'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
+comment on function aximo_private.threshold_at(text, text, text, timestamptz) is 'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
 
 create function aximo_private.level_of(numerator bigint, denominator bigint, for_deployment text, for_metric text) returns text
 language plpgsql stable security definer parallel safe
@@ -8185,8 +7833,7 @@ begin
 end;
 $$;
 alter function aximo_private.level_of(bigint, bigint, text, text) owner to aximo_meter;
-comment on function aximo_private.level_of(bigint, bigint, text, text) is
-'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
+comment on function aximo_private.level_of(bigint, bigint, text, text) is 'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
 
 create function aximo_private.set_list(
     to_list text, new_items text[], takes_effect timestamptz, for_all_customers boolean
@@ -8226,8 +7873,7 @@ exception
 end;
 $$;
 alter function aximo_private.set_list(text, text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is
-'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
+comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is 'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
 
 create function aximo.set_high_risk_levels(
     levels text[],
@@ -8242,8 +7888,7 @@ begin
 end;
 $$;
 alter function aximo.set_high_risk_levels(text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is
-'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is 'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
 create function aximo.set_lead_action_types(
     action_types text[],
@@ -8270,8 +7915,7 @@ begin
 end;
 $$;
 alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
-'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
+comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is 'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login of certain customers only sets it for all.';
 
 create function aximo_private.high_risk_at(moment timestamptz) returns text[]
 language plpgsql stable security definer parallel safe
@@ -8282,8 +7926,7 @@ begin
 end;
 $$;
 alter function aximo_private.high_risk_at(timestamptz) owner to aximo_meter;
-comment on function aximo_private.high_risk_at(timestamptz) is
-'The risk levels that were high just before a moment, for the session''s customer.';
+comment on function aximo_private.high_risk_at(timestamptz) is 'The risk levels that were high just before a moment, for the session''s customer.';
 
 -- Makes the materialized views of what changed since the last refresh, and keeps what they worked out. Nobody reads these views but this
 -- function, so their refresh has nobody to spare, and costs a third of one that runs CONCURRENTLY. Readers see what is kept.
@@ -8359,8 +8002,7 @@ begin
 end;
 $$;
 alter function aximo.refresh_metrics(boolean) owner to aximo_meter;
-comment on function aximo.refresh_metrics(boolean) is
-'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login of certain customers only.';
+comment on function aximo.refresh_metrics(boolean) is 'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login of certain customers only.';
 
 -- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have neither
 -- its owner's rights nor settings of its own, so it has the caller's, and names the schema of everything.
@@ -8384,8 +8026,7 @@ begin
     commit;
 end;
 $$;
-comment on procedure aximo.keep_metrics (integer) is
-'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+comment on procedure aximo.keep_metrics (integer) is 'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
 
 -- Views that have something to show of a customer without events, such as the thresholds of all, show it of customers that exist.
 create view aximo_private.known_customer with (security_barrier = true) as
@@ -8406,10 +8047,7 @@ select
     c.customer_id,
     g.role_name,
     g.customer_id = '*' as of_all_customers,
-    g.changed_at as granted_at,
-    g.changed_by as granted_by,
-    r.changed_at as revoked_at,
-    r.changed_by as revoked_by
+    g.changed_at as granted_at, g.changed_by as granted_by, r.changed_at as revoked_at, r.changed_by as revoked_by
 from aximo_private.known_customer as c
 inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
 left join lateral (
@@ -9484,10 +9122,7 @@ comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number u
 
 create view aximo_metrics.thresholds with (security_barrier = true) as
 select
-    c.customer_id,
-    m.deployment_id::text as deployment_id,
-    m.metric,
-    m.level,
+    c.customer_id, m.deployment_id::text as deployment_id, m.metric, m.level,
     nullif(m.effective_from, '-infinity') as effective_from,
     m.set_at,
     m.value,
@@ -9543,14 +9178,7 @@ comment on column aximo_private.told_lists.item is 'An entry; null if there is n
 
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select
-    m.customer_id,
-    m.effective_from,
-    m.set_at,
-    m.item as risk_level,
-    m.is_withdrawal,
-    m.is_current,
-    m.scope,
-    m.set_by
+    m.customer_id, m.effective_from, m.set_at, m.item as risk_level, m.is_withdrawal, m.is_current, m.scope, m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
@@ -9569,14 +9197,7 @@ select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_priv
 
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
 select
-    m.customer_id,
-    m.effective_from,
-    m.set_at,
-    m.item as action_type,
-    m.is_withdrawal,
-    m.is_current,
-    m.scope,
-    m.set_by
+    m.customer_id, m.effective_from, m.set_at, m.item as action_type, m.is_withdrawal, m.is_current, m.scope, m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
@@ -9588,11 +9209,7 @@ select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_metr
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
-    k.customer_id,
-    v.view_name,
-    t.refreshed_at,
-    m.counts_up_to,
-    m.log_size,
+    k.customer_id, v.view_name, t.refreshed_at, m.counts_up_to, m.log_size,
     m.log_size - m.counts_up_to as behind
 from (
     values
@@ -9675,9 +9292,7 @@ begin
     perform aximo_private.numbers_for_all();
     return query
     select
-        s.log,
-        t.advanced_at,
-        s.entries,
+        s.log, t.advanced_at, s.entries,
         coalesce(
             pg_sequence_last_value(
                 case s.log
@@ -9721,8 +9336,7 @@ begin
 end;
 $$;
 alter function aximo.ledger_status() owner to aximo_sequencer;
-comment on function aximo.ledger_status() is
-'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';
+comment on function aximo.ledger_status() is 'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';
 
 -- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
 -- What verify_metrics compares with, and what an auditor can read.
@@ -9743,15 +9357,7 @@ begin
     with
     entry as materialized (
         select
-            l.number,
-            l.event_id,
-            l.event_type,
-            l."timestamp",
-            l.deployment_id,
-            l.skill_id,
-            l.skill_version,
-            l.execution_id,
-            l.risk_level,
+            l.number, l.event_id, l.event_type, l."timestamp", l.deployment_id, l.skill_id, l.skill_version, l.execution_id, l.risk_level,
             l.latency_ms,
             case jsonb_typeof(l.payload -> 'action_type')
                 when 'string' then
@@ -10130,8 +9736,7 @@ begin
     having count(*) > 0;
 end;
 $$;
-comment on function aximo.recompute_metrics(bigint) is
-'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
+comment on function aximo.recompute_metrics(bigint) is 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
 
 -- The metrics of runs once more, from the log alone and by other means than rollups. What verify_metrics compares with.
 create function aximo.recompute_run_metrics(up_to bigint)
@@ -10161,10 +9766,7 @@ begin
     ),
     said as materialized (
         select
-            l.number,
-            l.run_id,
-            l.ts,
-            r.tool_name,
+            l.number, l.run_id, l.ts, r.tool_name,
             (l.ts at time zone 'UTC')::date as day,
             k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
@@ -10185,9 +9787,7 @@ begin
     ),
     timed as materialized (
         select
-            t.tool_name,
-            t.day,
-            t.state,
+            t.tool_name, t.day, t.state,
             case when t.state = 'running' and q.state = 'queued' then extract(epoch from t.ts - q.ts) * 1000 end as wait_ms,
             case when t.is_end and b.state in ('started', 'running') then extract(epoch from t.ts - b.ts) * 1000 end as run_ms
         from told as t
@@ -10232,8 +9832,7 @@ begin
     group by t.tool_name, t.state, t.day;
 end;
 $$;
-comment on function aximo.recompute_run_metrics(bigint) is
-'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
+comment on function aximo.recompute_run_metrics(bigint) is 'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
 
 -- Compares each row of each view with what the events say.
 create function aximo.verify_metrics()
@@ -10452,8 +10051,7 @@ begin
     order by 1, 2, 3;
 end;
 $$;
-comment on function aximo.verify_metrics() is
-'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
+comment on function aximo.verify_metrics() is 'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
 
 create function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe

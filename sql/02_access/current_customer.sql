@@ -33,5 +33,4 @@ begin
 end;
 $$;
 alter function aximo.current_customer() owner to aximo_gatekeeper;
-comment on function aximo.current_customer() is
-'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
+comment on function aximo.current_customer() is 'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';

@@ -43,5 +43,4 @@ begin
 end;
 $$;
 alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
-comment on function aximo_private.writing_customer(text) is
-'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
+comment on function aximo_private.writing_customer(text) is 'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';

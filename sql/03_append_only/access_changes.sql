@@ -15,10 +15,8 @@ create index access_changes_by_role on aximo_private.access_changes (customer_id
 select aximo_private.isolate_by_customer('aximo_private.access_changes');
 create policy owner_reads_own_access on aximo_private.access_changes
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy gatekeeper_notes_access on aximo_private.access_changes
-for insert to aximo_gatekeeper with check (true);
-create policy gatekeeper_reads_access on aximo_private.access_changes
-for select to aximo_gatekeeper using (true);
+create policy gatekeeper_notes_access on aximo_private.access_changes for insert to aximo_gatekeeper with check (true);
+create policy gatekeeper_reads_access on aximo_private.access_changes for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
 
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';

@@ -24,5 +24,4 @@ begin
     end if;
 end;
 $$;
-comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is
-'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';
+comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is 'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';

@@ -16,5 +16,4 @@ begin
     end loop;
 end;
 $$;
-comment on function aximo_private.take_comments(regclass, regclass) is
-'Gives each column of a relation that has no comment yet that of the other relation''s column of the same name. Used by migrations.';
+comment on function aximo_private.take_comments(regclass, regclass) is 'Gives each column of a relation that has no comment yet that of the other relation''s column of the same name. Used by migrations.';

@@ -29,5 +29,4 @@ return concat(
     ),
     '}'
 );
-comment on function aximo_private.event_line(aximo_private.events) is
-'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
+comment on function aximo_private.event_line(aximo_private.events) is 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';

@@ -50,11 +50,9 @@ alter table aximo_private.events add constraint events_pkey primary key using in
 
 select aximo_private.isolate_by_customer('aximo_private.events', 'owner_reads_own_customer');
 -- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
-create policy recorder_reads_events on aximo_private.events
-for select to aximo_recorder using (true);
+create policy recorder_reads_events on aximo_private.events for select to aximo_recorder using (true);
 -- Numbering, and what is derived from it, is done for all customers at a time.
-create policy sequencer_reads_events on aximo_private.events
-for select to aximo_sequencer using (true);
+create policy sequencer_reads_events on aximo_private.events for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
 

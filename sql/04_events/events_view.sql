@@ -2,27 +2,12 @@
 -- ONLY: a table that somebody lets inherit from it adds nothing.
 create view aximo.events as
 select
-    event_id,
-    event_type,
-    "timestamp",
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    execution_id,
-    risk_level,
-    approval_mode,
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
     actor,
     -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
     -- ANALYZE would tell whether anybody's event has that key.
     payload || '{}' as payload,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    recorded_at,
-    recorded_by,
-    step::bigint as step
+    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
 
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';

@@ -39,10 +39,8 @@ create unique index executions_pkey on aximo_private.executions (customer_id, ex
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
 select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
-create policy recorder_keeps_executions on aximo_private.executions
-for all to aximo_recorder using (true) with check (true);
-create policy sequencer_reads_executions on aximo_private.executions
-for select to aximo_sequencer using (true);
+create policy recorder_keeps_executions on aximo_private.executions for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_executions on aximo_private.executions for select to aximo_sequencer using (true);
 
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';

@@ -3,5 +3,4 @@
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
 language sql immutable security invoker parallel safe
 return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
-comment on function aximo_private.has_extreme_number(jsonb) is
-'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
+comment on function aximo_private.has_extreme_number(jsonb) is 'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';

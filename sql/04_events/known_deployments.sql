@@ -7,10 +7,8 @@ create table aximo_private.known_deployments (
     constraint known_deployments_pkey primary key (customer_id, deployment_id, event_id)
 );
 select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'owner_reads_own_deployments');
-create policy recorder_reads_deployments on aximo_private.known_deployments
-for select to aximo_recorder using (true);
-create policy recorder_notes_deployments on aximo_private.known_deployments
-for insert to aximo_recorder with check (true);
+create policy recorder_reads_deployments on aximo_private.known_deployments for select to aximo_recorder using (true);
+create policy recorder_notes_deployments on aximo_private.known_deployments for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
 
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';

@@ -21,5 +21,4 @@ return case
             - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
-comment on function aximo_private.moment_of(text) is
-'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
+comment on function aximo_private.moment_of(text) is 'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';

@@ -9,10 +9,8 @@ create table aximo_private.violations (
     constraint violations_pkey primary key (customer_id, event_id)
 );
 select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_reads_own_violations');
-create policy recorder_reads_violations on aximo_private.violations
-for select to aximo_recorder using (true);
-create policy recorder_adds_violations on aximo_private.violations
-for insert to aximo_recorder with check (true);
+create policy recorder_reads_violations on aximo_private.violations for select to aximo_recorder using (true);
+create policy recorder_adds_violations on aximo_private.violations for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
 
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';

@@ -61,5 +61,4 @@ end;
 $$;
 alter function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean)
 owner to aximo_recorder;
-comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is
-'Which rule of an execution''s life the next event breaks; null if it fits.';
+comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is 'Which rule of an execution''s life the next event breaks; null if it fits.';

@@ -40,5 +40,4 @@ begin
 end;
 $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
-comment on function aximo_private.first_receipt(aximo_private.events, boolean) is
-'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
+comment on function aximo_private.first_receipt(aximo_private.events, boolean) is 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';

@@ -53,5 +53,4 @@ begin
 end;
 $$;
 alter function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) owner to aximo_recorder;
-comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is
-'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
+comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is 'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';

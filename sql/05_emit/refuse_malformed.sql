@@ -92,5 +92,4 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
-comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
-'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';
+comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is 'Raises ZXARG, with the field in the detail and the rule in the constraint field, if something is wrong with the event; else does nothing.';

@@ -225,5 +225,4 @@ begin
 end;
 $$;
 alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is
-'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';
+comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is 'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';

@@ -215,5 +215,4 @@ begin
 end;
 $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is
-'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';
+comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is 'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';

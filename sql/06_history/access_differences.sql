@@ -17,5 +17,4 @@ begin
 end;
 $$;
 alter function aximo_private.access_differences() owner to aximo_gatekeeper;
-comment on function aximo_private.access_differences() is
-'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
+comment on function aximo_private.access_differences() is 'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';

@@ -13,5 +13,4 @@ begin
     return 'infinity';
 end;
 $$;
-comment on function aximo_private.as_of(boolean) is
-'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
+comment on function aximo_private.as_of(boolean) is 'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';

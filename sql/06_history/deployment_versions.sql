@@ -55,18 +55,9 @@ changes as (
     window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    "timestamp" as began_at,
-    ended_at,
+    customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
     ended_at is null as is_current,
-    event_type as began_by,
-    began_with,
-    ended_by,
-    ended_with,
-    basis
+    event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
 

@@ -12,9 +12,7 @@ select
         when 'deployment_terminated' then 'terminated'
         else 'undeclared'
     end as status,
-    s."timestamp" as status_since,
-    s.event_id as status_event_id,
-    x.started_at as last_execution_at
+    s."timestamp" as status_since, s.event_id as status_event_id, x.started_at as last_execution_at
 -- Noted twice by two at once, a deployment is one all the same. Read in the order of the index, so a page of them is no walk over all.
 from (
     select distinct customer_id, deployment_id

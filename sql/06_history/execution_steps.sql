@@ -1,31 +1,12 @@
 -- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
-    customer_id,
-    execution_id,
-    step::bigint as step,
-    "timestamp",
+    customer_id, execution_id, step::bigint as step, "timestamp",
     "timestamp" - first_value("timestamp") over arrival as since_start,
     "timestamp" - lag("timestamp") over arrival as since_previous,
-    event_type,
-    actor,
-    deployment_id,
-    skill_id,
-    skill_version,
-    risk_level,
-    approval_mode,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    payload,
-    event_id,
-    answers as answers_event_id,
-    recorded_at,
-    recorded_by,
-    null::text as run_id,
-    null::bigint as run_event_id,
-    null::text as message
+    event_type, actor, deployment_id, skill_id, skill_version, risk_level, approval_mode, correlation_id, channel_type, error_code,
+    latency_ms, payload, event_id, answers as answers_event_id, recorded_at, recorded_by, null::text as run_id,
+    null::bigint as run_event_id, null::text as message
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id, execution_id order by step);

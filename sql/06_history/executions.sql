@@ -1,11 +1,7 @@
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case
         when outcome = 'failed' then 'failed'
         when outcome = 'completed' then 'completed'
@@ -16,17 +12,10 @@ select
     started_at,
     ended_at,
     ended_at - started_at as duration,
-    last_event_at,
-    steps::bigint as events,
-    actions_prepared::bigint as actions_prepared,
-    actions_dispatched::bigint as actions_dispatched,
-    actions_failed::bigint as actions_failed,
-    approvals_requested::bigint as approvals_requested,
-    approvals_granted::bigint as approvals_granted,
-    approvals_rejected::bigint as approvals_rejected,
-    approvals_timed_out::bigint as approvals_timed_out,
-    error_code,
-    error_message,
+    last_event_at, steps::bigint as events, actions_prepared::bigint as actions_prepared,
+    actions_dispatched::bigint as actions_dispatched, actions_failed::bigint as actions_failed,
+    approvals_requested::bigint as approvals_requested, approvals_granted::bigint as approvals_granted,
+    approvals_rejected::bigint as approvals_rejected, approvals_timed_out::bigint as approvals_timed_out, error_code, error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
 

@@ -1,11 +1,7 @@
 -- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.open_executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case when open_approvals > 0 then 'awaiting_approval' when processing then 'processing' else 'triggered' end as status,
     started_at,
     last_event_at,

@@ -1,13 +1,7 @@
 -- What a deployment is seen to run by. From the rows, for a moment in the past too: a start does not change.
 create view aximo_private.started_executions as
 select
-    x.customer_id,
-    x.execution_id,
-    x.deployment_id,
-    x.skill_id,
-    x.skill_version,
-    x.started_at,
-    x.start_step
+    x.customer_id, x.execution_id, x.deployment_id, x.skill_id, x.skill_version, x.started_at, x.start_step
 from (
     select *
     from only aximo_private.executions -- noqa: PRS

@@ -147,5 +147,4 @@ begin
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
-comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+comment on function aximo.verify_executions(integer) is 'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';

@@ -71,8 +71,7 @@ begin
 end;
 $$;
 alter function aximo_private.check_run_event() owner to aximo_recorder;
-comment on function aximo_private.check_run_event() is
-'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run_event() is 'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
 
 create trigger check_run_event before insert on helix.run_events
 for each row execute function aximo_private.check_run_event();

@@ -34,5 +34,4 @@ begin
     order by l.place nulls last, e.event_id;
 end;
 $$;
-comment on function helix.compare_run_log(text, jsonb) is
-'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
+comment on function helix.compare_run_log(text, jsonb) is 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';

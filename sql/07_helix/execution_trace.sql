@@ -56,5 +56,4 @@ begin
     order by s.arrived, s.source, s.place;
 end;
 $$;
-comment on function aximo.execution_trace(text) is
-'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
+comment on function aximo.execution_trace(text) is 'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';

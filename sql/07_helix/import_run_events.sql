@@ -212,5 +212,4 @@ begin
 end;
 $$;
 alter function helix.import_run_events(jsonb, text, boolean, integer[], text) owner to aximo_recorder;
-comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is
-'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is 'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';

@@ -114,5 +114,4 @@ begin
 end;
 $$;
 alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
-comment on function helix.import_runs(jsonb, text) is
-'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_runs(jsonb, text) is 'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';

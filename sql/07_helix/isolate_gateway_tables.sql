@@ -63,5 +63,4 @@ begin
     end loop;
 end;
 $$;
-comment on function helix.isolate_gateway_tables() is
-'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
+comment on function helix.isolate_gateway_tables() is 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';

@@ -84,8 +84,7 @@ begin
 end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
-comment on function aximo_private.keep_run() is
-'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();

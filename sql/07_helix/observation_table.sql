@@ -12,10 +12,8 @@ create table aximo_private.observations (
 );
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
 select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_reads_own_observations');
-create policy recorder_adds_observations on aximo_private.observations
-for insert to aximo_recorder with check (true);
-create policy recorder_reads_observations on aximo_private.observations
-for select to aximo_recorder using (true);
+create policy recorder_adds_observations on aximo_private.observations for insert to aximo_recorder with check (true);
+create policy recorder_reads_observations on aximo_private.observations for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
 
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';

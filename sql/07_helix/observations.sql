@@ -1,10 +1,6 @@
 create view helix.observations with (security_barrier = true) as
 select
-    customer_id,
-    run_id,
-    target_run_id,
-    observed_at,
-    observed_by
+    customer_id, run_id, target_run_id, observed_at, observed_by
 from only aximo_private.observations; -- noqa: PRS
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';

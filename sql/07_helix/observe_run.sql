@@ -47,5 +47,4 @@ begin
 end;
 $$;
 alter function helix.observe_run(text, text, text) owner to aximo_recorder;
-comment on function helix.observe_run(text, text, text) is
-'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
+comment on function helix.observe_run(text, text, text) is 'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';

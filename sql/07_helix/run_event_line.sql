@@ -19,5 +19,4 @@ return concat(
     ),
     '}'
 );
-comment on function aximo_private.run_event_line(helix.run_events) is
-'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
+comment on function aximo_private.run_event_line(helix.run_events) is 'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';

@@ -62,8 +62,7 @@ for insert to aximo_writer with check (customer_id = (select aximo.current_custo
 -- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
 create policy recorder_adds_run_events on helix.run_events
 for insert to aximo_recorder with check ((select current_user) = 'aximo_recorder');
-create policy recorder_reads_run_events on helix.run_events
-for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
+create policy recorder_reads_run_events on helix.run_events for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_run_events on helix.run_events
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 

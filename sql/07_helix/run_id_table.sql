@@ -7,10 +7,8 @@ create table aximo_private.run_ids (
     constraint run_id_length check (char_length(run_id) <= 255)
 );
 select aximo_private.isolate_by_customer('aximo_private.run_ids');
-create policy recorder_reads_run_ids on aximo_private.run_ids
-for select to aximo_recorder using (true);
-create policy recorder_adds_run_ids on aximo_private.run_ids
-for insert to aximo_recorder with check (true);
+create policy recorder_reads_run_ids on aximo_private.run_ids for select to aximo_recorder using (true);
+create policy recorder_adds_run_ids on aximo_private.run_ids for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
 
 comment on table aximo_private.run_ids is 'Whose each run_id is: append-only. A run that was deleted keeps its own.';

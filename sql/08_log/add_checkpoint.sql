@@ -46,5 +46,4 @@ begin
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
-comment on function aximo.add_checkpoint(text) is
-'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';
+comment on function aximo.add_checkpoint(text) is 'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';

@@ -111,5 +111,4 @@ begin
 end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
-comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';
+comment on function aximo.advance_log(integer) is 'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only; ZXENV: the state of another log.';

@@ -55,5 +55,4 @@ begin
     end loop;
 end;
 $$;
-comment on function aximo.check_log_nodes(text, bigint) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+comment on function aximo.check_log_nodes(text, bigint) is 'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';

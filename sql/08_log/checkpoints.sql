@@ -1,13 +1,6 @@
 create view aximo.checkpoints with (security_barrier = true) as
 select
-    customer_id,
-    log,
-    checkpoint_id,
-    size,
-    root,
-    note,
-    made_at,
-    made_by
+    customer_id, log, checkpoint_id, size, root, note, made_at, made_by
 from only aximo_private.checkpoints; -- noqa: PRS
 comment on view aximo.checkpoints is 'The checkpoints of the logs of the session''s customer. Key: checkpoint_id.';
 comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';

@@ -1,9 +1,6 @@
 create view aximo.cursors with (security_barrier = true) as
 select
-    customer_id,
-    log,
-    name::text as name,
-    number,
+    customer_id, log, name::text as name, number,
     aximo.log_size(log) - number as behind,
     moved_at,
     moved_by

@@ -74,12 +74,7 @@ found as (
     where a.event_type = 'deployment_activated' and a.terminations > 0
 )
 select
-    f.customer_id,
-    l.number,
-    e.event_id,
-    f.execution_id,
-    f.rule,
-    f.against,
+    f.customer_id, l.number, e.event_id, f.execution_id, f.rule, f.against,
     greatest(e.recorded_at, f.recorded_at) as found_at
 from found as f
 cross join lateral (

@@ -25,5 +25,4 @@ begin
     order by l.number;
 end;
 $$;
-comment on function helix.read_log(bigint, integer, boolean) is
-'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+comment on function helix.read_log(bigint, integer, boolean) is 'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';

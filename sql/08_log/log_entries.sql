@@ -12,10 +12,8 @@ create table aximo_private.log_entries (
 create unique index event_is_numbered_once on aximo_private.log_entries (customer_id, event_id) where event_id is not null;
 create unique index run_event_is_numbered_once on aximo_private.log_entries (customer_id, run_event_id) where run_event_id is not null;
 select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_reads_own_log');
-create policy sequencer_reads_log on aximo_private.log_entries
-for select to aximo_sequencer using (true);
-create policy sequencer_adds_to_log on aximo_private.log_entries
-for insert to aximo_sequencer with check (true);
+create policy sequencer_reads_log on aximo_private.log_entries for select to aximo_sequencer using (true);
+create policy sequencer_adds_to_log on aximo_private.log_entries for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
 
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';

@@ -1,12 +1,7 @@
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_leaves as
 select
-    customer_id,
-    log,
-    number,
-    event_id,
-    run_event_id,
-    leaf
+    customer_id, log, number, event_id, run_event_id, leaf
 from only aximo_private.log_entries; -- noqa: PRS
 comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the trees, of both its logs. Key: log, number.';
 comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';

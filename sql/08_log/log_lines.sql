@@ -1,13 +1,7 @@
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
 select
-    l.customer_id,
-    l.log,
-    l.number,
-    l.event_id,
-    l.run_event_id,
-    e.line,
-    l.leaf
+    l.customer_id, l.log, l.number, l.event_id, l.run_event_id, e.line, l.leaf
 from aximo.log_leaves as l
 -- Left: an entry whose event was taken away shows as one without a line.
 left join lateral (

@@ -8,10 +8,8 @@ create table aximo_private.log_nodes (
     constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
 select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads_own_log_nodes');
-create policy sequencer_reads_log_nodes on aximo_private.log_nodes
-for select to aximo_sequencer using (true);
-create policy sequencer_adds_log_nodes on aximo_private.log_nodes
-for insert to aximo_sequencer with check (true);
+create policy sequencer_reads_log_nodes on aximo_private.log_nodes for select to aximo_sequencer using (true);
+create policy sequencer_adds_log_nodes on aximo_private.log_nodes for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
 
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';

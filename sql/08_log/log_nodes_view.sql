@@ -1,11 +1,7 @@
 -- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_nodes as
 select
-    customer_id,
-    log,
-    level,
-    index,
-    hash
+    customer_id, log, level, index, hash
 from only aximo_private.log_nodes; -- noqa: PRS
 comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the logs of the session''s customer. Read them as tiles with aximo.log_tile. Key: log, level, index.';
 comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';

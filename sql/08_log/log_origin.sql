@@ -30,5 +30,4 @@ begin
 end;
 $$;
 alter function aximo.log_origin(text) owner to aximo_sequencer;
-comment on function aximo.log_origin(text) is
-'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
+comment on function aximo.log_origin(text) is 'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';

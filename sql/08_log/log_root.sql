@@ -58,5 +58,4 @@ begin
     return coalesce(above, sha256(''));
 end;
 $$;
-comment on function aximo.log_root(bigint, text) is
-'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
+comment on function aximo.log_root(bigint, text) is 'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';

@@ -10,10 +10,8 @@ create table aximo_private.log_state (
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
-create policy owner_reads_log_state on aximo_private.log_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_log_state on aximo_private.log_state
-for all to aximo_sequencer using (true) with check (true);
+create policy owner_reads_log_state on aximo_private.log_state for select to aximo_owner using (true);
+create policy sequencer_keeps_log_state on aximo_private.log_state for all to aximo_sequencer using (true) with check (true);
 
 comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';

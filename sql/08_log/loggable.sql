@@ -2,22 +2,14 @@
 create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
-    position,
-    customer_id,
-    event_id,
-    null::bigint as run_event_id,
-    recorded_at,
+    position, customer_id, event_id, null::bigint as run_event_id, recorded_at,
     -- Without reading it: what is compressed may be a hundred times as long.
     least(pg_column_size(payload)::bigint * case when pg_column_compression(payload) is null then 2 else 100 end, 1048576) as weight
 from only aximo_private.events -- noqa: PRS
 union all
 select
     'run_events' as log,
-    event_id as position,
-    customer_id,
-    null::uuid as event_id,
-    event_id as run_event_id,
-    recorded_at,
+    event_id as position, customer_id, null::uuid as event_id, event_id as run_event_id, recorded_at,
     least(
         pg_column_size(kind)::bigint * case when pg_column_compression(kind) is null then 2 else 100 end
         + coalesce(pg_column_size(message), 0)::bigint * case when pg_column_compression(message) is null then 2 else 100 end

@@ -38,5 +38,4 @@ begin
 end;
 $$;
 alter function aximo.mend_log() owner to aximo_sequencer;
-comment on function aximo.mend_log() is
-'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
+comment on function aximo.mend_log() is 'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';

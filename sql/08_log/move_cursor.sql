@@ -38,5 +38,4 @@ begin
 end;
 $$;
 alter function aximo.move_cursor(text, bigint, bigint, text) owner to aximo_sequencer;
-comment on function aximo.move_cursor(text, bigint, bigint, text) is
-'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
+comment on function aximo.move_cursor(text, bigint, bigint, text) is 'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';

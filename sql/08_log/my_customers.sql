@@ -54,5 +54,4 @@ begin
 end;
 $$;
 alter function aximo.my_customers() owner to aximo_sequencer;
-comment on function aximo.my_customers() is
-'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';

@@ -232,5 +232,4 @@ begin
 end;
 $$;
 alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;
-comment on function aximo_private.number_new(text, integer, boolean) is
-'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';
+comment on function aximo_private.number_new(text, integer, boolean) is 'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';

@@ -39,5 +39,4 @@ begin
 end;
 $$;
 alter function aximo.open_cursor(text, text) owner to aximo_sequencer;
-comment on function aximo.open_cursor(text, text) is
-'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
+comment on function aximo.open_cursor(text, text) is 'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';

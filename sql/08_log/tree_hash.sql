@@ -25,5 +25,4 @@ begin
     return level[1];
 end;
 $$;
-comment on function aximo.tree_hash(bytea[]) is
-'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
+comment on function aximo.tree_hash(bytea[]) is 'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';

@@ -27,5 +27,4 @@ begin
 end;
 $$;
 alter function aximo.unlogged_events(text) owner to aximo_sequencer;
-comment on function aximo.unlogged_events(text) is
-'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.unlogged_events(text) is 'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';

@@ -33,17 +33,12 @@ begin
                 when e.line is null then 'event_removed'
                 else 'event_differs'
             end as problem,
-            l.number,
-            l.event_id,
-            l.run_event_id,
+            l.number, l.event_id, l.run_event_id,
             case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
             l.number as place
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                n.leaf,
+                n.number, n.event_id, n.run_event_id, n.leaf,
                 first_one - 1 + row_number() over (order by n.number) as expected,
                 lag(n.number, 1, first_one - 1) over (order by n.number) as before
             from only aximo_private.log_entries as n
@@ -68,17 +63,12 @@ begin
         -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
         select
             'recorded_out_of_order',
-            o.number,
-            o.event_id,
-            o.run_event_id,
+            o.number, o.event_id, o.run_event_id,
             format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
             o.number
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                e.recorded_at,
+                n.number, n.event_id, n.run_event_id, e.recorded_at,
                 max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
             from only aximo_private.log_entries as n
             left join lateral (
@@ -101,29 +91,6 @@ begin
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
-            256 * b.index + 1,
-            null,
-            null,
-            format('level 1, index %s', b.index),
-            256 * (b.index + 1)
-        from generate_series((first_one - 1) / 256, last_one / 256 - 1) as b (index)
-        left join lateral (
-            select k.hash
-            from only aximo_private.log_nodes as k
-            where k.customer_id = customer and k.log = verify_log.log and k.level = 1 and k.index = b.index
-            offset 0
-        ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select l.leaf
-                from only aximo_private.log_entries as l
-                where l.customer_id = customer and l.log = verify_log.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                order by l.number
-            )
-        )
-        union all
-        select
-            case when n.hash is null then 'node_missing' else 'node_differs' end,
             b.index * g.width + 1,
             null,
             null,
@@ -133,7 +100,7 @@ begin
             select
                 v.level,
                 (256::numeric ^ v.level)::bigint as width
-            from generate_series(2, 7) as v (level)
+            from generate_series(1, 7) as v (level)
         ) as g
         cross join lateral generate_series((first_one - 1) / g.width, last_one / g.width - 1) as b (index)
         left join lateral (
@@ -142,15 +109,7 @@ begin
             where k.customer_id = customer and k.log = verify_log.log and k.level = g.level and k.index = b.index
             offset 0
         ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select k.hash
-                from only aximo_private.log_nodes as k
-                where k.customer_id = customer and k.log = verify_log.log and k.level = g.level - 1
-                    and k.index between 256 * b.index and 256 * b.index + 255
-                order by k.index
-            )
-        )
+        where n.hash is distinct from aximo.tree_hash(aximo_private.hashes_below(customer, verify_log.log, g.level, b.index))
         union all
         select 'node_ahead', null, null, null, format('level %s, index %s', n.level, n.index), null
         from only aximo_private.log_nodes as n
@@ -188,5 +147,4 @@ begin
 end;
 $$;
 alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint, interval) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.verify_log(text, bigint, bigint, interval) is 'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';

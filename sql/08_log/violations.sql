@@ -1,12 +1,6 @@
 create view aximo.violations with (security_barrier = true) as
 select
-    v.customer_id,
-    l.number,
-    v.event_id,
-    v.execution_id,
-    v.rule,
-    v.against,
-    v.found_at
+    v.customer_id, l.number, v.event_id, v.execution_id, v.rule, v.against, v.found_at
 from (
     select *
     from only aximo_private.violations -- noqa: PRS

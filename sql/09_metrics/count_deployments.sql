@@ -74,5 +74,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_deployments(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';
+comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';

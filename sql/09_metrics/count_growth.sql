@@ -31,5 +31,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is
-'Counts by what some customers'' logs grew, and notes that it did.';
+comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is 'Counts by what some customers'' logs grew, and notes that it did.';

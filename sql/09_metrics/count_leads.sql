@@ -89,5 +89,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_leads(bigint) is
-'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
+comment on function aximo_private.count_leads(bigint) is 'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';

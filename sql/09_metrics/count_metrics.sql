@@ -98,5 +98,4 @@ begin
 end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
-comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+comment on function aximo.count_metrics(integer) is 'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';

@@ -102,5 +102,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is
-'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';
+comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is 'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';

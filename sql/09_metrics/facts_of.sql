@@ -10,10 +10,7 @@ begin
     with
     entry as materialized (
         select
-            g.customer_id,
-            g.old_size,
-            g.new_size,
-            n.number,
+            g.customer_id, g.old_size, g.new_size, n.number,
             e.*,
             date_trunc('hour', e."timestamp", 'UTC') as hour
         from unnest(touched) as g
@@ -25,17 +22,8 @@ begin
         ) as n
         cross join lateral (
             select
-                s.event_id,
-                s.event_type,
-                s."timestamp",
-                s.deployment_id,
-                s.skill_id,
-                s.skill_version,
-                s.execution_id,
-                s.risk_level,
-                s.latency_ms,
-                s.answers,
-                s.step,
+                s.event_id, s.event_type, s."timestamp", s.deployment_id, s.skill_id, s.skill_version, s.execution_id, s.risk_level,
+                s.latency_ms, s.answers, s.step,
                 -- Of imported history, the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
@@ -124,5 +112,4 @@ begin
 end;
 $$;
 alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is
-'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
+comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';

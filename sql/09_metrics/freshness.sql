@@ -1,10 +1,6 @@
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
-    k.customer_id,
-    v.view_name,
-    t.refreshed_at,
-    m.counts_up_to,
-    m.log_size,
+    k.customer_id, v.view_name, t.refreshed_at, m.counts_up_to, m.log_size,
     m.log_size - m.counts_up_to as behind
 from (
     values

@@ -7,5 +7,4 @@ return case
     when value < 0 then -1 - ceil(ln(-value) / ln(1.04::double precision))
     else 0
 end::bigint;
-comment on function aximo_private.histogram_bin(double precision) is
-'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
+comment on function aximo_private.histogram_bin(double precision) is 'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';

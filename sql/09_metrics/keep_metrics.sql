@@ -20,5 +20,4 @@ begin
     commit;
 end;
 $$;
-comment on procedure aximo.keep_metrics (integer) is
-'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+comment on procedure aximo.keep_metrics (integer) is 'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';

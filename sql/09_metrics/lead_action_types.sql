@@ -1,13 +1,6 @@
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
 select
-    m.customer_id,
-    m.effective_from,
-    m.set_at,
-    m.item as action_type,
-    m.is_withdrawal,
-    m.is_current,
-    m.scope,
-    m.set_by
+    m.customer_id, m.effective_from, m.set_at, m.item as action_type, m.is_withdrawal, m.is_current, m.scope, m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.

@@ -19,9 +19,7 @@ begin
     perform aximo_private.numbers_for_all();
     return query
     select
-        s.log,
-        t.advanced_at,
-        s.entries,
+        s.log, t.advanced_at, s.entries,
         coalesce(
             pg_sequence_last_value(
                 case s.log
@@ -65,5 +63,4 @@ begin
 end;
 $$;
 alter function aximo.ledger_status() owner to aximo_sequencer;
-comment on function aximo.ledger_status() is
-'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';
+comment on function aximo.ledger_status() is 'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator. ZXCUS: a login of certain customers only.';

@@ -22,5 +22,4 @@ begin
     );
 end;
 $$;
-comment on function aximo_private.list_of(text, text, timestamptz) is
-'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
+comment on function aximo_private.list_of(text, text, timestamptz) is 'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';

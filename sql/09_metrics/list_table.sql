@@ -25,10 +25,8 @@ create index metric_lists_by_time on aximo_private.metric_lists (customer_id, li
 select aximo_private.isolate_by_customer('aximo_private.metric_lists');
 create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_lists on aximo_private.metric_lists
-for insert to aximo_recorder with check (true);
-create policy meter_reads_lists on aximo_private.metric_lists
-for select to aximo_meter, aximo_sequencer using (true);
+create policy recorder_adds_lists on aximo_private.metric_lists for insert to aximo_recorder with check (true);
+create policy meter_reads_lists on aximo_private.metric_lists for select to aximo_meter, aximo_sequencer using (true);
 select aximo_private.make_append_only('aximo_private.metric_lists');
 
 comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';

@@ -12,12 +12,9 @@ create table aximo_private.metric_state (
 insert into aximo_private.metric_state default values;
 alter table aximo_private.metric_state enable row level security;
 alter table aximo_private.metric_state force row level security;
-create policy owner_reads_metric_state on aximo_private.metric_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_metric_state on aximo_private.metric_state
-for all to aximo_sequencer using (true) with check (true);
-create policy meter_keeps_metric_state on aximo_private.metric_state
-for all to aximo_meter using (true) with check (true);
+create policy owner_reads_metric_state on aximo_private.metric_state for select to aximo_owner using (true);
+create policy sequencer_keeps_metric_state on aximo_private.metric_state for all to aximo_sequencer using (true) with check (true);
+create policy meter_keeps_metric_state on aximo_private.metric_state for all to aximo_meter using (true) with check (true);
 
 comment on table aximo_private.metric_state is 'How far sums and published metrics are. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';

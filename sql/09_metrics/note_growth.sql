@@ -19,5 +19,4 @@ begin
 end;
 $$;
 alter function aximo_private.note_growth(aximo_private.log_growth[], text) owner to aximo_sequencer;
-comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is
-'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
+comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';

@@ -55,5 +55,4 @@ begin
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-comment on function aximo_private.publish_kind(text, regclass, text[]) is
-'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
+comment on function aximo_private.publish_kind(text, regclass, text[]) is 'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';

@@ -17,15 +17,7 @@ begin
     with
     entry as materialized (
         select
-            l.number,
-            l.event_id,
-            l.event_type,
-            l."timestamp",
-            l.deployment_id,
-            l.skill_id,
-            l.skill_version,
-            l.execution_id,
-            l.risk_level,
+            l.number, l.event_id, l.event_type, l."timestamp", l.deployment_id, l.skill_id, l.skill_version, l.execution_id, l.risk_level,
             l.latency_ms,
             case jsonb_typeof(l.payload -> 'action_type')
                 when 'string' then
@@ -404,5 +396,4 @@ begin
     having count(*) > 0;
 end;
 $$;
-comment on function aximo.recompute_metrics(bigint) is
-'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
+comment on function aximo.recompute_metrics(bigint) is 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';

@@ -26,10 +26,7 @@ begin
     ),
     said as materialized (
         select
-            l.number,
-            l.run_id,
-            l.ts,
-            r.tool_name,
+            l.number, l.run_id, l.ts, r.tool_name,
             (l.ts at time zone 'UTC')::date as day,
             k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
@@ -50,9 +47,7 @@ begin
     ),
     timed as materialized (
         select
-            t.tool_name,
-            t.day,
-            t.state,
+            t.tool_name, t.day, t.state,
             case when t.state = 'running' and q.state = 'queued' then extract(epoch from t.ts - q.ts) * 1000 end as wait_ms,
             case when t.is_end and b.state in ('started', 'running') then extract(epoch from t.ts - b.ts) * 1000 end as run_ms
         from told as t
@@ -97,5 +92,4 @@ begin
     group by t.tool_name, t.state, t.day;
 end;
 $$;
-comment on function aximo.recompute_run_metrics(bigint) is
-'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
+comment on function aximo.recompute_run_metrics(bigint) is 'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';

@@ -63,5 +63,4 @@ begin
 end;
 $$;
 alter function aximo.recount_metrics(boolean, integer) owner to aximo_sequencer;
-comment on function aximo.recount_metrics(boolean, integer) is
-'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';
+comment on function aximo.recount_metrics(boolean, integer) is 'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login of certain customers only.';

@@ -72,5 +72,4 @@ begin
 end;
 $$;
 alter function aximo.refresh_metrics(boolean) owner to aximo_meter;
-comment on function aximo.refresh_metrics(boolean) is
-'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login of certain customers only.';
+comment on function aximo.refresh_metrics(boolean) is 'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login of certain customers only.';

@@ -36,5 +36,4 @@ begin
 end;
 $$;
 alter function aximo_private.threshold_at(text, text, text, timestamptz) owner to aximo_meter;
-comment on function aximo_private.threshold_at(text, text, text, timestamptz) is
-'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
+comment on function aximo_private.threshold_at(text, text, text, timestamptz) is 'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';

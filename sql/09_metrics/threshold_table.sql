@@ -32,10 +32,8 @@ create index thresholds_by_metric on aximo_private.thresholds (customer_id, depl
 select aximo_private.isolate_by_customer('aximo_private.thresholds');
 create policy owner_reads_own_thresholds on aximo_private.thresholds
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_thresholds on aximo_private.thresholds
-for insert to aximo_recorder with check (true);
-create policy meter_reads_thresholds on aximo_private.thresholds
-for select to aximo_meter using (true);
+create policy recorder_adds_thresholds on aximo_private.thresholds for insert to aximo_recorder with check (true);
+create policy meter_reads_thresholds on aximo_private.thresholds for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
 
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';

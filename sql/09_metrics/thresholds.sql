@@ -1,9 +1,6 @@
 create view aximo_metrics.thresholds with (security_barrier = true) as
 select
-    c.customer_id,
-    m.deployment_id::text as deployment_id,
-    m.metric,
-    m.level,
+    c.customer_id, m.deployment_id::text as deployment_id, m.metric, m.level,
     nullif(m.effective_from, '-infinity') as effective_from,
     m.set_at,
     m.value,

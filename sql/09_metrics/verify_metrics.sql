@@ -215,5 +215,4 @@ begin
     order by 1, 2, 3;
 end;
 $$;
-comment on function aximo.verify_metrics() is
-'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
+comment on function aximo.verify_metrics() is 'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
