@@ -1,4 +1,5 @@
--- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
+-- The access map: which login may work for which customer. Its key is the login's name, because a dump is restored into a cluster where
+-- every oid differs.
 create table aximo_private.customer_grants (
     role_name text collate "C" not null,
     customer_id text collate "C" not null
@@ -12,9 +13,9 @@ create table aximo_private.customer_grants (
 alter table aximo_private.customer_grants enable row level security;
 alter table aximo_private.customer_grants force row level security;
 
--- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
+-- The gatekeeper's functions read and change the map. The owner may read it, so that doctor can show it.
 create policy gatekeeper_keeps_the_map on aximo_private.customer_grants for all to aximo_gatekeeper using (true) with check (true);
--- For a quick look: the grants of the session's login by name, and no others.
+-- aximo.emit_event reads the grants of the session's own login, and no others.
 create policy recorder_reads_own_grants on aximo_private.customer_grants
 for select to aximo_recorder using (role_name = session_user::text);
 create policy owner_reads_the_map on aximo_private.customer_grants for select to aximo_owner using (true);

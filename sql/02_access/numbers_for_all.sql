@@ -1,4 +1,4 @@
--- Numbering is done for all customers at a time: it holds a lock that all depend on, and tells how many events there are.
+-- Whoever numbers events does it for all customers, holds a lock that all of them wait for, and learns how many events there are.
 create function aximo_private.numbers_for_all() returns void
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -19,4 +19,4 @@ begin
 end;
 $$;
 alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
-comment on function aximo_private.numbers_for_all() is 'Refuses logins that were granted certain customers only, ZXCUS: what is done for all customers is not theirs to do.';
+comment on function aximo_private.numbers_for_all() is 'Raises ZXCUS for a login that was granted certain customers only: it may do nothing for all customers.';

@@ -1,5 +1,5 @@
--- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
--- trigger on it: a restore of the data alone would write it twice.
+-- Says who could see a customer on a past day: the access map only says who can see it now. The functions that change the map write this
+-- table. A trigger on the map would write it twice when only the data are restored.
 create table aximo_private.access_changes (
     customer_id text collate "C" not null,
     role_name text collate "C" not null,

@@ -1,4 +1,4 @@
--- No hatch: no setting, no trigger depth, no role. Serves row and statement triggers of every append-only table.
+-- Nothing switches this off: no setting, no trigger depth, no role. The row and the statement triggers of every append-only table call it.
 create function aximo_private.refuse_change() returns trigger
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,5 @@
--- Every approval that was asked for, and its answer. Derived and kept as executions are, and only under the lock of its execution's row.
+-- Every approval that was requested, and its answer. The functions that write events write this table, as they write executions, and only
+-- while they hold the lock on the execution's row.
 create table aximo_private.approvals (
     requested_at timestamptz not null,
     decided_at timestamptz,
@@ -22,7 +23,7 @@ create table aximo_private.approvals (
 
 create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
 create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';
--- The last one: see events.
+-- This index is made last, for the reason told in events.sql.
 create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 

@@ -1,9 +1,10 @@
--- Every event of every customer. Nobody reads this table directly: aximo.events is what one may see of it.
+-- Every event of every customer. Nobody reads this table itself: aximo.events shows each session its part.
 create sequence aximo_private.events_position as bigint;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
 
 create table aximo_private.events (
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
+    -- The transaction gets its id before it draws a position, so numbering can find whoever holds a position by that id. CASE fixes the
+    -- order.
     position bigint not null
         default case when pg_current_xact_id() is not null then nextval('aximo_private.events_position') end,
     "timestamp" timestamptz not null default clock_timestamp(),
@@ -28,12 +29,12 @@ create table aximo_private.events (
     payload jsonb not null default '{}'
 );
 
--- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
--- A step is taken once: a trace in the order of the index, and what keeps an execution from going two ways if its row is lost.
+-- Every index leads with the customer: another index would show counts of other customers in EXPLAIN ANALYZE. The first one gives a trace
+-- in order, and is unique, so that no execution has two events of one step, even if its row was lost.
 create unique index events_by_execution on aximo_private.events (customer_id, execution_id, step) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp");
--- The few events that say what a deployment is, of the many that happen in it.
+-- Few events say what a deployment is; many happen in it.
 create index events_of_deployments on aximo_private.events (customer_id, deployment_id, "timestamp")
 where event_type in (
     'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
@@ -41,17 +42,18 @@ where event_type in (
 );
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
--- For numbering. Partial, so that only a query that says so can use it: in the plan of a customer's it would count others' events.
+-- For numbering. The index is partial so that only a query with this condition uses it: in the plan of a customer's query it would count
+-- events of others.
 create index events_by_position on aximo_private.events (position) where position > 0;
--- The last one, as pg_restore makes it too: on an empty table every index is as cheap as every other, a session keeps the plans it
--- made then, and of equals the planner takes the youngest.
+-- The primary key is made last, as pg_restore does too. On an empty table all indexes cost the same, the planner then takes the youngest,
+-- and a session keeps the plans that it made then.
 create unique index events_pkey on aximo_private.events (customer_id, event_id);
 alter table aximo_private.events add constraint events_pkey primary key using index events_pkey;
 
 select aximo_private.isolate_by_customer('aximo_private.events', 'owner_reads_own_customer');
--- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
+-- The emit functions run as the recorder. They first ask the access map, once, and then name the customer in every look-up.
 create policy recorder_reads_events on aximo_private.events for select to aximo_recorder using (true);
--- Numbering, and what is derived from it, is done for all customers at a time.
+-- Numbering, and what is worked out from the log, is done for all customers at a time.
 create policy sequencer_reads_events on aximo_private.events for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');

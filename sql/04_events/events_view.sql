@@ -1,11 +1,10 @@
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
--- ONLY: a table that somebody lets inherit from it adds nothing.
+-- ONLY leaves out the rows of a table that somebody lets inherit from this one.
 create view aximo.events as
 select
     event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
     actor,
-    -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
-    -- ANALYZE would tell whether anybody's event has that key.
+    -- The value is the same. But a condition on it, such as payload['k'] is not null, now waits for the policy; otherwise it would run
+    -- first, and EXPLAIN ANALYZE would tell whether an event of any customer has that key.
     payload || '{}' as payload,
     correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS

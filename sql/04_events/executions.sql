@@ -1,6 +1,6 @@
--- How each execution stands. The row is four things in one: the lock that two writers of an execution wait for each other at, the rule
--- whether the next event fits, the number of its step, and what aximo.executions shows. Derived: whoever writes an event writes it too, in
--- the same transaction, and aximo.verify_executions works it out anew.
+-- How each execution stands. The row is the lock at which two writers of an execution wait for each other, holds what the rules need to
+-- know about the next event, counts the steps, and is what aximo.executions shows. Whoever writes an event writes this row in the same
+-- transaction; aximo.verify_executions works it out again from the events.
 create table aximo_private.executions (
     started_at timestamptz,
     ended_at timestamptz,
@@ -26,15 +26,16 @@ create table aximo_private.executions (
     outcome text collate "C",
     error_code text collate "C",
     error_message text collate "C"
--- Room for the row's next versions on its page; and few dead ones, as those of an execution that is over stay for good.
+-- Leaves room on the page for the row's next versions. More room than this would stay empty, as the row of an execution that has ended
+-- never changes again.
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 
--- On no column that changes before the end: each change of such a column would be an entry in every index.
+-- No index has a column that changes before the execution ends: each change would add an entry to every index.
 create index executions_by_time on aximo_private.executions (customer_id, started_at desc);
 create index executions_by_deployment on aximo_private.executions (customer_id, deployment_id, started_at desc);
 create index executions_open on aximo_private.executions (customer_id, started_at desc) where outcome is null;
 create index executions_ended on aximo_private.executions (customer_id, outcome, started_at desc) where outcome is not null;
--- The last one: see events.
+-- This index is made last, for the reason told in events.sql.
 create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 

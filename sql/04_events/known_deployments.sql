@@ -1,5 +1,5 @@
--- Which deployments there are, so that a page of them is no walk over events. Whoever writes the first event of a deployment notes it. The
--- event is in the key, so that nobody waits for anybody here: of two at once each may note it, and readers take it once.
+-- Which deployments there are, so that a page of them needs no walk over the events. Whoever writes the first event of a deployment adds a
+-- row. The event is part of the key, so that two transactions which do so at once need not wait for each other; readers take distinct rows.
 create table aximo_private.known_deployments (
     customer_id text collate "C" not null,
     deployment_id text collate "C" not null,

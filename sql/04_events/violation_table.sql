@@ -1,4 +1,5 @@
--- Which imported events break a rule of their execution's life: what aximo.import_events took in all the same. Nothing else can.
+-- Imported events that break a rule of their execution's life. aximo.import_events keeps such events and lists them here; every other way
+-- of writing refuses them.
 create table aximo_private.violations (
     found_at timestamptz not null default clock_timestamp(),
     event_id uuid not null,

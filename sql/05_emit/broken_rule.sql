@@ -1,17 +1,18 @@
--- The rules of an execution's life (spec, section 3): which one the next event breaks, null if it fits. The only place that names them, in
--- the order in which they are asked. What says yes more quickly elsewhere says "may only say yes", and leaves the rest to this.
+-- The rules of an execution's life (spec, section 3), in the order in which they are asked: returns the one that the next event breaks,
+-- null if it breaks none. No other function names the rules. Faster checks elsewhere may only say that an event fits, and ask this function
+-- about all others.
 create function aximo_private.broken_rule(
-    -- The execution as it stands; without steps, there is none.
+    -- The execution as it stands; its steps are 0 if it does not exist yet.
     life aximo_private.executions,
     event aximo_private.events,
-    -- Which approval it is about: null stands for the one without an id. Whether that was ever asked for, is open, was ever denied.
+    -- The approval that the event is about, null for the one without an id; whether it was ever requested, is open, was ever denied.
     approval_id text,
     was_asked boolean,
     is_open boolean,
     was_denied boolean,
     -- Whether an approval without an id is open.
     unnamed_is_open boolean,
-    -- Whether a prepared action is neither done, failed nor excused.
+    -- Whether a prepared action was neither dispatched nor failed, and was not denied.
     has_unresolved boolean
 ) returns text
 language plpgsql immutable security invoker parallel safe

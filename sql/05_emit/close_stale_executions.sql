@@ -24,7 +24,7 @@ begin
         when datetime_field_overflow then
             cutoff := '-infinity';
     end;
-    -- Whoever is being written to is not stale.
+    -- An execution that another transaction is writing to is not stale.
     select array_agg(s.x order by (s.x).last_event_at) into stale
     from (
         select x

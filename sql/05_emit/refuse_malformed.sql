@@ -1,4 +1,4 @@
--- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
+-- Says what is wrong with an event. Runs only when something is: the limits themselves are those of the domains.
 create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ begin
             else
                 begin
                     if field.json_type = 'object' then
-                        -- As it is: its text may be larger than a text can be.
+                        -- The payload is cast as jsonb: its text may be longer than a text can be.
                         execute format('select ($1::jsonb)::%s', field.domain) using event -> field.name;
                     elsif field.name = 'timestamp' then
                         execute format('select ($1::timestamptz)::%s', field.domain) using aximo_private.moment_of(event ->> field.name);

@@ -15,7 +15,6 @@ left join lateral (
     limit 1
 ) as r on true
 where g.is_granted
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
 comment on column aximo.access_history.customer_id is 'Always the session''s customer.';

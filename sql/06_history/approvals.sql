@@ -1,4 +1,3 @@
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.approvals as
 select
     a.customer_id,
@@ -12,7 +11,8 @@ from (
     select *
     from only aximo_private.approvals -- noqa: PRS
 ) as a
--- Of few: what a denial withheld is among the actions; a row has only the hash of an id that is long or no text.
+-- Looked up for few approvals only: actions_withheld follows from the actions, and the row holds only a hash of an id that is long or no
+-- text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
     from aximo_private.approvals_told as s

@@ -1,4 +1,4 @@
--- Worked out of events, for a moment in the past, and for what a denial withheld.
+-- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
 create view aximo_private.approvals_told as
 select
     r.customer_id,
@@ -16,7 +16,8 @@ from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.execution_id = r.execution_id and d.answers = r.event_id
 left join lateral (
-    -- What waited for this approval and was never done: by action_id, else as many of a type as were prepared more often than done.
+    -- The actions that waited for this approval and were never dispatched: by action_id, else as many of a type as were prepared more often
+    -- than dispatched.
     select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
     from (
         select

@@ -1,10 +1,10 @@
--- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
+-- The events of a deployment's life say its versions. If a deployment has no such event, the versions are those of its executions.
 create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
     from aximo_private.history as e
-    -- The first list is that of the index.
+    -- The first list is that of the index, word by word, so that the planner uses it.
     where e.event_type in (
             'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'

@@ -1,4 +1,4 @@
--- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
+-- Reads the table, not aximo_private.history: a trace is the most frequent question, and there is no trace for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
     customer_id, execution_id, step::bigint as step, "timestamp",

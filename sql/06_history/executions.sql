@@ -1,4 +1,3 @@
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.executions as
 select
     customer_id, execution_id, deployment_id, skill_id, skill_version,

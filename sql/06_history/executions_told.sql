@@ -1,4 +1,4 @@
--- Worked out of events, for a moment in the past: the rows say how things stand now.
+-- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
 create view aximo_private.executions_told as
 select
     e.customer_id,

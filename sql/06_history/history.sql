@@ -1,5 +1,5 @@
--- What the views of this folder are derived from. No security_barrier: the table's own policy is one, and a barrier in here would
--- keep join conditions out. IS NOT TRUE keeps the planner from reading a whole index for a condition that is nearly always met.
+-- The events that the other views of this folder are worked out from. It has no security_barrier, which would keep join conditions out. IS
+-- NOT TRUE keeps the planner from reading a whole index for a condition that nearly all rows meet.
 create view aximo_private.history as
 select
     position, event_id, answers, step, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id,

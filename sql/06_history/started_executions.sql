@@ -1,4 +1,4 @@
--- What a deployment is seen to run by. From the rows, for a moment in the past too: a start does not change.
+-- The executions that show which version a deployment ran. Read from the rows, also for a moment in the past: a start never changes.
 create view aximo_private.started_executions as
 select
     x.customer_id, x.execution_id, x.deployment_id, x.skill_id, x.skill_version, x.started_at, x.start_step

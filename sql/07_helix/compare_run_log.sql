@@ -1,4 +1,5 @@
--- By what is said and how often, not by when: a log artifact has the gateway's clock, the table the database's.
+-- Lines and events are matched by what they say and how often, not by when: a log artifact has the gateway's clock, the table has the
+-- database's.
 create function helix.compare_run_log(run_id text, lines jsonb)
 returns table (line integer, event_id bigint, ts timestamptz, kind text, message text, data jsonb)
 language plpgsql stable security invoker parallel safe
@@ -6,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- A table that logins read themselves: row security does not hold all of them.
+    -- Logins read this table themselves, and its row security does not restrict every role: so the customer is named.
     customer constant text := aximo.current_customer();
 begin
     return query

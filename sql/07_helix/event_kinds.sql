@@ -29,7 +29,7 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('slurm.collect.failed', 'slurm', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had failed.'),
 ('simulate.qc', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'Quality control was simulated.'),
 ('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.'),
--- What the published gateway writes besides.
+-- Kinds that only the published gateway writes.
 ('exec.step', 'exec', null, 'HelixMCP gateway', 'A step of what is executed.'),
 ('collect.plan', 'collect', null, 'HelixMCP gateway', 'The outputs of another run are going to be collected.'),
 ('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');

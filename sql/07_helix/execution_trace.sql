@@ -5,7 +5,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- Runs are tables that logins read themselves: row security does not hold all of them.
+    -- Logins read these tables themselves, and their row security does not restrict every role: so the customer is named.
     customer constant text := aximo.current_customer();
 begin
     perform

@@ -1,4 +1,4 @@
--- Who looked at which run. Also what keeps the transaction that looks from writing to what it looks at.
+-- Which run observed which. Such a row also keeps the transaction that observes from writing to the run that it observes.
 create table aximo_private.observations (
     observed_in xid8 not null default pg_current_xact_id(),
     observed_at timestamptz not null default now(),

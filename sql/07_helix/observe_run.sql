@@ -1,4 +1,4 @@
--- An observation is a run of its own that names the target (HelixMCP Events v1, mutation rules: *_job_get).
+-- An observation is a run of its own that names the run it observes (HelixMCP Events v1, mutation rules: *_job_get).
 create function helix.observe_run(run_id text, tool_name text default 'run_get', requested_by text default null) returns text
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp

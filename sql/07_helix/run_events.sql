@@ -1,13 +1,13 @@
 create sequence helix.run_events_event_id_seq as bigint;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
--- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
+-- Runs as the recorder: a writer, who inserts by himself, can neither draw numbers without an event nor look how far the sequence is.
 create function aximo_private.next_run_event_id() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id.
+    -- The transaction gets its id before it draws a number, so numbering can find whoever holds a number by that id.
     perform pg_current_xact_id();
     return nextval('helix.run_events_event_id_seq');
 end;
@@ -15,7 +15,7 @@ $$;
 alter function aximo_private.next_run_event_id() owner to aximo_recorder;
 comment on function aximo_private.next_run_event_id() is 'The event_id of the next run event. Only as the column''s default: the schema it is in stays closed.';
 
--- As HelixMCP's Events v1 has it, column by column, and what is ours after that.
+-- The columns of HelixMCP Events v1, in its order, and then the ledger's own.
 create table helix.run_events (
     event_id bigint not null default aximo_private.next_run_event_id(),
     run_id text collate "C" not null,
@@ -28,7 +28,7 @@ create table helix.run_events (
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_by text collate "C" not null default session_user,
     constraint run_events_pkey primary key (event_id),
-    -- With the customer: to another customer's run an event can't be added, and it looks the same as one that does not exist.
+    -- The key has the customer: nobody can add an event to another customer's run, which looks as if it did not exist.
     constraint run_events_run_id_fkey foreign key (customer_id, run_id) references helix.runs (customer_id, run_id)
     on delete restrict on update restrict,
     constraint customer_id_well_formed check (
@@ -37,7 +37,8 @@ create table helix.run_events (
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
-    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    -- Checked before the size, as PostgreSQL checks constraints in the order of their names: the text of such numbers would not fit into
+    -- memory.
     constraint run_event_numbers check (
         (pg_column_size(data || '{}') <= 2048 or not aximo_private.has_extreme_number(data))
         and (pg_column_size(extra || '{}') <= 2048 or not aximo_private.has_extreme_number(extra))
@@ -50,8 +51,8 @@ create table helix.run_events (
 );
 alter sequence helix.run_events_event_id_seq owned by helix.run_events.event_id;
 create index run_events_by_run on helix.run_events (customer_id, run_id, event_id);
--- By the name that the gateway's own schema gives it, so that its CREATE INDEX IF NOT EXISTS finds it: an index that does not lead with
--- the customer tells, in EXPLAIN ANALYZE, of others.
+-- It has the name that the gateway's own schema gives it, so that the gateway's CREATE INDEX IF NOT EXISTS finds it. An index that does not
+-- lead with the customer would show others in EXPLAIN ANALYZE.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
 select aximo_private.isolate_by_customer(
@@ -59,7 +60,7 @@ select aximo_private.isolate_by_customer(
 );
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
--- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
+-- Logins read this table themselves. The login that installed is a member of the roles below, so a policy asks which role is acting.
 create policy recorder_adds_run_events on helix.run_events
 for insert to aximo_recorder with check ((select current_user) = 'aximo_recorder');
 create policy recorder_reads_run_events on helix.run_events for select to aximo_recorder using ((select current_user) = 'aximo_recorder');

@@ -1,5 +1,6 @@
--- Whose each run_id is. helix.runs has them unique among all customers, and INSERT ... ON CONFLICT DO UPDATE ... WHERE locks the row that
--- is there, and may look at it, before its policies are asked. A guard looks here before it comes to that; a row here makes it race-free.
+-- Says which customer each run_id belongs to. A run_id is unique among all customers, and INSERT ... ON CONFLICT DO UPDATE ... WHERE locks
+-- and may read the existing row before policies are checked. A trigger looks here before that; the row that it adds makes this safe for two
+-- at once.
 create table aximo_private.run_ids (
     run_id text collate "C" not null,
     customer_id text collate "C" not null,
@@ -11,7 +12,7 @@ create policy recorder_reads_run_ids on aximo_private.run_ids for select to axim
 create policy recorder_adds_run_ids on aximo_private.run_ids for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
 
-comment on table aximo_private.run_ids is 'Whose each run_id is: append-only. A run that was deleted keeps its own.';
+comment on table aximo_private.run_ids is 'Which customer each run_id belongs to: append-only. The row of a deleted run stays.';
 comment on column aximo_private.run_ids.run_id is 'The run.';
 comment on column aximo_private.run_ids.customer_id is 'Whose it is, or was.';
 comment on policy recorder_reads_run_ids on aximo_private.run_ids is 'The guard of runs.';

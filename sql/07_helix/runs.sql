@@ -1,5 +1,5 @@
--- As HelixMCP's own schema has it, column by column, and what is ours after that. The gateway's tables are not here: without them there
--- is nothing that project_id, params_hash and log_artifact_id could refer to.
+-- The columns of HelixMCP's own schema, in its order, and then the ledger's own. The gateway's other tables are not here, so project_id,
+-- params_hash and log_artifact_id refer to nothing.
 create table helix.runs (
     run_id text collate "C" not null,
     project_id text collate "C" not null,
@@ -40,13 +40,14 @@ create table helix.runs (
         and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
         and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
     ),
-    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    -- Checked before the size, as PostgreSQL checks constraints in the order of their names: the text of such numbers would not fit into
+    -- memory.
     constraint run_numbers check (
         not aximo_private.has_extreme_number(policy_snapshot)
         and not aximo_private.has_extreme_number(environment)
         and not aximo_private.has_extreme_number(result_json)
     ),
-    -- What has no length of its own, as a line of an export has it.
+    -- The columns that have no limit of their own, counted as a line of an export has them.
     constraint run_size check (
         octet_length(
             to_json(
@@ -57,8 +58,8 @@ create table helix.runs (
         + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
--- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
--- with the customer tells, in EXPLAIN ANALYZE, of others.
+-- They have the names that the gateway's own schema gives them, so that the gateway's CREATE INDEX IF NOT EXISTS finds them. An index that
+-- does not lead with the customer would show others in EXPLAIN ANALYZE.
 create index runs_project_created_idx on helix.runs (customer_id, project_id, created_at desc);
 create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
 create index runs_by_time on helix.runs (customer_id, created_at, run_id);
@@ -73,11 +74,11 @@ create policy writers_move_own_runs on helix.runs
 for update to aximo_writer
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))
 with check (customer_id = (select aximo.current_customer()));
--- Nobody is granted DELETE: it would be a right to lock the table against all.
+-- No login is granted DELETE: with it a login could lock the table against all others.
 create policy owner_deletes_own_runs on helix.runs
 for delete to aximo_owner
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false));
--- These tables are read by logins themselves, and the one that installed is a member of the roles that see every customer.
+-- Logins read this table themselves. The login that installed is a member of the roles below, so a policy asks which role is acting.
 create policy recorder_keeps_runs on helix.runs
 for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');

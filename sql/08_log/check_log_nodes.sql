@@ -1,5 +1,5 @@
--- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
--- for a million entries.
+-- Computes the tree again from the leaves of its entries, level by level, and compares it with the stored hashes, within one snapshot:
+-- about a second for a million entries.
 create function aximo.check_log_nodes(log text default 'events', since bigint default 0) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp

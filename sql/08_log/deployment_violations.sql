@@ -1,11 +1,11 @@
--- Worked out when it is read: what a deployment was at a moment is told by timestamps, and an event that comes late changes it. Beside
--- aximo.violations, which stays a look at what was listed.
+-- Worked out when it is read: timestamps say what a deployment was at a moment, and an event that arrives late changes that.
+-- aximo.violations shows what was listed when it was written.
 create view aximo.deployment_violations with (security_barrier = true) as
 with
 declared as (
     select customer_id, deployment_id, skill_id, skill_version, event_id, event_type, "timestamp", position, recorded_at
     from only aximo_private.events -- noqa: PRS
-    -- The list is that of the index.
+    -- The list is that of the index, word by word, so that the planner uses it.
     where event_type in (
         'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
         'deployment_terminated', 'version_upgraded', 'version_rolled_back'
@@ -29,7 +29,7 @@ versions as (
     window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
 ),
 found as (
-    -- Of two that happened at one moment neither is against the other.
+    -- Two events of one moment do not contradict each other.
     select
         s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
         case s.event_type

@@ -1,4 +1,4 @@
--- Hashes the subtrees that are complete now and were not before: one hash an entry, all levels together.
+-- Adds the hashes of the subtrees that are complete now and were not before: all levels together cost one hash an entry.
 create function aximo_private.grow_tree(log text, touched aximo_private.log_growth[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- A statement with a look-up of its own: joined, the planner takes one pass over all entries for as good.
+-- A function with a statement of its own, so that it stays a look-up: joined into a query, the planner may read all entries instead.
 create function aximo_private.hashes_below(customer text, of_log text, height integer, place bigint) returns bytea[]
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -21,4 +21,4 @@ begin
 end;
 $$;
 alter function aximo_private.hashes_below(text, text, integer, bigint) owner to aximo_sequencer;
-comment on function aximo_private.hashes_below(text, text, integer, bigint) is 'The up to 256 hashes, of entries or of smaller subtrees, that a subtree of a log is made of.';
+comment on function aximo_private.hashes_below(text, text, integer, bigint) is 'The hashes that a subtree of a log is made of: those of 256 entries or of 256 smaller subtrees, fewer if some are missing.';

@@ -1,9 +1,8 @@
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view helix.log_entries as
 select
     l.customer_id, l.number, e.event_id, e.run_id, e.ts, e.kind, e.message, e.data, e.extra, e.recorded_at, e.recorded_by
 from aximo.log_leaves as l
--- A look-up for each entry: without statistics a join may be planned as a pass over all events.
+-- A look-up for each entry: without statistics the planner may turn a join into a pass over all events.
 cross join lateral (
     select s.* -- noqa: RF01
     from only helix.run_events as s -- noqa: PRS

@@ -1,11 +1,10 @@
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_entries as
 select
     l.customer_id, l.number, e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id,
     e.risk_level, e.approval_mode, e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at,
     e.recorded_by, e.step
 from aximo.log_leaves as l
--- A look-up for each entry: without statistics a join may be planned as a pass over all events.
+-- A look-up for each entry: without statistics the planner may turn a join into a pass over all events.
 cross join lateral (
     select s.*
     from aximo.events as s

@@ -1,4 +1,3 @@
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_leaves as
 select
     customer_id, log, number, event_id, run_event_id, leaf

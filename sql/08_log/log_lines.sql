@@ -1,9 +1,8 @@
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
 select
     l.customer_id, l.log, l.number, l.event_id, l.run_event_id, e.line, l.leaf
 from aximo.log_leaves as l
--- Left: an entry whose event was taken away shows as one without a line.
+-- LEFT JOIN: an entry whose event was taken away shows as one without a line.
 left join lateral (
     select aximo_private.event_line(s) as line
     from only aximo_private.events as s -- noqa: PRS

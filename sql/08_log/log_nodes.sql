@@ -1,4 +1,4 @@
--- Hashes of complete subtrees of 256, 65536, … entries: C2SP's tiles, a row a hash, and without the partial ones.
+-- Hashes of the complete subtrees of 256, 65536, … entries. These are C2SP's tiles, without the partial ones, one row a hash.
 create table aximo_private.log_nodes (
     index bigint not null,
     level bigint not null,

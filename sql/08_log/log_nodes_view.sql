@@ -1,4 +1,3 @@
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_nodes as
 select
     customer_id, log, level, index, hash

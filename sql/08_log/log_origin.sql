@@ -1,4 +1,4 @@
--- As the sequencer, who may read the ledger's name; whose log it is, is the session's customer.
+-- Runs as the sequencer, who may read the ledger's name. The log is the one of the session's customer.
 create function aximo.log_origin(log text default 'events') returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp

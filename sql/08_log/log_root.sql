@@ -19,7 +19,7 @@ begin
             hint = 'Ask for a size the log has or had.',
             constraint = 'size_within_log';
     end if;
-    -- Of each level what is right of its last complete tile, and the hash of what is right of that.
+    -- Collects, level by level, the hashes to the right of the last complete tile, and the hash of everything to the right of those.
     hashes := array(
         select l.leaf
         from aximo.log_leaves as l
@@ -29,7 +29,7 @@ begin
     expected := remaining % 256;
     remaining := remaining / 256;
     loop
-        -- A hash over what is left of them would look like any other.
+        -- A root over fewer hashes would look like any other root.
         if cardinality(hashes) <> expected then
             raise exception using
                 errcode = 'ZXENV',

@@ -1,4 +1,4 @@
--- One row: what all logs share, and the lock of the one who numbers. Only the sequencer can lock it; nobody waits for it.
+-- One row: what all logs share. It is also the lock of the session that numbers. Only the sequencer can lock it, and nobody waits for it.
 create table aximo_private.log_state (
     is_the_row boolean not null default true,
     ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),

@@ -1,9 +1,10 @@
--- What is numbered: the one place that says which tables have a log. It shows what its reader may see: the sequencer, all of it.
+-- The events that are numbered: the only place that says which tables have a log. It shows what its reader may see, and the sequencer may
+-- see all.
 create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
     position, customer_id, event_id, null::bigint as run_event_id, recorded_at,
-    -- Without reading it: what is compressed may be a hundred times as long.
+    -- Estimated without reading the value: uncompressed it may be a hundred times as long.
     least(pg_column_size(payload)::bigint * case when pg_column_compression(payload) is null then 2 else 100 end, 1048576) as weight
 from only aximo_private.events -- noqa: PRS
 union all

@@ -1,4 +1,4 @@
--- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
+-- A login that may work for a customer may know its name. A job that visits all customers has to get the names from here.
 create function aximo.my_customers() returns table (customer_id text)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -15,7 +15,7 @@ begin
         order by g.customer_id;
         return;
     end if;
-    -- From each to the next one by the index: what a customer has is not read.
+    -- Goes from each customer to the next by the index, and reads nothing else of them.
     loop
         select min(n.customer_id) into found_one
         from (

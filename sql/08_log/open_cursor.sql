@@ -1,4 +1,4 @@
--- The lock lasts to the end of the transaction: of two consumers of one name the second waits, and goes on where the first ended.
+-- The lock lasts to the end of the transaction: of two consumers with one name the second waits, and goes on where the first ended.
 create function aximo.open_cursor(name text, log text default 'events') returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -22,7 +22,7 @@ begin
                 hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
                 constraint = 'cursor_is_named';
     end;
-    -- Refuses a log that there is not.
+    -- Raises an error if there is no such log.
     perform aximo.log_size(open_cursor.log);
     loop
         select c.number into found_number

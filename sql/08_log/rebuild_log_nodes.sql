@@ -1,8 +1,8 @@
--- What is missing is made again of the leaves. What differs stays: the table is append-only, and who changed it is to be found out first.
+-- Makes missing hashes again from the leaves. A hash that differs stays: the table is append-only, and first a person has to find out who
+-- changed it.
 create function aximo.rebuild_log_nodes() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 declare

@@ -1,4 +1,5 @@
--- Level by level, a last hash without a partner moves up as it is: the same tree as RFC 9162's, which splits at powers of two.
+-- Hashes pairs, level by level; a last hash without a partner moves up unchanged. This is the same tree as that of RFC 9162, which splits
+-- at powers of two.
 create function aximo.tree_hash(hashes bytea[]) returns bytea
 language plpgsql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp

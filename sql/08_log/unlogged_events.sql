@@ -2,7 +2,6 @@ create function aximo.unlogged_events(log text default 'events')
 returns table (event_id uuid, recorded_at timestamptz, is_coming boolean, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -10,7 +9,7 @@ declare
     customer constant text := aximo_private.writing_customer(null);
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = unlogged_events.log);
 begin
-    -- Refuses a log that there is not.
+    -- Raises an error if there is no such log.
     perform aximo.log_size(unlogged_events.log);
     return query
     select

@@ -1,23 +1,22 @@
--- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
--- findings about events, and follow from them.
+-- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. It does not check violations,
+-- which follow from the events.
 create function aximo.verify_log(
     log text default 'events',
     first_number bigint default null,
     last_number bigint default null,
-    -- The longest that a transaction, from when it wrote to its commit, may have taken.
+    -- The longest time that a transaction may have taken from its write to its commit.
     in_flight interval default '1 hour'
 )
 returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
 declare
     customer constant text := aximo_private.writing_customer(null);
     size constant bigint := aximo.log_size(verify_log.log);
-    -- A piece of a log: entries from one to another, and the subtrees that end in it. What is not of a piece is looked at with the last one.
+    -- A piece of a log is a range of entries and the subtrees that end in it. What belongs to no piece is checked with the last piece.
     first_one constant bigint := greatest(coalesce(verify_log.first_number, 1), 1);
     last_one constant bigint := least(coalesce(verify_log.last_number, size), size);
     is_last constant boolean := verify_log.last_number is null;
@@ -55,12 +54,13 @@ begin
             where r.customer_id = customer and r.event_id = l.run_event_id
             offset 0
         ) as e on true
-        -- Of the numbers only the first that is off: all after it are too.
+        -- Only the first wrong number is named: all after it are wrong too.
         where (l.number <> l.expected and l.number <> l.before + 1)
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
         union all
-        -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
+        -- An event that was written at the end of the log with an early recorded_at. Checked for the whole log with the last piece, as it
+        -- needs the newest recorded_at of all entries before.
         select
             'recorded_out_of_order',
             o.number, o.event_id, o.run_event_id,
@@ -116,7 +116,7 @@ begin
         where is_last and n.customer_id = customer and n.log = verify_log.log
             and (n.level not between 1 and 7 or (n.index + 1) * 256::numeric ^ n.level > size)
     ) as p
-    -- A subtree after its entries: the entry that is wrong is named first.
+    -- A subtree comes after its entries, so that the entry which is wrong is named first.
     order by p.place nulls last, p.detail nulls first, p.event_id, p.run_event_id;
 
     for checkpoint in
@@ -135,7 +135,7 @@ begin
             is_true := checkpoint.root = aximo.log_root(checkpoint.size, verify_log.log)
                 and starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size, verify_log.log));
         exception
-            -- Hashes are missing, and named above: of what there is no such root can be made.
+            -- Hashes are missing, so there is no root. They are named above.
             when sqlstate 'ZXENV' then
                 is_true := false;
         end;

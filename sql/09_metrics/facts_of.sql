@@ -1,4 +1,5 @@
--- New entries, and what becomes known by them: how long an execution took, how long an approval. The same facts whichever event came first.
+-- Turns new log entries into facts to count: the events themselves, and the durations that become known by them. The facts are the same
+-- whichever event came first.
 create function aximo_private.facts_of(touched aximo_private.log_growth[])
 returns setof aximo_private.fact
 language plpgsql stable security invoker parallel unsafe
@@ -24,7 +25,7 @@ begin
             select
                 s.event_id, s.event_type, s."timestamp", s.deployment_id, s.skill_id, s.skill_version, s.execution_id, s.risk_level,
                 s.latency_ms, s.answers, s.step,
-                -- Of imported history, the first start and the first end count.
+                -- In imported history the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
                 l.start_step,
@@ -97,7 +98,7 @@ begin
             (c.is_later, c.deployment_id, c.skill_id, c.skill_version, date_trunc('hour', c."timestamp", 'UTC'))
         ) as p (is_later, deployment_id, skill_id, skill_version, hour)
     )
-    -- One row a thing that counts, with the place where it counts.
+    -- One row for each thing that counts, with the deployment and hour in which it counts.
     select
         e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.hour, e.number, e."timestamp", e.event_type, e.action_type,
         e.risk_level, e.is_lead, e.is_emergency, coalesce(e.is_start, false), false, false, null::bigint,
@@ -112,4 +113,4 @@ begin
 end;
 $$;
 alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
+comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';

@@ -51,7 +51,6 @@ cross join lateral (
         ) as counts_up_to
     from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';

@@ -1,5 +1,5 @@
--- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. Negative values, of clocks that disagree, mirror them.
--- Bound when it is created, and inlined.
+-- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. A negative value, which clocks that disagree make, has
+-- the bin of its absolute value with a minus sign.
 create function aximo_private.histogram_bin(value double precision) returns bigint
 language sql immutable security invoker parallel safe
 return case

@@ -1,5 +1,5 @@
--- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have neither
--- its owner's rights nor settings of its own, so it has the caller's, and names the schema of everything.
+-- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have
+-- neither its owner's rights nor settings of its own: this one runs with its caller's, and names the schema of everything.
 create procedure aximo.keep_metrics(max_events integer default 20000)
 language plpgsql security invoker
 as $$
@@ -14,7 +14,7 @@ begin
         commit;
     end loop;
     commit;
-    -- In here a refresh numbers nothing, so that nobody's numbering has to come back later.
+    -- Under repeatable read a refresh numbers nothing. Numbering in a transaction that has written before can't tell how old holes are.
     set transaction isolation level repeatable read;
     perform from aximo.refresh_metrics();
     commit;

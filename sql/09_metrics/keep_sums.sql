@@ -1,4 +1,4 @@
--- Sums are of all customers: the sequencer keeps them, and the meter reads them.
+-- Tables of sums hold all customers: the sequencer writes them, and the meter reads them.
 create function aximo_private.keep_sums(target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp

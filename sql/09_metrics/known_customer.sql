@@ -1,4 +1,4 @@
--- Views that have something to show of a customer without events, such as the thresholds of all, show it of customers that exist.
+-- Some views show something even of a customer without events, such as the thresholds for all. They show it of customers that exist.
 create view aximo_private.known_customer with (security_barrier = true) as
 select s.customer_id
 from (select (select aximo.current_customer()) collate "C" as customer_id) as s

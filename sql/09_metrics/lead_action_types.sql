@@ -3,7 +3,6 @@ select
     m.customer_id, m.effective_from, m.set_at, m.item as action_type, m.is_withdrawal, m.is_current, m.scope, m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';

@@ -1,4 +1,4 @@
--- For who watches the ledger and may see no customer. It costs the same however much is stored: counters, queues, and what is open.
+-- For monitoring, by a login that may see no customer. It reads counters and queues, so its cost does not grow with what is stored.
 create function aximo.ledger_status()
 returns table (
     log text,

@@ -1,4 +1,4 @@
--- The customer's own, else that of all. Within each, the latest that had taken effect.
+-- The customer's own setting, else the one for all. Of each, the latest that had taken effect.
 create function aximo_private.list_of(customer text, of_list text, moment timestamptz) returns text[]
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp

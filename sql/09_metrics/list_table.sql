@@ -1,4 +1,5 @@
--- Settings that are lists: which risk levels are high when actions are billed, which action types are leads. Append-only, as thresholds are.
+-- Settings that are lists: the risk levels that are high when actions are billed, and the action types that are leads. Append-only, as
+-- thresholds are.
 create table aximo_private.metric_lists (
     customer_id text collate "C" not null,
     list text collate "C" not null,
@@ -16,7 +17,7 @@ create table aximo_private.metric_lists (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
--- Set before anything else can be: what a restore brings along from another ledger is later.
+-- The defaults have an early set_at: a setting that a restore brings along from another ledger is later.
 insert into aximo_private.metric_lists (customer_id, list, items, effective_from, set_at)
 values
 ('*', 'high_risk_levels', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00'),

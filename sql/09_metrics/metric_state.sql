@@ -1,4 +1,4 @@
--- One row: how far sums and published metrics are, and the lock of the one who counts or refreshes. Nobody waits for it.
+-- One row: how far sums and published metrics are. It is also the lock of the session that counts or refreshes. Nobody waits for it.
 create table aximo_private.metric_state (
     is_the_row boolean not null default true,
     steps bigint not null default 0,

@@ -1,4 +1,3 @@
--- Bound when it is created, and inlined.
 create function aximo_private.month_end(moment timestamptz) returns timestamptz
 language sql stable security invoker parallel safe
 return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';

@@ -19,7 +19,7 @@ declare
         where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
     );
 begin
-    -- By the index: without statistics a third of all rows is expected to have changed.
+    -- Uses the index: without statistics the planner expects a third of all rows to have changed.
     execute format(
         'create function %s returns setof %s language plpgsql stable security invoker parallel unsafe'
         ' set search_path = pg_catalog, pg_temp set row_security = on set jit = off set enable_seqscan = off as %L',
@@ -39,7 +39,7 @@ begin
         'alter table %s add constraint %I primary key (%s)', kept, kind || '_kept_pkey',
         (select string_agg(quote_ident(k.name), ', ' order by k.place) from unnest(key) with ordinality as k (name, place))
     );
-    -- A refresh takes the rows that changed away and writes them anew.
+    -- A refresh deletes the rows that changed and inserts them again, so the table is vacuumed early.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
     perform aximo_private.take_comments(sums, source);

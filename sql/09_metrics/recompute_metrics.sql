@@ -1,14 +1,11 @@
--- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
--- What verify_metrics compares with, and what an auditor can read.
+-- Works the metrics out once more, from the events alone and without the sums: starts and ends are searched for, percentiles are exact.
+-- verify_metrics compares with this, and an auditor can read it.
 create function aximo.recompute_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- Nor does it foresee how many rows there are to join.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
@@ -41,7 +38,7 @@ begin
         from aximo.log_entries as l
         where l.number <= up_to
     ),
-    -- Which types were leads, by month: the latest setting that had taken effect, the customer's own before that of all.
+    -- The action types that were leads, by month: by the latest setting that had taken effect, the customer's own before the one for all.
     lead_types as materialized (
         select m.month, h.action_type
         from (
@@ -63,7 +60,7 @@ begin
         inner join aximo_metrics.lead_action_types as h
             on h.scope = i.scope and h.set_at = i.set_at and h.effective_from is not distinct from i.effective_from
     ),
-    -- By log number: who came second does not count.
+    -- The first by log number counts.
     began as materialized (
         select distinct on (e.execution_id) e.*
         from entry as e
@@ -83,7 +80,7 @@ begin
         inner join entry as r on r.event_id = s.answers_event_id
         where s.answers_event_id is not null
     ),
-    -- Each event with what is known of it, and with what is known by it.
+    -- Each event, and what becomes known by it.
     known as materialized (
         select
             e.*,
@@ -165,7 +162,7 @@ begin
         from placed as p
         group by p.suffix, p.key
     ),
-    -- The rows of alerts before thresholds are looked at.
+    -- The rates and averages, before thresholds are looked up.
     rated as (
         select r.suffix, r.key, r.ends_at, v.metric, v.numerator, v.denominator
         from (
@@ -190,7 +187,7 @@ begin
         ) as v (metric, numerator, denominator)
         where v.denominator > 0
     ),
-    -- Each threshold is the latest of a scope that had taken effect, of the narrowest scope that has a value.
+    -- Of each scope the latest threshold that had taken effect; of these the one of the narrowest scope that has a value.
     judged as (
         select r.*, w.warning, w.escalation
         from (select d.*, d.numerator::double precision / d.denominator as value from rated as d) as r

@@ -1,20 +1,17 @@
--- The metrics of runs once more, from the log alone and by other means than rollups. What verify_metrics compares with.
+-- Works the metrics of runs out once more, from the log alone and without the sums. verify_metrics compares with this.
 create function aximo.recompute_run_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- Nor does it foresee how many rows there are to join.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
 begin
     return query
     with
-    -- Joined once they are there: else every run is looked at for each entry.
+    -- Materialized before the join: otherwise every run is looked at for each entry.
     entry as materialized (
         select l.number, l.run_id, l.ts, l.kind
         from helix.log_entries as l
@@ -36,7 +33,7 @@ begin
         where k.state is not null
             and k.version = (select max(v.version) from helix.event_kinds as v where v.kind = k.kind)
     ),
-    -- Which event is the last before this one that begins or ends a run, and which the last that queues, begins or ends one.
+    -- The number of the last earlier event that began or ended the run, and of the last that queued, began or ended it.
     told as materialized (
         select
             s.*,

@@ -1,4 +1,4 @@
--- Where each run is, as far as it is counted, so that the next event of it is counted without looking back.
+-- Where each run stands, as far as it is counted, so that its next event is counted without looking back.
 create table aximo_private.run_states (
     customer_id text collate "C" not null,
     run_id text collate "C" not null,

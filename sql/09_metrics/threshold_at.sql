@@ -1,4 +1,4 @@
--- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
+-- The deployment's own threshold, else the customer's, else the one for all. Of each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
 returns double precision
 language plpgsql stable security definer parallel safe

@@ -1,4 +1,5 @@
--- When a rate or an average is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+-- Above which rate or average there is an alert. A new row overrides an older one; nothing is changed, so what held on a day can always be
+-- told.
 create table aximo_private.thresholds (
     customer_id text collate "C" not null,
     deployment_id aximo_private.identifier,
@@ -19,7 +20,7 @@ create table aximo_private.thresholds (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
--- Set before anything else can be: what a restore brings along from another ledger is later.
+-- The defaults have an early set_at: a setting that a restore brings along from another ledger is later.
 insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values
 ('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),

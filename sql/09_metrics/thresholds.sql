@@ -14,7 +14,6 @@ select
     case when m.customer_id <> '*' then m.set_by end as set_by
 from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';

@@ -17,7 +17,7 @@ select
 from aximo_private.metric_lists as m
 left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
-comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
+comment on view aximo_private.told_lists is 'The settings of the session''s customer that are lists, one row an entry.';
 comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
 comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
 comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';

@@ -1,5 +1,5 @@
--- Which logs have grown since they were counted. Numbering puts one row in the place of a log's older ones, and counting takes away what it
--- has counted; each leaves alone what the other is at, so neither waits, and a log has one row, or two while it is being counted.
+-- Which logs have grown since they were counted. Numbering replaces a log's rows by one, and counting deletes the rows that it has counted.
+-- Each skips what the other has locked, so neither waits, and a log has one row, or two while it is being counted.
 create table aximo_private.uncounted_logs (
     customer_id text collate "C" not null,
     log text collate "C" not null,

@@ -1,4 +1,5 @@
--- Who set anew which actions are leads, and from when on. Counting judges what it has counted since then, and takes the row away.
+-- The customers that changed which actions are leads, and from when on. Counting judges again what it has counted since then, and deletes
+-- the row.
 create table aximo_private.unjudged_leads (
     customer_id text collate "C" not null,
     since timestamptz not null,

@@ -1,11 +1,9 @@
--- Compares each row of each view with what the events say.
+-- Compares each row of each view of metrics with what the events say.
 create function aximo.verify_metrics()
 returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -155,7 +153,7 @@ begin
     in_view as (
         select s.view_name, s.key, m.key as column_name, m.value
         from (
-            -- Several types that are no short text are one to the other side.
+            -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
             select
                 s.view_name,
                 case
@@ -200,7 +198,7 @@ begin
         from in_view as i
     ) as v
     full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
-    -- A row that comes twice is counted twice by whoever adds up.
+    -- A row that appears twice would be counted twice.
     where v.value is null or e.value is null or v.times > 1
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
