@@ -12,8 +12,7 @@ begin
         with
         action as (
             select
-                s.event_type,
-                aximo_private.step_key(s.payload, 'approval_id') as approval_id,
+                s.event_type, aximo_private.step_key(s.payload, 'approval_id') as approval_id,
                 aximo_private.step_key(s.payload, 'action_id') as action_id,
                 aximo_private.step_key(s.payload, 'action_type') as action_type
             from (

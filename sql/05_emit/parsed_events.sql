@@ -23,23 +23,12 @@ returns table (
 language sql stable security invoker parallel safe
 begin atomic
     select
-        b.place,
-        (b.e ->> 'event_id')::uuid as event_id,
-        b.e ->> 'event_type' as event_type,
-        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp",
-        coalesce(b.e ->> 'customer_id', customer) as customer_id,
-        b.e ->> 'deployment_id' as deployment_id,
-        b.e ->> 'skill_id' as skill_id,
-        b.e ->> 'skill_version' as skill_version,
-        b.e ->> 'execution_id' as execution_id,
-        b.e ->> 'risk_level' as risk_level,
-        b.e ->> 'approval_mode' as approval_mode,
-        b.e ->> 'actor' as actor,
-        coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
-        b.e ->> 'correlation_id' as correlation_id,
-        b.e ->> 'channel_type' as channel_type,
-        b.e ->> 'error_code' as error_code,
-        (b.e ->> 'latency_ms')::bigint as latency_ms,
+        b.place, (b.e ->> 'event_id')::uuid as event_id, b.e ->> 'event_type' as event_type,
+        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp", coalesce(b.e ->> 'customer_id', customer) as customer_id,
+        b.e ->> 'deployment_id' as deployment_id, b.e ->> 'skill_id' as skill_id, b.e ->> 'skill_version' as skill_version,
+        b.e ->> 'execution_id' as execution_id, b.e ->> 'risk_level' as risk_level, b.e ->> 'approval_mode' as approval_mode,
+        b.e ->> 'actor' as actor, coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload, b.e ->> 'correlation_id' as correlation_id,
+        b.e ->> 'channel_type' as channel_type, b.e ->> 'error_code' as error_code, (b.e ->> 'latency_ms')::bigint as latency_ms,
         -- What a cast to the column's type does not find out.
         b.e - aximo_private.event_fields() <> '{}'
         or jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null')

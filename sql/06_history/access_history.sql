@@ -1,8 +1,6 @@
 create view aximo.access_history with (security_barrier = true) as
 select
-    c.customer_id,
-    g.role_name,
-    g.customer_id = '*' as of_all_customers,
+    c.customer_id, g.role_name, g.customer_id = '*' as of_all_customers,
     g.changed_at as granted_at, g.changed_by as granted_by, r.changed_at as revoked_at, r.changed_by as revoked_by
 from aximo_private.known_customer as c
 inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')

@@ -1,11 +1,9 @@
 create view aximo.approvals as
 select
-    a.customer_id,
-    a.execution_id,
+    a.customer_id, a.execution_id,
     case when t.request_event_id is null then a.approval_id else t.approval_id end as approval_id,
     a.deployment_id, a.skill_id, a.skill_version, a.risk_level, a.approval_mode, a.requested_at, a.requested_by, a.decision, a.decided_at,
-    a.decided_by, a.decision_recorded_by,
-    a.decided_at - a.requested_at as delay,
+    a.decided_by, a.decision_recorded_by, a.decided_at - a.requested_at as delay,
     a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id
 from (
     select *

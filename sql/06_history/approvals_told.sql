@@ -1,17 +1,13 @@
 -- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
 create view aximo_private.approvals_told as
 select
-    r.customer_id,
-    r.execution_id,
-    r.payload ->> 'approval_id' as approval_id,
+    r.customer_id, r.execution_id, r.payload ->> 'approval_id' as approval_id,
     r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
     coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
     d."timestamp" as decided_at, d.actor as decided_by, d.recorded_by as decision_recorded_by,
-    d."timestamp" - r."timestamp" as delay,
-    d.payload ->> 'reason' as reason,
+    d."timestamp" - r."timestamp" as delay, d.payload ->> 'reason' as reason,
     case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
-    r.event_id as request_event_id,
-    d.event_id as decision_event_id
+    r.event_id as request_event_id, d.event_id as decision_event_id
 from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.execution_id = r.execution_id and d.answers = r.event_id
@@ -21,9 +17,7 @@ left join lateral (
     select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
     from (
         select
-            p.position,
-            p.payload ->> 'action_id' as action_id,
-            p.payload ->> 'action_type' as action_type,
+            p.position, p.payload ->> 'action_id' as action_id, p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
                 partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position

@@ -23,9 +23,7 @@ marks as (
 ),
 steps as (
     select
-        m.*,
-        lag(m.skill_id) over in_time as previous_skill_id,
-        lag(m.skill_version) over in_time as previous_version,
+        m.*, lag(m.skill_id) over in_time as previous_skill_id, lag(m.skill_version) over in_time as previous_version,
         lag(m.event_type) over in_time as previous_type
     from marks as m
     window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position, m.execution_id)
@@ -47,17 +45,14 @@ marked as (
 ),
 changes as (
     select
-        s.*,
-        lead(s."timestamp") over in_time as ended_at,
-        lead(s.began_with) over in_time as ended_with,
+        s.*, lead(s."timestamp") over in_time as ended_at, lead(s.began_with) over in_time as ended_with,
         lead(s.event_type) over in_time as ended_by
     from marked as s
     window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
     customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
-    ended_at is null as is_current,
-    event_type as began_by, began_with, ended_by, ended_with, basis
+    ended_at is null as is_current, event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
 

@@ -1,8 +1,6 @@
 create view aximo.deployments as
 select
-    k.customer_id,
-    k.deployment_id,
-    coalesce(v.skill_id, x.skill_id) as skill_id,
+    k.customer_id, k.deployment_id, coalesce(v.skill_id, x.skill_id) as skill_id,
     coalesce(v.skill_version, x.skill_version) as skill_version,
     case s.event_type
         when 'deployment_created' then 'pending_configuration'

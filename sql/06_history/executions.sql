@@ -8,9 +8,7 @@ select
         when processing then 'processing'
         else 'triggered'
     end as status,
-    started_at,
-    ended_at,
-    ended_at - started_at as duration,
+    started_at, ended_at, ended_at - started_at as duration,
     last_event_at, steps::bigint as events, actions_prepared::bigint as actions_prepared,
     actions_dispatched::bigint as actions_dispatched, actions_failed::bigint as actions_failed,
     approvals_requested::bigint as approvals_requested, approvals_granted::bigint as approvals_granted,

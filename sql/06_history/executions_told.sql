@@ -1,8 +1,7 @@
 -- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
 create view aximo_private.executions_told as
 select
-    e.customer_id,
-    e.execution_id,
+    e.customer_id, e.execution_id,
     (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
     (array_agg(e.skill_id order by e.step))[1] as skill_id,
     (array_agg(e.skill_version order by e.step))[1] as skill_version,
@@ -17,8 +16,7 @@ select
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed')) as ended_at,
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed'))
     - min(e."timestamp") filter (where e.event_type = 'execution_triggered') as duration,
-    max(e."timestamp") as last_event_at,
-    count(*) as events,
+    max(e."timestamp") as last_event_at, count(*) as events,
     count(*) filter (where e.event_type = 'action_prepared') as actions_prepared,
     count(*) filter (where e.event_type = 'action_dispatched') as actions_dispatched,
     count(*) filter (where e.event_type = 'action_failed') as actions_failed,

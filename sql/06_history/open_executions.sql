@@ -2,10 +2,7 @@ create view aximo.open_executions as
 select
     customer_id, execution_id, deployment_id, skill_id, skill_version,
     case when open_approvals > 0 then 'awaiting_approval' when processing then 'processing' else 'triggered' end as status,
-    started_at,
-    last_event_at,
-    now() - started_at as age,
-    now() - last_event_at as idle
+    started_at, last_event_at, now() - started_at as age, now() - last_event_at as idle
 from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
 

@@ -14,10 +14,7 @@ begin
     select l.place::integer, e.event_id, e.ts, coalesce(e.kind, l.kind), coalesce(e.message, l.message), coalesce(e.data, l.data)
     from (
         select
-            i.place,
-            i.value ->> 'kind' as kind,
-            i.value ->> 'message' as message,
-            nullif(i.value -> 'data', 'null') as data,
+            i.place, i.value ->> 'kind' as kind, i.value ->> 'message' as message, nullif(i.value -> 'data', 'null') as data,
             row_number() over (
                 partition by i.value ->> 'kind', i.value ->> 'message', nullif(i.value -> 'data', 'null') order by i.place
             ) as repetition

@@ -22,12 +22,8 @@ begin
     -- Events and run events have an order of arrival each. Between the two the database's clock decides, without going back in either.
     return query
     select
-        s.customer_id,
-        execution_trace.execution_id,
-        row_number() over arrival,
-        s."timestamp",
-        s."timestamp" - first_value(s."timestamp") over arrival,
-        s."timestamp" - lag(s."timestamp") over arrival,
+        s.customer_id, execution_trace.execution_id, row_number() over arrival, s."timestamp",
+        s."timestamp" - first_value(s."timestamp") over arrival, s."timestamp" - lag(s."timestamp") over arrival,
         s.event_type, s.actor, s.deployment_id, s.skill_id, s.skill_version, s.risk_level, s.approval_mode, s.correlation_id,
         s.channel_type, s.error_code, s.latency_ms, s.payload, s.event_id, s.answers_event_id, s.recorded_at, s.recorded_by, s.run_id,
         s.run_event_id, s.message

@@ -43,8 +43,7 @@ begin
     begin
         for entry in
             select
-                l.value,
-                l.place::integer as place,
+                l.value, l.place::integer as place,
                 case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock
             from jsonb_array_elements(lines) with ordinality as l (value, place)
             order by l.place
@@ -93,8 +92,7 @@ begin
             coalesce(l.value #>> '{data,policy_hash}', 'unknown'), 'queued', l.moment, l.moment, customer, true
         from (
             select
-                i.value,
-                i.place,
+                i.value, i.place,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
                 moments[i.place::integer] as moment
             from jsonb_array_elements(lines) with ordinality as i (value, place)
@@ -122,13 +120,10 @@ begin
             ) as repetition
         from (
             select
-                i.value,
-                i.place::integer as place,
+                i.value, i.place::integer as place,
                 case when jsonb_typeof(i.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
-                moments[i.place::integer] as moment,
-                i.value ->> 'kind' as kind,
-                i.value ->> 'message' as message,
+                moments[i.place::integer] as moment, i.value ->> 'kind' as kind, i.value ->> 'message' as message,
                 nullif(i.value -> 'data', 'null') as data
             from jsonb_array_elements(lines) with ordinality as i (value, place)
         ) as l
@@ -186,9 +181,7 @@ begin
         error = case when s.status in ('failed', 'blocked') then s.error end
     from (
         select distinct on (e.run_id)
-            e.run_id,
-            e.ts,
-            e.data ->> 'error' as error,
+            e.run_id, e.ts, e.data ->> 'error' as error,
             case when k.state = 'started' then 'running' else k.state end as status
         from only helix.run_events as e
         cross join lateral (

@@ -55,10 +55,8 @@ begin
                     constraint = 'customer_granted';
             end if;
             select
-                r.*,
-                nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
-                nullif(entry.value -> 'environment', 'null') as surroundings,
-                nullif(entry.value -> 'result_json', 'null') as result
+                r.*, nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
+                nullif(entry.value -> 'environment', 'null') as surroundings, nullif(entry.value -> 'result_json', 'null') as result
             into wanted
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,

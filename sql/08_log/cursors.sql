@@ -1,9 +1,6 @@
 create view aximo.cursors with (security_barrier = true) as
 select
-    customer_id, log, name::text as name, number,
-    aximo.log_size(log) - number as behind,
-    moved_at,
-    moved_by
+    customer_id, log, name::text as name, number, aximo.log_size(log) - number as behind, moved_at, moved_by
 from only aximo_private.log_cursors; -- noqa: PRS
 comment on view aximo.cursors is 'The consumers of the logs of the session''s customer, and how far they have come. Key: log, name.';
 comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';

@@ -13,8 +13,7 @@ declared as (
 ),
 standing as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until,
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until,
         count(*) filter (where d.event_type = 'deployment_terminated') over in_time as terminations
     from declared as d
     where d.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
@@ -22,8 +21,7 @@ standing as (
 ),
 versions as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until
     from declared as d
     where d.event_type <> 'deployment_suspended'
     window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)

@@ -113,11 +113,9 @@ begin
     added as (
         insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
         select
-            f.customer_id,
-            number_new.log,
+            f.customer_id, number_new.log,
             h.size + row_number() over (partition by f.customer_id order by f.position),
-            f.event_id,
-            f.run_event_id,
+            f.event_id, f.run_event_id,
             (
                 select sha256(decode('00', 'hex') || convert_to(s.line, 'UTF8'))
                 from (
@@ -177,9 +175,7 @@ begin
         from (
             select
                 coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
-                p.position - 1 as last_position,
-                g.seen_by,
-                g.older_than
+                p.position - 1 as last_position, g.seen_by, g.older_than
             from gone as g
             inner join hit as p on p.hole = g.first_position
             window of_hole as (partition by g.first_position order by p.position)

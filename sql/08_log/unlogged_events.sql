@@ -13,8 +13,7 @@ begin
     perform aximo.log_size(unlogged_events.log);
     return query
     select
-        e.event_id,
-        e.recorded_at,
+        e.event_id, e.recorded_at,
         e.position > high or exists (
             select from aximo_private.log_holes as h
             where h.log = e.log and e.position between h.first_position and h.last_position

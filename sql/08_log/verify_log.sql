@@ -62,8 +62,7 @@ begin
         -- An event that was written at the end of the log with an early recorded_at. Checked for the whole log with the last piece, as it
         -- needs the newest recorded_at of all entries before.
         select
-            'recorded_out_of_order',
-            o.number, o.event_id, o.run_event_id,
+            'recorded_out_of_order', o.number, o.event_id, o.run_event_id,
             format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
             o.number
         from (
@@ -91,15 +90,10 @@ begin
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
-            b.index * g.width + 1,
-            null,
-            null,
-            format('level %s, index %s', g.level, b.index),
-            g.width * (b.index + 1)
+            b.index * g.width + 1, null, null, format('level %s, index %s', g.level, b.index), g.width * (b.index + 1)
         from (
             select
-                v.level,
-                (256::numeric ^ v.level)::bigint as width
+                v.level, (256::numeric ^ v.level)::bigint as width
             from generate_series(1, 7) as v (level)
         ) as g
         cross join lateral generate_series((first_one - 1) / g.width, last_one / g.width - 1) as b (index)

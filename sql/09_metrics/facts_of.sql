@@ -11,9 +11,7 @@ begin
     with
     entry as materialized (
         select
-            g.customer_id, g.old_size, g.new_size, n.number,
-            e.*,
-            date_trunc('hour', e."timestamp", 'UTC') as hour
+            g.customer_id, g.old_size, g.new_size, n.number, e.*, date_trunc('hour', e."timestamp", 'UTC') as hour
         from unnest(touched) as g
         cross join lateral (
             select l.number, l.event_id
@@ -28,8 +26,7 @@ begin
                 -- In imported history the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
-                l.start_step,
-                l.end_step,
+                l.start_step, l.end_step,
                 case
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')

@@ -23,9 +23,7 @@ begin
     ),
     said as materialized (
         select
-            l.number, l.run_id, l.ts, r.tool_name,
-            (l.ts at time zone 'UTC')::date as day,
-            k.state,
+            l.number, l.run_id, l.ts, r.tool_name, (l.ts at time zone 'UTC')::date as day, k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
         from entry as l
         inner join helix.event_kinds as k on k.kind = l.kind
@@ -52,8 +50,7 @@ begin
         left join said as q on q.number = t.queued_number
     )
     select
-        'tool_runs',
-        jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
+        'tool_runs', jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
         jsonb_build_object(
             'started', count(*) filter (where t.state = 'started'),
             'queued', count(*) filter (where t.state = 'queued'),

@@ -1,9 +1,7 @@
 create view aximo_metrics.thresholds with (security_barrier = true) as
 select
     c.customer_id, m.deployment_id::text as deployment_id, m.metric, m.level,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    m.value,
+    nullif(m.effective_from, '-infinity') as effective_from, m.set_at, m.value,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.thresholds as n

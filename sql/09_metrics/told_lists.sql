@@ -1,11 +1,6 @@
 create view aximo_private.told_lists with (security_barrier = true) as
 select
-    c.customer_id,
-    m.list,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    i.item,
-    m.items is null as is_withdrawal,
+    c.customer_id, m.list, nullif(m.effective_from, '-infinity') as effective_from, m.set_at, i.item, m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.metric_lists as n

@@ -172,8 +172,7 @@ begin
                 when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
                 else s.key
             end as key,
-            m.key,
-            to_jsonb(sum((m.value #>> '{}')::numeric))
+            m.key, to_jsonb(sum((m.value #>> '{}')::numeric))
         from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
         group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
@@ -188,11 +187,7 @@ begin
         cross join lateral jsonb_each(r.measures) as m
     )
     select
-        coalesce(v.view_name, e.view_name),
-        coalesce(v.key, e.key),
-        coalesce(v.column_name, e.column_name),
-        v.value,
-        e.value
+        coalesce(v.view_name, e.view_name), coalesce(v.key, e.key), coalesce(v.column_name, e.column_name), v.value, e.value
     from (
         select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
         from in_view as i
