@@ -1,5 +1,27 @@
 -- The whole schema, in one transaction: psql -v ON_ERROR_STOP=1 -f sql/install.sql
 -- As the owner of the database, a role with CREATEROLE. Later versions come by "aximo-db migrate".
+--
+-- The map of the house. Schema aximo is the API, aximo_metrics the views for BI tools, helix the tool runs, aximo_private the rest.
+-- How an event flows: emit_event or emit_events writes it with the row of its execution -> advance_log gives it a number in its customer's
+-- log and a place in the log's Merkle tree -> count_metrics adds it to sums -> refresh_metrics publishes them. Somebody has to call the last
+-- three: "aximo-db worker", or keep_metrics by cron.
+--   00 to 03  roles, schemas; who may work for which customer; what tables have in common (append-only, isolated by customer)
+--   04  the event: its fields and limits; the table of events (append-only); those of executions and approvals, a row each, written with them
+--   05  writing: emit_event, emit_events, import_events, close_stale_executions. told_lives works out what events lead to; broken_rule names
+--       the rules
+--   06  reading: executions, approvals, deployments and their versions; each as it was at a moment (_as_of); verify_, repair_executions
+--   07  helix: runs and run_events, as a gateway writes them; import_runs, import_run_events, observe_run
+--   08  the log: log_entries (number, hash), log_nodes (the tree), log_holes (what numbering remembers), checkpoints, cursors of consumers;
+--       advance_log, read_log, log_tile, add_checkpoint; verify_log, mend_log, rebuild_log_nodes
+--   09  metrics: <kind>_sums (counted), <kind>_to_publish, _recent and _kept (published), the views; thresholds and lists (settings);
+--       recompute_ and verify_metrics work everything out again, by other means
+--   10, 99  the version; who owns what and who may do what
+-- What recurs: "set jit = off", as without statistics the planner expects the worst and compiles for half a second. "set row_security = on",
+-- as pg_restore switches it off, and queries under policies would then raise. "offset 0" at the end of a view or a look-up is a fence:
+-- conditions of the caller are evaluated behind it, or EXPLAIN ANALYZE would tell whether another customer's row met them. A view without
+-- security_barrier reads only tables with policies, which are a barrier too, and could not use an index for ORDER BY ... LIMIT otherwise.
+-- A body without quotes ("return", "begin atomic") is bound when it is created: it needs no search_path, and the planner can inline it.
+-- "set extra_float_digits = 1" and "set enable_nestloop = off" are for what compares all metrics: JSON shows all digits, joins are large.
 \set ON_ERROR_STOP on
 begin;
 \ir 00_roles/preflight.sql

@@ -2,7 +2,7 @@
 
 python -m tools.generated [--check]
 
-In the order in which they follow from each other: the synchronous client, the functions that show a past, the views of metrics, the SQL of the
+In the order in which they follow from each other: the synchronous client, functions that are alike, the views of metrics, the SQL of the
 first migration until it is released, and, read from a fresh installation on the embedded PostgreSQL: what doctor expects, the contracts, the
 reference and the privileges.
 """
@@ -25,7 +25,7 @@ from aximo_db.cli_contract import rewritten
 from aximo_db.contract import contract_names, contract_text, read_contract, shipped_contract
 from aximo_db.doctor import facts
 from aximo_db.embedded import EmbeddedServer
-from tools import as_of, metrics, privileges, reference, unasync
+from tools import alike, metrics, privileges, reference, unasync
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "migrations" / "versions"
@@ -83,7 +83,7 @@ def from_installation() -> dict[Path, str]:
     return found
 
 
-STEPS = (unasync.made, as_of.made, metrics.made, first_migration, migration_hashes, from_installation)
+STEPS = (unasync.made, alike.made, metrics.made, first_migration, migration_hashes, from_installation)
 
 
 def main() -> int:

@@ -499,6 +499,16 @@ cross join lateral (
         log="run_events", up_to="The number in the log of run events up to which it counts.",
     ),
 ]  # fmt: skip
+LISTS = {
+    "high_risk_levels": (
+        "risk_level", "The risk levels that count as high in attribution_monthly",
+        "A level that counts as high; null if none does, or if what was set before is taken back.",
+    ),
+    "lead_action_types": (
+        "action_type", "The action types that count as leads in business_value",
+        "A type that counts as a lead; null if none does, or if what was set before is taken back.",
+    ),
+}  # fmt: skip
 # Views that come in one form only: their keys, whether they count runs, and what is not compared.
 SINGLE: list[tuple[str, tuple[str, ...], bool, tuple[str, ...]]] = [
     ("attribution_monthly", ("month",), False, ()),
@@ -780,6 +790,48 @@ select
 """ + _commented("view", name, view.comment, comments)
 
 
+def list_view(name: str, item: str, comment: str, item_comment: str) -> str:
+    """The history of a setting that is a list."""
+    view = f"aximo_metrics.{name}"
+    columns = [
+        "customer_id",
+        "effective_from",
+        "set_at",
+        f"item as {item}",
+        "is_withdrawal",
+        "is_current",
+        "scope",
+        "set_by",
+    ]
+    comments = [
+        ("customer_id", "Always the session's customer."),
+        ("effective_from", "For months that end after this moment; null: for all."),
+        ("set_at", "When it was set, by the database's clock."),
+        (item, item_comment),
+        ("is_withdrawal", "Whether it takes back what was set before."),
+        (
+            "is_current",
+            "Whether it is the latest that has taken effect. The customer's own goes before the one of all.",
+        ),
+        ("scope", "customer, or all customers that set none."),
+        ("set_by", "The login that set it; null for those of all customers."),
+    ]
+    return (
+        f"""\
+{MADE}create view {view} with (security_barrier = true) as
+select
+{_listed([f"m.{column}" for column in columns], 4)}
+from aximo_private.told_lists as m
+where m.customer_id = (select aximo.current_customer()) and m.list = '{name}'
+{FENCE}
+"""
+        + _commented(
+            "view", view, f"{comment}, and their history. Key: scope, effective_from, set_at, {item}.", comments
+        )
+        + (f"select aximo_private.take_comments('{view}', 'aximo_private.told_lists');\n")
+    )
+
+
 def alerts_view(grain: Grain) -> tuple[str, str]:
     """The alerts of a grain: their name and their file."""
     view = "alerts" + grain.suffix
@@ -905,6 +957,7 @@ def made() -> dict[Path, str]:
         "count_activity": count_activity(),
         **published(),
         **{view.name: single_view(view) for view in VIEWS},
+        **{name: list_view(name, *words) for name, words in LISTS.items()},
     }
     for grain in GRAINS:
         files |= dict(grain_view(family, grain) for family in FAMILIES)

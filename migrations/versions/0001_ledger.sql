@@ -186,7 +186,6 @@ create policy gatekeeper_keeps_the_map on aximo_private.customer_grants for all 
 create policy recorder_reads_own_grants on aximo_private.customer_grants
 for select to aximo_recorder using (role_name = session_user::text);
 create policy owner_reads_the_map on aximo_private.customer_grants for select to aximo_owner using (true);
-
 comment on table aximo_private.customer_grants is 'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
 comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
 comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';
@@ -519,7 +518,6 @@ for select to aximo_owner using (customer_id = (select aximo.current_customer())
 create policy gatekeeper_notes_access on aximo_private.access_changes for insert to aximo_gatekeeper with check (true);
 create policy gatekeeper_reads_access on aximo_private.access_changes for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
-
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
 comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
 comment on column aximo_private.access_changes.role_name is 'The login.';
@@ -656,7 +654,6 @@ insert into aximo.event_types (event_type, category, meaning) values
 ('version_rolled_back', 'lifecycle', 'It runs an older skill version from here on: the event''s skill_version.');
 
 select aximo_private.make_append_only('aximo.event_types');
-
 comment on table aximo.event_types is 'The 22 event types (event model v1.0, section 3) and their categories. The same for every customer.';
 comment on column aximo.event_types.event_type is 'The type''s name, as events carry it.';
 comment on column aximo.event_types.category is 'execution, action, approval, governance or lifecycle.';
@@ -738,7 +735,6 @@ create policy recorder_reads_events on aximo_private.events for select to aximo_
 create policy sequencer_reads_events on aximo_private.events for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
-
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
 comment on column aximo_private.events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
@@ -765,7 +761,6 @@ select
     payload || '{}' as payload,
     correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
-
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
 comment on column aximo.events.event_type is 'What happened: one of aximo.event_types.';
@@ -985,7 +980,6 @@ alter table aximo_private.executions add constraint executions_pkey primary key 
 select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
 create policy recorder_keeps_executions on aximo_private.executions for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_executions on aximo_private.executions for select to aximo_sequencer using (true);
-
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
 comment on column aximo_private.executions.steps is 'How many events it has: the step of the last one.';
@@ -1034,7 +1028,6 @@ alter table aximo_private.approvals add constraint approvals_pkey primary key us
 select aximo_private.isolate_by_customer('aximo_private.approvals', 'owner_reads_own_approvals');
 create policy recorder_keeps_approvals on aximo_private.approvals for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_approvals on aximo_private.approvals for select to aximo_sequencer using (true);
-
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
 comment on column aximo_private.approvals.step is 'The step of the request.';
 comment on column aximo_private.approvals.approval_id is 'payload.approval_id, as the rules compare it: aximo_private.step_key.';
@@ -1058,7 +1051,6 @@ select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_read
 create policy recorder_reads_violations on aximo_private.violations for select to aximo_recorder using (true);
 create policy recorder_adds_violations on aximo_private.violations for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
-
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
@@ -1076,7 +1068,6 @@ select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'own
 create policy recorder_reads_deployments on aximo_private.known_deployments for select to aximo_recorder using (true);
 create policy recorder_notes_deployments on aximo_private.known_deployments for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
-
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
@@ -1317,8 +1308,7 @@ begin
         with
         action as (
             select
-                s.event_type,
-                aximo_private.step_key(s.payload, 'approval_id') as approval_id,
+                s.event_type, aximo_private.step_key(s.payload, 'approval_id') as approval_id,
                 aximo_private.step_key(s.payload, 'action_id') as action_id,
                 aximo_private.step_key(s.payload, 'action_type') as action_type
             from (
@@ -1729,23 +1719,12 @@ returns table (
 language sql stable security invoker parallel safe
 begin atomic
     select
-        b.place,
-        (b.e ->> 'event_id')::uuid as event_id,
-        b.e ->> 'event_type' as event_type,
-        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp",
-        coalesce(b.e ->> 'customer_id', customer) as customer_id,
-        b.e ->> 'deployment_id' as deployment_id,
-        b.e ->> 'skill_id' as skill_id,
-        b.e ->> 'skill_version' as skill_version,
-        b.e ->> 'execution_id' as execution_id,
-        b.e ->> 'risk_level' as risk_level,
-        b.e ->> 'approval_mode' as approval_mode,
-        b.e ->> 'actor' as actor,
-        coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
-        b.e ->> 'correlation_id' as correlation_id,
-        b.e ->> 'channel_type' as channel_type,
-        b.e ->> 'error_code' as error_code,
-        (b.e ->> 'latency_ms')::bigint as latency_ms,
+        b.place, (b.e ->> 'event_id')::uuid as event_id, b.e ->> 'event_type' as event_type,
+        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp", coalesce(b.e ->> 'customer_id', customer) as customer_id,
+        b.e ->> 'deployment_id' as deployment_id, b.e ->> 'skill_id' as skill_id, b.e ->> 'skill_version' as skill_version,
+        b.e ->> 'execution_id' as execution_id, b.e ->> 'risk_level' as risk_level, b.e ->> 'approval_mode' as approval_mode,
+        b.e ->> 'actor' as actor, coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload, b.e ->> 'correlation_id' as correlation_id,
+        b.e ->> 'channel_type' as channel_type, b.e ->> 'error_code' as error_code, (b.e ->> 'latency_ms')::bigint as latency_ms,
         -- What a cast to the column's type does not find out.
         b.e - aximo_private.event_fields() <> '{}'
         or jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null')
@@ -2590,7 +2569,6 @@ select
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id, execution_id order by step);
-
 comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';
 comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
 comment on column aximo.execution_steps.execution_id is 'The execution.';
@@ -2623,16 +2601,13 @@ select
         when processing then 'processing'
         else 'triggered'
     end as status,
-    started_at,
-    ended_at,
-    ended_at - started_at as duration,
+    started_at, ended_at, ended_at - started_at as duration,
     last_event_at, steps::bigint as events, actions_prepared::bigint as actions_prepared,
     actions_dispatched::bigint as actions_dispatched, actions_failed::bigint as actions_failed,
     approvals_requested::bigint as approvals_requested, approvals_granted::bigint as approvals_granted,
     approvals_rejected::bigint as approvals_rejected, approvals_timed_out::bigint as approvals_timed_out, error_code, error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
-
 comment on view aximo.executions is 'How each execution stands or ended, derived from its events. Key: execution_id.';
 comment on column aximo.executions.customer_id is 'Whose execution it is.';
 comment on column aximo.executions.execution_id is 'The execution.';
@@ -2660,8 +2635,7 @@ select aximo_private.take_comments('aximo.executions', 'aximo_private.executions
 -- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
 create view aximo_private.executions_told as
 select
-    e.customer_id,
-    e.execution_id,
+    e.customer_id, e.execution_id,
     (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
     (array_agg(e.skill_id order by e.step))[1] as skill_id,
     (array_agg(e.skill_version order by e.step))[1] as skill_version,
@@ -2676,8 +2650,7 @@ select
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed')) as ended_at,
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed'))
     - min(e."timestamp") filter (where e.event_type = 'execution_triggered') as duration,
-    max(e."timestamp") as last_event_at,
-    count(*) as events,
+    max(e."timestamp") as last_event_at, count(*) as events,
     count(*) filter (where e.event_type = 'action_prepared') as actions_prepared,
     count(*) filter (where e.event_type = 'action_dispatched') as actions_dispatched,
     count(*) filter (where e.event_type = 'action_failed') as actions_failed,
@@ -2697,7 +2670,7 @@ group by e.customer_id, e.execution_id;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
 select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');
 
--- Made by tools/as_of.py, where the views that have a past are listed; change that.
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.executions
@@ -2727,13 +2700,9 @@ create view aximo.open_executions as
 select
     customer_id, execution_id, deployment_id, skill_id, skill_version,
     case when open_approvals > 0 then 'awaiting_approval' when processing then 'processing' else 'triggered' end as status,
-    started_at,
-    last_event_at,
-    now() - started_at as age,
-    now() - last_event_at as idle
+    started_at, last_event_at, now() - started_at as age, now() - last_event_at as idle
 from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
-
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
 comment on column aximo.open_executions.deployment_id is 'The deployment that runs it.';
 comment on column aximo.open_executions.status is 'triggered, processing or awaiting_approval.';
@@ -2741,7 +2710,7 @@ comment on column aximo.open_executions.age is 'Time since it was triggered.';
 comment on column aximo.open_executions.idle is 'Time since its latest event.';
 select aximo_private.take_comments('aximo.executions', 'aximo.open_executions');
 
--- Made by tools/as_of.py, where the views that have a past are listed; change that.
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.open_executions
@@ -2796,17 +2765,13 @@ comment on function aximo_private.access_differences() is 'Where the access map 
 -- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
 create view aximo_private.approvals_told as
 select
-    r.customer_id,
-    r.execution_id,
-    r.payload ->> 'approval_id' as approval_id,
+    r.customer_id, r.execution_id, r.payload ->> 'approval_id' as approval_id,
     r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
     coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
     d."timestamp" as decided_at, d.actor as decided_by, d.recorded_by as decision_recorded_by,
-    d."timestamp" - r."timestamp" as delay,
-    d.payload ->> 'reason' as reason,
+    d."timestamp" - r."timestamp" as delay, d.payload ->> 'reason' as reason,
     case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
-    r.event_id as request_event_id,
-    d.event_id as decision_event_id
+    r.event_id as request_event_id, d.event_id as decision_event_id
 from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.execution_id = r.execution_id and d.answers = r.event_id
@@ -2816,9 +2781,7 @@ left join lateral (
     select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
     from (
         select
-            p.position,
-            p.payload ->> 'action_id' as action_id,
-            p.payload ->> 'action_type' as action_type,
+            p.position, p.payload ->> 'action_id' as action_id, p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
                 partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position
@@ -2844,12 +2807,10 @@ comment on view aximo_private.approvals_told is 'aximo.approvals up to the momen
 
 create view aximo.approvals as
 select
-    a.customer_id,
-    a.execution_id,
+    a.customer_id, a.execution_id,
     case when t.request_event_id is null then a.approval_id else t.approval_id end as approval_id,
     a.deployment_id, a.skill_id, a.skill_version, a.risk_level, a.approval_mode, a.requested_at, a.requested_by, a.decision, a.decided_at,
-    a.decided_by, a.decision_recorded_by,
-    a.decided_at - a.requested_at as delay,
+    a.decided_by, a.decision_recorded_by, a.decided_at - a.requested_at as delay,
     a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id
 from (
     select *
@@ -2864,7 +2825,6 @@ left join lateral (
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
 ) as t on true;
-
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
 comment on column aximo.approvals.customer_id is 'Whose it is.';
 comment on column aximo.approvals.execution_id is 'The execution that asks.';
@@ -2888,7 +2848,7 @@ comment on column aximo.approvals.decision_event_id is 'The event that answered.
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');
 
--- Made by tools/as_of.py, where the views that have a past are listed; change that.
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.approvals
@@ -2959,9 +2919,7 @@ marks as (
 ),
 steps as (
     select
-        m.*,
-        lag(m.skill_id) over in_time as previous_skill_id,
-        lag(m.skill_version) over in_time as previous_version,
+        m.*, lag(m.skill_id) over in_time as previous_skill_id, lag(m.skill_version) over in_time as previous_version,
         lag(m.event_type) over in_time as previous_type
     from marks as m
     window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position, m.execution_id)
@@ -2983,20 +2941,16 @@ marked as (
 ),
 changes as (
     select
-        s.*,
-        lead(s."timestamp") over in_time as ended_at,
-        lead(s.began_with) over in_time as ended_with,
+        s.*, lead(s."timestamp") over in_time as ended_at, lead(s.began_with) over in_time as ended_with,
         lead(s.event_type) over in_time as ended_by
     from marked as s
     window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
     customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
-    ended_at is null as is_current,
-    event_type as began_by, began_with, ended_by, ended_with, basis
+    ended_at is null as is_current, event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
-
 comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
 comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployment_versions.deployment_id is 'The deployment.';
@@ -3011,7 +2965,7 @@ comment on column aximo.deployment_versions.ended_by is 'The type of the event t
 comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
 comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';
 
--- Made by tools/as_of.py, where the views that have a past are listed; change that.
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe
@@ -3037,9 +2991,7 @@ comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
 
 create view aximo.deployments as
 select
-    k.customer_id,
-    k.deployment_id,
-    coalesce(v.skill_id, x.skill_id) as skill_id,
+    k.customer_id, k.deployment_id, coalesce(v.skill_id, x.skill_id) as skill_id,
     coalesce(v.skill_version, x.skill_version) as skill_version,
     case s.event_type
         when 'deployment_created' then 'pending_configuration'
@@ -3091,7 +3043,6 @@ left join lateral (
 -- For a moment in the past: only deployments that had an event by then.
 where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
-
 comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';
@@ -3102,7 +3053,7 @@ comment on column aximo.deployments.status_since is 'Since when, by the event''s
 comment on column aximo.deployments.status_event_id is 'The event that says so.';
 comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';
 
--- Made by tools/as_of.py, where the views that have a past are listed; change that.
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.deployments_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployments
 language plpgsql volatile security invoker parallel unsafe
@@ -3211,7 +3162,6 @@ create policy recorder_keeps_runs on helix.runs
 for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_runs on helix.runs for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
-
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
 comment on column helix.runs.project_id is 'The project, a name of the gateway''s.';
@@ -3259,7 +3209,6 @@ select aximo_private.isolate_by_customer('aximo_private.run_ids');
 create policy recorder_reads_run_ids on aximo_private.run_ids for select to aximo_recorder using (true);
 create policy recorder_adds_run_ids on aximo_private.run_ids for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
-
 comment on table aximo_private.run_ids is 'Which customer each run_id belongs to: append-only. The row of a deleted run stays.';
 comment on column aximo_private.run_ids.run_id is 'The run.';
 comment on column aximo_private.run_ids.customer_id is 'Whose it is, or was.';
@@ -3336,7 +3285,6 @@ create policy sequencer_reads_run_events on helix.run_events
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
 select aximo_private.make_append_only('helix.run_events');
-
 comment on table helix.run_events is 'The events of the tool runs of the session''s customer (HelixMCP Events v1): append-only. Read them in the order of event_id.';
 comment on column helix.run_events.event_id is 'Order of arrival, with gaps. One sequence for all customers, as the frozen contract has it.';
 comment on column helix.run_events.run_id is 'The run.';
@@ -3395,7 +3343,6 @@ select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_re
 create policy recorder_adds_observations on aximo_private.observations for insert to aximo_recorder with check (true);
 create policy recorder_reads_observations on aximo_private.observations for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
-
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
 comment on column aximo_private.observations.observed_at is 'When that transaction began.';
@@ -3745,7 +3692,6 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');
 
 select aximo_private.make_append_only('helix.event_kinds');
-
 comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists and its gateway writes; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
 comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
 comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';
@@ -3756,27 +3702,18 @@ comment on column helix.event_kinds.meaning is 'What has happened when such an e
 
 create view helix.kind_usage with (security_barrier = true) as
 select
-    coalesce(u.kind, k.kind) as kind,
-    k.kind is not null as is_listed,
+    coalesce(u.kind, k.kind) as kind, k.kind is not null as is_listed,
     coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)[.]' then split_part(u.kind, '.', 1) end) as family,
-    coalesce(u.events, 0) as events,
-    coalesce(u.runs, 0) as runs,
-    u.first_at,
-    u.last_at
+    coalesce(u.events, 0) as events, coalesce(u.runs, 0) as runs, u.first_at, u.last_at
 from (
     select
-        kind,
-        count(*) as events,
-        count(distinct run_id) as runs,
-        min(ts) as first_at,
-        max(ts) as last_at
+        kind, count(*) as events, count(distinct run_id) as runs, min(ts) as first_at, max(ts) as last_at
     from only helix.run_events -- noqa: PRS
     group by kind
 ) as u
 full join (
     select distinct on (v.kind)
-        v.kind,
-        v.family
+        v.kind, v.family
     from helix.event_kinds as v
     order by v.kind asc, v.version desc
 ) as k on k.kind = u.kind;
@@ -3897,10 +3834,8 @@ begin
                     constraint = 'customer_granted';
             end if;
             select
-                r.*,
-                nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
-                nullif(entry.value -> 'environment', 'null') as surroundings,
-                nullif(entry.value -> 'result_json', 'null') as result
+                r.*, nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
+                nullif(entry.value -> 'environment', 'null') as surroundings, nullif(entry.value -> 'result_json', 'null') as result
             into wanted
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
@@ -4003,8 +3938,7 @@ begin
     begin
         for entry in
             select
-                l.value,
-                l.place::integer as place,
+                l.value, l.place::integer as place,
                 case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock
             from jsonb_array_elements(lines) with ordinality as l (value, place)
             order by l.place
@@ -4053,8 +3987,7 @@ begin
             coalesce(l.value #>> '{data,policy_hash}', 'unknown'), 'queued', l.moment, l.moment, customer, true
         from (
             select
-                i.value,
-                i.place,
+                i.value, i.place,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
                 moments[i.place::integer] as moment
             from jsonb_array_elements(lines) with ordinality as i (value, place)
@@ -4082,13 +4015,10 @@ begin
             ) as repetition
         from (
             select
-                i.value,
-                i.place::integer as place,
+                i.value, i.place::integer as place,
                 case when jsonb_typeof(i.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
-                moments[i.place::integer] as moment,
-                i.value ->> 'kind' as kind,
-                i.value ->> 'message' as message,
+                moments[i.place::integer] as moment, i.value ->> 'kind' as kind, i.value ->> 'message' as message,
                 nullif(i.value -> 'data', 'null') as data
             from jsonb_array_elements(lines) with ordinality as i (value, place)
         ) as l
@@ -4146,9 +4076,7 @@ begin
         error = case when s.status in ('failed', 'blocked') then s.error end
     from (
         select distinct on (e.run_id)
-            e.run_id,
-            e.ts,
-            e.data ->> 'error' as error,
+            e.run_id, e.ts, e.data ->> 'error' as error,
             case when k.state = 'started' then 'running' else k.state end as status
         from only helix.run_events as e
         cross join lateral (
@@ -4190,10 +4118,7 @@ begin
     select l.place::integer, e.event_id, e.ts, coalesce(e.kind, l.kind), coalesce(e.message, l.message), coalesce(e.data, l.data)
     from (
         select
-            i.place,
-            i.value ->> 'kind' as kind,
-            i.value ->> 'message' as message,
-            nullif(i.value -> 'data', 'null') as data,
+            i.place, i.value ->> 'kind' as kind, i.value ->> 'message' as message, nullif(i.value -> 'data', 'null') as data,
             row_number() over (
                 partition by i.value ->> 'kind', i.value ->> 'message', nullif(i.value -> 'data', 'null') order by i.place
             ) as repetition
@@ -4304,12 +4229,8 @@ begin
     -- Events and run events have an order of arrival each. Between the two the database's clock decides, without going back in either.
     return query
     select
-        s.customer_id,
-        execution_trace.execution_id,
-        row_number() over arrival,
-        s."timestamp",
-        s."timestamp" - first_value(s."timestamp") over arrival,
-        s."timestamp" - lag(s."timestamp") over arrival,
+        s.customer_id, execution_trace.execution_id, row_number() over arrival, s."timestamp",
+        s."timestamp" - first_value(s."timestamp") over arrival, s."timestamp" - lag(s."timestamp") over arrival,
         s.event_type, s.actor, s.deployment_id, s.skill_id, s.skill_version, s.risk_level, s.approval_mode, s.correlation_id,
         s.channel_type, s.error_code, s.latency_ms, s.payload, s.event_id, s.answers_event_id, s.recorded_at, s.recorded_by, s.run_id,
         s.run_event_id, s.message
@@ -4354,7 +4275,6 @@ alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
 create policy owner_reads_log_state on aximo_private.log_state for select to aximo_owner using (true);
 create policy sequencer_keeps_log_state on aximo_private.log_state for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';
@@ -4377,7 +4297,6 @@ alter table aximo_private.logs enable row level security;
 alter table aximo_private.logs force row level security;
 create policy owner_reads_logs on aximo_private.logs for select to aximo_owner using (true);
 create policy sequencer_keeps_logs on aximo_private.logs for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
@@ -4407,7 +4326,6 @@ alter table aximo_private.log_holes enable row level security;
 alter table aximo_private.log_holes force row level security;
 create policy owner_reads_log_holes on aximo_private.log_holes for select to aximo_owner using (true);
 create policy sequencer_keeps_log_holes on aximo_private.log_holes for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
 comment on column aximo_private.log_holes.log is 'The log whose positions they are.';
 comment on column aximo_private.log_holes.first_position is 'The first position of the range.';
@@ -4436,7 +4354,6 @@ select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_rea
 create policy sequencer_reads_log on aximo_private.log_entries for select to aximo_sequencer using (true);
 create policy sequencer_adds_to_log on aximo_private.log_entries for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
-
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
 comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
@@ -4458,7 +4375,6 @@ select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads
 create policy sequencer_reads_log_nodes on aximo_private.log_nodes for select to aximo_sequencer using (true);
 create policy sequencer_adds_log_nodes on aximo_private.log_nodes for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
-
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
 comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
@@ -4483,7 +4399,6 @@ select aximo_private.isolate_by_customer('aximo_private.checkpoints', 'owner_rea
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.checkpoints');
-
 comment on table aximo_private.checkpoints is 'The checkpoints of all logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
 comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
@@ -4776,11 +4691,9 @@ begin
     added as (
         insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
         select
-            f.customer_id,
-            number_new.log,
+            f.customer_id, number_new.log,
             h.size + row_number() over (partition by f.customer_id order by f.position),
-            f.event_id,
-            f.run_event_id,
+            f.event_id, f.run_event_id,
             (
                 select sha256(decode('00', 'hex') || convert_to(s.line, 'UTF8'))
                 from (
@@ -4840,9 +4753,7 @@ begin
         from (
             select
                 coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
-                p.position - 1 as last_position,
-                g.seen_by,
-                g.older_than
+                p.position - 1 as last_position, g.seen_by, g.older_than
             from gone as g
             inner join hit as p on p.hole = g.first_position
             window of_hole as (partition by g.first_position order by p.position)
@@ -5052,8 +4963,7 @@ declared as (
 ),
 standing as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until,
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until,
         count(*) filter (where d.event_type = 'deployment_terminated') over in_time as terminations
     from declared as d
     where d.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
@@ -5061,8 +4971,7 @@ standing as (
 ),
 versions as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until
     from declared as d
     where d.event_type <> 'deployment_suspended'
     window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
@@ -5474,10 +5383,7 @@ comment on function aximo.check_log_nodes(text, bigint) is 'Nothing, if the kept
 
 create view aximo.cursors with (security_barrier = true) as
 select
-    customer_id, log, name::text as name, number,
-    aximo.log_size(log) - number as behind,
-    moved_at,
-    moved_by
+    customer_id, log, name::text as name, number, aximo.log_size(log) - number as behind, moved_at, moved_by
 from only aximo_private.log_cursors; -- noqa: PRS
 comment on view aximo.cursors is 'The consumers of the logs of the session''s customer, and how far they have come. Key: log, name.';
 comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';
@@ -5489,6 +5395,7 @@ comment on column aximo.cursors.moved_at is 'When it was moved last, by the data
 comment on column aximo.cursors.moved_by is 'The login that moved it.';
 select aximo_private.take_comments('aximo.cursors', 'aximo_private.log_cursors');
 
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof aximo.log_entries
 language plpgsql volatile security invoker parallel unsafe
@@ -5518,6 +5425,7 @@ end;
 $$;
 comment on function aximo.read_log(bigint, integer, boolean) is 'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
+-- Made by tools/alike.py, which makes others like it; change that.
 create function helix.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof helix.log_entries
 language plpgsql volatile security invoker parallel unsafe
@@ -5597,16 +5505,7 @@ as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
     found_number constant bigint := aximo.open_cursor(move_cursor.name, move_cursor.log);
-    size constant bigint := coalesce(
-        (
-            select l.number
-            from only aximo_private.log_entries as l
-            where l.customer_id = customer and l.log = move_cursor.log
-            order by l.number desc
-            limit 1
-        ),
-        0
-    );
+    size constant bigint := aximo.log_size(move_cursor.log);
 begin
     if found_number is distinct from move_cursor.from_number then
         raise exception using
@@ -5697,8 +5596,7 @@ begin
     perform aximo.log_size(unlogged_events.log);
     return query
     select
-        e.event_id,
-        e.recorded_at,
+        e.event_id, e.recorded_at,
         e.position > high or exists (
             select from aximo_private.log_holes as h
             where h.log = e.log and e.position between h.first_position and h.last_position
@@ -5776,8 +5674,7 @@ begin
         -- An event that was written at the end of the log with an early recorded_at. Checked for the whole log with the last piece, as it
         -- needs the newest recorded_at of all entries before.
         select
-            'recorded_out_of_order',
-            o.number, o.event_id, o.run_event_id,
+            'recorded_out_of_order', o.number, o.event_id, o.run_event_id,
             format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
             o.number
         from (
@@ -5805,15 +5702,10 @@ begin
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
-            b.index * g.width + 1,
-            null,
-            null,
-            format('level %s, index %s', g.level, b.index),
-            g.width * (b.index + 1)
+            b.index * g.width + 1, null, null, format('level %s, index %s', g.level, b.index), g.width * (b.index + 1)
         from (
             select
-                v.level,
-                (256::numeric ^ v.level)::bigint as width
+                v.level, (256::numeric ^ v.level)::bigint as width
             from generate_series(1, 7) as v (level)
         ) as g
         cross join lateral generate_series((first_one - 1) / g.width, last_one / g.width - 1) as b (index)
@@ -5972,29 +5864,11 @@ begin
     loop
         select min(n.customer_id) into found_one
         from (
-            (
-                select e.customer_id
-                from only aximo_private.events as e
-                where e.customer_id > found_one
-                order by e.customer_id
-                limit 1
-            )
+            (select e.customer_id from only aximo_private.events as e where e.customer_id > found_one order by e.customer_id limit 1)
             union all
-            (
-                select l.customer_id
-                from only aximo_private.log_entries as l
-                where l.customer_id > found_one
-                order by l.customer_id
-                limit 1
-            )
+            (select l.customer_id from only aximo_private.log_entries as l where l.customer_id > found_one order by l.customer_id limit 1)
             union all
-            (
-                select r.customer_id
-                from only helix.runs as r
-                where r.customer_id > found_one
-                order by r.customer_id
-                limit 1
-            )
+            (select r.customer_id from only helix.runs as r where r.customer_id > found_one order by r.customer_id limit 1)
             union all
             select g.customer_id
             from unnest(granted) as g (customer_id)
@@ -6316,7 +6190,6 @@ create table aximo_private.run_states (
 ) with (fillfactor = 70);
 select aximo_private.isolate_by_customer('aximo_private.run_states');
 create policy sequencer_keeps_run_states on aximo_private.run_states for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';
@@ -6354,7 +6227,6 @@ create table aximo_private.uncounted_logs (
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
 select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
 create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.uncounted_logs is 'The logs that have grown since they were counted. Kept by aximo.advance_log and aximo.count_metrics.';
 comment on column aximo_private.uncounted_logs.customer_id is 'Whose log.';
 comment on column aximo_private.uncounted_logs.log is 'Which of the customer''s logs: events or run_events.';
@@ -6378,7 +6250,6 @@ alter table aximo_private.metric_state force row level security;
 create policy owner_reads_metric_state on aximo_private.metric_state for select to aximo_owner using (true);
 create policy sequencer_keeps_metric_state on aximo_private.metric_state for all to aximo_sequencer using (true) with check (true);
 create policy meter_keeps_metric_state on aximo_private.metric_state for all to aximo_meter using (true) with check (true);
-
 comment on table aximo_private.metric_state is 'How far sums and published metrics are. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
 comment on column aximo_private.metric_state.steps is 'How many steps of counting there were.';
@@ -6428,7 +6299,6 @@ for select to aximo_owner using (customer_id = (select aximo.current_customer())
 create policy recorder_adds_thresholds on aximo_private.thresholds for insert to aximo_recorder with check (true);
 create policy meter_reads_thresholds on aximo_private.thresholds for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
-
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
@@ -6470,15 +6340,12 @@ for select to aximo_owner using (customer_id = (select aximo.current_customer())
 create policy recorder_adds_lists on aximo_private.metric_lists for insert to aximo_recorder with check (true);
 create policy meter_reads_lists on aximo_private.metric_lists for select to aximo_meter, aximo_sequencer using (true);
 select aximo_private.make_append_only('aximo_private.metric_lists');
-
 comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
-comment on column aximo_private.metric_lists.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.metric_lists.list is 'high_risk_levels or lead_action_types.';
 comment on column aximo_private.metric_lists.items is 'The levels or types, as events state them. Null takes back what was set before.';
 comment on column aximo_private.metric_lists.effective_from is 'For months that end after this moment.';
 comment on column aximo_private.metric_lists.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_private.metric_lists.set_by is 'The login that set it.';
-comment on column aximo_private.metric_lists.setting_id is 'Tells two settings of one moment apart.';
+select aximo_private.take_comments('aximo_private.thresholds', 'aximo_private.metric_lists');
 comment on policy owner_reads_own_lists on aximo_private.metric_lists is 'Views run as the owner and show what concerns the session''s customer.';
 comment on policy recorder_adds_lists on aximo_private.metric_lists is 'aximo_private.set_list, which writes for a customer that the access map gave it.';
 comment on policy meter_reads_lists on aximo_private.metric_lists is 'aximo_private.list_of, which names the customer.';
@@ -6495,7 +6362,6 @@ create table aximo_private.unjudged_leads (
 select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
 create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads for insert to aximo_recorder with check (true);
 create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
 comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
 comment on column aximo_private.unjudged_leads.since is 'For months that end after this moment.';
@@ -6570,9 +6436,7 @@ begin
     with
     entry as materialized (
         select
-            g.customer_id, g.old_size, g.new_size, n.number,
-            e.*,
-            date_trunc('hour', e."timestamp", 'UTC') as hour
+            g.customer_id, g.old_size, g.new_size, n.number, e.*, date_trunc('hour', e."timestamp", 'UTC') as hour
         from unnest(touched) as g
         cross join lateral (
             select l.number, l.event_id
@@ -6587,8 +6451,7 @@ begin
                 -- In imported history the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
-                l.start_step,
-                l.end_step,
+                l.start_step, l.end_step,
                 case
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
@@ -8055,9 +7918,7 @@ comment on column aximo_private.known_customer.customer_id is 'The customer.';
 
 create view aximo.access_history with (security_barrier = true) as
 select
-    c.customer_id,
-    g.role_name,
-    g.customer_id = '*' as of_all_customers,
+    c.customer_id, g.role_name, g.customer_id = '*' as of_all_customers,
     g.changed_at as granted_at, g.changed_by as granted_by, r.changed_at as revoked_at, r.changed_by as revoked_by
 from aximo_private.known_customer as c
 inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
@@ -9133,9 +8994,7 @@ comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number u
 create view aximo_metrics.thresholds with (security_barrier = true) as
 select
     c.customer_id, m.deployment_id::text as deployment_id, m.metric, m.level,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    m.value,
+    nullif(m.effective_from, '-infinity') as effective_from, m.set_at, m.value,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.thresholds as n
@@ -9147,7 +9006,6 @@ select
 from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
 offset 0;
-
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
@@ -9163,12 +9021,7 @@ select aximo_private.take_comments('aximo_metrics.thresholds', 'aximo_private.th
 
 create view aximo_private.told_lists with (security_barrier = true) as
 select
-    c.customer_id,
-    m.list,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    i.item,
-    m.items is null as is_withdrawal,
+    c.customer_id, m.list, nullif(m.effective_from, '-infinity') as effective_from, m.set_at, i.item, m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.metric_lists as n
@@ -9185,11 +9038,20 @@ comment on column aximo_private.told_lists.customer_id is 'The session''s custom
 comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
 comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select
-    m.customer_id, m.effective_from, m.set_at, m.item as risk_level, m.is_withdrawal, m.is_current, m.scope, m.set_by
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as risk_level,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
@@ -9203,16 +9065,32 @@ comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all cust
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
 select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.told_lists');
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
 select
-    m.customer_id, m.effective_from, m.set_at, m.item as action_type, m.is_withdrawal, m.is_current, m.scope, m.set_by
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as action_type,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
+comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
+comment on column aximo_metrics.lead_action_types.effective_from is 'For months that end after this moment; null: for all.';
+comment on column aximo_metrics.lead_action_types.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_metrics.lead_action_types.action_type is 'A type that counts as a lead; null if none does, or if what was set before is taken back.';
-select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_metrics.lead_action_types');
+comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it takes back what was set before.';
+comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
+comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
+comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.told_lists');
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
@@ -9268,7 +9146,6 @@ cross join lateral (
     from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
 offset 0;
-
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';
@@ -9437,8 +9314,7 @@ begin
                 where t.action_type is not null
             ) as is_lead,
             case when n.event_id is not null then extract(epoch from e."timestamp" - b."timestamp") * 1000 end as took_ms,
-            b2.event_id is not null and n2.event_id is null as is_open,
-            extract(epoch from a.delay) * 1000 as delay_ms,
+            b2.event_id is not null and n2.event_id is null as is_open, extract(epoch from a.delay) * 1000 as delay_ms,
             e.event_type = 'approval_requested' and q.event_id is null as is_unanswered
         from entry as e
         left join ended as n on n.event_id = e.event_id
@@ -9450,46 +9326,36 @@ begin
     ),
     placed as materialized (
         select
-            k.*,
-            g.suffix,
-            g.ends_at,
+            k.*, g.suffix, g.ends_at,
             jsonb_build_object(
                 'deployment_id', k.deployment_id, 'skill_id', k.skill_id, 'skill_version', k.skill_version, g.grain, g.bucket
             ) as key
         from known as k
         cross join lateral (
             select
-                '' as suffix,
-                'day' as grain,
-                to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
+                '' as suffix, 'day' as grain, to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
                 (((k."timestamp" at time zone 'UTC')::date + 1)::timestamp) at time zone 'UTC' as ends_at
             union all
             select
-                '_hourly',
-                'hour',
+                '_hourly', 'hour',
                 to_jsonb(date_trunc('hour', k."timestamp" at time zone 'UTC') at time zone 'UTC'),
                 (date_trunc('hour', k."timestamp" at time zone 'UTC') + interval '1 hour') at time zone 'UTC'
             union all
             select
-                '_monthly',
-                'month',
+                '_monthly', 'month',
                 to_jsonb(date_trunc('month', k."timestamp" at time zone 'UTC')::date),
                 (date_trunc('month', k."timestamp" at time zone 'UTC') + interval '1 month') at time zone 'UTC'
         ) as g
     ),
     grouped as materialized (
         select
-            p.suffix,
-            p.key,
+            p.suffix, p.key,
             count(*) filter (where p.event_type = 'execution_triggered') as triggered,
             count(*) filter (where p.event_type = 'execution_completed') as completed,
             count(*) filter (where p.event_type = 'execution_failed') as failed,
-            count(*) filter (where p.is_open) as open,
-            count(p.took_ms) as times,
-            sum(p.took_ms) as time_ms,
+            count(*) filter (where p.is_open) as open, count(p.took_ms) as times, sum(p.took_ms) as time_ms,
             percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.took_ms) as time_percentiles,
-            count(p.latency_ms) as latencies,
-            sum(p.latency_ms) as latency_ms,
+            count(p.latency_ms) as latencies, sum(p.latency_ms) as latency_ms,
             percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.latency_ms) as latency_percentiles,
             count(*) filter (where p.event_type = 'action_dispatched') as dispatched,
             count(*) filter (where p.is_lead) as leads,
@@ -9498,9 +9364,7 @@ begin
             count(*) filter (where p.event_type = 'approval_granted') as granted,
             count(*) filter (where p.event_type = 'approval_rejected') as rejected,
             count(*) filter (where p.event_type = 'approval_timeout') as timed_out,
-            count(*) filter (where p.is_unanswered) as unanswered,
-            count(p.delay_ms) as delays,
-            sum(p.delay_ms) as delay_ms,
+            count(*) filter (where p.is_unanswered) as unanswered, count(p.delay_ms) as delays, sum(p.delay_ms) as delay_ms,
             count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
             count(*) filter (where p.event_type = 'escalation_triggered') as escalations,
             count(*) filter (where p.event_type = 'pressure_invoked') as pressure_invocations,
@@ -9513,15 +9377,12 @@ begin
         select r.suffix, r.key, r.ends_at, v.metric, v.numerator, v.denominator
         from (
             select
-                p.suffix,
-                p.key - 'skill_id' - 'skill_version' as key,
-                p.ends_at,
+                p.suffix, p.key - 'skill_id' - 'skill_version' as key, p.ends_at,
                 count(*) filter (where p.event_type = 'execution_failed') as failed,
                 count(*) filter (where p.event_type = 'execution_triggered') as triggered,
                 count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
                 count(*) filter (where p.event_type = 'execution_completed') as completed,
-                sum(p.took_ms) as time_ms,
-                count(p.took_ms) as times
+                sum(p.took_ms) as time_ms, count(p.took_ms) as times
             from placed as p
             group by 1, 2, 3
         ) as r
@@ -9582,8 +9443,7 @@ begin
     ),
     deployed as materialized (
         select
-            k.deployment_id,
-            count(*) as events,
+            k.deployment_id, count(*) as events,
             count(*) filter (where k.event_type = 'execution_triggered') as triggered,
             count(*) filter (where k.event_type = 'execution_completed') as completed,
             count(*) filter (where k.event_type = 'execution_failed') as failed,
@@ -9596,8 +9456,7 @@ begin
         group by k.deployment_id
     )
     select
-        'execution_health' || g.suffix,
-        g.key,
+        'execution_health' || g.suffix, g.key,
         jsonb_build_object(
             'triggered', g.triggered, 'completed', g.completed, 'failed', g.failed, 'open', g.open,
             'error_rate', g.failed::double precision / nullif(g.triggered, 0), 'execution_time_count', g.times,
@@ -9610,8 +9469,7 @@ begin
     from grouped as g
     union all
     select
-        'business_value' || g.suffix,
-        g.key,
+        'business_value' || g.suffix, g.key,
         jsonb_build_object(
             'conversations', g.triggered, 'actions_dispatched', g.dispatched, 'leads', g.leads,
             'lead_conversion_rate', g.leads::double precision / nullif(g.triggered, 0), 'emergency_leads', g.emergency_leads,
@@ -9621,8 +9479,7 @@ begin
     from grouped as g
     union all
     select
-        'sla_governance' || g.suffix,
-        g.key,
+        'sla_governance' || g.suffix, g.key,
         jsonb_build_object(
             'approvals_requested', g.requested, 'approvals_granted', g.granted, 'approvals_rejected', g.rejected,
             'approvals_timed_out', g.timed_out, 'approvals_open', g.unanswered, 'approval_delay_count', g.delays,
@@ -9646,8 +9503,7 @@ begin
     group by p.suffix, p.key, p.action_type, p.risk_level
     union all
     select
-        'alerts' || j.suffix,
-        j.key || jsonb_build_object('metric', j.metric),
+        'alerts' || j.suffix, j.key || jsonb_build_object('metric', j.metric),
         jsonb_build_object(
             'level', case when j.value > j.escalation then 'escalation' else 'warning' end, 'value', j.value,
             'threshold', case when j.value > j.escalation then j.escalation else j.warning end, 'numerator', round(j.numerator),
@@ -9656,8 +9512,7 @@ begin
     from judged as j
     union all
     select
-        'attribution_monthly',
-        jsonb_build_object('month', p.key -> 'month'),
+        'attribution_monthly', jsonb_build_object('month', p.key -> 'month'),
         jsonb_build_object(
             'executions', count(*) filter (where p.event_type = 'execution_triggered'),
             'actions', count(*) filter (where p.event_type = 'action_dispatched'),
@@ -9686,8 +9541,7 @@ begin
     group by p.key -> 'month'
     union all
     select
-        'deployment_status',
-        jsonb_build_object('deployment_id', d.deployment_id),
+        'deployment_status', jsonb_build_object('deployment_id', d.deployment_id),
         jsonb_build_object(
             'skill_id', coalesce(v.skill_id, x.skill_id), 'skill_version', coalesce(v.skill_version, x.skill_version),
             'status', coalesce(
@@ -9708,8 +9562,7 @@ begin
     left join executed as x on x.deployment_id = d.deployment_id
     union all
     select
-        'customer_overview',
-        '{}',
+        'customer_overview', '{}',
         jsonb_build_object(
             'deployments', (select count(*) from deployed), 'active_deployments', (
                 select count(*) from stated as s where s.event_type = 'deployment_activated'
@@ -9766,9 +9619,7 @@ begin
     ),
     said as materialized (
         select
-            l.number, l.run_id, l.ts, r.tool_name,
-            (l.ts at time zone 'UTC')::date as day,
-            k.state,
+            l.number, l.run_id, l.ts, r.tool_name, (l.ts at time zone 'UTC')::date as day, k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
         from entry as l
         inner join helix.event_kinds as k on k.kind = l.kind
@@ -9795,8 +9646,7 @@ begin
         left join said as q on q.number = t.queued_number
     )
     select
-        'tool_runs',
-        jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
+        'tool_runs', jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
         jsonb_build_object(
             'started', count(*) filter (where t.state = 'started'),
             'queued', count(*) filter (where t.state = 'queued'),
@@ -9986,33 +9836,24 @@ begin
         from aximo_metrics.tool_runs_by_status as v
         -- Up to here.
     ),
+    -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
+    named as (
+        select
+            s.view_name, s.measures, h.is_hashed,
+            case when h.is_hashed then s.key || '{"action_type": "(no short text)"}' else s.key end as key
+        from shown as s
+        cross join lateral (select coalesce(s.key ->> 'action_type' ~ '^(sha256|json) ', false) as is_hashed) as h
+    ),
     in_view as (
         select s.view_name, s.key, m.key as column_name, m.value
-        from (
-            -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
-            select
-                s.view_name,
-                case
-                    when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                    else s.key
-                end as key,
-                s.measures
-            from shown as s
-        ) as s
+        from named as s
         cross join lateral jsonb_each(s.measures) as m
         where s.view_name !~ '^actions'
         union all
-        select
-            s.view_name,
-            case
-                when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                else s.key
-            end as key,
-            m.key,
-            to_jsonb(sum((m.value #>> '{}')::numeric))
-        from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
+        select s.view_name, s.key, m.key, to_jsonb(sum((m.value #>> '{}')::numeric))
+        from (select a.*, row_number() over () as place from named as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
-        group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
+        group by s.view_name, s.key, m.key, case when s.is_hashed then 0 else s.place end
     ),
     in_events as (
         select r.view_name, r.key, m.key as column_name, m.value
@@ -10024,11 +9865,7 @@ begin
         cross join lateral jsonb_each(r.measures) as m
     )
     select
-        coalesce(v.view_name, e.view_name),
-        coalesce(v.key, e.key),
-        coalesce(v.column_name, e.column_name),
-        v.value,
-        e.value
+        coalesce(v.view_name, e.view_name), coalesce(v.key, e.key), coalesce(v.column_name, e.column_name), v.value, e.value
     from (
         select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
         from in_view as i

@@ -19,7 +19,6 @@ create policy gatekeeper_keeps_the_map on aximo_private.customer_grants for all 
 create policy recorder_reads_own_grants on aximo_private.customer_grants
 for select to aximo_recorder using (role_name = session_user::text);
 create policy owner_reads_the_map on aximo_private.customer_grants for select to aximo_owner using (true);
-
 comment on table aximo_private.customer_grants is 'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
 comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
 comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';

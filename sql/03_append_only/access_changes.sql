@@ -18,7 +18,6 @@ for select to aximo_owner using (customer_id = (select aximo.current_customer())
 create policy gatekeeper_notes_access on aximo_private.access_changes for insert to aximo_gatekeeper with check (true);
 create policy gatekeeper_reads_access on aximo_private.access_changes for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
-
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
 comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
 comment on column aximo_private.access_changes.role_name is 'The login.';

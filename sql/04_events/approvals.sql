@@ -30,7 +30,6 @@ alter table aximo_private.approvals add constraint approvals_pkey primary key us
 select aximo_private.isolate_by_customer('aximo_private.approvals', 'owner_reads_own_approvals');
 create policy recorder_keeps_approvals on aximo_private.approvals for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_approvals on aximo_private.approvals for select to aximo_sequencer using (true);
-
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
 comment on column aximo_private.approvals.step is 'The step of the request.';
 comment on column aximo_private.approvals.approval_id is 'payload.approval_id, as the rules compare it: aximo_private.step_key.';

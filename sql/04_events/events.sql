@@ -57,7 +57,6 @@ create policy recorder_reads_events on aximo_private.events for select to aximo_
 create policy sequencer_reads_events on aximo_private.events for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
-
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
 comment on column aximo_private.events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';

@@ -8,7 +8,6 @@ select
     payload || '{}' as payload,
     correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
-
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
 comment on column aximo.events.event_type is 'What happened: one of aximo.event_types.';

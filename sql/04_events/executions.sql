@@ -42,7 +42,6 @@ alter table aximo_private.executions add constraint executions_pkey primary key 
 select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
 create policy recorder_keeps_executions on aximo_private.executions for all to aximo_recorder using (true) with check (true);
 create policy sequencer_reads_executions on aximo_private.executions for select to aximo_sequencer using (true);
-
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
 comment on column aximo_private.executions.steps is 'How many events it has: the step of the last one.';

@@ -10,7 +10,6 @@ select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'own
 create policy recorder_reads_deployments on aximo_private.known_deployments for select to aximo_recorder using (true);
 create policy recorder_notes_deployments on aximo_private.known_deployments for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
-
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';

@@ -13,7 +13,6 @@ select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_read
 create policy recorder_reads_violations on aximo_private.violations for select to aximo_recorder using (true);
 create policy recorder_adds_violations on aximo_private.violations for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
-
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';

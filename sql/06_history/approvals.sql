@@ -18,7 +18,6 @@ left join lateral (
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
 ) as t on true;
-
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
 comment on column aximo.approvals.customer_id is 'Whose it is.';
 comment on column aximo.approvals.execution_id is 'The execution that asks.';

@@ -55,7 +55,6 @@ select
     ended_at is null as is_current, event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
-
 comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
 comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployment_versions.deployment_id is 'The deployment.';

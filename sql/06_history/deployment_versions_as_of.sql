@@ -1,4 +1,4 @@
--- Made by tools/as_of.py, where the views that have a past are listed; change that.
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe

@@ -52,7 +52,6 @@ left join lateral (
 -- For a moment in the past: only deployments that had an event by then.
 where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
-
 comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';

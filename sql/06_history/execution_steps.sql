@@ -10,7 +10,6 @@ select
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id, execution_id order by step);
-
 comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';
 comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
 comment on column aximo.execution_steps.execution_id is 'The execution.';

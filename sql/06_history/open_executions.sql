@@ -5,7 +5,6 @@ select
     started_at, last_event_at, now() - started_at as age, now() - last_event_at as idle
 from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
-
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
 comment on column aximo.open_executions.deployment_id is 'The deployment that runs it.';
 comment on column aximo.open_executions.status is 'triggered, processing or awaiting_approval.';

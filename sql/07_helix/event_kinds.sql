@@ -35,7 +35,6 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');
 
 select aximo_private.make_append_only('helix.event_kinds');
-
 comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists and its gateway writes; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
 comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
 comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';

@@ -15,7 +15,6 @@ select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_re
 create policy recorder_adds_observations on aximo_private.observations for insert to aximo_recorder with check (true);
 create policy recorder_reads_observations on aximo_private.observations for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
-
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
 comment on column aximo_private.observations.observed_at is 'When that transaction began.';

@@ -11,7 +11,6 @@ select aximo_private.isolate_by_customer('aximo_private.run_ids');
 create policy recorder_reads_run_ids on aximo_private.run_ids for select to aximo_recorder using (true);
 create policy recorder_adds_run_ids on aximo_private.run_ids for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
-
 comment on table aximo_private.run_ids is 'Which customer each run_id belongs to: append-only. The row of a deleted run stays.';
 comment on column aximo_private.run_ids.run_id is 'The run.';
 comment on column aximo_private.run_ids.customer_id is 'Whose it is, or was.';

@@ -17,7 +17,6 @@ select aximo_private.isolate_by_customer('aximo_private.checkpoints', 'owner_rea
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.checkpoints');
-
 comment on table aximo_private.checkpoints is 'The checkpoints of all logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
 comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';

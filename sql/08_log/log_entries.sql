@@ -15,7 +15,6 @@ select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_rea
 create policy sequencer_reads_log on aximo_private.log_entries for select to aximo_sequencer using (true);
 create policy sequencer_adds_to_log on aximo_private.log_entries for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
-
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
 comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';

@@ -18,7 +18,6 @@ alter table aximo_private.log_holes enable row level security;
 alter table aximo_private.log_holes force row level security;
 create policy owner_reads_log_holes on aximo_private.log_holes for select to aximo_owner using (true);
 create policy sequencer_keeps_log_holes on aximo_private.log_holes for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
 comment on column aximo_private.log_holes.log is 'The log whose positions they are.';
 comment on column aximo_private.log_holes.first_position is 'The first position of the range.';

@@ -12,7 +12,6 @@ alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
 create policy owner_reads_log_state on aximo_private.log_state for select to aximo_owner using (true);
 create policy sequencer_keeps_log_state on aximo_private.log_state for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';

@@ -13,7 +13,6 @@ alter table aximo_private.logs enable row level security;
 alter table aximo_private.logs force row level security;
 create policy owner_reads_logs on aximo_private.logs for select to aximo_owner using (true);
 create policy sequencer_keeps_logs on aximo_private.logs for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';

@@ -5,16 +5,7 @@ as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
     found_number constant bigint := aximo.open_cursor(move_cursor.name, move_cursor.log);
-    size constant bigint := coalesce(
-        (
-            select l.number
-            from only aximo_private.log_entries as l
-            where l.customer_id = customer and l.log = move_cursor.log
-            order by l.number desc
-            limit 1
-        ),
-        0
-    );
+    size constant bigint := aximo.log_size(move_cursor.log);
 begin
     if found_number is distinct from move_cursor.from_number then
         raise exception using

@@ -19,29 +19,11 @@ begin
     loop
         select min(n.customer_id) into found_one
         from (
-            (
-                select e.customer_id
-                from only aximo_private.events as e
-                where e.customer_id > found_one
-                order by e.customer_id
-                limit 1
-            )
+            (select e.customer_id from only aximo_private.events as e where e.customer_id > found_one order by e.customer_id limit 1)
             union all
-            (
-                select l.customer_id
-                from only aximo_private.log_entries as l
-                where l.customer_id > found_one
-                order by l.customer_id
-                limit 1
-            )
+            (select l.customer_id from only aximo_private.log_entries as l where l.customer_id > found_one order by l.customer_id limit 1)
             union all
-            (
-                select r.customer_id
-                from only helix.runs as r
-                where r.customer_id > found_one
-                order by r.customer_id
-                limit 1
-            )
+            (select r.customer_id from only helix.runs as r where r.customer_id > found_one order by r.customer_id limit 1)
             union all
             select g.customer_id
             from unnest(granted) as g (customer_id)

@@ -1,3 +1,4 @@
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof aximo.log_entries
 language plpgsql volatile security invoker parallel unsafe

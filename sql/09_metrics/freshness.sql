@@ -52,7 +52,6 @@ cross join lateral (
     from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
 offset 0;
-
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';

@@ -1,8 +1,17 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select
-    m.customer_id, m.effective_from, m.set_at, m.item as risk_level, m.is_withdrawal, m.is_current, m.scope, m.set_by
+    m.customer_id,
+    m.effective_from,
+    m.set_at,
+    m.item as risk_level,
+    m.is_withdrawal,
+    m.is_current,
+    m.scope,
+    m.set_by
 from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
+-- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';

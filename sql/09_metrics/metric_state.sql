@@ -15,7 +15,6 @@ alter table aximo_private.metric_state force row level security;
 create policy owner_reads_metric_state on aximo_private.metric_state for select to aximo_owner using (true);
 create policy sequencer_keeps_metric_state on aximo_private.metric_state for all to aximo_sequencer using (true) with check (true);
 create policy meter_keeps_metric_state on aximo_private.metric_state for all to aximo_meter using (true) with check (true);
-
 comment on table aximo_private.metric_state is 'How far sums and published metrics are. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
 comment on column aximo_private.metric_state.steps is 'How many steps of counting there were.';

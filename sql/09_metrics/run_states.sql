@@ -8,7 +8,6 @@ create table aximo_private.run_states (
 ) with (fillfactor = 70);
 select aximo_private.isolate_by_customer('aximo_private.run_states');
 create policy sequencer_keeps_run_states on aximo_private.run_states for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';

@@ -36,7 +36,6 @@ for select to aximo_owner using (customer_id = (select aximo.current_customer())
 create policy recorder_adds_thresholds on aximo_private.thresholds for insert to aximo_recorder with check (true);
 create policy meter_reads_thresholds on aximo_private.thresholds for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
-
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';

@@ -13,7 +13,6 @@ select
 from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
 offset 0;
-
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';

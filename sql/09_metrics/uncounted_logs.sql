@@ -8,7 +8,6 @@ create table aximo_private.uncounted_logs (
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
 select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
 create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.uncounted_logs is 'The logs that have grown since they were counted. Kept by aximo.advance_log and aximo.count_metrics.';
 comment on column aximo_private.uncounted_logs.customer_id is 'Whose log.';
 comment on column aximo_private.uncounted_logs.log is 'Which of the customer''s logs: events or run_events.';

@@ -9,7 +9,6 @@ create table aximo_private.unjudged_leads (
 select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
 create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads for insert to aximo_recorder with check (true);
 create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads for all to aximo_sequencer using (true) with check (true);
-
 comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
 comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
 comment on column aximo_private.unjudged_leads.since is 'For months that end after this moment.';

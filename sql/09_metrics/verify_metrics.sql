@@ -150,32 +150,24 @@ begin
         from aximo_metrics.tool_runs_by_status as v
         -- Up to here.
     ),
+    -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
+    named as (
+        select
+            s.view_name, s.measures, h.is_hashed,
+            case when h.is_hashed then s.key || '{"action_type": "(no short text)"}' else s.key end as key
+        from shown as s
+        cross join lateral (select coalesce(s.key ->> 'action_type' ~ '^(sha256|json) ', false) as is_hashed) as h
+    ),
     in_view as (
         select s.view_name, s.key, m.key as column_name, m.value
-        from (
-            -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
-            select
-                s.view_name,
-                case
-                    when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                    else s.key
-                end as key,
-                s.measures
-            from shown as s
-        ) as s
+        from named as s
         cross join lateral jsonb_each(s.measures) as m
         where s.view_name !~ '^actions'
         union all
-        select
-            s.view_name,
-            case
-                when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                else s.key
-            end as key,
-            m.key, to_jsonb(sum((m.value #>> '{}')::numeric))
-        from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
+        select s.view_name, s.key, m.key, to_jsonb(sum((m.value #>> '{}')::numeric))
+        from (select a.*, row_number() over () as place from named as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
-        group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
+        group by s.view_name, s.key, m.key, case when s.is_hashed then 0 else s.place end
     ),
     in_events as (
         select r.view_name, r.key, m.key as column_name, m.value
