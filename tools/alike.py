@@ -106,6 +106,6 @@ def made() -> dict[Path, str]:
     """Every file that is made, by its path."""
     return {
         **{SQL / "06_history" / f"{past.view}_as_of.sql": as_of(past) for past in VIEWS},
-        SQL / "08_log" / "read_log.sql": read_log("aximo", "the log"),
-        SQL / "08_log" / "helix_read_log.sql": read_log("helix", "the log of run events"),
+        SQL / "08_log" / "aximo.read_log.sql": read_log("aximo", "the log"),
+        SQL / "08_log" / "helix.read_log.sql": read_log("helix", "the log of run events"),
     }
