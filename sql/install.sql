@@ -52,6 +52,7 @@ begin;
 \ir 04_events/event_document.sql
 \ir 04_events/step_key.sql
 \ir 04_events/breach.sql
+\ir 04_events/is_well_formed.sql
 \ir 04_events/event_well_formed.sql
 \ir 04_events/aximo_private.executions.sql
 \ir 04_events/aximo_private.approvals.sql

@@ -973,7 +973,7 @@ create index executions_by_time on aximo_private.executions (customer_id, starte
 create index executions_by_deployment on aximo_private.executions (customer_id, deployment_id, started_at desc);
 create index executions_open on aximo_private.executions (customer_id, started_at desc) where outcome is null;
 create index executions_ended on aximo_private.executions (customer_id, outcome, started_at desc) where outcome is not null;
--- This index is made last, for the reason told in events.sql.
+-- This index is made last, for the reason told in aximo_private.events.sql.
 create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
@@ -1021,7 +1021,7 @@ create table aximo_private.approvals (
 
 create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
 create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';
--- This index is made last, for the reason told in events.sql.
+-- This index is made last, for the reason told in aximo_private.events.sql.
 create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 

@@ -23,7 +23,7 @@ create table aximo_private.approvals (
 
 create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
 create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';
--- This index is made last, for the reason told in events.sql.
+-- This index is made last, for the reason told in aximo_private.events.sql.
 create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 

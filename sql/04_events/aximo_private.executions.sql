@@ -35,7 +35,7 @@ create index executions_by_time on aximo_private.executions (customer_id, starte
 create index executions_by_deployment on aximo_private.executions (customer_id, deployment_id, started_at desc);
 create index executions_open on aximo_private.executions (customer_id, started_at desc) where outcome is null;
 create index executions_ended on aximo_private.executions (customer_id, outcome, started_at desc) where outcome is not null;
--- This index is made last, for the reason told in events.sql.
+-- This index is made last, for the reason told in aximo_private.events.sql.
 create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
