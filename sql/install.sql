@@ -109,6 +109,7 @@ begin;
 \ir 07_helix/kind_usage.sql
 \ir 07_helix/observe_run.sql
 \ir 07_helix/import_runs.sql
+\ir 07_helix/follow_run_events.sql
 \ir 07_helix/import_run_events.sql
 \ir 07_helix/compare_run_log.sql
 \ir 07_helix/isolate_gateway_tables.sql

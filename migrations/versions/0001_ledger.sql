@@ -1353,6 +1353,8 @@ comment on function aximo_private.has_unresolved(text, text, boolean, text[], ax
 -- Works out what each execution of a batch and its approvals come to, event by event, and which event breaks a rule. Such an event is left
 -- out, unless the batch is history. Locks the rows of the executions in the order of their ids, so that two batches never wait for each
 -- other in a circle. With from_nothing it uses these events alone and reads no rows.
+-- The body is one and long: handing an execution's row to a function costs 27,000 instructions an event, a tenth of a batch's
+-- (docs/design/0004-emit-path.md).
 create function aximo_private.told_lives(
     -- Sorted by execution and customer, and within each by place (position).
     batch aximo_private.events[],
@@ -3893,6 +3895,45 @@ $$;
 alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
 comment on function helix.import_runs(jsonb, text) is 'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
 
+-- A run that was made for imported events is in the state that the last of its events on it says; it never goes back.
+create function aximo_private.follow_run_events(customer text, runs text[]) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update helix.runs as r
+    set
+        status = s.status,
+        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
+        error = case when s.status in ('failed', 'blocked') then s.error end
+    from (
+        select distinct on (e.run_id)
+            e.run_id, e.ts, e.data ->> 'error' as error,
+            case when k.state = 'started' then 'running' else k.state end as status
+        from only helix.run_events as e
+        cross join lateral (
+            select v.state
+            from helix.event_kinds as v
+            where v.kind = e.kind
+            order by v.version desc
+            limit 1
+        ) as k
+        where k.state is not null and e.customer_id = customer
+            and e.run_id in (
+                select m.run_id
+                from only helix.runs as m
+                where m.customer_id = customer and m.made_for_events
+                    and m.status in ('queued', 'running') and m.run_id = any(runs)
+            )
+        order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
+    ) as s
+    where r.customer_id = customer and r.run_id = s.run_id and r.status <> s.status
+        and not (r.status = 'running' and s.status = 'queued');
+end;
+$$;
+alter function aximo_private.follow_run_events(text, text[]) owner to aximo_recorder;
+comment on function aximo_private.follow_run_events(text, text[]) is 'Moves the runs that were made for imported events to the state that these say.';
+
 -- Takes lines of both shapes: rows of an export (run_id, created_at) and of a log artifact (ts). An event is known by what it says and
 -- when; the same again in one file is told by its repetition. So an import can be repeated, and an export read back.
 create function helix.import_run_events(
@@ -4068,35 +4109,7 @@ begin
         return next;
     end loop;
 
-    -- A run that was made here is in the state that its last word on it says.
-    update helix.runs as r
-    set
-        status = s.status,
-        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
-        error = case when s.status in ('failed', 'blocked') then s.error end
-    from (
-        select distinct on (e.run_id)
-            e.run_id, e.ts, e.data ->> 'error' as error,
-            case when k.state = 'started' then 'running' else k.state end as status
-        from only helix.run_events as e
-        cross join lateral (
-            select v.state
-            from helix.event_kinds as v
-            where v.kind = e.kind
-            order by v.version desc
-            limit 1
-        ) as k
-        where k.state is not null and e.customer_id = customer
-            and e.run_id in (
-                select m.run_id
-                from only helix.runs as m
-                where m.customer_id = customer and m.made_for_events
-                    and m.status in ('queued', 'running') and m.run_id = any(names)
-            )
-        order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
-    ) as s
-    where r.customer_id = customer and r.run_id = s.run_id and r.status <> s.status
-        and not (r.status = 'running' and s.status = 'queued');
+    perform aximo_private.follow_run_events(customer, names);
 end;
 $$;
 alter function helix.import_run_events(jsonb, text, boolean, integer[], text) owner to aximo_recorder;
@@ -6377,18 +6390,14 @@ as $$
 begin
     return coalesce(
         (
-            select t.items
-            from only aximo_private.metric_lists as t
+            select t.items from only aximo_private.metric_lists as t
             where t.customer_id = customer and t.list = of_list and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.items
-            from only aximo_private.metric_lists as t
+            select t.items from only aximo_private.metric_lists as t
             where t.customer_id = '*' and t.list = of_list and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;
@@ -7662,28 +7671,22 @@ declare
 begin
     return coalesce(
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id = for_deployment and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = '*' and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;

@@ -6,18 +6,14 @@ as $$
 begin
     return coalesce(
         (
-            select t.items
-            from only aximo_private.metric_lists as t
+            select t.items from only aximo_private.metric_lists as t
             where t.customer_id = customer and t.list = of_list and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.items
-            from only aximo_private.metric_lists as t
+            select t.items from only aximo_private.metric_lists as t
             where t.customer_id = '*' and t.list = of_list and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;

@@ -9,28 +9,22 @@ declare
 begin
     return coalesce(
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id = for_deployment and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = '*' and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;
