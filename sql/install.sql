@@ -1,5 +1,27 @@
 -- The whole schema, in one transaction: psql -v ON_ERROR_STOP=1 -f sql/install.sql
 -- As the owner of the database, a role with CREATEROLE. Later versions come by "aximo-db migrate".
+--
+-- The map of the house. Schema aximo is the API, aximo_metrics the views for BI tools, helix the tool runs, aximo_private the rest.
+-- How an event flows: emit_event or emit_events writes it with the row of its execution -> advance_log gives it a number in its customer's
+-- log and a place in the log's Merkle tree -> count_metrics adds it to sums -> refresh_metrics publishes them. Somebody has to call the last
+-- three: "aximo-db worker", or keep_metrics by cron.
+--   00 to 03  roles, schemas; who may work for which customer; what tables have in common (append-only, isolated by customer)
+--   04  the event: its fields and limits; the table of events (append-only); those of executions and approvals, a row each, written with them
+--   05  writing: emit_event, emit_events, import_events, close_stale_executions. told_lives works out what events lead to; broken_rule names
+--       the rules
+--   06  reading: executions, approvals, deployments and their versions; each as it was at a moment (_as_of); verify_, repair_executions
+--   07  helix: runs and run_events, as a gateway writes them; import_runs, import_run_events, observe_run
+--   08  the log: log_entries (number, hash), log_nodes (the tree), log_holes (what numbering remembers), checkpoints, cursors of consumers;
+--       advance_log, read_log, log_tile, add_checkpoint; verify_log, mend_log, rebuild_log_nodes
+--   09  metrics: <kind>_sums (counted), <kind>_to_publish, _recent and _kept (published), the views; thresholds and lists (settings);
+--       recompute_ and verify_metrics work everything out again, by other means
+--   10, 99  the version; who owns what and who may do what
+-- What recurs: "set jit = off", as without statistics the planner expects the worst and compiles for half a second. "set row_security = on",
+-- as pg_restore switches it off, and queries under policies would then raise. "offset 0" at the end of a view or a look-up is a fence:
+-- conditions of the caller are evaluated behind it, or EXPLAIN ANALYZE would tell whether another customer's row met them. A view without
+-- security_barrier reads only tables with policies, which are a barrier too, and could not use an index for ORDER BY ... LIMIT otherwise.
+-- A body without quotes ("return", "begin atomic") is bound when it is created: it needs no search_path, and the planner can inline it.
+-- "set extra_float_digits = 1" and "set enable_nestloop = off" are for what compares all metrics: JSON shows all digits, joins are large.
 \set ON_ERROR_STOP on
 begin;
 \ir 00_roles/preflight.sql
@@ -16,22 +38,25 @@ begin;
 \ir 03_append_only/refuse_change.sql
 \ir 03_append_only/make_append_only.sql
 \ir 03_append_only/hide_statistics.sql
+\ir 03_append_only/isolate_by_customer.sql
+\ir 03_append_only/take_comments.sql
 \ir 03_append_only/access_changes.sql
 \ir 04_events/has_extreme_number.sql
 \ir 04_events/moment_of.sql
 \ir 04_events/domains.sql
 \ir 04_events/event_types.sql
 \ir 04_events/new_event_id.sql
-\ir 04_events/events.sql
-\ir 04_events/events_view.sql
+\ir 04_events/aximo_private.events.sql
+\ir 04_events/aximo.events.sql
 \ir 04_events/event_line.sql
 \ir 04_events/event_document.sql
 \ir 04_events/step_key.sql
 \ir 04_events/breach.sql
+\ir 04_events/is_well_formed.sql
 \ir 04_events/event_well_formed.sql
-\ir 04_events/executions.sql
-\ir 04_events/approvals.sql
-\ir 04_events/violation_table.sql
+\ir 04_events/aximo_private.executions.sql
+\ir 04_events/aximo_private.approvals.sql
+\ir 04_events/aximo_private.violations.sql
 \ir 04_events/known_deployments.sql
 \ir 04_events/note_deployments.sql
 \ir 05_emit/receipt.sql
@@ -57,14 +82,14 @@ begin;
 \ir 06_history/as_of.sql
 \ir 06_history/history.sql
 \ir 06_history/execution_steps.sql
-\ir 06_history/executions.sql
+\ir 06_history/aximo.executions.sql
 \ir 06_history/executions_told.sql
 \ir 06_history/executions_as_of.sql
 \ir 06_history/open_executions.sql
 \ir 06_history/open_executions_as_of.sql
 \ir 06_history/access_differences.sql
 \ir 06_history/approvals_told.sql
-\ir 06_history/approvals.sql
+\ir 06_history/aximo.approvals.sql
 \ir 06_history/approvals_as_of.sql
 \ir 06_history/started_executions.sql
 \ir 06_history/deployment_versions.sql
@@ -72,11 +97,11 @@ begin;
 \ir 06_history/deployments.sql
 \ir 06_history/deployments_as_of.sql
 \ir 07_helix/runs.sql
-\ir 07_helix/run_id_table.sql
+\ir 07_helix/run_ids.sql
 \ir 07_helix/run_events.sql
 \ir 07_helix/run_event_line.sql
-\ir 07_helix/observation_table.sql
-\ir 07_helix/observations.sql
+\ir 07_helix/aximo_private.observations.sql
+\ir 07_helix/helix.observations.sql
 \ir 07_helix/refuse_observed.sql
 \ir 07_helix/check_run.sql
 \ir 07_helix/keep_run.sql
@@ -85,6 +110,7 @@ begin;
 \ir 07_helix/kind_usage.sql
 \ir 07_helix/observe_run.sql
 \ir 07_helix/import_runs.sql
+\ir 07_helix/follow_run_events.sql
 \ir 07_helix/import_run_events.sql
 \ir 07_helix/compare_run_log.sql
 \ir 07_helix/isolate_gateway_tables.sql
@@ -92,9 +118,9 @@ begin;
 \ir 08_log/log_state.sql
 \ir 08_log/logs.sql
 \ir 08_log/log_holes.sql
-\ir 08_log/log_entries.sql
-\ir 08_log/log_nodes.sql
-\ir 08_log/checkpoint_table.sql
+\ir 08_log/aximo_private.log_entries.sql
+\ir 08_log/aximo_private.log_nodes.sql
+\ir 08_log/aximo_private.checkpoints.sql
 \ir 08_log/checkpoint_clock.sql
 \ir 08_log/log_cursors.sql
 \ir 08_log/log_growth.sql
@@ -102,17 +128,18 @@ begin;
 \ir 08_log/loggable.sql
 \ir 08_log/is_logged.sql
 \ir 08_log/tree_hash.sql
+\ir 08_log/hashes_below.sql
 \ir 08_log/grow_tree.sql
 \ir 08_log/number_new.sql
 \ir 08_log/advance_log.sql
-\ir 08_log/violations.sql
+\ir 08_log/aximo.violations.sql
 \ir 08_log/deployment_violations.sql
 \ir 08_log/log_leaves.sql
 \ir 08_log/log_lines.sql
-\ir 08_log/log_entries_view.sql
-\ir 08_log/helix_log_entries.sql
-\ir 08_log/log_nodes_view.sql
-\ir 08_log/checkpoints.sql
+\ir 08_log/aximo.log_entries.sql
+\ir 08_log/helix.log_entries.sql
+\ir 08_log/aximo.log_nodes.sql
+\ir 08_log/aximo.checkpoints.sql
 \ir 08_log/log_size.sql
 \ir 08_log/log_tile.sql
 \ir 08_log/log_root.sql
@@ -120,8 +147,8 @@ begin;
 \ir 08_log/checkpoint_text.sql
 \ir 08_log/check_log_nodes.sql
 \ir 08_log/cursors.sql
-\ir 08_log/read_log.sql
-\ir 08_log/helix_read_log.sql
+\ir 08_log/aximo.read_log.sql
+\ir 08_log/helix.read_log.sql
 \ir 08_log/open_cursor.sql
 \ir 08_log/move_cursor.sql
 \ir 08_log/add_checkpoint.sql
@@ -143,8 +170,8 @@ begin;
 \ir 09_metrics/counted_logs.sql
 \ir 09_metrics/uncounted_logs.sql
 \ir 09_metrics/metric_state.sql
-\ir 09_metrics/threshold_table.sql
-\ir 09_metrics/list_table.sql
+\ir 09_metrics/aximo_private.thresholds.sql
+\ir 09_metrics/metric_lists.sql
 \ir 09_metrics/unjudged_leads.sql
 \ir 09_metrics/list_of.sql
 \ir 09_metrics/month_end.sql
@@ -197,7 +224,7 @@ begin;
 \ir 09_metrics/alerts.sql
 \ir 09_metrics/alerts_hourly.sql
 \ir 09_metrics/alerts_monthly.sql
-\ir 09_metrics/thresholds.sql
+\ir 09_metrics/aximo_metrics.thresholds.sql
 \ir 09_metrics/told_lists.sql
 \ir 09_metrics/high_risk_levels.sql
 \ir 09_metrics/lead_action_types.sql
@@ -209,6 +236,7 @@ begin;
 \ir 10_version/schema_version.sql
 \ir 10_version/oldest_client.sql
 \ir 10_version/alembic_version.sql
+\ir 99_grants/owners.sql
 \ir 99_grants/grants.sql
 \ir 99_grants/installer.sql
 \ir 10_version/stamp.sql

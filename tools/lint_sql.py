@@ -45,8 +45,8 @@ def main() -> None:
     # It can't read a body that is bound when it is created; as a text it can, and looks for what such a text would need.
     for bound, text in ((r"return (.*?);", r"select \2"), (r"begin atomic\n(.*?);\nend;", r"\2")):
         script = re.sub(
-            rf"^(language sql [^\n]*)\n{bound}\nalter function",
-            rf"\1\nset search_path = pg_catalog, pg_temp\nas $$ {text} $$;\nalter function",
+            rf"^(language sql [^\n]*)\n{bound}\n(alter|comment on) function",
+            rf"\1\nset search_path = pg_catalog, pg_temp\nas $$ {text} $$;\n\3 function",
             script,
             flags=re.DOTALL | re.MULTILINE,
         )

@@ -61,6 +61,30 @@ class Family(NamedTuple):
     columns: list[Shown]
 
 
+class Table(NamedTuple):
+    """A table of sums: its columns with their types and comments, and what is unique of a row."""
+
+    name: str
+    comment: str
+    columns: list[tuple[str, str, str]]
+    key: str
+    grains: tuple[str, ...] = ()
+    about: str = ""
+
+
+class View(NamedTuple):
+    """A view that comes in one form only: its columns out of the rows ``m`` that are kept of its kind."""
+
+    name: str
+    kind: str
+    comment: str
+    columns: list[Column]
+    joined: str = ""
+    further: str = ""
+    log: str = "events"
+    up_to: str = "The log number up to which it counts."
+
+
 def _counted(event_type: str) -> Sum:
     return Sum(
         event_type,
@@ -208,8 +232,285 @@ ALERTS = [
         "error_rate: executions triggered. sla_breach_rate: executions completed. avg_execution_time_ms: executions that ended and have a known start.",
     ),
 ]
-# Views that come in one form only, by hand: their keys, whether they count runs, and what is not compared.
-BY_HAND: list[tuple[str, tuple[str, ...], bool, tuple[str, ...]]] = [
+CHANGED_IN = "The step that changed it last, as metric_state.steps counts them."
+TABLES = [
+    Table(
+        "activity_sums", "What happened, summed up per deployment, skill, version and time, and per customer. Kept by aximo.count_metrics.",
+        [
+            ("customer_id", 'text collate "C" not null', "Whose events."),
+            ("grain", 'text collate "C" not null', "hour, day, month or customer."),
+            ("bucket", "timestamptz not null", "When the hour, day or month of UTC begins; -infinity for all that a customer has."),
+            ("series", "uuid not null", "Deployment, skill and version, hashed: short enough for an index. Of a customer, of nothing."),
+            ("deployment_id", 'text collate "C"', "The deployment; null for a customer."),
+            ("skill_id", 'text collate "C"', "The skill; null for a customer."),
+            ("skill_version", 'text collate "C"', "Its version; null for a customer."),
+            *((each.name, f"{each.type} not null", each.comment) for each in SUMS),
+            ("bins", "smallint[]", "The bins of times in microseconds that have any, in order: see aximo_private.histogram_bin. Null if none."),
+            ("bin_executions", "bigint[]", "How many executions took so long, for each of the bins."),
+            ("bin_latencies", "bigint[]", "How many latencies are so long, for each of the bins."),
+        ],
+        "customer_id, grain, bucket, series", ("hour", "day", "month", "customer"),
+        about="-- One row a bucket. Its distribution stands in it: bins add up as all the rest does, percentiles do not. Counting takes the rows it adds\n-- to away and writes them anew, so the table is vacuumed early.\n",
+    ),
+    Table(
+        "action_sums", "Actions, summed up per deployment, skill, version, type, risk and time. Kept by aximo.count_metrics.",
+        [
+            ("customer_id", 'text collate "C" not null', "Whose events."),
+            ("grain", 'text collate "C" not null', "hour, day or month."),
+            ("bucket", "timestamptz not null", "When the hour, day or month of UTC begins."),
+            ("series", "uuid not null", "Deployment, skill, version, type and risk, hashed: short enough for an index."),
+            ("deployment_id", 'text collate "C" not null', "The deployment."),
+            ("skill_id", 'text collate "C" not null', "The skill."),
+            ("skill_version", 'text collate "C" not null', "Its version."),
+            ("action_type", 'text collate "C"', "payload.action_type; null if it says none. Its hash, if it is longer than 255 bytes, or has no short text."),
+            ("risk_level", 'text collate "C"', "The risk the event states; null if it states none."),
+            ("prepared", "bigint not null", "How many were prepared."),
+            ("dispatched", "bigint not null", "How many were dispatched."),
+            ("failed", "bigint not null", "How many failed."),
+            ("emergencies", "bigint not null", "How many of those dispatched say payload.priority high, or payload.emergency true."),
+        ],
+        "customer_id, grain, bucket, series", ("hour", "day", "month"),
+        about="-- Actions by their type and risk, otherwise as in activity_sums.\n",
+    ),
+    Table(
+        "deployment_sums", "State, version, latest execution and totals of each deployment. Kept by aximo.count_metrics.",
+        [
+            ("customer_id", 'text collate "C" not null', "Whose deployment."),
+            ("deployment_id", 'text collate "C" not null', "The deployment."),
+            ("first_event_at", "timestamptz not null", "The earliest timestamp of its events."),
+            ("last_event_at", "timestamptz not null", "The latest timestamp of its events."),
+            ("status_type", 'text collate "C"', "The type of the latest event that says in which state it is."),
+            ("status_at", "timestamptz", "Its timestamp."),
+            ("status_number", "bigint", "Its log number."),
+            ("declared_skill", 'text collate "C"', "The skill of the latest event that declares one."),
+            ("declared_version", 'text collate "C"', "Its version."),
+            ("declared_at", "timestamptz", "Its timestamp."),
+            ("declared_number", "bigint", "Its log number."),
+            ("executed_skill", 'text collate "C"', "The skill of the execution triggered last."),
+            ("executed_version", 'text collate "C"', "Its version."),
+            ("executed_at", "timestamptz", "Its timestamp."),
+            ("executed_number", "bigint", "Its log number."),
+            ("events", "bigint not null", "How many events."),
+            ("triggered", "bigint not null", "How many execution_triggered events."),
+            ("completed", "bigint not null", "How many execution_completed events."),
+            ("failed", "bigint not null", "How many execution_failed events."),
+            ("open", "bigint not null", "How many executions have begun and not ended."),
+            ("upgrades", "bigint not null", "How many version_upgraded events."),
+            ("rollbacks", "bigint not null", "How many version_rolled_back events."),
+            ("sla_breaches", "bigint not null", "How many sla_breached events."),
+        ],
+        "customer_id, deployment_id",
+        about="-- One row a deployment: what its latest events say, by timestamp, and by log number where timestamps are equal; and its totals.\n",
+    ),
+    Table(
+        "run_sums", "What happened to runs, per tool, state and day. Kept by aximo.count_metrics.",
+        [
+            ("customer_id", 'text collate "C" not null', "Whose runs."),
+            ("tool_name", 'text collate "C" not null', "The tool."),
+            ("state", 'text collate "C" not null', "What was said of the run: started, queued, running, succeeded, failed or blocked."),
+            ("day", "timestamptz not null", "When the day of UTC begins, by the event's ts."),
+            ("events", "bigint not null", "How many events said so."),
+            ("waits", "bigint not null", "Of state running: how many had been queued before."),
+            ("wait_us", "numeric not null", "The time they had been, summed up, in microseconds."),
+            ("runs", "bigint not null", "Of states succeeded, failed and blocked: of how many the beginning is known."),
+            ("run_us", "numeric not null", "The time from there to the end, summed up, in microseconds."),
+        ],
+        "customer_id, day, tool_name, state",
+        about="-- What happened to runs, summed up per tool, state and day.\n",
+    ),
+    Table(
+        "counted_logs", "Up to which log number the sums count, per log. Kept by aximo.count_metrics.",
+        [
+            ("customer_id", 'text collate "C" not null', "Whose log."),
+            ("log", 'text collate "C" not null', "Which of the customer's logs: events or run_events."),
+            ("number", "bigint not null", "The log number up to which it is counted."),
+            ("failed_at", "timestamptz", "When it could not be counted further; null if it can."),
+        ],
+        "customer_id, log",
+        about="-- How much of each log is counted. A log that could not be counted is left alone until aximo.recount_metrics tries it again.\n",
+    ),
+]  # fmt: skip
+PUBLISHED_DEPLOYMENTS: list[str | Column] = [
+    "customer_id",
+    "deployment_id",
+    Column("skill_id", "coalesce(r.declared_skill, r.executed_skill)", "The skill: as last declared, else as last executed."),
+    Column("skill_version", "coalesce(r.declared_version, r.executed_version)", "Its version: as last declared, else as last executed."),
+    Column("status", '''case r.status_type
+        when 'deployment_created' then 'pending_configuration'
+        when 'deployment_configured' then 'configured'
+        when 'deployment_activated' then 'active'
+        when 'deployment_suspended' then 'suspended'
+        when 'deployment_terminated' then 'terminated'
+        else 'undeclared'
+    end collate "C"''', "As in aximo.deployments."),
+    Column("status_since", "r.status_at", "Since when."),
+    "upgrades",
+    "rollbacks",
+    Column("last_execution_at", "r.executed_at", "When an execution was last triggered."),
+    "first_event_at",
+    "last_event_at",
+    "events",
+    "triggered",
+    "completed",
+    "failed",
+    "open",
+    Column("error_rate", "r.failed::double precision / nullif(r.triggered, 0)", "failed / triggered; null if none was triggered."),
+    "sla_breaches",
+    Column("sla_breach_rate", "r.sla_breaches::double precision / nullif(r.completed, 0)", "sla_breaches / completed; null if none completed."),
+]  # fmt: skip
+PUBLISHED_RUNS: list[str | Column] = [
+    "customer_id",
+    "tool_name",
+    "state",
+    "day",
+    "events",
+    "waits",
+    Column("wait_ms", "(r.wait_us / 1000)::numeric(38, 3)", "The time they had been, summed up, in milliseconds."),
+    Column("wait_avg_ms", "(r.wait_us / nullif(r.waits, 0))::double precision / 1000", "wait_ms / waits."),
+    "runs",
+    Column("run_ms", "(r.run_us / 1000)::numeric(38, 3)", "The time from there to the end, summed up, in milliseconds."),
+    Column("run_avg_ms", "(r.run_us / nullif(r.runs, 0))::double precision / 1000", "run_ms / runs."),
+]  # fmt: skip
+VIEWS = [
+    View(
+        "deployment_status", "deployments", "Each deployment: its state, and its totals since the beginning. Key: deployment_id.",
+        [
+            Column("deployment_id", "m.deployment_id", "The deployment."),
+            Column("skill_id", "m.skill_id", "The skill it runs: as last declared, else as last executed."),
+            Column("skill_version", "m.skill_version", "The version it runs: as last declared, else as last executed."),
+            Column("status", "m.status", "pending_configuration, configured, active, suspended or terminated; undeclared if no event of its life says."),
+            Column("status_since", "m.status_since", "Since when, by the event's timestamp."),
+            Column("upgrades", "m.upgrades", "How often its version was upgraded."),
+            Column("rollbacks", "m.rollbacks", "How often its version was rolled back."),
+            Column("last_execution_at", "m.last_execution_at", "When an execution was last triggered."),
+            Column("last_event_at", "m.last_event_at", "The latest timestamp of its events."),
+            Column("events", "m.events", "How many events it has."),
+            Column("triggered", "m.triggered", "How many executions were triggered."),
+            Column("completed", "m.completed", "How many completed."),
+            Column("failed", "m.failed", "How many failed."),
+            Column("open", "m.open", "How many have not ended yet."),
+            Column("error_rate", "m.error_rate", "failed / triggered, since the beginning."),
+            Column("error_level", "aximo_private.level_of(m.failed, m.triggered, m.deployment_id, 'error_rate')", "ok, warning or escalation, by the thresholds in force now; null without a rate."),
+            Column("sla_breaches", "m.sla_breaches", "How many service levels were missed."),
+            Column("sla_breach_rate", "m.sla_breach_rate", "sla_breaches / completed, since the beginning."),
+            Column("sla_level", "aximo_private.level_of(m.sla_breaches, m.completed, m.deployment_id, 'sla_breach_rate')", "ok, warning or escalation, by the thresholds in force now; null without a rate."),
+        ],
+    ),
+    View(
+        "customer_overview", "activity", "The customer's totals since the beginning: one row. Key: customer_id.",
+        [
+            Column("deployments", "d.deployments", "How many deployments events speak of."),
+            Column("active_deployments", "d.active_deployments", "How many of them have the status active."),
+            Column("undeclared_deployments", "d.undeclared_deployments", "How many of them have no status: no event of their life was emitted."),
+            Column("events", "m.events", "How many events."),
+            Column("executions", "m.triggered", "How many executions were triggered."),
+            Column("completed", "m.completed", "How many completed."),
+            Column("failed", "m.failed", "How many failed."),
+            Column("open", "m.open", "How many have not ended yet."),
+            Column("error_rate", "m.error_rate", "failed / executions."),
+            Column("execution_time_avg_ms", "m.execution_time_avg_ms", "From trigger to end on average, in milliseconds."),
+            Column("execution_time_p50_ms", "m.execution_time_p50_ms", "Half of them took at most so many milliseconds, at most 2 % off."),
+            Column("execution_time_p95_ms", "m.execution_time_p95_ms", "95 % of them took at most so many milliseconds, at most 2 % off."),
+            Column("execution_time_p99_ms", "m.execution_time_p99_ms", "99 % of them took at most so many milliseconds, at most 2 % off."),
+            Column("actions_dispatched", "m.actions_dispatched", "How many actions were dispatched."),
+            Column("leads", "m.leads", "How many leads."),
+            Column("lead_conversion_rate", "m.lead_conversion_rate", "leads / executions."),
+            Column("approvals_open", "m.approvals_open", "How many approvals were requested and not answered."),
+            Column("sla_breaches", "m.sla_breaches", "How many service levels were missed."),
+            Column("sla_breach_rate", "m.sla_breach_rate", "sla_breaches / completed."),
+            Column("first_event_at", "d.first_event_at", "The earliest timestamp."),
+            Column("last_event_at", "d.last_event_at", "The latest timestamp."),
+        ],
+        joined="""\
+-- The customer's own deployments, when somebody asks: no refresh is dearer because of them.
+cross join lateral (
+    select
+        count(*) as deployments,
+        count(*) filter (where s.status = 'active') as active_deployments,
+        count(*) filter (where s.status = 'undeclared') as undeclared_deployments,
+        min(s.first_event_at) as first_event_at,
+        max(s.last_event_at) as last_event_at
+    from aximo_private.deployments_kept as s
+    where s.customer_id = m.customer_id
+    offset 0
+) as d
+""",
+        further=" and m.grain = 'customer'",
+    ),
+    View(
+        "attribution_monthly", "activity", "What a customer has used, for billing, by month. Key: month.",
+        [
+            Column("month", "(m.bucket at time zone 'UTC')::date", "The month, UTC, by its first day."),
+            Column("executions", "sum(m.triggered)::bigint", "How many executions were triggered in this month."),
+            Column("actions", "sum(m.actions_dispatched)::bigint", "How many actions were dispatched in this month."),
+            Column("high_risk_actions", """coalesce(
+        (
+            select sum(a.dispatched)
+            from aximo_private.actions_kept as a
+            where a.customer_id = m.customer_id and a.grain = 'month' and a.bucket = m.bucket
+                and a.risk_level = any((
+                    select aximo_private.high_risk_at(((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC')
+                )::text[])
+        ),
+        0
+    )::bigint""", "How many of them state a high risk level, by the latest setting that takes effect before the month ends."),
+            Column("events", "sum(m.events)::bigint", "How many events of any type in this month."),
+        ],
+        further=" and m.grain = 'month'\ngroup by m.customer_id, m.bucket",
+    ),
+    View(
+        "tool_runs", "runs", "Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.",
+        [
+            Column("tool_name", "m.tool_name", "The tool."),
+            Column("day", "(m.day at time zone 'UTC')::date", "The day, UTC."),
+            Column("started", "coalesce(sum(m.events) filter (where m.state = 'started'), 0)::bigint", "How many were started on this day (run.started)."),
+            Column("queued", "coalesce(sum(m.events) filter (where m.state = 'queued'), 0)::bigint", "How many were queued on this day (run.queued)."),
+            Column("succeeded", "coalesce(sum(m.events) filter (where m.state = 'succeeded'), 0)::bigint", "How many ended well on this day (run.succeeded, slurm.collect.done)."),
+            Column("failed", "coalesce(sum(m.events) filter (where m.state = 'failed'), 0)::bigint", "How many failed on this day (run.failed, slurm.collect.failed)."),
+            Column("blocked", "coalesce(sum(m.events) filter (where m.state = 'blocked'), 0)::bigint", "How many were blocked by a policy on this day (run.blocked)."),
+            Column("failure_rate", """(
+        coalesce(sum(m.events) filter (where m.state in ('failed', 'blocked')), 0)
+        / nullif(sum(m.events) filter (where m.state in ('succeeded', 'failed', 'blocked')), 0)
+    )::double precision""", "(failed + blocked) / (succeeded + failed + blocked); null if none ended."),
+            Column("queue_time_count", "sum(m.waits)::bigint", "How many that had been queued began to run on this day (run.running)."),
+            Column("queue_time_sum_ms", "sum(m.wait_ms)::numeric(38, 3)", "Their time from run.queued to run.running, summed up, in milliseconds."),
+            Column("queue_time_avg_ms", "(sum(m.wait_ms) / nullif(sum(m.waits), 0))::double precision", "queue_time_sum_ms / queue_time_count."),
+            Column("run_time_count", "sum(m.runs)::bigint", "How many, of which the beginning is known, ended on this day."),
+            Column("run_time_sum_ms", "sum(m.run_ms)::numeric(38, 3)", "Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds."),
+            Column("run_time_avg_ms", "(sum(m.run_ms) / nullif(sum(m.runs), 0))::double precision", "run_time_sum_ms / run_time_count."),
+        ],
+        further="\ngroup by m.customer_id, m.tool_name, m.day",
+        log="run_events", up_to="The number in the log of run events up to which it counts.",
+    ),
+    View(
+        "tool_runs_by_status", "runs", "Runs of tools, by what was said of them and day. Key: tool_name, status, day.",
+        [
+            Column("tool_name", "m.tool_name", "The tool."),
+            Column("status", "m.state", "started, queued, running, succeeded, failed or blocked: what the event said of the run (helix.event_kinds.state)."),
+            Column("day", "(m.day at time zone 'UTC')::date", "The day, UTC, of that event."),
+            Column("runs", "m.events", "How many."),
+            Column("queue_time_count", "m.waits", "Of status running: how many had been queued."),
+            Column("queue_time_sum_ms", "m.wait_ms", "Their time from run.queued to run.running, summed up, in milliseconds."),
+            Column("queue_time_avg_ms", "m.wait_avg_ms", "queue_time_sum_ms / queue_time_count."),
+            Column("run_time_count", "m.runs", "Of succeeded, failed and blocked: of how many the beginning is known."),
+            Column("run_time_sum_ms", "m.run_ms", "Their time from the latest run.running, else run.started, to the end, summed up, in milliseconds."),
+            Column("run_time_avg_ms", "m.run_avg_ms", "run_time_sum_ms / run_time_count."),
+        ],
+        log="run_events", up_to="The number in the log of run events up to which it counts.",
+    ),
+]  # fmt: skip
+LISTS = {
+    "high_risk_levels": (
+        "risk_level", "The risk levels that count as high in attribution_monthly",
+        "A level that counts as high; null if none does, or if what was set before is taken back.",
+    ),
+    "lead_action_types": (
+        "action_type", "The action types that count as leads in business_value",
+        "A type that counts as a lead; null if none does, or if what was set before is taken back.",
+    ),
+}  # fmt: skip
+# Views that come in one form only: their keys, whether they count runs, and what is not compared.
+SINGLE: list[tuple[str, tuple[str, ...], bool, tuple[str, ...]]] = [
     ("attribution_monthly", ("month",), False, ()),
     ("customer_overview", (), False, ()),
     ("deployment_status", ("deployment_id",), False, ("error_level", "sla_level")),
@@ -245,49 +546,27 @@ def _listed(lines: list[str], indent: int) -> str:
     return ",\n".join(" " * indent + line for line in lines)
 
 
-def activity_sums() -> str:
-    """The table of sums."""
-    head = [
-        ("customer_id", 'text collate "C" not null', "Whose events."),
-        ("grain", 'text collate "C" not null', "hour, day, month or customer."),
-        ("bucket", "timestamptz not null", "When the hour, day or month of UTC begins; -infinity for all that a customer has."),
-        ("series", "uuid not null", "Deployment, skill and version, hashed: short enough for an index. Of a customer, of nothing."),
-        ("deployment_id", 'text collate "C"', "The deployment; null for a customer."),
-        ("skill_id", 'text collate "C"', "The skill; null for a customer."),
-        ("skill_version", 'text collate "C"', "Its version; null for a customer."),
-    ]  # fmt: skip
-    tail = [
-        ("bins", "smallint[]", "The bins of times in microseconds that have any, in order: see aximo_private.histogram_bin. Null if none."),
-        ("bin_executions", "bigint[]", "How many executions took so long, for each of the bins."),
-        ("bin_latencies", "bigint[]", "How many latencies are so long, for each of the bins."),
-        ("changed_in", "bigint not null", "The step that changed it last, as metric_state.steps counts them."),
-    ]  # fmt: skip
-    columns = [*head, *((s.name, f"{s.type} not null", s.comment) for s in SUMS), *tail]
-    grains = ", ".join(_quoted(name) for name in ("hour", "day", "month", "customer"))
-    body = _listed(
-        [f"{name} {type_}" for name, type_, _ in columns]
-        + [
-            "constraint activity_sums_pkey primary key (customer_id, grain, bucket, series)",
-            f"constraint grain_known check (grain in ({grains}))",
-        ],
-        4,
-    )
-    name = "aximo_private.activity_sums"
+def _named(column: Column) -> str:
+    own = column.of_sums.partition(".")[2] == column.name
+    return column.of_sums if own else f"{column.of_sums} as {column.name}"
+
+
+def sums_table(table: Table) -> str:
+    """A table of sums."""
+    name = f"aximo_private.{table.name}"
+    columns = [*table.columns, ("changed_in", "bigint not null", CHANGED_IN)]
+    body = [f"{column} {type_}" for column, type_, _ in columns]
+    body.append(f"constraint {table.name}_pkey primary key ({table.key})")
+    if table.grains:
+        body.append(f"constraint grain_known check (grain in ({', '.join(map(_quoted, table.grains))}))")
     return f"""\
-{MADE}-- One row a bucket. Its distribution stands in it: bins add up as all the rest does, percentiles do not. Counting takes the rows it adds
--- to away and writes them anew, so the table is vacuumed early.
-create table {name} (
-{body}
+{MADE}{table.about}create table {name} (
+{_listed(body, 4)}
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
-create index activity_sums_changed on {name} (changed_in);
+create index {table.name}_changed on {name} (changed_in);
 select aximo_private.keep_sums('{name}');
 
-""" + _commented(
-        "table",
-        name,
-        "What happened, summed up per deployment, skill, version and time, and per customer. Kept by aximo.count_metrics.",
-        [(column, comment) for column, _, comment in columns],
-    )
+""" + _commented("table", name, table.comment, [(column, comment) for column, _, comment in columns])
 
 
 def count_activity() -> str:
@@ -402,24 +681,34 @@ comment on function aximo_private.count_activity(aximo_private.fact[], bigint) i
 """
 
 
-def activity_to_publish() -> str:
-    """What the materialized view works out."""
-    head = ["customer_id", "grain", "bucket", "series", "deployment_id", "skill_id", "skill_version"]
+def to_publish(kind: str, sums: str, columns: list[str | Column], joined: str = "") -> str:
+    """What the materialized view of a kind works out: each row of its sums as it is published."""
+    name = f"aximo_private.{kind}_to_publish"
+    listed, comments = [], []
+    for each in columns:
+        if isinstance(each, str):
+            listed.append(f"r.{each}")
+        else:
+            listed.append(_named(each))
+            comments.append((each.name, each.comment.replace("{in}", "in this time")))
+    return f"""\
+{MADE}create view {name} with (security_barrier = true) as
+select
+{_listed([*listed, "r.changed_in"], 4)}
+from aximo_private.{sums} as r{joined};
+alter view {name} owner to aximo_meter;
+
+""" + _commented("view", name, f"Every row of {sums} as it is published.", comments)
+
+
+def percentiles_of_bins() -> str:
+    """The percentiles of a row of activity_sums, out of its bins."""
     filters = [
         f"min(c.bin) filter (where c.{kind}s_so_far >= ceil({share / 100:.2f} * c.all_{kind}s)) as {kind}_p{share}"
         for kind, share in PERCENTILES
     ]
     filters = [each.replace("latencys", "latencies") for each in filters]
-    name = "aximo_private.activity_to_publish"
-    comments = [(c.name, c.comment.replace("{in}", "in this time")) for c in PUBLISHED]
-    columns = [f"r.{each}" for each in head]
-    columns += [c.of_sums if c.of_sums == f"r.{c.name}" else f"{c.of_sums} as {c.name}" for c in PUBLISHED]
-    return f"""\
-{MADE}-- A row of sums as it is published: durations, rates, and percentiles out of the bins.
-create view {name} with (security_barrier = true) as
-select
-{_listed([*columns, "r.changed_in"], 4)}
-from aximo_private.activity_sums as r
+    return f"""
 left join lateral (
     select
 {_listed(filters, 8)}
@@ -433,10 +722,24 @@ left join lateral (
             nullif(sum(b.latencies) over (), 0) as all_latencies
         from unnest(r.bins, r.bin_executions, r.bin_latencies) as b (bin, executions, latencies)
     ) as c
-) as p on true;
-alter view {name} owner to aximo_meter;
+) as p on true"""
 
-""" + _commented("view", name, "Every row of activity_sums as it is published.", comments)
+
+def published() -> dict[str, str]:
+    """What is published of each kind, by the name of its file."""
+    series = ["deployment_id", "skill_id", "skill_version"]
+    place = ["customer_id", "grain", "bucket", "series", *series]
+    return {
+        "activity_to_publish": to_publish("activity", "activity_sums", [*place, *PUBLISHED], percentiles_of_bins()),
+        "actions_to_publish": to_publish(
+            "actions",
+            "action_sums",
+            [*place, "action_type", "risk_level", "prepared", "dispatched", "failed", "emergencies"],
+        ),
+        "deployments_to_publish": to_publish("deployments", "deployment_sums", PUBLISHED_DEPLOYMENTS),
+        "runs_to_publish": to_publish("runs", "run_sums", PUBLISHED_RUNS),
+        "counted_to_publish": to_publish("counted", "counted_logs", ["customer_id", "log", "number"]),
+    }
 
 
 def grain_view(family: Family, grain: Grain) -> tuple[str, str]:
@@ -461,12 +764,72 @@ select
 {_listed(columns, 4)},
 {COUNTS_UP_TO}from aximo_private.{family.kind}_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = '{grain.name}'
-{FENCE}alter view {name} owner to aximo_owner;
-
+{FENCE}
 """ + _commented(
         "view", name, f"{family.comment}, by {grain.name}. Key: {', '.join(each.name for each in key)}.", comments
     )
     return view, text
+
+
+def single_view(view: View) -> str:
+    """A view that comes in one form only."""
+    name = f"aximo_metrics.{view.name}"
+    listed = [_named(each) for each in view.columns]
+    comments = [
+        ("customer_id", WHOSE),
+        *((each.name, each.comment) for each in view.columns),
+        ("counts_up_to", view.up_to),
+    ]
+    return f"""\
+{MADE}create view {name} with (security_barrier = true) as
+select
+{_listed(["m.customer_id", *listed], 4)},
+{COUNTS_UP_TO.replace("'events'", _quoted(view.log))}from aximo_private.{view.kind}_kept as m
+{view.joined}where m.customer_id = (select aximo.current_customer()){view.further}
+{FENCE}
+""" + _commented("view", name, view.comment, comments)
+
+
+def list_view(name: str, item: str, comment: str, item_comment: str) -> str:
+    """The history of a setting that is a list."""
+    view = f"aximo_metrics.{name}"
+    columns = [
+        "customer_id",
+        "effective_from",
+        "set_at",
+        f"item as {item}",
+        "is_withdrawal",
+        "is_current",
+        "scope",
+        "set_by",
+    ]
+    comments = [
+        ("customer_id", "Always the session's customer."),
+        ("effective_from", "For months that end after this moment; null: for all."),
+        ("set_at", "When it was set, by the database's clock."),
+        (item, item_comment),
+        ("is_withdrawal", "Whether it takes back what was set before."),
+        (
+            "is_current",
+            "Whether it is the latest that has taken effect. The customer's own goes before the one of all.",
+        ),
+        ("scope", "customer, or all customers that set none."),
+        ("set_by", "The login that set it; null for those of all customers."),
+    ]
+    return (
+        f"""\
+{MADE}create view {view} with (security_barrier = true) as
+select
+{_listed([f"m.{column}" for column in columns], 4)}
+from aximo_private.told_lists as m
+where m.customer_id = (select aximo.current_customer()) and m.list = '{name}'
+{FENCE}
+"""
+        + _commented(
+            "view", view, f"{comment}, and their history. Key: scope, effective_from, set_at, {item}.", comments
+        )
+        + (f"select aximo_private.take_comments('{view}', 'aximo_private.told_lists');\n")
+    )
 
 
 def alerts_view(grain: Grain) -> tuple[str, str]:
@@ -533,8 +896,7 @@ cross join lateral (
     from (select {grain.ends} as bucket_end) as e
 ) as t
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
-{FENCE}alter view {name} owner to aximo_owner;
-
+{FENCE}
 """ + _commented(
         "view",
         name,
@@ -546,7 +908,7 @@ where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coale
 
 def keys() -> list[tuple[str, tuple[str, ...], bool, tuple[str, ...]]]:
     """Every view that counts: its key, whether it counts runs, what of it is not compared."""
-    found = list(BY_HAND)
+    found = list(SINGLE)
     for grain in GRAINS:
         for family in FAMILIES:
             key = [*(each.name for each in SERIES), grain.name, *(each.name for each in family.key)]
@@ -591,9 +953,11 @@ def _with_region(path: Path, made: str) -> str:
 def made() -> dict[Path, str]:
     """Every file that is made, by its path."""
     files = {
-        "activity_sums": activity_sums(),
+        **{table.name: sums_table(table) for table in TABLES},
         "count_activity": count_activity(),
-        "activity_to_publish": activity_to_publish(),
+        **published(),
+        **{view.name: single_view(view) for view in VIEWS},
+        **{name: list_view(name, *words) for name, words in LISTS.items()},
     }
     for grain in GRAINS:
         files |= dict(grain_view(family, grain) for family in FAMILIES)

@@ -1,9 +1,9 @@
--- Nothing in this script is looked up where others may create things.
+-- Names without a schema are looked up in pg_catalog only: another schema may hold things that others made.
 set local search_path = pg_catalog, pg_temp;
--- Names are written into functions and options as they are, whatever the database prefers.
+-- Function bodies and options hold names as they are written here, whatever the database is set to.
 set local quote_all_identifiers = off;
 
--- What the ledger needs of the database it is installed into, said before anything is created.
+-- Checks what the ledger needs of the database, before anything is created.
 do $$
 declare
     squatter text;
@@ -32,7 +32,7 @@ begin
             hint = 'Install as the owner of the database.',
             constraint = 'installer_owns_database';
     end if;
-    -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
+    -- A role that may create schemas could have made the ledger's schemas before, with functions and tables of its own in them.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
     from pg_catalog.pg_namespace as n
     where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix') and (
@@ -54,8 +54,8 @@ begin
 end;
 $$;
 
--- Group roles. They are shared by all databases of a cluster, so they may exist already, and two installs may run at once.
--- Who a login is decides what it may do (these roles); which customer it works for is decided by aximo.grant_customer.
+-- The group roles. All databases of a cluster share them, so they may exist already, and two installations may run at once. A login's roles
+-- say what it may do; aximo.grant_customer says which customer it may do that for.
 do $$
 declare
     role_name text;
@@ -98,7 +98,7 @@ begin
                 hint = 'Rename or drop that role, then install again.',
                 constraint = 'group_roles_are_harmless';
         end if;
-        -- The installing role acts as the owners now and at every upgrade.
+        -- The installing role creates and changes the owners' objects, now and at every upgrade.
         if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer', 'aximo_meter')
             and not pg_has_role(current_user, role_name, 'usage') then
             begin
@@ -117,8 +117,8 @@ begin
 end;
 $$;
 
--- A reader sees what is derived from events too. A writer reads what it wrote; operators and auditors read as well. A login that must only write gets EXECUTE on the emit functions
--- and none of these. The owner may call what the ledger offers, so that the installing login can try everything.
+-- Who is a member of which role. A reader also sees metrics. Writers, operators and auditors also read. A login that must only write gets
+-- none of these roles, but EXECUTE on the emit functions. The owner is a member, so that the installing login can call everything.
 do $$
 declare
     membership record;
@@ -145,19 +145,16 @@ $$;
 alter schema aximo_private owner to aximo_owner;
 comment on schema aximo_private is 'Tables and helpers of the ledger. No login has USAGE; everything public is in schema aximo.';
 
-create schema aximo;
-alter schema aximo owner to aximo_owner;
+create schema aximo authorization aximo_owner;
 comment on schema aximo is 'The event ledger''s API: views to read, functions to write.';
 
-create schema helix;
-alter schema helix owner to aximo_owner;
+create schema helix authorization aximo_owner;
 comment on schema helix is 'Tool runs and their events: HelixMCP Events v1.';
 
-create schema aximo_metrics;
-alter schema aximo_metrics owner to aximo_owner;
+create schema aximo_metrics authorization aximo_owner;
 comment on schema aximo_metrics is 'Metrics, for BI tools: plain views, each of the session''s customer.';
 
--- Deny first: whatever these roles create later is nobody else's until it is granted. (With IN SCHEMA this would have no effect.)
+-- PUBLIC gets nothing of what these roles create later. (With IN SCHEMA, default privileges could only add to PUBLIC's.)
 alter default privileges for role aximo_owner revoke execute on functions from public;
 alter default privileges for role aximo_owner revoke usage on types from public;
 alter default privileges for role aximo_gatekeeper revoke execute on functions from public;
@@ -165,10 +162,11 @@ alter default privileges for role aximo_recorder revoke execute on functions fro
 alter default privileges for role aximo_sequencer revoke execute on functions from public;
 alter default privileges for role aximo_meter revoke execute on functions from public;
 
--- A function's owner needs CREATE on its schema while it is handed over; the last file takes it back.
+-- A role can be made the owner of a function only if it may CREATE in the schema. 99_grants/grants.sql takes that right back.
 grant usage, create on schema aximo, aximo_private, helix to aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 
--- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
+-- The access map: which login may work for which customer. Its key is the login's name, because a dump is restored into a cluster where
+-- every oid differs.
 create table aximo_private.customer_grants (
     role_name text collate "C" not null,
     customer_id text collate "C" not null
@@ -179,21 +177,16 @@ create table aximo_private.customer_grants (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.customer_grants owner to aximo_owner;
 alter table aximo_private.customer_grants enable row level security;
 alter table aximo_private.customer_grants force row level security;
 
--- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
-create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
-for all to aximo_gatekeeper using (true) with check (true);
--- For a quick look: the grants of the session's login by name, and no others.
+-- The gatekeeper's functions read and change the map. The owner may read it, so that doctor can show it.
+create policy gatekeeper_keeps_the_map on aximo_private.customer_grants for all to aximo_gatekeeper using (true) with check (true);
+-- aximo.emit_event reads the grants of the session's own login, and no others.
 create policy recorder_reads_own_grants on aximo_private.customer_grants
 for select to aximo_recorder using (role_name = session_user::text);
-create policy owner_reads_the_map on aximo_private.customer_grants
-for select to aximo_owner using (true);
-
-comment on table aximo_private.customer_grants is
-'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
+create policy owner_reads_the_map on aximo_private.customer_grants for select to aximo_owner using (true);
+comment on table aximo_private.customer_grants is 'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
 comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
 comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';
 comment on column aximo_private.customer_grants.granted_at is 'When, by the database''s clock.';
@@ -202,19 +195,20 @@ comment on policy gatekeeper_keeps_the_map on aximo_private.customer_grants is '
 comment on policy owner_reads_the_map on aximo_private.customer_grants is 'A DBA can see who holds what; changing it goes through the functions.';
 comment on policy recorder_reads_own_grants on aximo_private.customer_grants is 'What the session''s own login was granted, for aximo.emit_event.';
 
--- The one place that decides for whom a session works. Every policy asks it, as (select aximo.current_customer()), once a statement.
--- STABLE, not IMMUTABLE: a prepared statement must ask again. session_user, not current_user: the latter is the definer's in here.
+-- The only function that decides which customer a session works for. Every policy calls it as (select aximo.current_customer()), so that it
+-- runs once a statement. It is STABLE, not IMMUTABLE, because a prepared statement must call it again. It reads session_user, because
+-- current_user is this function's owner in here.
 create function aximo.current_customer() returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- After a transaction that named a customer the setting reads '', not null.
+    -- After a transaction that set it, the setting is '', not null.
     named constant text := nullif(current_setting('aximo.customer_id', true), '');
     granted text[];
 begin
     if named is null then
-        -- A login bound to one customer needs to name none.
+        -- A login that was granted one customer need not name it.
         select array_agg(g.customer_id) into granted
         from (
             select customer_id
@@ -237,10 +231,10 @@ begin
 end;
 $$;
 alter function aximo.current_customer() owner to aximo_gatekeeper;
-comment on function aximo.current_customer() is
-'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
+comment on function aximo.current_customer() is 'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
 
--- The customer a call writes for: the one it names, else the session's. Asks the access map itself, in one look-up: a write asks once.
+-- Returns the customer that a call writes for: the one that it names, else the session's. It reads the access map itself, so that a write
+-- reads the map once.
 create function aximo_private.writing_customer(customer_id text) returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -286,8 +280,7 @@ begin
 end;
 $$;
 alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
-comment on function aximo_private.writing_customer(text) is
-'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
+comment on function aximo_private.writing_customer(text) is 'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
 
 -- What is done for all customers at a time: it holds locks that all depend on, and tells how many events there are.
 -- The group roles are the whole cluster's, so membership alone says nothing of this database: the access map does.
@@ -312,8 +305,7 @@ begin
 end;
 $$;
 alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
-comment on function aximo_private.numbers_for_all() is
-'Refuses logins that were not granted all customers in this database, ZXCUS: what is done for all customers is not theirs to do.';
+comment on function aximo_private.numbers_for_all() is 'Refuses logins that were not granted all customers in this database, ZXCUS: what is done for all customers is not theirs to do.';
 
 create function aximo_private.session_grants() returns text[]
 language plpgsql stable security definer parallel safe
@@ -370,8 +362,7 @@ begin
 end;
 $$;
 alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
-comment on function aximo.grant_customer(text, text) is
-'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';
+comment on function aximo.grant_customer(text, text) is 'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';
 
 create function aximo.revoke_customer(role text, customer_id text) returns void
 language plpgsql volatile security definer parallel unsafe
@@ -393,10 +384,9 @@ begin
 end;
 $$;
 alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;
-comment on function aximo.revoke_customer(text, text) is
-'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';
+comment on function aximo.revoke_customer(text, text) is 'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';
 
--- No hatch: no setting, no trigger depth, no role. Serves row and statement triggers of every append-only table.
+-- Nothing switches this off: no setting, no trigger depth, no role. The row and the statement triggers of every append-only table call it.
 create function aximo_private.refuse_change() returns trigger
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -412,11 +402,10 @@ begin
         constraint = 'append_only';
 end;
 $$;
-alter function aximo_private.refuse_change() owner to aximo_owner;
 comment on function aximo_private.refuse_change() is 'Raises ZXIMM. The guard behind every append-only table.';
 
--- The row trigger is the one that logical replication fires. The statement trigger speaks up when no row is visible to the
--- statement, and stops TRUNCATE. ENABLE ALWAYS: session_replication_role = replica switches ordinary triggers off.
+-- Logical replication fires the row trigger. The statement trigger refuses statements that see no row, and TRUNCATE. ENABLE ALWAYS, because
+-- session_replication_role = replica switches ordinary triggers off.
 create function aximo_private.make_append_only(target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -434,8 +423,8 @@ begin
     );
     execute format('alter table %s enable always trigger append_only_row', target);
     execute format('alter table %s enable always trigger append_only_statement', target);
-    -- Rows that never change can be frozen as soon as they are old enough for a vacuum to look at them, by the vacuum that inserts bring about:
-    -- else all of the table is read and written again when transaction ids run short.
+    -- Rows never change, so the vacuum that follows inserts can freeze them. Otherwise the whole table is read and written again when
+    -- transaction ids run short.
     execute format(
         'alter table %s set (autovacuum_freeze_min_age = 0, autovacuum_vacuum_insert_threshold = 100000,'
         ' autovacuum_vacuum_insert_scale_factor = 0)',
@@ -448,8 +437,7 @@ begin
     );
 end;
 $$;
-alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
-comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table, and has autovacuum freeze what is written. Used by migrations.';
+comment on function aximo_private.make_append_only(regclass) is 'Puts the two triggers on a table that refuse changes, and has autovacuum freeze its rows early. Used by migrations.';
 
 create function aximo_private.hide_statistics(target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -463,12 +451,58 @@ begin
     );
 end;
 $$;
-alter function aximo_private.hide_statistics(regclass) owner to aximo_owner;
-comment on function aximo_private.hide_statistics(regclass) is
-'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
+comment on function aximo_private.hide_statistics(regclass) is 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
 
--- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
--- trigger on it: a restore of the data alone would write it twice.
+-- The condition of the policy stands twice. The first is for the indexes. The second stays in front of what a query asks for: without it,
+-- EXPLAIN ANALYZE tells whether a row of another customer meets what was asked.
+create function aximo_private.isolate_by_customer(
+    target regclass,
+    -- Null where no login reads the table, not even through a view.
+    policy name default null,
+    reader name default 'aximo_owner',
+    reason text default 'Views run as the owner and show the session''s customer, to whomever.'
+) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform aximo_private.hide_statistics(target);
+    execute format('alter table %s enable row level security', target);
+    execute format('alter table %s force row level security', target);
+    if policy is not null then
+        execute format(
+            'create policy %I on %s for select to %I using ('
+            'customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))',
+            policy, target, reader
+        );
+        execute format('comment on policy %I on %s is %L', policy, target, reason);
+    end if;
+end;
+$$;
+comment on function aximo_private.isolate_by_customer(regclass, name, name, text) is 'Keeps customers apart in a table: row security, forced; no statistics; and, if a policy is named, its reader sees the rows of the session''s customer. Used by migrations.';
+
+create function aximo_private.take_comments(source regclass, target regclass) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    shared record;
+begin
+    for shared in
+        select t.attname as name, pg_catalog.col_description(source, s.attnum) as comment
+        from pg_catalog.pg_attribute as t
+        inner join pg_catalog.pg_attribute as s on s.attrelid = source and s.attname = t.attname and s.attnum > 0
+        where t.attrelid = target and t.attnum > 0 and not t.attisdropped and not s.attisdropped
+            and pg_catalog.col_description(target, t.attnum) is null
+    loop
+        execute format('comment on column %s.%I is %L', target, shared.name, shared.comment);
+    end loop;
+end;
+$$;
+comment on function aximo_private.take_comments(regclass, regclass) is 'Gives each column of a relation that has no comment yet that of the other relation''s column of the same name. Used by migrations.';
+
+-- Says who could see a customer on a past day: the access map only says who can see it now. The functions that change the map write this
+-- table. A trigger on the map would write it twice when only the data are restored.
 create table aximo_private.access_changes (
     customer_id text collate "C" not null,
     role_name text collate "C" not null,
@@ -480,19 +514,13 @@ create table aximo_private.access_changes (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.access_changes owner to aximo_owner;
 create index access_changes_by_role on aximo_private.access_changes (customer_id, role_name, changed_at, change_id);
-alter table aximo_private.access_changes enable row level security;
-alter table aximo_private.access_changes force row level security;
+select aximo_private.isolate_by_customer('aximo_private.access_changes');
 create policy owner_reads_own_access on aximo_private.access_changes
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy gatekeeper_notes_access on aximo_private.access_changes
-for insert to aximo_gatekeeper with check (true);
-create policy gatekeeper_reads_access on aximo_private.access_changes
-for select to aximo_gatekeeper using (true);
+create policy gatekeeper_notes_access on aximo_private.access_changes for insert to aximo_gatekeeper with check (true);
+create policy gatekeeper_reads_access on aximo_private.access_changes for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
-select aximo_private.hide_statistics('aximo_private.access_changes');
-
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
 comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
 comment on column aximo_private.access_changes.role_name is 'The login.';
@@ -505,17 +533,15 @@ comment on policy gatekeeper_reads_access on aximo_private.access_changes is 'ax
 comment on policy gatekeeper_notes_access on aximo_private.access_changes is 'aximo.grant_customer and aximo.revoke_customer.';
 comment on index aximo_private.access_changes_by_role is 'What became of a grant.';
 
--- 1e131071 is 10 bytes of jsonb and 131072 of text: a few thousand of them would fill the server's memory before a size is known.
--- Bound when it is created, and inlined.
+-- The number 1e131071 takes 10 bytes as jsonb and 131,072 as text: a few thousand of them would fill the server's memory before anything
+-- could count how long the text is.
 create function aximo_private.has_extreme_number(document jsonb) returns boolean
 language sql immutable security invoker parallel safe
 return jsonb_path_exists(document, '$.** ? (@ > 1e400 || @ < -1e400 || (@ < 1e-400 && @ > -1e-400 && @ != 0))');
-alter function aximo_private.has_extreme_number(jsonb) owner to aximo_owner;
-comment on function aximo_private.has_extreme_number(jsonb) is
-'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
+comment on function aximo_private.has_extreme_number(jsonb) is 'Whether a number in it is far outside of what a float holds, so that its text is far longer than its binary form.';
 
--- Digits beyond the sixth are cut, as PostgreSQL would round them; offsets of 16 hours and more are taken apart, as it reads none.
--- Bound when it is created, and inlined.
+-- Digits beyond the sixth are cut, because PostgreSQL would round them. Offsets of 16 hours and more are subtracted here, because
+-- PostgreSQL refuses to read them.
 create function aximo_private.moment_of(moment text) returns timestamptz
 language sql stable security invoker parallel safe
 return case
@@ -529,7 +555,7 @@ return case
         and substr(moment, 12, 2) < '24' and substr(moment, 18, 2) < '60'
         then moment::timestamptz
     when moment !~ '^[0-9]{4}(-[0-9]{2}){2}[Tt ]([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$'
-        -- Not a moment, so that the cast says so.
+        -- This text is no moment either: the cast raises the error.
         then 'not RFC 3339'::text::timestamptz
     when substr(moment, 27, 1) between '0' and '9'
         or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
@@ -537,13 +563,11 @@ return case
             - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
-alter function aximo_private.moment_of(text) owner to aximo_owner;
-comment on function aximo_private.moment_of(text) is
-'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
+comment on function aximo_private.moment_of(text) is 'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
 
--- The limits of an event's fields, by name. The columns have plain types: aximo_private.is_well_formed says yes to nearly every event in one
--- expression, and aximo_private.refuse_malformed tries the others field by field, by these.
--- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
+-- The limits of an event's fields, each with a name. The columns of the table have plain types: aximo_private.is_well_formed checks nearly
+-- every event in one expression, and aximo_private.refuse_malformed casts the fields of the others to these domains, one by one. Text is
+-- compared by bytes (collate "C"): indexes are smaller and faster, and the order is the same on every machine.
 
 create domain aximo_private.event_type as text collate "C"
     constraint event_type_known check (
@@ -556,11 +580,10 @@ create domain aximo_private.event_type as text collate "C"
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
     );
-alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
--- Blank is what Unicode calls white space, nothing else in it. Text that begins with a visible ASCII character is not; that is nearly all,
--- and seen faster.
+-- Text is blank if it holds only what Unicode calls white space. Text that begins with a visible ASCII character is not blank: nearly all
+-- text does, and that is checked faster.
 create domain aximo_private.identifier as text collate "C"
     constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
@@ -571,40 +594,34 @@ create domain aximo_private.identifier as text collate "C"
             '\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
-alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
 create domain aximo_private.actor as text collate "C"
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
-alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
 
 create domain aximo_private.short_text as text collate "C"
     constraint short_text_length check (char_length(value) <= 255);
-alter domain aximo_private.short_text owner to aximo_owner;
 comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
 
 create domain aximo_private.milliseconds as bigint
     constraint milliseconds_not_negative check (value >= 0);
-alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
--- unless there is no room for many of them: in the value as it is, not as a table has it compressed. (Constraints are checked in the
--- order of their names. What is no object is refused before it is added to one.)
+-- The size is the length of the text that a reader gets. Numbers that make the text far longer than the value are refused before the text
+-- is made. A value of at most 2048 bytes, uncompressed (hence || '{}'), has no room for many of them. PostgreSQL checks constraints in the
+-- order of their names, so payload_is_object comes first.
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
         pg_column_size(value || '{}') <= 2048 or not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
-alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
--- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
+-- The lower bound refuses clocks that were never set. That a moment is at most a day ahead is checked when the event is written.
 create domain aximo_private.moment as timestamptz
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
-alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';
 
 create table aximo.event_types (
@@ -614,7 +631,6 @@ create table aximo.event_types (
     meaning text not null,
     constraint event_types_pkey primary key (event_type)
 );
-alter table aximo.event_types owner to aximo_owner;
 
 insert into aximo.event_types (event_type, category, meaning) values
 ('execution_triggered', 'execution', 'An input reached a deployment and an execution began.'),
@@ -641,13 +657,12 @@ insert into aximo.event_types (event_type, category, meaning) values
 ('version_rolled_back', 'lifecycle', 'It runs an older skill version from here on: the event''s skill_version.');
 
 select aximo_private.make_append_only('aximo.event_types');
-
 comment on table aximo.event_types is 'The 22 event types (event model v1.0, section 3) and their categories. The same for every customer.';
 comment on column aximo.event_types.event_type is 'The type''s name, as events carry it.';
 comment on column aximo.event_types.category is 'execution, action, approval, governance or lifecycle.';
 comment on column aximo.event_types.meaning is 'What has happened when such an event is written.';
 
--- A UUIDv7: ids by time keep new index entries together. The server makes one itself from PostgreSQL 18 on.
+-- A UUIDv7: ids that grow with time keep new index entries together. PostgreSQL makes one itself from version 18 on.
 create function aximo_private.new_event_id() returns uuid
 language plpgsql volatile security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -656,22 +671,21 @@ begin
     if current_setting('server_version_num')::integer >= 180000 then
         return uuidv7();
     end if;
-    -- 48 bits of milliseconds and the version; the rest, with its variant, is of a random one.
+    -- 48 bits of milliseconds and the version; the rest, with its variant, comes from a random UUID.
     return (
         lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || substr(gen_random_uuid()::text, 16)
     )::uuid;
 end;
 $$;
-alter function aximo_private.new_event_id() owner to aximo_owner;
 comment on function aximo_private.new_event_id() is 'An id for an event that came without one: a UUIDv7.';
 
--- Every event of every customer. Nobody reads this table directly: aximo.events is what one may see of it.
+-- Every event of every customer. Nobody reads this table itself: aximo.events shows each session its part.
 create sequence aximo_private.events_position as bigint;
-alter sequence aximo_private.events_position owner to aximo_owner;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
 
 create table aximo_private.events (
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id. CASE fixes that order.
+    -- The transaction gets its id before it draws a position, so numbering can find whoever holds a position by that id. CASE fixes the
+    -- order.
     position bigint not null
         default case when pg_current_xact_id() is not null then nextval('aximo_private.events_position') end,
     "timestamp" timestamptz not null default clock_timestamp(),
@@ -695,14 +709,13 @@ create table aximo_private.events (
     recorded_by text collate "C" not null default session_user,
     payload jsonb not null default '{}'
 );
-alter table aximo_private.events owner to aximo_owner;
 
--- Every index leads with the customer: any other shows other customers' counts in EXPLAIN ANALYZE.
--- A step is taken once: a trace in the order of the index, and what keeps an execution from going two ways if its row is lost.
+-- Every index leads with the customer: another index would show counts of other customers in EXPLAIN ANALYZE. The first one gives a trace
+-- in order, and is unique, so that no execution has two events of one step, even if its row was lost.
 create unique index events_by_execution on aximo_private.events (customer_id, execution_id, step) where execution_id is not null;
 create index events_by_time on aximo_private.events (customer_id, "timestamp", event_id);
 create index events_by_deployment on aximo_private.events (customer_id, deployment_id, "timestamp");
--- The few events that say what a deployment is, of the many that happen in it.
+-- Few events say what a deployment is; many happen in it.
 create index events_of_deployments on aximo_private.events (customer_id, deployment_id, "timestamp")
 where event_type in (
     'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
@@ -710,78 +723,28 @@ where event_type in (
 );
 create index events_by_correlation on aximo_private.events (customer_id, correlation_id, "timestamp", event_id)
 where correlation_id is not null;
--- For numbering. Partial, so that only a query that says so can use it: in the plan of a customer's it would count others' events.
+-- For numbering. The index is partial so that only a query with this condition uses it: in the plan of a customer's query it would count
+-- events of others.
 create index events_by_position on aximo_private.events (position) where position > 0;
--- The last one, as pg_restore makes it too: on an empty table every index is as cheap as every other, a session keeps the plans it
--- made then, and of equals the planner takes the youngest.
+-- The primary key is made last, as pg_restore does too. On an empty table all indexes cost the same, the planner then takes the youngest,
+-- and a session keeps the plans that it made then.
 create unique index events_pkey on aximo_private.events (customer_id, event_id);
 alter table aximo_private.events add constraint events_pkey primary key using index events_pkey;
 
-alter table aximo_private.events enable row level security;
-alter table aximo_private.events force row level security;
--- The view aximo.events and what is built on it read as the owner.
-create policy owner_reads_own_customer on aximo_private.events
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
--- The emit functions run as the recorder. Their first step asks the access map, once, and each of their look-ups names the customer.
-create policy recorder_reads_events on aximo_private.events
-for select to aximo_recorder using (true);
--- Numbering, and what is derived from it, is done for all customers at a time.
-create policy sequencer_reads_events on aximo_private.events
-for select to aximo_sequencer using (true);
+select aximo_private.isolate_by_customer('aximo_private.events', 'owner_reads_own_customer');
+-- The emit functions run as the recorder. They first ask the access map, once, and then name the customer in every look-up.
+create policy recorder_reads_events on aximo_private.events for select to aximo_recorder using (true);
+-- Numbering, and what is worked out from the log, is done for all customers at a time.
+create policy sequencer_reads_events on aximo_private.events for select to aximo_sequencer using (true);
 
 select aximo_private.make_append_only('aximo_private.events');
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.events
-    alter position set statistics 0,
-    alter "timestamp" set statistics 0,
-    alter recorded_at set statistics 0,
-    alter latency_ms set statistics 0,
-    alter event_id set statistics 0,
-    alter answers set statistics 0,
-    alter step set statistics 0,
-    alter event_type set statistics 0,
-    alter customer_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter execution_id set statistics 0,
-    alter actor set statistics 0,
-    alter risk_level set statistics 0,
-    alter approval_mode set statistics 0,
-    alter correlation_id set statistics 0,
-    alter channel_type set statistics 0,
-    alter error_code set statistics 0,
-    alter recorded_by set statistics 0,
-    alter payload set statistics 0;
-
 comment on table aximo_private.events is 'Every event of every customer: append-only, isolated by row-level security. Read it through aximo.events, write it through aximo.emit_event.';
 comment on column aximo_private.events.position is 'Order of arrival, with gaps; no client sets or sees it.';
-comment on column aximo_private.events."timestamp" is 'When it happened, by the client''s clock.';
 comment on column aximo_private.events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
-comment on column aximo_private.events.latency_ms is 'A latency the client measured, in milliseconds.';
 comment on column aximo_private.events.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
 comment on column aximo_private.events.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
-comment on column aximo_private.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
-comment on column aximo_private.events.event_type is 'What happened: one of aximo.event_types.';
 comment on column aximo_private.events.customer_id is 'Whose event it is.';
-comment on column aximo_private.events.deployment_id is 'The deployment concerned.';
-comment on column aximo_private.events.skill_id is 'The skill it runs.';
-comment on column aximo_private.events.skill_version is 'The version of the skill.';
-comment on column aximo_private.events.execution_id is 'The execution; null only for governance and lifecycle events.';
-comment on column aximo_private.events.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
-comment on column aximo_private.events.risk_level is 'The risk, in the platform''s own vocabulary.';
-comment on column aximo_private.events.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
-comment on column aximo_private.events.correlation_id is 'What ties it to other events, if anything.';
-comment on column aximo_private.events.channel_type is 'The channel it came through, if any.';
-comment on column aximo_private.events.error_code is 'The error, if any.';
 comment on column aximo_private.events.recorded_by is 'The login that wrote it (session_user); no client sets it.';
-comment on column aximo_private.events.payload is 'The rest, a JSON object.';
-comment on policy owner_reads_own_customer on aximo_private.events is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_events on aximo_private.events is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_events on aximo_private.events is 'Events are numbered for all customers at a time.';
 comment on index aximo_private.events_by_execution is 'A trace. A step of an execution is taken once.';
@@ -791,34 +754,16 @@ comment on index aximo_private.events_of_deployments is 'What was declared of a 
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
 comment on index aximo_private.events_by_position is 'What is new to the log.';
 
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
--- ONLY: a table that somebody lets inherit from it adds nothing.
+-- ONLY leaves out the rows of a table that somebody lets inherit from this one.
 create view aximo.events as
 select
-    event_id,
-    event_type,
-    "timestamp",
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    execution_id,
-    risk_level,
-    approval_mode,
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
     actor,
-    -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
-    -- ANALYZE would tell whether anybody's event has that key.
+    -- The value is the same. But a condition on it, such as payload['k'] is not null, now waits for the policy; otherwise it would run
+    -- first, and EXPLAIN ANALYZE would tell whether an event of any customer has that key.
     payload || '{}' as payload,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    recorded_at,
-    recorded_by,
-    step::bigint as step
+    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
-alter view aximo.events owner to aximo_owner;
-
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
 comment on column aximo.events.event_type is 'What happened: one of aximo.event_types.';
@@ -839,10 +784,11 @@ comment on column aximo.events.latency_ms is 'A latency the client measured, in 
 comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.events.recorded_by is 'The login that wrote it.';
 comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
+select aximo_private.take_comments('aximo.events', 'aximo_private.events');
 
--- The canonical line of an event, defined here and nowhere else: what export writes, and what a log entry is the hash of. The text does
--- not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond. Changing it would change every
--- proof, so it never changes. The body is bound when it is created, so it needs no search_path, and without one it is inlined.
+-- The canonical line of an event, defined here and nowhere else: an export writes it, and a log entry is its hash. The text does not depend
+-- on the session's settings: JSON strings, jsonb's normal form, UTC to the microsecond. It never changes, because every proof depends on
+-- it.
 create function aximo_private.event_line(event aximo_private.events) returns text
 language sql stable security invoker parallel safe
 return concat(
@@ -871,9 +817,7 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.event_line(aximo_private.events) owner to aximo_owner;
-comment on function aximo_private.event_line(aximo_private.events) is
-'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
+comment on function aximo_private.event_line(aximo_private.events) is 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
 create function aximo_private.event_document(event aximo_private.events, has_timestamp boolean) returns jsonb
 language sql stable security invoker parallel safe
@@ -885,18 +829,18 @@ return jsonb_build_object(
     'error_code', (event).error_code, 'latency_ms', (event).latency_ms,
     'timestamp', case
         when not has_timestamp then null
-        -- Out of range: as a text that is so too, and can be written.
+        -- A moment out of range may have no text in this form. This one has, and is out of range too.
         when (event)."timestamp" < '1970-01-01 00:00:00+00' or (event)."timestamp" >= '9999-01-01 00:00:00+00' then '0001-01-01T00:00:00Z'
         else to_char((event)."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     end,
-    -- JSON null would stand for no payload.
+    -- JSON null would mean that there is no payload.
     'payload', case when jsonb_typeof((event).payload) = 'null' then '[]' else (event).payload end
 );
 alter function aximo_private.event_document(aximo_private.events, boolean) owner to aximo_recorder;
 comment on function aximo_private.event_document(aximo_private.events, boolean) is 'An event as an element of a batch.';
 
--- Ids in a payload may be of any length and kind; steps hold many of them, and the text of a number may be 100,000 times its size.
--- Bound when it is created, and inlined.
+-- An id in a payload may be of any length and of any JSON type, and the text of a number may be 100,000 times as long as the number. Rows
+-- hold many such ids, so a long one is replaced by its hash.
 create function aximo_private.step_key(payload jsonb, name text) returns text
 language sql stable security invoker parallel safe
 return case jsonb_typeof(payload -> name)
@@ -928,20 +872,16 @@ create type aximo_private.breach as (
     against uuid,
     against_step integer
 );
-alter type aximo_private.breach owner to aximo_owner;
 comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
-comment on column aximo_private.breach.place is 'Its place in the batch.';
-comment on column aximo_private.breach.event_id is 'The event.';
+comment on column aximo_private.breach.place is 'The event''s place in the batch.';
 comment on column aximo_private.breach.event_type is 'What happened.';
 comment on column aximo_private.breach.customer_id is 'Whose event it is.';
-comment on column aximo_private.breach.execution_id is 'The execution.';
-comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
-comment on column aximo_private.breach.rule is 'The rule.';
+comment on column aximo_private.breach.approval_id is 'The approval that the event is about; null for the one without an id.';
 comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
-comment on column aximo_private.breach.against_step is 'The step it is broken against otherwise, if there is one.';
+comment on column aximo_private.breach.against_step is 'The step of the earlier event that it is broken against, for other rules; null if there is none.';
 
--- The limits of an event's fields, in one expression without an exception block: it costs a tenth of what sixteen domains do. It may only say
--- yes: aximo_private.refuse_malformed knows the limits. Bound when it is created, and inlined.
+-- Checks the limits of an event's fields in one expression without an exception block, at a tenth of the cost of sixteen domains. True
+-- means that the event keeps them. False means nothing: aximo_private.refuse_malformed then checks field by field.
 create function aximo_private.is_well_formed(event aximo_private.events) returns boolean
 language sql volatile security invoker parallel safe
 return coalesce(
@@ -954,7 +894,7 @@ return coalesce(
         'deployment_terminated', 'version_upgraded', 'version_rolled_back'
     )
     and (event).actor in ('system', 'founder', 'operator', 'external_user')
-    -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
+    -- Text that begins with a visible ASCII character is not blank. least() and greatest() pass over nulls.
     and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
     and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < E'\u007F'
     and (event).customer_id is not null
@@ -962,7 +902,7 @@ return coalesce(
     and (event).skill_id is not null
     and (event).skill_version is not null
     and ((event).execution_id is not null or (event).event_type !~ '^(action|approval|execution)_')
-    -- 255 bytes in all are at most 255 characters in each.
+    -- If all fields have 255 bytes together, each has at most 255 characters.
     and octet_length(
         concat(
             (event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id, (event).risk_level,
@@ -972,13 +912,14 @@ return coalesce(
     and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
     and coalesce((event).latency_ms, 0) >= 0
     and jsonb_typeof((event).payload) = 'object'
-    -- As it is, not as a table has it compressed; before its text is made, as a number may have a text 10,000 times its size.
+    -- The uncompressed size (hence || '{}'), checked before the text is made: the text of a number may be 10,000 times as long as the
+    -- number.
     and pg_column_size((event).payload || '{}') <= 2048
     and octet_length((event).payload::text) <= 1048576,
     false
 );
 alter function aximo_private.is_well_formed(aximo_private.events) owner to aximo_recorder;
-comment on function aximo_private.is_well_formed(aximo_private.events) is 'Whether an event certainly keeps the limits of its fields.';
+comment on function aximo_private.is_well_formed(aximo_private.events) is 'True: the event keeps the limits of its fields. False: aximo_private.refuse_malformed has to check.';
 
 create function aximo_private.event_well_formed(event aximo_private.events) returns boolean
 language plpgsql volatile security invoker parallel unsafe
@@ -990,16 +931,17 @@ begin
 end;
 $$;
 alter function aximo_private.event_well_formed(aximo_private.events) owner to aximo_recorder;
-comment on function aximo_private.event_well_formed(aximo_private.events) is 'True, or ZXARG with the field in the detail.';
+comment on function aximo_private.event_well_formed(aximo_private.events) is 'True if the event keeps the limits of its fields; else raises ZXARG, with the field in the detail.';
 
--- No constraint: a table's are read, planned and compiled anew for every single-row statement. Nobody else may insert.
+-- A policy, not a constraint: PostgreSQL reads, plans and compiles a table's constraints again for every single-row statement. No other
+-- role may insert.
 create policy recorder_writes_events on aximo_private.events
 for insert to aximo_recorder with check (aximo_private.is_well_formed(events) or aximo_private.event_well_formed(events));
 comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them; within the limits of an event''s fields.';
 
--- How each execution stands. The row is four things in one: the lock that two writers of an execution wait for each other at, the rule
--- whether the next event fits, the number of its step, and what aximo.executions shows. Derived: whoever writes an event writes it too, in
--- the same transaction, and aximo.verify_executions works it out anew.
+-- How each execution stands. The row is the lock at which two writers of an execution wait for each other, holds what the rules need to
+-- know about the next event, counts the steps, and is what aximo.executions shows. Whoever writes an event writes this row in the same
+-- transaction; aximo.verify_executions works it out again from the events.
 create table aximo_private.executions (
     started_at timestamptz,
     ended_at timestamptz,
@@ -1025,85 +967,31 @@ create table aximo_private.executions (
     outcome text collate "C",
     error_code text collate "C",
     error_message text collate "C"
--- Room for the row's next versions on its page; and few dead ones, as those of an execution that is over stay for good.
+-- Leaves room on the page for the row's next versions. More room than this would stay empty, as the row of an execution that has ended
+-- never changes again.
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
-alter table aximo_private.executions owner to aximo_owner;
 
--- On no column that changes before the end: each change of such a column would be an entry in every index.
+-- No index has a column that changes before the execution ends: each change would add an entry to every index.
 create index executions_by_time on aximo_private.executions (customer_id, started_at desc);
 create index executions_by_deployment on aximo_private.executions (customer_id, deployment_id, started_at desc);
 create index executions_open on aximo_private.executions (customer_id, started_at desc) where outcome is null;
 create index executions_ended on aximo_private.executions (customer_id, outcome, started_at desc) where outcome is not null;
--- The last one: see events.
+-- This index is made last, for the reason told in aximo_private.events.sql.
 create unique index executions_pkey on aximo_private.executions (customer_id, execution_id);
 alter table aximo_private.executions add constraint executions_pkey primary key using index executions_pkey;
 
-alter table aximo_private.executions enable row level security;
-alter table aximo_private.executions force row level security;
-create policy owner_reads_own_executions on aximo_private.executions
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy recorder_keeps_executions on aximo_private.executions
-for all to aximo_recorder using (true) with check (true);
-create policy sequencer_reads_executions on aximo_private.executions
-for select to aximo_sequencer using (true);
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.executions
-    alter started_at set statistics 0,
-    alter ended_at set statistics 0,
-    alter last_event_at set statistics 0,
-    alter steps set statistics 0,
-    alter start_step set statistics 0,
-    alter end_step set statistics 0,
-    alter open_approvals set statistics 0,
-    alter actions_prepared set statistics 0,
-    alter actions_dispatched set statistics 0,
-    alter actions_failed set statistics 0,
-    alter approvals_requested set statistics 0,
-    alter approvals_granted set statistics 0,
-    alter approvals_rejected set statistics 0,
-    alter approvals_timed_out set statistics 0,
-    alter processing set statistics 0,
-    alter denied set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter outcome set statistics 0,
-    alter error_code set statistics 0,
-    alter error_message set statistics 0;
-
+select aximo_private.isolate_by_customer('aximo_private.executions', 'owner_reads_own_executions');
+create policy recorder_keeps_executions on aximo_private.executions for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_executions on aximo_private.executions for select to aximo_sequencer using (true);
 comment on table aximo_private.executions is 'How each execution of every customer stands: derived from its events, written with them. Read it through aximo.executions.';
 comment on column aximo_private.executions.started_at is 'When it was triggered; null if that is not known, which only imported history can be.';
-comment on column aximo_private.executions.ended_at is 'When it completed or failed; null while it is open.';
-comment on column aximo_private.executions.last_event_at is 'The latest timestamp of its events.';
 comment on column aximo_private.executions.steps is 'How many events it has: the step of the last one.';
 comment on column aximo_private.executions.start_step is 'The step that triggered it: 1, but for imported history.';
 comment on column aximo_private.executions.end_step is 'The step that ended it.';
 comment on column aximo_private.executions.open_approvals is 'How many approvals wait for an answer.';
-comment on column aximo_private.executions.actions_prepared is 'How many actions were prepared.';
-comment on column aximo_private.executions.actions_dispatched is 'How many were dispatched.';
-comment on column aximo_private.executions.actions_failed is 'How many failed.';
-comment on column aximo_private.executions.approvals_requested is 'How many approvals were asked for.';
-comment on column aximo_private.executions.approvals_granted is 'How many approval_granted events it has.';
-comment on column aximo_private.executions.approvals_rejected is 'How many approval_rejected events it has.';
-comment on column aximo_private.executions.approvals_timed_out is 'How many approval_timeout events it has.';
 comment on column aximo_private.executions.processing is 'Whether execution_processing was seen.';
 comment on column aximo_private.executions.denied is 'Whether an approval was rejected or timed out.';
-comment on column aximo_private.executions.customer_id is 'Whose execution it is.';
-comment on column aximo_private.executions.execution_id is 'The execution.';
 comment on column aximo_private.executions.deployment_id is 'The deployment of its first event, and of all others.';
-comment on column aximo_private.executions.skill_id is 'The skill, likewise.';
-comment on column aximo_private.executions.skill_version is 'The skill''s version, likewise.';
-comment on column aximo_private.executions.outcome is 'completed or failed; null while it is open.';
-comment on column aximo_private.executions.error_code is 'The error_code of its failure.';
-comment on column aximo_private.executions.error_message is 'payload.error of its failure.';
-comment on policy owner_reads_own_executions on aximo_private.executions is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_keeps_executions on aximo_private.executions is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_executions on aximo_private.executions is 'Metrics count an execution''s first start and first end.';
 comment on index aximo_private.executions_by_time is 'Newest first.';
@@ -1111,7 +999,8 @@ comment on index aximo_private.executions_by_deployment is 'Those of a deploymen
 comment on index aximo_private.executions_open is 'Those that have not ended, newest first.';
 comment on index aximo_private.executions_ended is 'Those that completed, or failed, newest first.';
 
--- Every approval that was asked for, and its answer. Derived and kept as executions are, and only under the lock of its execution's row.
+-- Every approval that was requested, and its answer. The functions that write events write this table, as they write executions, and only
+-- while they hold the lock on the execution's row.
 create table aximo_private.approvals (
     requested_at timestamptz not null,
     decided_at timestamptz,
@@ -1132,74 +1021,26 @@ create table aximo_private.approvals (
     decision_recorded_by text collate "C",
     reason text collate "C"
 ) with (fillfactor = 80);
-alter table aximo_private.approvals owner to aximo_owner;
 
 create index approvals_by_time on aximo_private.approvals (customer_id, requested_at desc);
 create index approvals_open on aximo_private.approvals (customer_id, requested_at desc) where decision = 'open';
--- The last one: see events.
+-- This index is made last, for the reason told in aximo_private.events.sql.
 create unique index approvals_pkey on aximo_private.approvals (customer_id, execution_id, step);
 alter table aximo_private.approvals add constraint approvals_pkey primary key using index approvals_pkey;
 
-alter table aximo_private.approvals enable row level security;
-alter table aximo_private.approvals force row level security;
-create policy owner_reads_own_approvals on aximo_private.approvals
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy recorder_keeps_approvals on aximo_private.approvals
-for all to aximo_recorder using (true) with check (true);
-create policy sequencer_reads_approvals on aximo_private.approvals
-for select to aximo_sequencer using (true);
-
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.approvals
-    alter requested_at set statistics 0,
-    alter decided_at set statistics 0,
-    alter step set statistics 0,
-    alter request_event_id set statistics 0,
-    alter decision_event_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter approval_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter skill_id set statistics 0,
-    alter skill_version set statistics 0,
-    alter risk_level set statistics 0,
-    alter approval_mode set statistics 0,
-    alter requested_by set statistics 0,
-    alter decision set statistics 0,
-    alter decided_by set statistics 0,
-    alter decision_recorded_by set statistics 0,
-    alter reason set statistics 0;
-
+select aximo_private.isolate_by_customer('aximo_private.approvals', 'owner_reads_own_approvals');
+create policy recorder_keeps_approvals on aximo_private.approvals for all to aximo_recorder using (true) with check (true);
+create policy sequencer_reads_approvals on aximo_private.approvals for select to aximo_sequencer using (true);
 comment on table aximo_private.approvals is 'Every approval of every customer: derived from events, written with them. Read it through aximo.approvals.';
-comment on column aximo_private.approvals.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals.decided_at is 'When it was answered; null while it is open.';
 comment on column aximo_private.approvals.step is 'The step of the request.';
-comment on column aximo_private.approvals.request_event_id is 'The request.';
-comment on column aximo_private.approvals.decision_event_id is 'The answer.';
-comment on column aximo_private.approvals.customer_id is 'Whose approval it is.';
-comment on column aximo_private.approvals.execution_id is 'The execution.';
 comment on column aximo_private.approvals.approval_id is 'payload.approval_id, as the rules compare it: aximo_private.step_key.';
-comment on column aximo_private.approvals.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals.skill_id is 'The skill.';
-comment on column aximo_private.approvals.skill_version is 'Its version.';
-comment on column aximo_private.approvals.risk_level is 'The risk, as the request says.';
-comment on column aximo_private.approvals.approval_mode is 'How it is approved, as the request says.';
-comment on column aximo_private.approvals.requested_by is 'Who asked: the request''s actor.';
-comment on column aximo_private.approvals.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals.decided_by is 'Who answered: the answer''s actor.';
-comment on column aximo_private.approvals.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals.reason is 'payload.reason of the answer.';
-comment on policy owner_reads_own_approvals on aximo_private.approvals is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_keeps_approvals on aximo_private.approvals is 'The emit functions, which name the customer in every look-up.';
 comment on policy sequencer_reads_approvals on aximo_private.approvals is 'Metrics look up the answer to a request.';
 comment on index aximo_private.approvals_by_time is 'Newest first.';
 comment on index aximo_private.approvals_open is 'Those that wait for an answer, newest first.';
 
--- Which imported events break a rule of their execution's life: what aximo.import_events took in all the same. Nothing else can.
+-- Imported events that break a rule of their execution's life. aximo.import_events keeps such events and lists them here; every other way
+-- of writing refuses them.
 create table aximo_private.violations (
     found_at timestamptz not null default clock_timestamp(),
     event_id uuid not null,
@@ -1209,77 +1050,37 @@ create table aximo_private.violations (
     rule text collate "C" not null,
     constraint violations_pkey primary key (customer_id, event_id)
 );
-alter table aximo_private.violations owner to aximo_owner;
-alter table aximo_private.violations enable row level security;
-alter table aximo_private.violations force row level security;
-create policy owner_reads_own_violations on aximo_private.violations
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy recorder_reads_violations on aximo_private.violations
-for select to aximo_recorder using (true);
-create policy recorder_adds_violations on aximo_private.violations
-for insert to aximo_recorder with check (true);
+select aximo_private.isolate_by_customer('aximo_private.violations', 'owner_reads_own_violations');
+create policy recorder_reads_violations on aximo_private.violations for select to aximo_recorder using (true);
+create policy recorder_adds_violations on aximo_private.violations for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.violations');
-alter table aximo_private.violations
-    alter found_at set statistics 0,
-    alter event_id set statistics 0,
-    alter against set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter rule set statistics 0;
-
 comment on table aximo_private.violations is 'Imported events that break a rule of their execution''s life: append-only. Read it through aximo.violations.';
-comment on column aximo_private.violations.found_at is 'When it was found: when the event was imported.';
-comment on column aximo_private.violations.event_id is 'The event.';
-comment on column aximo_private.violations.against is 'The earlier event that it is broken against, where there is one.';
 comment on column aximo_private.violations.customer_id is 'Whose event it is.';
-comment on column aximo_private.violations.execution_id is 'The execution.';
-comment on column aximo_private.violations.rule is 'The rule, by the name that a refusal carries.';
-comment on policy owner_reads_own_violations on aximo_private.violations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_violations on aximo_private.violations is 'aximo.verify_executions compares them with the rules.';
 comment on policy recorder_adds_violations on aximo_private.violations is 'aximo.import_events runs as this role.';
 
--- Which deployments there are, so that a page of them is no walk over events. Whoever writes the first event of a deployment notes it. The
--- event is in the key, so that nobody waits for anybody here: of two at once each may note it, and readers take it once.
+-- Which deployments there are, so that a page of them needs no walk over the events. Whoever writes the first event of a deployment adds a
+-- row. The event is part of the key, so that two transactions which do so at once need not wait for each other; readers take distinct rows.
 create table aximo_private.known_deployments (
     customer_id text collate "C" not null,
     deployment_id text collate "C" not null,
     event_id uuid not null,
     constraint known_deployments_pkey primary key (customer_id, deployment_id, event_id)
 );
-alter table aximo_private.known_deployments owner to aximo_owner;
-alter table aximo_private.known_deployments enable row level security;
-alter table aximo_private.known_deployments force row level security;
-create policy owner_reads_own_deployments on aximo_private.known_deployments
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy recorder_reads_deployments on aximo_private.known_deployments
-for select to aximo_recorder using (true);
-create policy recorder_notes_deployments on aximo_private.known_deployments
-for insert to aximo_recorder with check (true);
+select aximo_private.isolate_by_customer('aximo_private.known_deployments', 'owner_reads_own_deployments');
+create policy recorder_reads_deployments on aximo_private.known_deployments for select to aximo_recorder using (true);
+create policy recorder_notes_deployments on aximo_private.known_deployments for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.known_deployments');
-alter table aximo_private.known_deployments
-    alter customer_id set statistics 0,
-    alter deployment_id set statistics 0,
-    alter event_id set statistics 0;
-
 comment on table aximo_private.known_deployments is 'Every deployment that an event speaks of: append-only, noted with its first event; twice, if two transactions came first.';
 comment on column aximo_private.known_deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo_private.known_deployments.deployment_id is 'The deployment.';
 comment on column aximo_private.known_deployments.event_id is 'The event that it was noted with.';
-comment on policy owner_reads_own_deployments on aximo_private.known_deployments is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_reads_deployments on aximo_private.known_deployments is 'The emit functions, which name the customer in every look-up.';
 comment on policy recorder_notes_deployments on aximo_private.known_deployments is 'The emit functions.';
 
 create function aximo_private.note_deployments(
     events aximo_private.events[],
-    -- Of executions only the first events tell: the others are of the same deployment, unless they break that rule.
+    -- True: of an execution only the first event is looked at, as all its events are of one deployment unless one breaks that rule.
     first_only boolean
 ) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -1317,7 +1118,6 @@ create type aximo.receipt as (
     recorded_at timestamptz,
     duplicate boolean
 );
-alter type aximo.receipt owner to aximo_owner;
 comment on type aximo.receipt is 'What an emitter gets back for an event: its id, when it was recorded, and whether it had been recorded before.';
 comment on column aximo.receipt.event_id is 'The event''s id.';
 comment on column aximo.receipt.recorded_at is 'When it was recorded, by the database''s clock: the first time, if it was sent again.';
@@ -1450,7 +1250,7 @@ begin
             else
                 begin
                     if field.json_type = 'object' then
-                        -- As it is: its text may be larger than a text can be.
+                        -- The payload is cast as jsonb: its text may be longer than a text can be.
                         execute format('select ($1::jsonb)::%s', field.domain) using event -> field.name;
                     elsif field.name = 'timestamp' then
                         execute format('select ($1::timestamptz)::%s', field.domain) using aximo_private.moment_of(event ->> field.name);
@@ -1517,36 +1317,33 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
-comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
-'Raises ZXARG, with the field and its value in the detail, what is allowed in the hint and the rule in the constraint field, if something is wrong with the event; else does nothing.';
+comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is 'Raises ZXARG, with the field and its value in the detail, what is allowed in the hint and the rule in the constraint field, if something is wrong with the event; else does nothing.';
 
--- The rules of an execution's life (spec, section 3): which one the next event breaks, null if it fits. The only place that names them, in
--- the order in which they are asked. What says yes more quickly elsewhere says "may only say yes", and leaves the rest to this.
+-- The rules of an execution's life (spec, section 3), in the order in which they are asked: returns the one that the next event breaks,
+-- null if it breaks none. No other function names the rules. Faster checks elsewhere may only say that an event fits, and ask this function
+-- about all others.
 create function aximo_private.broken_rule(
-    -- The execution as it stands; without steps, there is none.
+    -- The execution as it stands; its steps are 0 if it does not exist yet.
     life aximo_private.executions,
-    event_type text,
-    deployment_id text,
-    skill_id text,
-    skill_version text,
+    event aximo_private.events,
+    -- The approval that the event is about, null for the one without an id; whether it was ever requested, is open, was ever denied.
     approval_id text,
-    -- Of the approval with that id (null: the one without): whether it was ever asked for, is open, was ever denied.
     was_asked boolean,
     is_open boolean,
     was_denied boolean,
     -- Whether an approval without an id is open.
     unnamed_is_open boolean,
-    -- Whether a prepared action is neither done, failed nor excused.
+    -- Whether a prepared action was neither dispatched nor failed, and was not denied.
     has_unresolved boolean
 ) returns text
 language plpgsql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    is_answer constant boolean := event_type in ('approval_granted', 'approval_rejected', 'approval_timeout');
-    is_end constant boolean := event_type in ('execution_completed', 'execution_failed');
+    is_answer constant boolean := event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout');
+    is_end constant boolean := event.event_type in ('execution_completed', 'execution_failed');
 begin
-    if event_type = 'execution_triggered' then
+    if event.event_type = 'execution_triggered' then
         return case when life.steps > 0 then 'triggered_first' end;
     elsif life.started_at is null then
         return 'triggered_first';
@@ -1554,18 +1351,18 @@ begin
         return 'ends_once';
     elsif is_answer and was_asked and not is_open then
         return 'answers_open_approval';
-    elsif deployment_id <> life.deployment_id or skill_id <> life.skill_id or skill_version <> life.skill_version then
+    elsif (event.deployment_id, event.skill_id, event.skill_version) <> (life.deployment_id, life.skill_id, life.skill_version) then
         return 'same_attribution';
-    elsif event_type !~ '^(execution|action|approval)_' then
+    elsif event.event_type !~ '^(execution|action|approval)_' then
         return null;
     elsif life.outcome is not null then
         return 'nothing_after_end';
-    elsif not life.processing and event_type not in ('execution_processing', 'execution_failed') then
+    elsif not life.processing and event.event_type not in ('execution_processing', 'execution_failed') then
         return 'processing_first';
     elsif is_answer then
         return case when not is_open then 'answers_open_approval' end;
     end if;
-    return case event_type
+    return case event.event_type
         when 'approval_requested' then
             case
                 when is_open then 'approval_already_open'
@@ -1584,21 +1381,17 @@ begin
     end;
 end;
 $$;
-alter function aximo_private.broken_rule(
-    aximo_private.executions, text, text, text, text, text, boolean, boolean, boolean, boolean, boolean
-) owner to aximo_recorder;
-comment on function aximo_private.broken_rule(
-    aximo_private.executions, text, text, text, text, text, boolean, boolean, boolean, boolean, boolean
-) is
-'Which rule of an execution''s life the next event breaks; null if it fits.';
+alter function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean)
+owner to aximo_recorder;
+comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is 'Which rule of an execution''s life the next event breaks; null if it fits.';
 
--- Read from the actions, once an execution. An action is matched by its id, else by how many there are of its type.
+-- Reads the actions of an execution once. An action is matched by its id, and an action without an id by the number of those with its type.
 create function aximo_private.has_unresolved(
     customer text, execution text, denied boolean, denied_ids text[], batch aximo_private.events[], upto bigint, from_nothing boolean
 ) returns boolean
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- The plan is the same for any execution, and takes longer to make than to run.
+-- The plan is the same for every execution, and takes longer to make than to run.
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -1606,14 +1399,13 @@ begin
         with
         action as (
             select
-                s.event_type,
-                aximo_private.step_key(s.payload, 'approval_id') as approval_id,
+                s.event_type, aximo_private.step_key(s.payload, 'approval_id') as approval_id,
                 aximo_private.step_key(s.payload, 'action_id') as action_id,
                 aximo_private.step_key(s.payload, 'action_type') as action_type
             from (
                 select e.event_type, e.payload
                 from only aximo_private.events as e
-                -- In C collation action_... sorts before everything else.
+                -- In collation C, action_... sorts before all other types.
                 where not from_nothing and e.customer_id = customer and e.execution_id = execution and e.event_type < 'approval_'
                 union all
                 select b.event_type, b.payload
@@ -1630,9 +1422,9 @@ begin
         matched as (
             select
                 w.action_id,
-                -- What was denied can't be done any more.
+                -- A denied action need not be resolved.
                 count(*) filter (where w.event_type = 'action_prepared' and not w.is_denied) as prepared,
-                -- The failure of a denied action resolves that one, which is excused, and no other.
+                -- The failure of a denied action resolves that action only.
                 count(*) filter (
                     where w.event_type <> 'action_prepared'
                     and not (w.event_type = 'action_failed' and w.approval_id is not null and w.is_denied)
@@ -1647,23 +1439,24 @@ begin
 end;
 $$;
 alter function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) owner to aximo_recorder;
-comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is
-'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
+comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is 'Whether an action of an execution was prepared, not denied, and neither dispatched nor failed. Looks at the stored events, unless from_nothing, and at those of a batch before a place.';
 
--- Tells lives on by the events of a batch: what each execution and its approvals come to, event by event, and which event breaks a rule. One
--- that does is left out, unless this is history, which is told as it was. Locks the executions in the order of their ids, so that two
--- batches never wait for each other in a circle. From nothing, it tells the lives by these events alone, and reads no rows.
+-- Works out what each execution of a batch and its approvals come to, event by event, and which event breaks a rule. Such an event is left
+-- out, unless the batch is history. Locks the rows of the executions in the order of their ids, so that two batches never wait for each
+-- other in a circle. With from_nothing it uses these events alone and reads no rows.
+-- The body is one and long: handing an execution's row to a function costs 27,000 instructions an event, a tenth of a batch's
+-- (docs/design/0004-emit-path.md).
 create function aximo_private.told_lives(
-    -- By execution and customer, and in each by place (position).
+    -- Sorted by execution and customer, and within each by place (position).
     batch aximo_private.events[],
     is_history boolean,
     from_nothing boolean,
     out lives aximo_private.executions[],
-    -- Those that are new, or answered now.
+    -- The approvals that are new, or answered by this batch.
     out approvals aximo_private.approvals[],
-    -- The events with their steps, and the requests they answer.
+    -- The events with their steps, and with the requests that they answer.
     out told aximo_private.events[],
-    -- If this is no history: only the first one by place.
+    -- All of them if the batch is history, else only the first one by place.
     out breaches aximo_private.breach[]
 )
 language plpgsql volatile security invoker parallel unsafe
@@ -1672,16 +1465,16 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     event aximo_private.events;
-    -- The rows that are there, in the order of the batch, and which comes next.
+    -- The rows that exist, in the order of the batch, and the number of the next one.
     stored aximo_private.executions[];
     next_stored integer := 1;
     life aximo_private.executions;
-    -- The approvals of the execution, in order of their steps. Those up to this one are stored.
+    -- The approvals of the execution in the order of their steps; the first stored_asks of them are stored.
     asks aximo_private.approvals[];
     ask aximo_private.approvals;
     stored_asks integer;
     had_actions boolean;
-    -- What was prepared in this batch and is not resolved in it: a quick look that may only say that nothing is.
+    -- The actions that this batch prepared and did not resolve. If there are none, has_unresolved need not look.
     pending text[];
     action text;
     approval text;
@@ -1773,7 +1566,7 @@ begin
             );
         end if;
 
-        -- Most events begin an execution, or go on with one that asked for no approval. This may only say yes.
+        -- Most events begin an execution, or go on with one that requested no approval. This check may only say that an event fits.
         fits := life.approvals_requested = 0 and life.outcome is null
         and event.deployment_id = life.deployment_id and event.skill_id = life.skill_id and event.skill_version = life.skill_version
         and case
@@ -1786,8 +1579,7 @@ begin
         rule := null;
         if fits is not true then
             rule := aximo_private.broken_rule(
-                life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
-                asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+                life, event, approval, asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
             );
         end if;
         if rule is not null then
@@ -1849,7 +1641,7 @@ begin
                 life.approvals_granted := life.approvals_granted + (event.event_type = 'approval_granted')::integer;
                 life.approvals_rejected := life.approvals_rejected + (event.event_type = 'approval_rejected')::integer;
                 life.approvals_timed_out := life.approvals_timed_out + (event.event_type = 'approval_timeout')::integer;
-                -- An imported answer to nothing does nothing.
+                -- History may hold an answer to no request. It changes nothing.
                 if open_at is not null then
                     life.open_approvals := life.open_approvals - 1;
                     life.denied := life.denied or event.event_type <> 'approval_granted';
@@ -1878,11 +1670,10 @@ begin
 end;
 $$;
 alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is
-'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';
+comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';
 
--- Writes rows as they are to be. Whether an execution's row was at the step it is taken on from is not asked here: the unique index of steps
--- knows, when its events are written.
+-- Writes the rows as they are given. Nobody checks here whether another transaction changed a row meanwhile: the unique index of steps
+-- finds out when the events are written.
 create function aximo_private.keep_lives(lives aximo_private.executions[], approvals aximo_private.approvals[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -1949,10 +1740,10 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_step(aximo_private.breach, boolean) owner to aximo_recorder;
-comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is
-'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
+comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is 'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
 
--- For an event whose event_id is stored already. A moment that the sender left out was made up here the first time, so it is no difference.
+-- Called for an event whose event_id is stored already. If the sender named no timestamp, the database made one up the first time, so a
+-- different timestamp is no difference.
 create function aximo_private.first_receipt(event aximo_private.events, has_timestamp boolean) returns aximo.receipt
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -1994,11 +1785,9 @@ begin
 end;
 $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
-comment on function aximo_private.first_receipt(aximo_private.events, boolean) is
-'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
+comment on function aximo_private.first_receipt(aximo_private.events, boolean) is 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
 
--- The events of a batch for a customer, field by field; what else is null is filled in when it is inserted. Bound when it is created, and
--- inlined.
+-- The events of a batch as columns. A field that is null here gets its value when the event is inserted.
 create function aximo_private.parsed_events(events jsonb, customer text)
 returns table (
     place bigint,
@@ -2023,46 +1812,36 @@ returns table (
 language sql stable security invoker parallel safe
 begin atomic
     select
-        b.place,
-        (b.e ->> 'event_id')::uuid as event_id,
-        b.e ->> 'event_type' as event_type,
-        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp",
-        coalesce(b.e ->> 'customer_id', customer) as customer_id,
-        b.e ->> 'deployment_id' as deployment_id,
-        b.e ->> 'skill_id' as skill_id,
-        b.e ->> 'skill_version' as skill_version,
-        b.e ->> 'execution_id' as execution_id,
-        b.e ->> 'risk_level' as risk_level,
-        b.e ->> 'approval_mode' as approval_mode,
-        b.e ->> 'actor' as actor,
-        coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload,
-        b.e ->> 'correlation_id' as correlation_id,
-        b.e ->> 'channel_type' as channel_type,
-        b.e ->> 'error_code' as error_code,
-        (b.e ->> 'latency_ms')::bigint as latency_ms,
-        -- As far as a value's own type does not say it.
+        b.place, (b.e ->> 'event_id')::uuid as event_id, b.e ->> 'event_type' as event_type,
+        aximo_private.moment_of(b.e ->> 'timestamp') as "timestamp", coalesce(b.e ->> 'customer_id', customer) as customer_id,
+        b.e ->> 'deployment_id' as deployment_id, b.e ->> 'skill_id' as skill_id, b.e ->> 'skill_version' as skill_version,
+        b.e ->> 'execution_id' as execution_id, b.e ->> 'risk_level' as risk_level, b.e ->> 'approval_mode' as approval_mode,
+        b.e ->> 'actor' as actor, coalesce(nullif(b.e -> 'payload', 'null'), '{}') as payload, b.e ->> 'correlation_id' as correlation_id,
+        b.e ->> 'channel_type' as channel_type, b.e ->> 'error_code' as error_code, (b.e ->> 'latency_ms')::bigint as latency_ms,
+        -- What a cast to the column's type does not find out.
         b.e - aximo_private.event_fields() <> '{}'
         or jsonb_typeof(b.e -> 'latency_ms') not in ('number', 'null')
         or b.e ->> 'execution_id' is null and coalesce(b.e ->> 'event_type' ~ '^(action|approval|execution)_', true)
         and coalesce(b.e ->> 'customer_id', customer) = customer
-        -- Every value is a text or null, which compare with a text, but for the payload and the latency.
+        -- Every value but the payload and the latency must be a text or null. Only those can be compared with a text, so all others are
+        -- counted.
         or jsonb_array_length(jsonb_path_query_array(b.e, 'strict $.* ? ((@ >= "") is unknown).type()'))
         <> coalesce((jsonb_typeof(b.e -> 'payload') = 'object')::integer, 0) + (b.e ->> 'latency_ms' is not null)::integer
         as is_malformed
     from jsonb_array_elements(events) with ordinality as b (e, place);
 end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
-comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array in columns, in any order, with their places, and whether they are shaped as an event of the customer is.';
+comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array as columns, in any order, each with its place and whether it is malformed.';
 
--- A batch, all or nothing, in the order of the array. The first attempt takes it that nothing of it is there and nothing is wrong with it,
--- which is nearly always so. If anything says no, that attempt is undone, and the next one looks closely: it knows what to say. As history a
--- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
+-- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
+-- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
+-- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
 create function aximo_private.write_events(
     events jsonb,
-    -- Whose events these are; * stands for the customers that the events name.
+    -- The customer of the events; *: each event names its own.
     customer_id text,
     is_history boolean,
-    -- What aximo.emit_event was not certain of is no batch of its sender: no place is named.
+    -- False: the call came from aximo.emit_event, so a refusal names no place in a batch.
     is_batch boolean
 ) returns aximo.receipt[]
 language plpgsql volatile security invoker parallel unsafe
@@ -2072,11 +1851,11 @@ as $$
 #variable_conflict use_column
 declare
     of_many constant boolean := coalesce(write_events.customer_id = '*', false);
-    -- Of an event that names none.
+    -- The customer of an event that names none.
     customer text;
     attempt integer := case when is_batch then 1 else 2 end;
     batch aximo_private.events[];
-    -- What is stored already, or stands in the batch before.
+    -- Events that are stored already, or stand twice in the batch.
     again aximo_private.events[];
     malformed bigint;
     foreign_customer text;
@@ -2123,7 +1902,7 @@ begin
             from aximo_private.parsed_events(events, customer) as p;
 
             if attempt > 1 then
-                -- Malformed goes first, as nothing can be said of the rest.
+                -- A malformed event is refused first: the rules can't be asked about it.
                 for place in
                     select b.position
                     from unnest(batch) as b
@@ -2160,7 +1939,8 @@ begin
                     from unnest(batch) as b
                 ) as r;
             elsif malformed is not null or foreign_customer is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
             if of_many then
                 perform aximo_private.writing_customer(u.customer_id)
@@ -2171,10 +1951,11 @@ begin
             into lives, approvals, told, breaches
             from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
 
-            -- Rows go before events, in the order of their ids: they are the locks.
+            -- Rows are written before events, in the order of their ids: a row is its execution's lock.
             if lives is not null then
                 perform aximo_private.keep_lives(lives, approvals);
             end if;
@@ -2190,7 +1971,7 @@ begin
                     t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms,
                     t.step, t.answers
                 from unnest(told) as t
-                -- What comes after a broken rule is not told right.
+                -- The events after the first broken rule were worked out without it, so they are not inserted.
                 where is_history or breaches is null or t.position < breaches[1].place
                 order by t.position
                 returning position, event_id, recorded_at
@@ -2201,7 +1982,7 @@ begin
             exit;
         exception
             when data_exception then
-                -- Something is not what its column takes: find out which event, and say so.
+                -- A field does not fit its column: find the event, and say what is wrong with it.
                 for place in 1 .. jsonb_array_length(events) loop
                     perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
                 end loop;
@@ -2212,7 +1993,7 @@ begin
                     detail = format('PostgreSQL refused a value with %s', sqlstate),
                     hint = 'Send the events one by one to see which one it is. Their fields and limits are in docs/reference.md, under aximo.events.',
                     constraint = 'event_well_formed';
-            when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
+            when unique_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
                 if attempt > 1 and sqlstate <> '23505' then
                     raise;
                 end if;
@@ -2228,7 +2009,7 @@ begin
         end if;
     end loop;
 
-    -- In the order of the batch: what was sent before, and then the first broken rule.
+    -- First the receipts of the events that were sent before, up to the first broken rule; then that rule.
     foreach event in array coalesce(again, '{}') loop
         exit when not is_history and event.position > breaches[1].place;
         receipts := array_append(
@@ -2270,12 +2051,11 @@ begin
 end;
 $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is
-'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';
+comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is 'Writes a batch for aximo.emit_events and aximo.import_events, and an event that aximo.emit_event could not write at once.';
 
--- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md. The execution's row takes the
--- event in, by one UPDATE whose conditions are the rules in short: they may only say yes. Whatever they do not say yes to is left to
--- aximo_private.write_events, which knows the rules.
+-- Writes one event in one call; most writes come this way. One UPDATE of the execution's row checks the rules and takes the event in. Its
+-- conditions may only say that the event fits; all other events go to aximo_private.write_events, which knows the rules. The body is one
+-- and long because each further function and statement adds 20,000 to 50,000 instructions to about 600,000: docs/design/0004-emit-path.md.
 create function aximo.emit_event(
     event_type text,
     deployment_id text,
@@ -2304,9 +2084,9 @@ declare
     id constant uuid := coalesce(emit_event.event_id, aximo_private.new_event_id());
     moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
     document constant jsonb := coalesce(emit_event.payload, '{}');
-    -- From 2 on: the row has taken the event in.
+    -- 2 or more: the execution's row has taken the event in.
     this_step integer;
-    -- Whether what a row alone does not tell is in the way.
+    -- False: the approvals or actions of the execution, which its row does not tell, stand against the event.
     fits boolean;
     still_open integer;
     prepared integer;
@@ -2316,7 +2096,7 @@ declare
     event aximo_private.events;
     receipt aximo.receipt;
 begin
-    -- Most calls name a customer that the login was granted. This may only say yes, too: writing_customer knows the rule.
+    -- Most calls name a customer that the login was granted. This check may only say so; aximo_private.writing_customer knows the rule.
     perform
     from aximo_private.customer_grants as g
     where g.customer_id in (customer, '*');
@@ -2324,11 +2104,11 @@ begin
         customer := aximo_private.writing_customer(emit_event.customer_id);
     end if;
 
-    -- ended_at, not outcome: the planner would take that for a reason to use a partial index.
+    -- The conditions below use ended_at: with outcome the planner would use a partial index.
     if emit_event.execution_id is null then
         null;
     elsif emit_event.event_type = 'execution_triggered' then
-        -- Its row is made after it: a second trigger is kept out by the unique index of steps.
+        -- The row is inserted after the event. The unique index of steps refuses a second trigger.
         this_step := 1;
     elsif emit_event.event_type in ('action_prepared', 'action_dispatched', 'action_failed') then
         update aximo_private.executions as x set
@@ -2402,7 +2182,7 @@ begin
             and x.started_at is not null and x.ended_at is null
             and (emit_event.event_type = 'execution_failed' or x.processing and x.open_approvals = 0)
         returning x.steps, x.actions_prepared, x.denied into this_step, prepared, had_denial;
-        -- Most actions are matched one by one, and nothing was denied; else whether all are resolved is asked as exactly as can be.
+        -- If every action has its own dispatch or failure and nothing was denied, all are resolved. Otherwise has_unresolved looks closely.
         if prepared > 0 and emit_event.event_type = 'execution_completed'
             and (
                 had_denial or exists (
@@ -2427,7 +2207,7 @@ begin
             fits := false;
         end if;
     else
-        -- execution_processing, and what is no step of the life itself.
+        -- execution_processing, and events that are no step of an execution's life.
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
@@ -2478,7 +2258,7 @@ begin
         emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
         emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null, document
     );
-    -- The row says by now that it has completed, so that write_events would give another reason.
+    -- The row says that the execution has completed, so write_events would name another rule.
     if not fits and emit_event.event_type = 'execution_completed' and aximo_private.event_well_formed(event)
         and not exists (select from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) then
         perform aximo_private.refuse_step(
@@ -2495,7 +2275,7 @@ begin
         )
     )[1];
     if this_step > 1 then
-        -- It was stored already, and is no further step.
+        -- The event was stored before, so the row must not count it as a further step.
         perform aximo_private.rebuild_execution(customer, emit_event.execution_id);
     end if;
     return receipt;
@@ -2520,8 +2300,7 @@ begin
 end;
 $$;
 alter function aximo.emit_events(jsonb, text) owner to aximo_recorder;
-comment on function aximo.emit_events(jsonb, text) is
-'Writes a JSON array of events, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp is RFC 3339, with an offset. The customer is the one named in the call, else in the first event, else the session''s; named * in the call, each event is of the customer that it names. Errors as aximo.emit_event, with the event''s place in the detail.';
+comment on function aximo.emit_events(jsonb, text) is 'Writes a JSON array of events, all or nothing, and returns their receipts in the same order. Fields as in aximo.events, without recorded_at, recorded_by and step; a timestamp is RFC 3339, with an offset. The customer is the one named in the call, else in the first event, else the session''s; named * in the call, each event is of the customer that it names. Errors as aximo.emit_event, with the event''s place in the detail.';
 
 create function aximo.import_events(events jsonb, customer_id text default null) returns setof aximo.receipt
 language plpgsql volatile security definer parallel unsafe
@@ -2534,8 +2313,7 @@ begin
 end;
 $$;
 alter function aximo.import_events(jsonb, text) owner to aximo_recorder;
-comment on function aximo.import_events(jsonb, text) is
-'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';
+comment on function aximo.import_events(jsonb, text) is 'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';
 
 create function aximo.close_stale_executions(older_than interval)
 returns table (closed_execution_id text, event_id uuid, idle interval)
@@ -2563,7 +2341,7 @@ begin
         when datetime_field_overflow then
             cutoff := '-infinity';
     end;
-    -- Whoever is being written to is not stale.
+    -- An execution that another transaction is writing to is not stale.
     select array_agg(s.x order by (s.x).last_event_at) into stale
     from (
         select x
@@ -2597,8 +2375,7 @@ begin
 end;
 $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
-comment on function aximo.close_stale_executions(interval) is
-'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
+comment on function aximo.close_stale_executions(interval) is 'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
 
 create function aximo_private.rebuild_execution(customer text, execution text) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -2629,7 +2406,7 @@ $$;
 alter function aximo_private.rebuild_execution(text, text) owner to aximo_recorder;
 comment on function aximo_private.rebuild_execution(text, text) is 'Makes the rows of an execution and its approvals anew, from its events alone.';
 
--- Rows are made with the first event and never go. Where one is behind its events all the same, going on would tell another life.
+-- An execution's row is made with its first event and never deleted. If it is behind its events, further events would be counted wrongly.
 create function aximo_private.check_rows_present(customer text, executions text[]) returns void
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -2660,10 +2437,9 @@ begin
 end;
 $$;
 alter function aximo_private.check_rows_present(text, text[]) owner to aximo_recorder;
-comment on function aximo_private.check_rows_present(text, text[]) is 'ZXENV, if the row of an execution is behind its events.';
+comment on function aximo_private.check_rows_present(text, text[]) is 'Raises ZXENV if the row of an execution is behind its events.';
 
--- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and
--- compares.
+-- Works out every execution again from its events, by the function that did so when they were written, and compares.
 create function aximo.verify_executions(newest integer default null)
 returns table (problem text, execution_id text, step integer, event_id uuid, detail text)
 language plpgsql stable security definer parallel unsafe
@@ -2691,7 +2467,7 @@ begin
             from only aximo_private.events as e
             where newest is null and e.customer_id = customer and e.execution_id is not null
             union
-            -- Of an execution that has neither a row nor events.
+            -- Approvals of an execution that has neither a row nor events.
             select a.execution_id
             from only aximo_private.approvals as a
             where newest is null and a.customer_id = customer
@@ -2745,7 +2521,7 @@ begin
         ) as k on k.step = o.step
         where o is distinct from k
         union all
-        -- Steps are in the order of the log, without a gap.
+        -- Steps follow the order of the log, without a gap.
         select
             case
                 when s.step <> o.step then 'step_missing'
@@ -2755,7 +2531,7 @@ begin
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        -- By the approvals: an event that answers nothing is told with what it came with.
+        -- Compared by the approvals: told_lives leaves an event that answers nothing as it came.
         left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
         where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
@@ -2794,7 +2570,7 @@ begin
             where e.customer_id = customer and e.event_id = k.event_id and e.deployment_id = k.deployment_id
         )
     union all
-    -- Of no event of an execution, or of none at all.
+    -- Violations of an event that belongs to no execution or does not exist.
     select 'violation_differs', v.execution_id, null, v.event_id, v.rule
     from only aximo_private.violations as v
     where newest is null and v.customer_id = customer
@@ -2811,8 +2587,7 @@ begin
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
-comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+comment on function aximo.verify_executions(integer) is 'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
 
 create function aximo.repair_executions() returns bigint
 language plpgsql volatile security definer parallel unsafe
@@ -2845,11 +2620,10 @@ begin
 end;
 $$;
 alter function aximo.repair_executions() owner to aximo_recorder;
-comment on function aximo.repair_executions() is
-'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';
+comment on function aximo.repair_executions() is 'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';
 
--- The moment that the views of this folder look at: now, unless an _as_of function is running. Such a function says so in the
--- setting aximo.as_of, with the start of its transaction in front, so that what a pooled session left behind means nothing.
+-- The moment that the views of this folder show: now, unless an _as_of function is running. Such a function puts the moment into the
+-- setting aximo.as_of, behind the start of its transaction, so that a value that a pooled session left behind has no effect.
 create function aximo_private.as_of(known boolean default false) returns timestamptz
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -2863,100 +2637,36 @@ begin
     return 'infinity';
 end;
 $$;
-alter function aximo_private.as_of(boolean) owner to aximo_owner;
-comment on function aximo_private.as_of(boolean) is
-'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
+comment on function aximo_private.as_of(boolean) is 'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
 
--- What the views of this folder are derived from. No security_barrier: the table's own policy is one, and a barrier in here would
--- keep join conditions out. IS NOT TRUE keeps the planner from reading a whole index for a condition that is nearly always met.
+-- The events that the other views of this folder are worked out from. It has no security_barrier, which would keep join conditions out. IS
+-- NOT TRUE keeps the planner from reading a whole index for a condition that nearly all rows meet.
 create view aximo_private.history as
 select
-    position,
-    event_id,
-    answers,
-    step,
-    event_type,
-    "timestamp",
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    execution_id,
-    risk_level,
-    approval_mode,
-    actor,
-    payload,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    recorded_at,
-    recorded_by
+    position, event_id, answers, step, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id,
+    risk_level, approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
-alter view aximo_private.history owner to aximo_owner;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
-comment on column aximo_private.history.position is 'Order of arrival, with gaps; no client sets or sees it.';
-comment on column aximo_private.history."timestamp" is 'When it happened, by the client''s clock.';
-comment on column aximo_private.history.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
-comment on column aximo_private.history.latency_ms is 'A latency the client measured, in milliseconds.';
-comment on column aximo_private.history.event_id is 'The event''s id, unique within its customer: the client''s, or made here.';
-comment on column aximo_private.history.answers is 'For the answer to an approval: the event_id of the request it answers. Worked out when it is written.';
-comment on column aximo_private.history.step is 'Its place in its execution.';
-comment on column aximo_private.history.event_type is 'What happened: one of aximo.event_types.';
-comment on column aximo_private.history.customer_id is 'Whose event it is.';
-comment on column aximo_private.history.deployment_id is 'The deployment concerned.';
-comment on column aximo_private.history.skill_id is 'The skill it runs.';
-comment on column aximo_private.history.skill_version is 'The version of the skill.';
-comment on column aximo_private.history.execution_id is 'The execution; null only for governance and lifecycle events.';
-comment on column aximo_private.history.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
-comment on column aximo_private.history.risk_level is 'The risk, in the platform''s own vocabulary.';
-comment on column aximo_private.history.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
-comment on column aximo_private.history.correlation_id is 'What ties it to other events, if anything.';
-comment on column aximo_private.history.channel_type is 'The channel it came through, if any.';
-comment on column aximo_private.history.error_code is 'The error, if any.';
-comment on column aximo_private.history.recorded_by is 'The login that wrote it (session_user); no client sets it.';
-comment on column aximo_private.history.payload is 'The rest, a JSON object.';
+select aximo_private.take_comments('aximo_private.events', 'aximo_private.history');
 
--- Straight from the table, not from history: a trace is asked for most often, and has no form for a moment in the past.
+-- Reads the table, not aximo_private.history: a trace is the most frequent question, and there is no trace for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
-    customer_id,
-    execution_id,
-    step::bigint as step,
-    "timestamp",
+    customer_id, execution_id, step::bigint as step, "timestamp",
     "timestamp" - first_value("timestamp") over arrival as since_start,
     "timestamp" - lag("timestamp") over arrival as since_previous,
-    event_type,
-    actor,
-    deployment_id,
-    skill_id,
-    skill_version,
-    risk_level,
-    approval_mode,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    payload,
-    event_id,
-    answers as answers_event_id,
-    recorded_at,
-    recorded_by,
-    null::text as run_id,
-    null::bigint as run_event_id,
-    null::text as message
+    event_type, actor, deployment_id, skill_id, skill_version, risk_level, approval_mode, correlation_id, channel_type, error_code,
+    latency_ms, payload, event_id, answers as answers_event_id, recorded_at, recorded_by, null::text as run_id,
+    null::bigint as run_event_id, null::text as message
 from only aximo_private.events -- noqa: PRS
 where execution_id is not null
 window arrival as (partition by customer_id, execution_id order by step);
-alter view aximo.execution_steps owner to aximo_owner;
-
 comment on view aximo.execution_steps is 'Every event that belongs to an execution, in order of arrival within it. Key: execution_id, step.';
 comment on column aximo.execution_steps.customer_id is 'Whose execution it is.';
 comment on column aximo.execution_steps.execution_id is 'The execution.';
 comment on column aximo.execution_steps.step is '1, 2, 3 … in order of arrival.';
-comment on column aximo.execution_steps."timestamp" is 'When it happened, by the client''s clock.';
 comment on column aximo.execution_steps.since_start is 'Time since the execution''s first event; negative if the clocks disagree.';
 comment on column aximo.execution_steps.since_previous is 'Time since the event before; null for the first.';
 comment on column aximo.execution_steps.event_type is 'What happened.';
@@ -2966,27 +2676,18 @@ comment on column aximo.execution_steps.skill_id is 'The skill.';
 comment on column aximo.execution_steps.skill_version is 'Its version.';
 comment on column aximo.execution_steps.risk_level is 'The risk, if any was given.';
 comment on column aximo.execution_steps.approval_mode is 'How it is approved, if given.';
-comment on column aximo.execution_steps.correlation_id is 'What ties it to other events, if anything.';
 comment on column aximo.execution_steps.channel_type is 'The channel, if given.';
-comment on column aximo.execution_steps.error_code is 'The error, if any.';
 comment on column aximo.execution_steps.latency_ms is 'A latency in milliseconds, if given.';
-comment on column aximo.execution_steps.payload is 'The rest, a JSON object.';
 comment on column aximo.execution_steps.event_id is 'The event.';
 comment on column aximo.execution_steps.answers_event_id is 'For an answer to an approval: the event_id of the request.';
-comment on column aximo.execution_steps.recorded_at is 'When it was written, by the database''s clock.';
-comment on column aximo.execution_steps.recorded_by is 'The login that wrote it.';
 comment on column aximo.execution_steps.run_id is 'Null here; aximo.execution_trace also shows the events of tool runs, and of those the run.';
 comment on column aximo.execution_steps.run_event_id is 'The same: their event_id.';
 comment on column aximo.execution_steps.message is 'The same: their message.';
+select aximo_private.take_comments('aximo.events', 'aximo.execution_steps');
 
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case
         when outcome = 'failed' then 'failed'
         when outcome = 'completed' then 'completed'
@@ -2994,24 +2695,13 @@ select
         when processing then 'processing'
         else 'triggered'
     end as status,
-    started_at,
-    ended_at,
-    ended_at - started_at as duration,
-    last_event_at,
-    steps::bigint as events,
-    actions_prepared::bigint as actions_prepared,
-    actions_dispatched::bigint as actions_dispatched,
-    actions_failed::bigint as actions_failed,
-    approvals_requested::bigint as approvals_requested,
-    approvals_granted::bigint as approvals_granted,
-    approvals_rejected::bigint as approvals_rejected,
-    approvals_timed_out::bigint as approvals_timed_out,
-    error_code,
-    error_message,
+    started_at, ended_at, ended_at - started_at as duration,
+    last_event_at, steps::bigint as events, actions_prepared::bigint as actions_prepared,
+    actions_dispatched::bigint as actions_dispatched, actions_failed::bigint as actions_failed,
+    approvals_requested::bigint as approvals_requested, approvals_granted::bigint as approvals_granted,
+    approvals_rejected::bigint as approvals_rejected, approvals_timed_out::bigint as approvals_timed_out, error_code, error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
-alter view aximo.executions owner to aximo_owner;
-
 comment on view aximo.executions is 'How each execution stands or ended, derived from its events. Key: execution_id.';
 comment on column aximo.executions.customer_id is 'Whose execution it is.';
 comment on column aximo.executions.execution_id is 'The execution.';
@@ -3034,12 +2724,12 @@ comment on column aximo.executions.approvals_timed_out is 'How many approvals ti
 comment on column aximo.executions.error_code is 'The error_code of execution_failed.';
 comment on column aximo.executions.error_message is 'What execution_failed says in payload.error.';
 comment on column aximo.executions.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions');
 
--- Worked out of events, for a moment in the past: the rows say how things stand now.
+-- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
 create view aximo_private.executions_told as
 select
-    e.customer_id,
-    e.execution_id,
+    e.customer_id, e.execution_id,
     (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
     (array_agg(e.skill_id order by e.step))[1] as skill_id,
     (array_agg(e.skill_version order by e.step))[1] as skill_version,
@@ -3054,8 +2744,7 @@ select
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed')) as ended_at,
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed'))
     - min(e."timestamp") filter (where e.event_type = 'execution_triggered') as duration,
-    max(e."timestamp") as last_event_at,
-    count(*) as events,
+    max(e."timestamp") as last_event_at, count(*) as events,
     count(*) filter (where e.event_type = 'action_prepared') as actions_prepared,
     count(*) filter (where e.event_type = 'action_dispatched') as actions_dispatched,
     count(*) filter (where e.event_type = 'action_failed') as actions_failed,
@@ -3072,30 +2761,10 @@ select
 from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
-alter view aximo_private.executions_told owner to aximo_owner;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
-comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
-comment on column aximo_private.executions_told.execution_id is 'The execution.';
-comment on column aximo_private.executions_told.deployment_id is 'The deployment that ran it.';
-comment on column aximo_private.executions_told.skill_id is 'The skill.';
-comment on column aximo_private.executions_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.executions_told.status is 'triggered, processing, awaiting_approval, completed or failed.';
-comment on column aximo_private.executions_told.started_at is 'When it was triggered.';
-comment on column aximo_private.executions_told.ended_at is 'When it completed or failed; null while it is open.';
-comment on column aximo_private.executions_told.duration is 'From trigger to end; null while it is open.';
-comment on column aximo_private.executions_told.last_event_at is 'The latest timestamp of its events.';
-comment on column aximo_private.executions_told.events is 'How many events it has.';
-comment on column aximo_private.executions_told.actions_prepared is 'How many actions were prepared.';
-comment on column aximo_private.executions_told.actions_dispatched is 'How many actions were dispatched.';
-comment on column aximo_private.executions_told.actions_failed is 'How many actions failed.';
-comment on column aximo_private.executions_told.approvals_requested is 'How many approvals were requested.';
-comment on column aximo_private.executions_told.approvals_granted is 'How many approvals were granted.';
-comment on column aximo_private.executions_told.approvals_rejected is 'How many approvals were rejected.';
-comment on column aximo_private.executions_told.approvals_timed_out is 'How many approvals timed out.';
-comment on column aximo_private.executions_told.error_code is 'The error_code of execution_failed.';
-comment on column aximo_private.executions_told.error_message is 'What execution_failed says in payload.error.';
-comment on column aximo_private.executions_told.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');
 
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.executions
@@ -3121,35 +2790,21 @@ alter function aximo.executions_as_of(timestamptz, timestamptz) owner to aximo_r
 comment on function aximo.executions_as_of(timestamptz, timestamptz) is
 'aximo.executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.open_executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case when open_approvals > 0 then 'awaiting_approval' when processing then 'processing' else 'triggered' end as status,
-    started_at,
-    last_event_at,
-    now() - started_at as age,
-    now() - last_event_at as idle
+    started_at, last_event_at, now() - started_at as age, now() - last_event_at as idle
 from only aximo_private.executions -- noqa: PRS
 where outcome is null and started_at is not null;
-alter view aximo.open_executions owner to aximo_owner;
-
 comment on view aximo.open_executions is 'Executions that have begun and not ended. Key: execution_id.';
-comment on column aximo.open_executions.customer_id is 'Whose execution it is.';
-comment on column aximo.open_executions.execution_id is 'The execution.';
 comment on column aximo.open_executions.deployment_id is 'The deployment that runs it.';
-comment on column aximo.open_executions.skill_id is 'The skill.';
-comment on column aximo.open_executions.skill_version is 'The version of the skill.';
 comment on column aximo.open_executions.status is 'triggered, processing or awaiting_approval.';
-comment on column aximo.open_executions.started_at is 'When it was triggered.';
-comment on column aximo.open_executions.last_event_at is 'The latest timestamp of its events.';
 comment on column aximo.open_executions.age is 'Time since it was triggered.';
 comment on column aximo.open_executions.idle is 'Time since its latest event.';
+select aximo_private.take_comments('aximo.executions', 'aximo.open_executions');
 
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.open_executions
@@ -3180,7 +2835,7 @@ alter function aximo.open_executions_as_of(timestamptz, timestamptz) owner to ax
 comment on function aximo.open_executions_as_of(timestamptz, timestamptz) is
 'aximo.open_executions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- Of each login and customer the latest change says whether it is granted now.
+-- The latest change of a login and a customer says whether the login has that customer now.
 create function aximo_private.access_differences() returns table (role_name text, customer_id text, is_granted boolean)
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -3199,42 +2854,28 @@ begin
 end;
 $$;
 alter function aximo_private.access_differences() owner to aximo_gatekeeper;
-comment on function aximo_private.access_differences() is
-'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
+comment on function aximo_private.access_differences() is 'Where the access map differs from its history, for doctor: a login has a customer in the map and not by the history, or by the history and not in the map.';
 
--- Worked out of events, for a moment in the past, and for what a denial withheld.
+-- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
 create view aximo_private.approvals_told as
 select
-    r.customer_id,
-    r.execution_id,
-    r.payload ->> 'approval_id' as approval_id,
-    r.deployment_id,
-    r.skill_id,
-    r.skill_version,
-    r.risk_level,
-    r.approval_mode,
-    r."timestamp" as requested_at,
-    r.actor as requested_by,
+    r.customer_id, r.execution_id, r.payload ->> 'approval_id' as approval_id,
+    r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
     coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
-    d."timestamp" as decided_at,
-    d.actor as decided_by,
-    d.recorded_by as decision_recorded_by,
-    d."timestamp" - r."timestamp" as delay,
-    d.payload ->> 'reason' as reason,
+    d."timestamp" as decided_at, d.actor as decided_by, d.recorded_by as decision_recorded_by,
+    d."timestamp" - r."timestamp" as delay, d.payload ->> 'reason' as reason,
     case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
-    r.event_id as request_event_id,
-    d.event_id as decision_event_id
+    r.event_id as request_event_id, d.event_id as decision_event_id
 from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.execution_id = r.execution_id and d.answers = r.event_id
 left join lateral (
-    -- What waited for this approval and was never done: by action_id, else as many of a type as were prepared more often than done.
+    -- The actions that waited for this approval and were never dispatched: by action_id, else as many of a type as were prepared more often
+    -- than dispatched.
     select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
     from (
         select
-            p.position,
-            p.payload ->> 'action_id' as action_id,
-            p.payload ->> 'action_type' as action_type,
+            p.position, p.payload ->> 'action_id' as action_id, p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
                 partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position
@@ -3256,55 +2897,21 @@ left join lateral (
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
-alter view aximo_private.approvals_told owner to aximo_owner;
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
-comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
-comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';
-comment on column aximo_private.approvals_told.approval_id is 'payload.approval_id of the request, if it has one.';
-comment on column aximo_private.approvals_told.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals_told.skill_id is 'The skill.';
-comment on column aximo_private.approvals_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.approvals_told.risk_level is 'The risk the request states.';
-comment on column aximo_private.approvals_told.approval_mode is 'The mode the request states.';
-comment on column aximo_private.approvals_told.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals_told.requested_by is 'The actor of the request.';
-comment on column aximo_private.approvals_told.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals_told.decided_at is 'When it was answered; null while it is open.';
-comment on column aximo_private.approvals_told.decided_by is 'The actor of the answer, as claimed.';
-comment on column aximo_private.approvals_told.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals_told.delay is 'From request to answer; null while it is open.';
-comment on column aximo_private.approvals_told.reason is 'payload.reason of the answer, if it has one.';
-comment on column aximo_private.approvals_told.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
-comment on column aximo_private.approvals_told.request_event_id is 'The event that asked.';
-comment on column aximo_private.approvals_told.decision_event_id is 'The event that answered.';
 
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.approvals as
 select
-    a.customer_id,
-    a.execution_id,
+    a.customer_id, a.execution_id,
     case when t.request_event_id is null then a.approval_id else t.approval_id end as approval_id,
-    a.deployment_id,
-    a.skill_id,
-    a.skill_version,
-    a.risk_level,
-    a.approval_mode,
-    a.requested_at,
-    a.requested_by,
-    a.decision,
-    a.decided_at,
-    a.decided_by,
-    a.decision_recorded_by,
-    a.decided_at - a.requested_at as delay,
-    a.reason,
-    t.actions_withheld,
-    a.request_event_id,
-    a.decision_event_id
+    a.deployment_id, a.skill_id, a.skill_version, a.risk_level, a.approval_mode, a.requested_at, a.requested_by, a.decision, a.decided_at,
+    a.decided_by, a.decision_recorded_by, a.decided_at - a.requested_at as delay,
+    a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id
 from (
     select *
     from only aximo_private.approvals -- noqa: PRS
 ) as a
--- Of few: what a denial withheld is among the actions; a row has only the hash of an id that is long or no text.
+-- Looked up for few approvals only: actions_withheld follows from the actions, and the row holds only a hash of an id that is long or no
+-- text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
     from aximo_private.approvals_told as s
@@ -3312,8 +2919,6 @@ left join lateral (
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
 ) as t on true;
-alter view aximo.approvals owner to aximo_owner;
-
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
 comment on column aximo.approvals.customer_id is 'Whose it is.';
 comment on column aximo.approvals.execution_id is 'The execution that asks.';
@@ -3334,7 +2939,10 @@ comment on column aximo.approvals.reason is 'payload.reason of the answer, if it
 comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');
 
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.approvals_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.approvals
@@ -3360,16 +2968,10 @@ alter function aximo.approvals_as_of(timestamptz, timestamptz) owner to aximo_re
 comment on function aximo.approvals_as_of(timestamptz, timestamptz) is
 'aximo.approvals as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- What a deployment is seen to run by. From the rows, for a moment in the past too: a start does not change.
+-- The executions that show which version a deployment ran. Read from the rows, also for a moment in the past: a start never changes.
 create view aximo_private.started_executions as
 select
-    x.customer_id,
-    x.execution_id,
-    x.deployment_id,
-    x.skill_id,
-    x.skill_version,
-    x.started_at,
-    x.start_step
+    x.customer_id, x.execution_id, x.deployment_id, x.skill_id, x.skill_version, x.started_at, x.start_step
 from (
     select *
     from only aximo_private.executions -- noqa: PRS
@@ -3382,23 +2984,17 @@ where x.started_at <= (select aximo_private.as_of())
             where e.customer_id = x.customer_id and e.execution_id = x.execution_id and e.step = x.start_step
         )
     );
-alter view aximo_private.started_executions owner to aximo_owner;
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
-comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
-comment on column aximo_private.started_executions.execution_id is 'The execution.';
-comment on column aximo_private.started_executions.deployment_id is 'The deployment.';
-comment on column aximo_private.started_executions.skill_id is 'The skill.';
-comment on column aximo_private.started_executions.skill_version is 'Its version.';
-comment on column aximo_private.started_executions.started_at is 'When it was triggered.';
 comment on column aximo_private.started_executions.start_step is 'The step that triggered it.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.started_executions');
 
--- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
+-- The events of a deployment's life say its versions. If a deployment has no such event, the versions are those of its executions.
 create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
     from aximo_private.history as e
-    -- The first list is that of the index.
+    -- The first list is that of the index, word by word, so that the planner uses it.
     where e.event_type in (
             'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
@@ -3417,9 +3013,7 @@ marks as (
 ),
 steps as (
     select
-        m.*,
-        lag(m.skill_id) over in_time as previous_skill_id,
-        lag(m.skill_version) over in_time as previous_version,
+        m.*, lag(m.skill_id) over in_time as previous_skill_id, lag(m.skill_version) over in_time as previous_version,
         lag(m.event_type) over in_time as previous_type
     from marks as m
     window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position, m.execution_id)
@@ -3441,30 +3035,16 @@ marked as (
 ),
 changes as (
     select
-        s.*,
-        lead(s."timestamp") over in_time as ended_at,
-        lead(s.began_with) over in_time as ended_with,
+        s.*, lead(s."timestamp") over in_time as ended_at, lead(s.began_with) over in_time as ended_with,
         lead(s.event_type) over in_time as ended_by
     from marked as s
     window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    "timestamp" as began_at,
-    ended_at,
-    ended_at is null as is_current,
-    event_type as began_by,
-    began_with,
-    ended_by,
-    ended_with,
-    basis
+    customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
+    ended_at is null as is_current, event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
-alter view aximo.deployment_versions owner to aximo_owner;
-
 comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
 comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployment_versions.deployment_id is 'The deployment.';
@@ -3479,6 +3059,7 @@ comment on column aximo.deployment_versions.ended_by is 'The type of the event t
 comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
 comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';
 
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe
@@ -3499,15 +3080,12 @@ begin
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
-alter function aximo.deployment_versions_as_of(timestamptz, timestamptz) owner to aximo_owner;
 comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
 'aximo.deployment_versions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
 create view aximo.deployments as
 select
-    k.customer_id,
-    k.deployment_id,
-    coalesce(v.skill_id, x.skill_id) as skill_id,
+    k.customer_id, k.deployment_id, coalesce(v.skill_id, x.skill_id) as skill_id,
     coalesce(v.skill_version, x.skill_version) as skill_version,
     case s.event_type
         when 'deployment_created' then 'pending_configuration'
@@ -3517,15 +3095,14 @@ select
         when 'deployment_terminated' then 'terminated'
         else 'undeclared'
     end as status,
-    s."timestamp" as status_since,
-    s.event_id as status_event_id,
-    x.started_at as last_execution_at
--- Noted twice by two at once, a deployment is one all the same. Read in the order of the index, so a page of them is no walk over all.
+    s."timestamp" as status_since, s.event_id as status_event_id, x.started_at as last_execution_at
+-- DISTINCT, because two transactions may both have added the deployment. The rows come in the order of the index, so a page of them reads
+-- no more than a page.
 from (
     select distinct customer_id, deployment_id
     from only aximo_private.known_deployments -- noqa: PRS
 ) as k
--- Each a look-up. The first list of types is that of the index, word by word, for the planner to see it.
+-- Each of these is a look-up. The first list of types is that of the index, word by word, so that the planner uses it.
 left join lateral (
     select e.event_type, e."timestamp", e.event_id
     from aximo_private.history as e
@@ -3557,11 +3134,9 @@ left join lateral (
     order by r.started_at desc
     limit 1
 ) as x on true
--- Up to a moment in the past, those that had an event by then.
+-- For a moment in the past: only deployments that had an event by then.
 where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
-alter view aximo.deployments owner to aximo_owner;
-
 comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';
@@ -3572,6 +3147,7 @@ comment on column aximo.deployments.status_since is 'Since when, by the event''s
 comment on column aximo.deployments.status_event_id is 'The event that says so.';
 comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';
 
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.deployments_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployments
 language plpgsql volatile security invoker parallel unsafe
@@ -3592,12 +3168,11 @@ begin
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
-alter function aximo.deployments_as_of(timestamptz, timestamptz) owner to aximo_owner;
 comment on function aximo.deployments_as_of(timestamptz, timestamptz) is
 'aximo.deployments as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';
 
--- As HelixMCP's own schema has it, column by column, and what is ours after that. The gateway's tables are not here: without them there
--- is nothing that project_id, params_hash and log_artifact_id could refer to.
+-- The columns of HelixMCP's own schema, in its order, and then the ledger's own. The gateway's other tables are not here, so project_id,
+-- params_hash and log_artifact_id refer to nothing.
 create table helix.runs (
     run_id text collate "C" not null,
     project_id text collate "C" not null,
@@ -3638,13 +3213,14 @@ create table helix.runs (
         and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
         and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
     ),
-    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    -- Checked before the size, as PostgreSQL checks constraints in the order of their names: the text of such numbers would not fit into
+    -- memory.
     constraint run_numbers check (
         not aximo_private.has_extreme_number(policy_snapshot)
         and not aximo_private.has_extreme_number(environment)
         and not aximo_private.has_extreme_number(result_json)
     ),
-    -- What has no length of its own, as a line of an export has it.
+    -- The columns that have no limit of their own, counted as a line of an export has them.
     constraint run_size check (
         octet_length(
             to_json(
@@ -3655,21 +3231,15 @@ create table helix.runs (
         + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
-alter table helix.runs owner to aximo_owner;
--- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
--- with the customer tells, in EXPLAIN ANALYZE, of others.
+-- They have the names that the gateway's own schema gives them, so that the gateway's CREATE INDEX IF NOT EXISTS finds them. An index that
+-- does not lead with the customer would show others in EXPLAIN ANALYZE.
 create index runs_project_created_idx on helix.runs (customer_id, project_id, created_at desc);
 create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
 create index runs_by_time on helix.runs (customer_id, created_at, run_id);
 create index runs_by_execution on helix.runs (customer_id, execution_id) where execution_id is not null;
 
-alter table helix.runs enable row level security;
-alter table helix.runs force row level security;
-create policy readers_read_own_runs on helix.runs
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+select aximo_private.isolate_by_customer(
+    'helix.runs', 'readers_read_own_runs', 'aximo_reader', 'A login sees the runs of the session''s customer; so do views.'
 );
 create policy writers_add_own_runs on helix.runs
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
@@ -3677,42 +3247,15 @@ create policy writers_move_own_runs on helix.runs
 for update to aximo_writer
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))
 with check (customer_id = (select aximo.current_customer()));
--- Nobody is granted DELETE: it would be a right to lock the table against all.
+-- No login is granted DELETE: with it a login could lock the table against all others.
 create policy owner_deletes_own_runs on helix.runs
 for delete to aximo_owner
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false));
--- These tables are read by logins themselves, and the one that installed is a member of the roles that see every customer.
+-- Logins read this table themselves. The login that installed is a member of the roles below, so a policy asks which role is acting.
 create policy recorder_keeps_runs on helix.runs
 for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
-create policy sequencer_reads_runs on helix.runs
-for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
-
-alter table helix.runs
-    alter run_id set statistics 0,
-    alter project_id set statistics 0,
-    alter tool_name set statistics 0,
-    alter contract_version set statistics 0,
-    alter tool_version set statistics 0,
-    alter params_hash set statistics 0,
-    alter policy_hash set statistics 0,
-    alter status set statistics 0,
-    alter requested_by set statistics 0,
-    alter created_at set statistics 0,
-    alter started_at set statistics 0,
-    alter finished_at set statistics 0,
-    alter policy_snapshot set statistics 0,
-    alter environment set statistics 0,
-    alter exit_code set statistics 0,
-    alter error set statistics 0,
-    alter result_json set statistics 0,
-    alter log_artifact_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0,
-    alter made_for_events set statistics 0;
-
+create policy sequencer_reads_runs on helix.runs for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
 comment on column helix.runs.project_id is 'The project, a name of the gateway''s.';
@@ -3737,7 +3280,6 @@ comment on column helix.runs.execution_id is 'The execution it served, if it is 
 comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
 comment on column helix.runs.made_for_events is 'Whether it was made by an import of events whose run was not there; its state then follows from them.';
-comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
 comment on policy owner_deletes_own_runs on helix.runs is 'A run without events may be deleted, by a DBA.';
@@ -3748,43 +3290,35 @@ comment on index helix.runs_tool_idx is 'A tool''s runs.';
 comment on index helix.runs_by_time is 'Newest first, and paging.';
 comment on index helix.runs_by_execution is 'The runs of an execution, for its trace.';
 
--- Whose each run_id is. helix.runs has them unique among all customers, and INSERT ... ON CONFLICT DO UPDATE ... WHERE locks the row that
--- is there, and may look at it, before its policies are asked. A guard looks here before it comes to that; a row here makes it race-free.
+-- Says which customer each run_id belongs to. A run_id is unique among all customers, and INSERT ... ON CONFLICT DO UPDATE ... WHERE locks
+-- and may read the existing row before policies are checked. A trigger looks here before that; the row that it adds makes this safe for two
+-- at once.
 create table aximo_private.run_ids (
     run_id text collate "C" not null,
     customer_id text collate "C" not null,
     constraint run_ids_pkey primary key (run_id),
     constraint run_id_length check (char_length(run_id) <= 255)
 );
-alter table aximo_private.run_ids owner to aximo_owner;
-alter table aximo_private.run_ids enable row level security;
-alter table aximo_private.run_ids force row level security;
-create policy recorder_reads_run_ids on aximo_private.run_ids
-for select to aximo_recorder using (true);
-create policy recorder_adds_run_ids on aximo_private.run_ids
-for insert to aximo_recorder with check (true);
+select aximo_private.isolate_by_customer('aximo_private.run_ids');
+create policy recorder_reads_run_ids on aximo_private.run_ids for select to aximo_recorder using (true);
+create policy recorder_adds_run_ids on aximo_private.run_ids for insert to aximo_recorder with check (true);
 select aximo_private.make_append_only('aximo_private.run_ids');
-alter table aximo_private.run_ids
-    alter run_id set statistics 0,
-    alter customer_id set statistics 0;
-
-comment on table aximo_private.run_ids is 'Whose each run_id is: append-only. A run that was deleted keeps its own.';
+comment on table aximo_private.run_ids is 'Which customer each run_id belongs to: append-only. The row of a deleted run stays.';
 comment on column aximo_private.run_ids.run_id is 'The run.';
 comment on column aximo_private.run_ids.customer_id is 'Whose it is, or was.';
 comment on policy recorder_reads_run_ids on aximo_private.run_ids is 'The guard of runs.';
 comment on policy recorder_adds_run_ids on aximo_private.run_ids is 'The guard of runs, for a customer that the access map gave.';
 
 create sequence helix.run_events_event_id_seq as bigint;
-alter sequence helix.run_events_event_id_seq owner to aximo_owner;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
--- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
+-- Runs as the recorder: a writer, who inserts by himself, can neither draw numbers without an event nor look how far the sequence is.
 create function aximo_private.next_run_event_id() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id.
+    -- The transaction gets its id before it draws a number, so numbering can find whoever holds a number by that id.
     perform pg_current_xact_id();
     return nextval('helix.run_events_event_id_seq');
 end;
@@ -3792,7 +3326,7 @@ $$;
 alter function aximo_private.next_run_event_id() owner to aximo_recorder;
 comment on function aximo_private.next_run_event_id() is 'The event_id of the next run event. Only as the column''s default: the schema it is in stays closed.';
 
--- As HelixMCP's Events v1 has it, column by column, and what is ours after that.
+-- The columns of HelixMCP Events v1, in its order, and then the ledger's own.
 create table helix.run_events (
     event_id bigint not null default aximo_private.next_run_event_id(),
     run_id text collate "C" not null,
@@ -3805,7 +3339,7 @@ create table helix.run_events (
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_by text collate "C" not null default session_user,
     constraint run_events_pkey primary key (event_id),
-    -- With the customer: to another customer's run an event can't be added, and it looks the same as one that does not exist.
+    -- The key has the customer: nobody can add an event to another customer's run, which looks as if it did not exist.
     constraint run_events_run_id_fkey foreign key (customer_id, run_id) references helix.runs (customer_id, run_id)
     on delete restrict on update restrict,
     constraint customer_id_well_formed check (
@@ -3814,7 +3348,8 @@ create table helix.run_events (
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
-    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    -- Checked before the size, as PostgreSQL checks constraints in the order of their names: the text of such numbers would not fit into
+    -- memory.
     constraint run_event_numbers check (
         (pg_column_size(data || '{}') <= 2048 or not aximo_private.has_extreme_number(data))
         and (pg_column_size(extra || '{}') <= 2048 or not aximo_private.has_extreme_number(extra))
@@ -3825,45 +3360,25 @@ create table helix.run_events (
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );
-alter table helix.run_events owner to aximo_owner;
 alter sequence helix.run_events_event_id_seq owned by helix.run_events.event_id;
 create index run_events_by_run on helix.run_events (customer_id, run_id, event_id);
--- By the name that the gateway's own schema gives it, so that its CREATE INDEX IF NOT EXISTS finds it: an index that does not lead with
--- the customer tells, in EXPLAIN ANALYZE, of others.
+-- It has the name that the gateway's own schema gives it, so that the gateway's CREATE INDEX IF NOT EXISTS finds it. An index that does not
+-- lead with the customer would show others in EXPLAIN ANALYZE.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
-alter table helix.run_events enable row level security;
-alter table helix.run_events force row level security;
-create policy readers_read_own_run_events on helix.run_events
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+select aximo_private.isolate_by_customer(
+    'helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.'
 );
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
--- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
+-- Logins read this table themselves. The login that installed is a member of the roles below, so a policy asks which role is acting.
 create policy recorder_adds_run_events on helix.run_events
 for insert to aximo_recorder with check ((select current_user) = 'aximo_recorder');
-create policy recorder_reads_run_events on helix.run_events
-for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
+create policy recorder_reads_run_events on helix.run_events for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_run_events on helix.run_events
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
 select aximo_private.make_append_only('helix.run_events');
-
-alter table helix.run_events
-    alter event_id set statistics 0,
-    alter run_id set statistics 0,
-    alter ts set statistics 0,
-    alter kind set statistics 0,
-    alter message set statistics 0,
-    alter data set statistics 0,
-    alter extra set statistics 0,
-    alter customer_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0;
-
 comment on table helix.run_events is 'The events of the tool runs of the session''s customer (HelixMCP Events v1): append-only. Read them in the order of event_id.';
 comment on column helix.run_events.event_id is 'Order of arrival, with gaps. One sequence for all customers, as the frozen contract has it.';
 comment on column helix.run_events.run_id is 'The run.';
@@ -3875,7 +3390,6 @@ comment on column helix.run_events.extra is 'What an imported line had beside th
 comment on column helix.run_events.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.run_events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.run_events.recorded_by is 'The login that wrote it; no client sets it.';
-comment on policy readers_read_own_run_events on helix.run_events is 'A login sees the events of the session''s customer; so do views.';
 comment on policy writers_add_own_run_events on helix.run_events is 'An event is of the session''s customer.';
 comment on policy recorder_adds_run_events on helix.run_events is 'Imports and observations, for a customer that the access map gave them.';
 comment on policy recorder_reads_run_events on helix.run_events is 'The guard of runs, and imports, which name the customer in every look-up.';
@@ -3883,8 +3397,8 @@ comment on policy sequencer_reads_run_events on helix.run_events is 'Events are 
 comment on index helix.run_events_by_run is 'A run''s events, in order.';
 comment on index helix.run_events_run_ts_idx is 'An event''s copy, when it is imported.';
 
--- The canonical line of a run event, as aximo_private.event_line is of an event: the contract's fields in its order, then ours. It never
--- changes. The body is bound when it is created, so it needs no search_path, and without one it is inlined.
+-- The canonical line of a run event, as aximo_private.event_line is that of an event: first the contract's fields in its order, then ours.
+-- It never changes.
 create function aximo_private.run_event_line(event helix.run_events) returns text
 language sql stable security invoker parallel safe
 return concat(
@@ -3904,11 +3418,9 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.run_event_line(helix.run_events) owner to aximo_owner;
-comment on function aximo_private.run_event_line(helix.run_events) is
-'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
+comment on function aximo_private.run_event_line(helix.run_events) is 'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
 
--- Who looked at which run. Also what keeps the transaction that looks from writing to what it looks at.
+-- Which run observed which. Such a row also keeps the transaction that observes from writing to the run that it observes.
 create table aximo_private.observations (
     observed_in xid8 not null default pg_current_xact_id(),
     observed_at timestamptz not null default now(),
@@ -3920,58 +3432,32 @@ create table aximo_private.observations (
     constraint run_id_length check (char_length(run_id) <= 255),
     constraint target_run_id_length check (char_length(target_run_id) <= 255)
 );
-alter table aximo_private.observations owner to aximo_owner;
 create index observations_by_target on aximo_private.observations (customer_id, target_run_id, observed_in);
-alter table aximo_private.observations enable row level security;
-alter table aximo_private.observations force row level security;
-create policy owner_reads_own_observations on aximo_private.observations
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy recorder_adds_observations on aximo_private.observations
-for insert to aximo_recorder with check (true);
-create policy recorder_reads_observations on aximo_private.observations
-for select to aximo_recorder using (true);
+select aximo_private.isolate_by_customer('aximo_private.observations', 'owner_reads_own_observations');
+create policy recorder_adds_observations on aximo_private.observations for insert to aximo_recorder with check (true);
+create policy recorder_reads_observations on aximo_private.observations for select to aximo_recorder using (true);
 select aximo_private.make_append_only('aximo_private.observations');
-alter table aximo_private.observations
-    alter observed_in set statistics 0,
-    alter observed_at set statistics 0,
-    alter customer_id set statistics 0,
-    alter run_id set statistics 0,
-    alter target_run_id set statistics 0,
-    alter observed_by set statistics 0;
-
 comment on table aximo_private.observations is 'Which run observed which: append-only. Read it through helix.observations.';
 comment on column aximo_private.observations.observed_in is 'The transaction; with its time, as a restored dump has other transactions by the same number.';
 comment on column aximo_private.observations.observed_at is 'When that transaction began.';
 comment on column aximo_private.observations.customer_id is 'Whose runs they are.';
-comment on column aximo_private.observations.run_id is 'The observation, a run of its own.';
-comment on column aximo_private.observations.target_run_id is 'The run that was looked at.';
-comment on column aximo_private.observations.observed_by is 'The login that looked.';
-comment on policy owner_reads_own_observations on aximo_private.observations is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy recorder_adds_observations on aximo_private.observations is 'helix.observe_run, for a customer that the access map gave it.';
 comment on policy recorder_reads_observations on aximo_private.observations is 'The guards of runs and their events.';
 comment on index aximo_private.observations_by_target is 'Whether a transaction observed a run.';
 
 create view helix.observations with (security_barrier = true) as
 select
-    customer_id,
-    run_id,
-    target_run_id,
-    observed_at,
-    observed_by
+    customer_id, run_id, target_run_id, observed_at, observed_by
 from only aximo_private.observations; -- noqa: PRS
-alter view helix.observations owner to aximo_owner;
 comment on view helix.observations is 'Which run of the session''s customer observed which: by helix.observe_run, or as the gateway does (*_job_get). Key: run_id.';
 comment on column helix.observations.customer_id is 'Whose runs they are: always the session''s customer.';
 comment on column helix.observations.run_id is 'The observation, a run of its own.';
 comment on column helix.observations.target_run_id is 'The run that was looked at.';
 comment on column helix.observations.observed_at is 'When, by the database''s clock.';
 comment on column helix.observations.observed_by is 'The login that looked.';
+select aximo_private.take_comments('helix.observations', 'aximo_private.observations');
 
--- No hatch: what says that a run is being observed is a row that nobody can take back but by undoing the observation.
+-- Nothing switches this off: a row says that a run is being observed, and only rolling the observation back removes it.
 create function aximo_private.refuse_observed(run_id text) returns void
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -3988,11 +3474,10 @@ $$;
 alter function aximo_private.refuse_observed(text) owner to aximo_recorder;
 comment on function aximo_private.refuse_observed(text) is 'Raises ZXRUN: this transaction observed that run.';
 
--- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+-- Refuses a run with the ledger's own code, before a constraint or policy of the table refuses it with PostgreSQL's.
 create function aximo_private.check_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A restore switches it off, and what is asked for here would be refused.
 set row_security = on
 as $$
 declare
@@ -4020,7 +3505,7 @@ begin
             greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
             and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
         ) is false then 'run_moment'
-        -- Before their text is made.
+        -- Checked before the text is made.
         when aximo_private.has_extreme_number(new.policy_snapshot) or aximo_private.has_extreme_number(new.environment)
             or aximo_private.has_extreme_number(new.result_json) then 'run_numbers'
         when octet_length(
@@ -4071,13 +3556,13 @@ begin
                 constraint = 'run_id_names_one_run';
         end if;
     end if;
-    -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
+    -- The gateway observes a run by a run of its own: the tool's name ends in _job_get, and its result names the run.
     if right(new.tool_name, 8) = '_job_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
         insert into aximo_private.observations (customer_id, run_id, target_run_id)
         select r.customer_id, new.run_id, r.run_id
         from only helix.runs as r
         where r.customer_id = new.customer_id and r.run_id = new.result_json ->> 'target_run_id'
-            -- Of a run that is there already nothing is inserted.
+            -- Nothing is inserted for a run that exists already.
             and (
                 tg_op = 'UPDATE'
                 or not exists (
@@ -4095,14 +3580,14 @@ comment on function aximo_private.check_run() is 'Refuses a run without a custom
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
-comment on trigger check_run on helix.runs is 'Says what is wrong with a run, by its code.';
+comment on trigger check_run on helix.runs is 'Refuses a malformed run, by code and rule.';
 
--- A run's state changes; what it is, does not, and while it has events it stays. Of a finished one the published gateway writes started_at,
--- finished_at, error and log_artifact_id again: when a failed run is tried again, and when two gateways ran the same at once.
+-- The state of a run changes; what the run is does not, and a run that has events is not deleted. The published gateway writes started_at,
+-- finished_at, error and log_artifact_id of a finished run again: when a failed run is tried again, and when two gateways ran the same at
+-- once.
 create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A restore switches it off, and what is asked for here would be refused.
 set row_security = on
 as $$
 declare
@@ -4147,7 +3632,8 @@ begin
             or new.finished_at is null and old.finished_at is not null
             or new.started_at is null and old.started_at is not null
             or new.error is distinct from old.error and (old.status = 'succeeded' or new.error is null)
-            -- A success is told once, or by two gateways at once that did the same; a failure takes back the result of its submission.
+            -- The result of a success is written once, or twice the same by two gateways at once. A failure may take back the result of its
+            -- submission.
             or new.result_json is distinct from old.result_json and (new.result_json is null) = (old.status = 'succeeded')
         )
     then
@@ -4168,7 +3654,7 @@ begin
             table = tg_table_name,
             constraint = rule;
     end if;
-    -- The gateway looks before it writes; of two at once only the database can tell.
+    -- The gateway reads the status before it writes, but of two gateways at once only the database can tell which came first.
     if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
         raise exception using
             errcode = 'ZXRUN',
@@ -4183,8 +3669,7 @@ begin
 end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
-comment on function aximo_private.keep_run() is
-'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();
@@ -4195,11 +3680,10 @@ for each statement execute function aximo_private.refuse_change();
 alter table helix.runs enable always trigger no_truncate;
 comment on trigger no_truncate on helix.runs is 'Refuses TRUNCATE (ZXIMM).';
 
--- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+-- Refuses a run event with the ledger's own code, before a constraint or policy of the table refuses it with PostgreSQL's.
 create function aximo_private.check_run_event() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A restore switches it off, and what is asked for here would be refused.
 set row_security = on
 as $$
 declare
@@ -4216,7 +3700,7 @@ begin
             table = tg_table_name,
             constraint = 'customer_granted';
     end if;
-    -- A client that writes JSON null means that there is none.
+    -- A client that writes JSON null means that there are no data.
     new.data := nullif(new.data, 'null');
     rule := case
         when new.customer_id = '*' then 'customer_id_not_all'
@@ -4224,10 +3708,10 @@ begin
         when new.kind is null or new.kind = '' then 'kind_present'
         when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
         when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
-        -- As they are, not as a table has them compressed.
+        -- The uncompressed sizes (hence || '{}').
         when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
-        -- As its line has it: a control character takes six.
+        -- The size in the event's line, where a control character takes six bytes.
         when octet_length(to_json(new.kind)::text) + coalesce(octet_length(to_json(new.message)::text), 0)
             + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
         when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
@@ -4277,12 +3761,11 @@ begin
 end;
 $$;
 alter function aximo_private.check_run_event() owner to aximo_recorder;
-comment on function aximo_private.check_run_event() is
-'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run_event() is 'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
 
 create trigger check_run_event before insert on helix.run_events
 for each row execute function aximo_private.check_run_event();
-comment on trigger check_run_event on helix.run_events is 'Says what is wrong with a new event, by its code.';
+comment on trigger check_run_event on helix.run_events is 'Refuses a malformed run event, by code and rule.';
 
 create table helix.event_kinds (
     kind text collate "C" not null,
@@ -4296,7 +3779,6 @@ create table helix.event_kinds (
     constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate', 'studio')),
     constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
 );
-alter table helix.event_kinds owner to aximo_owner;
 
 insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('run.started', 'run', 'started', 'HelixMCP Events v1 (v0.9.0)', 'The run began. data: now, params_hash, policy_hash.'),
@@ -4316,13 +3798,12 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('slurm.collect.failed', 'slurm', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had failed.'),
 ('simulate.qc', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'Quality control was simulated.'),
 ('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.'),
--- What the published gateway writes besides.
+-- Kinds that only the published gateway writes.
 ('exec.step', 'exec', null, 'HelixMCP gateway', 'A step of what is executed.'),
 ('collect.plan', 'collect', null, 'HelixMCP gateway', 'The outputs of another run are going to be collected.'),
 ('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');
 
 select aximo_private.make_append_only('helix.event_kinds');
-
 comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists and its gateway writes; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
 comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
 comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';
@@ -4333,31 +3814,21 @@ comment on column helix.event_kinds.meaning is 'What has happened when such an e
 
 create view helix.kind_usage with (security_barrier = true) as
 select
-    coalesce(u.kind, k.kind) as kind,
-    k.kind is not null as is_listed,
+    coalesce(u.kind, k.kind) as kind, k.kind is not null as is_listed,
     coalesce(k.family, case when u.kind ~ '^(run|exec|slurm|collect|simulate|studio)[.]' then split_part(u.kind, '.', 1) end) as family,
-    coalesce(u.events, 0) as events,
-    coalesce(u.runs, 0) as runs,
-    u.first_at,
-    u.last_at
+    coalesce(u.events, 0) as events, coalesce(u.runs, 0) as runs, u.first_at, u.last_at
 from (
     select
-        kind,
-        count(*) as events,
-        count(distinct run_id) as runs,
-        min(ts) as first_at,
-        max(ts) as last_at
+        kind, count(*) as events, count(distinct run_id) as runs, min(ts) as first_at, max(ts) as last_at
     from only helix.run_events -- noqa: PRS
     group by kind
 ) as u
 full join (
     select distinct on (v.kind)
-        v.kind,
-        v.family
+        v.kind, v.family
     from helix.event_kinds as v
     order by v.kind asc, v.version desc
 ) as k on k.kind = u.kind;
-alter view helix.kind_usage owner to aximo_owner;
 comment on view helix.kind_usage is 'The kinds of run events that the session''s customer uses, and those that are listed and not used. Reads all its run events. Key: kind.';
 comment on column helix.kind_usage.kind is 'The kind.';
 comment on column helix.kind_usage.is_listed is 'Whether helix.event_kinds has it.';
@@ -4367,7 +3838,7 @@ comment on column helix.kind_usage.runs is 'Of how many runs.';
 comment on column helix.kind_usage.first_at is 'When it was first seen, by ts.';
 comment on column helix.kind_usage.last_at is 'When it was last seen, by ts.';
 
--- An observation is a run of its own that names the target (HelixMCP Events v1, mutation rules: *_job_get).
+-- An observation is a run of its own that names the run it observes (HelixMCP Events v1, mutation rules: *_job_get).
 create function helix.observe_run(run_id text, tool_name text default 'run_get', requested_by text default null) returns text
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -4416,8 +3887,7 @@ begin
 end;
 $$;
 alter function helix.observe_run(text, text, text) owner to aximo_recorder;
-comment on function helix.observe_run(text, text, text) is
-'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
+comment on function helix.observe_run(text, text, text) is 'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
 
 create function helix.import_runs(lines jsonb, customer_id text default null)
 returns table (line integer, run_id text, is_duplicate boolean)
@@ -4478,10 +3948,8 @@ begin
                     constraint = 'customer_granted';
             end if;
             select
-                r.*,
-                nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
-                nullif(entry.value -> 'environment', 'null') as surroundings,
-                nullif(entry.value -> 'result_json', 'null') as result
+                r.*, nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
+                nullif(entry.value -> 'environment', 'null') as surroundings, nullif(entry.value -> 'result_json', 'null') as result
             into wanted
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
@@ -4543,8 +4011,46 @@ begin
 end;
 $$;
 alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
-comment on function helix.import_runs(jsonb, text) is
-'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_runs(jsonb, text) is 'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+
+-- A run that was made for imported events is in the state that the last of its events on it says; it never goes back.
+create function aximo_private.follow_run_events(customer text, runs text[]) returns void
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update helix.runs as r
+    set
+        status = s.status,
+        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
+        error = case when s.status in ('failed', 'blocked') then s.error end
+    from (
+        select distinct on (e.run_id)
+            e.run_id, e.ts, e.data ->> 'error' as error,
+            case when k.state = 'started' then 'running' else k.state end as status
+        from only helix.run_events as e
+        cross join lateral (
+            select v.state
+            from helix.event_kinds as v
+            where v.kind = e.kind
+            order by v.version desc
+            limit 1
+        ) as k
+        where k.state is not null and e.customer_id = customer
+            and e.run_id in (
+                select m.run_id
+                from only helix.runs as m
+                where m.customer_id = customer and m.made_for_events
+                    and m.status in ('queued', 'running') and m.run_id = any(runs)
+            )
+        order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
+    ) as s
+    where r.customer_id = customer and r.run_id = s.run_id and r.status <> s.status
+        and not (r.status = 'running' and s.status = 'queued');
+end;
+$$;
+alter function aximo_private.follow_run_events(text, text[]) owner to aximo_recorder;
+comment on function aximo_private.follow_run_events(text, text[]) is 'Moves the runs that were made for imported events to the state that these say.';
 
 -- Takes lines of both shapes: rows of an export (run_id, created_at) and of a log artifact (ts). An event is known by what it says and
 -- when; the same again in one file is told by its repetition. So an import can be repeated, and an export read back.
@@ -4591,8 +4097,7 @@ begin
     begin
         for entry in
             select
-                l.value,
-                l.place::integer as place,
+                l.value, l.place::integer as place,
                 case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock
             from jsonb_array_elements(lines) with ordinality as l (value, place)
             order by l.place
@@ -4660,8 +4165,7 @@ begin
             coalesce(l.value #>> '{data,policy_hash}', 'unknown'), 'queued', l.moment, l.moment, customer, true
         from (
             select
-                i.value,
-                i.place,
+                i.value, i.place,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
                 moments[i.place::integer] as moment
             from jsonb_array_elements(lines) with ordinality as i (value, place)
@@ -4689,13 +4193,10 @@ begin
             ) as repetition
         from (
             select
-                i.value,
-                i.place::integer as place,
+                i.value, i.place::integer as place,
                 case when jsonb_typeof(i.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
-                moments[i.place::integer] as moment,
-                i.value ->> 'kind' as kind,
-                i.value ->> 'message' as message,
+                moments[i.place::integer] as moment, i.value ->> 'kind' as kind, i.value ->> 'message' as message,
                 nullif(i.value -> 'data', 'null') as data
             from jsonb_array_elements(lines) with ordinality as i (value, place)
         ) as l
@@ -4747,44 +4248,14 @@ begin
         return next;
     end loop;
 
-    -- A run that was made here is in the state that its last word on it says.
-    update helix.runs as r
-    set
-        status = s.status,
-        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
-        error = case when s.status in ('failed', 'blocked') then s.error end
-    from (
-        select distinct on (e.run_id)
-            e.run_id,
-            e.ts,
-            e.data ->> 'error' as error,
-            case when k.state = 'started' then 'running' else k.state end as status
-        from only helix.run_events as e
-        cross join lateral (
-            select v.state
-            from helix.event_kinds as v
-            where v.kind = e.kind
-            order by v.version desc
-            limit 1
-        ) as k
-        where k.state is not null and e.customer_id = customer
-            and e.run_id in (
-                select m.run_id
-                from only helix.runs as m
-                where m.customer_id = customer and m.made_for_events
-                    and m.status in ('queued', 'running') and m.run_id = any(names)
-            )
-        order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
-    ) as s
-    where r.customer_id = customer and r.run_id = s.run_id and r.status <> s.status
-        and not (r.status = 'running' and s.status = 'queued');
+    perform aximo_private.follow_run_events(customer, names);
 end;
 $$;
 alter function helix.import_run_events(jsonb, text, boolean, integer[], text) owner to aximo_recorder;
-comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is
-'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is 'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
 
--- By what is said and how often, not by when: a log artifact has the gateway's clock, the table the database's.
+-- Lines and events are matched by what they say and how often, not by when: a log artifact has the gateway's clock, the table has the
+-- database's.
 create function helix.compare_run_log(run_id text, lines jsonb)
 returns table (line integer, event_id bigint, ts timestamptz, kind text, message text, data jsonb)
 language plpgsql stable security invoker parallel safe
@@ -4792,17 +4263,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- A table that logins read themselves: row security does not hold all of them.
+    -- Logins read this table themselves, and its row security does not restrict every role: so the customer is named.
     customer constant text := aximo.current_customer();
 begin
     return query
     select l.place::integer, e.event_id, e.ts, coalesce(e.kind, l.kind), coalesce(e.message, l.message), coalesce(e.data, l.data)
     from (
         select
-            i.place,
-            i.value ->> 'kind' as kind,
-            i.value ->> 'message' as message,
-            nullif(i.value -> 'data', 'null') as data,
+            i.place, i.value ->> 'kind' as kind, i.value ->> 'message' as message, nullif(i.value -> 'data', 'null') as data,
             row_number() over (
                 partition by i.value ->> 'kind', i.value ->> 'message', nullif(i.value -> 'data', 'null') order by i.place
             ) as repetition
@@ -4820,13 +4288,11 @@ begin
     order by l.place nulls last, e.event_id;
 end;
 $$;
-alter function helix.compare_run_log(text, jsonb) owner to aximo_owner;
-comment on function helix.compare_run_log(text, jsonb) is
-'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
+comment on function helix.compare_run_log(text, jsonb) is 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
 
--- The gateway makes five more tables, which know no customers. This keeps the customers of one database from reading each other's rows
--- there. Their primary keys stay the gateway's, so ranges of ids can still be counted: see docs/dba.md. Not needed where a database has
--- one customer. Run it as who made the tables; again after the gateway's schema has changed.
+-- The gateway creates five more tables, without customers. This keeps the customers of one database from reading each other's rows in them.
+-- Their primary keys stay as the gateway made them, so ranges of ids can still be counted: docs/dba.md. A database of one customer does not
+-- need it. Run it as the owner of these tables, and again after the gateway's schema has changed.
 create function helix.isolate_gateway_tables() returns setof text
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -4861,15 +4327,15 @@ begin
         end loop;
         writable := own;
         if table_name in ('run_inputs', 'run_outputs') then
-            -- Foreign keys look past policies: without this they would tell which runs and artifacts others have.
+            -- A foreign key is checked without policies: without this condition it would tell which runs and artifacts others have.
             writable := format(
                 '%s and %s and exists (select from helix.artifacts as a where a.artifact_id = %I.artifact_id)',
                 own, format(own_run, table_name), table_name
             );
         elsif table_name = 'artifacts' then
-            -- Not that its project is one's own: a project_id names one row, which is of whoever wrote it first, and the gateway uses one
-            -- for every studio tool. Nobody reads the other's, and the foreign key is content with it.
-            -- By the names that the gateway's schema gives them.
+            -- No condition on the project: a project_id names one row, which belongs to whoever wrote it first, and the gateway uses one
+            -- project for every studio tool. Nobody reads another's project; the foreign key only needs it to exist. The indexes have the
+            -- names that the gateway's schema gives them.
             if to_regclass('helix.artifacts_project_created_idx') is not null then
                 drop index helix.artifacts_project_created_idx;
                 create index artifacts_project_created_idx on helix.artifacts (customer_id, project_id, created_at desc);
@@ -4889,9 +4355,7 @@ begin
     end loop;
 end;
 $$;
-alter function helix.isolate_gateway_tables() owner to aximo_owner;
-comment on function helix.isolate_gateway_tables() is
-'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
+comment on function helix.isolate_gateway_tables() is 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
 
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
@@ -4900,7 +4364,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- Runs are tables that logins read themselves: row security does not hold all of them.
+    -- Logins read these tables themselves, and their row security does not restrict every role: so the customer is named.
     customer constant text := aximo.current_customer();
 begin
     perform
@@ -4917,12 +4381,8 @@ begin
     -- Events and run events have an order of arrival each. Between the two the database's clock decides, without going back in either.
     return query
     select
-        s.customer_id,
-        execution_trace.execution_id,
-        row_number() over arrival,
-        s."timestamp",
-        s."timestamp" - first_value(s."timestamp") over arrival,
-        s."timestamp" - lag(s."timestamp") over arrival,
+        s.customer_id, execution_trace.execution_id, row_number() over arrival, s."timestamp",
+        s."timestamp" - first_value(s."timestamp") over arrival, s."timestamp" - lag(s."timestamp") over arrival,
         s.event_type, s.actor, s.deployment_id, s.skill_id, s.skill_version, s.risk_level, s.approval_mode, s.correlation_id,
         s.channel_type, s.error_code, s.latency_ms, s.payload, s.event_id, s.answers_event_id, s.recorded_at, s.recorded_by, s.run_id,
         s.run_event_id, s.message
@@ -4951,11 +4411,9 @@ begin
     order by s.arrived, s.source, s.place;
 end;
 $$;
-alter function aximo.execution_trace(text) owner to aximo_owner;
-comment on function aximo.execution_trace(text) is
-'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
+comment on function aximo.execution_trace(text) is 'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
 
--- One row: what all logs share, and the lock of the one who numbers. Only the sequencer can lock it; nobody waits for it.
+-- One row: what all logs share. It is also the lock of the session that numbers. Only the sequencer can lock it, and nobody waits for it.
 create table aximo_private.log_state (
     is_the_row boolean not null default true,
     ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),
@@ -4964,15 +4422,11 @@ create table aximo_private.log_state (
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
 );
-alter table aximo_private.log_state owner to aximo_owner;
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
-create policy owner_reads_log_state on aximo_private.log_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_log_state on aximo_private.log_state
-for all to aximo_sequencer using (true) with check (true);
-
+create policy owner_reads_log_state on aximo_private.log_state for select to aximo_owner using (true);
+create policy sequencer_keeps_log_state on aximo_private.log_state for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';
@@ -4980,7 +4434,7 @@ comment on column aximo_private.log_state.advanced_at is 'When events were last 
 comment on policy owner_reads_log_state on aximo_private.log_state is 'doctor shows it.';
 comment on policy sequencer_keeps_log_state on aximo_private.log_state is 'aximo.advance_log runs as this role.';
 
--- The logs a customer has, and how far each is numbered. A log is of what one table records in the order of its positions.
+-- The logs that every customer has, and how far each is numbered. A log numbers what one table records, in the order of its positions.
 create table aximo_private.logs (
     log text collate "C" not null,
     high_position bigint not null default 0,
@@ -4990,25 +4444,21 @@ create table aximo_private.logs (
     constraint logs_pkey primary key (log),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.logs owner to aximo_owner;
 insert into aximo_private.logs (log) values ('events'), ('run_events');
 alter table aximo_private.logs enable row level security;
 alter table aximo_private.logs force row level security;
-create policy owner_reads_logs on aximo_private.logs
-for select to aximo_owner using (true);
-create policy sequencer_keeps_logs on aximo_private.logs
-for all to aximo_sequencer using (true) with check (true);
-
+create policy owner_reads_logs on aximo_private.logs for select to aximo_owner using (true);
+create policy sequencer_keeps_logs on aximo_private.logs for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.logs is 'The logs that each customer has, and how far they are numbered. A row a log.';
 comment on column aximo_private.logs.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo_private.logs.high_position is 'The highest position numbered. What is above it is new; what is below and unnumbered is in a hole.';
 comment on column aximo_private.logs.entries is 'How many entries it has, of all customers.';
-comment on column aximo_private.logs.looked is 'What was committed when the holes were last looked into; null: look into all of them.';
-comment on column aximo_private.logs.undated_from is 'No hole that an earlier transaction saw is without a date; null: none is.';
+comment on column aximo_private.logs.looked is 'Which transactions were over when the holes were last looked into; null: look into all holes.';
+comment on column aximo_private.logs.undated_from is 'Every hole that a transaction before this one found has a date; null: every hole has.';
 comment on policy owner_reads_logs on aximo_private.logs is 'doctor shows them.';
 comment on policy sequencer_keeps_logs on aximo_private.logs is 'aximo.advance_log runs as this role.';
 
--- Positions that were not visible when higher ones were: of transactions under way, or rolled back. Live state, not history.
+-- Positions that were not visible when higher ones were: their transactions are under way, or were rolled back. This is state, not history.
 create table aximo_private.log_holes (
     log text collate "C" not null,
     first_position bigint not null,
@@ -5018,27 +4468,23 @@ create table aximo_private.log_holes (
     constraint log_holes_pkey primary key (log, first_position),
     constraint hole_is_a_range check (first_position <= last_position)
 );
-alter table aximo_private.log_holes owner to aximo_owner;
--- Of thousands only those are read that something can have come up in. Two: what is dated leaves its undated version behind, as long as some
--- transaction is old, and it is read by the one index and not by the other.
+-- Of thousands of holes only those are read in which an event can have appeared. There are two indexes, because setting the date leaves a
+-- dead version behind as long as an old transaction runs: that version is in the second index only.
 create index log_holes_by_date on aximo_private.log_holes (log, older_than) where older_than is not null;
 create index log_holes_by_finder on aximo_private.log_holes (log, seen_by);
--- Else the planner takes it for cheaper to read all, once it knows that most are of one log and have one date.
+-- With statistics the planner knows that most holes have one log and one date, and would read all of them.
 select aximo_private.hide_statistics('aximo_private.log_holes');
 alter table aximo_private.log_holes enable row level security;
 alter table aximo_private.log_holes force row level security;
-create policy owner_reads_log_holes on aximo_private.log_holes
-for select to aximo_owner using (true);
-create policy sequencer_keeps_log_holes on aximo_private.log_holes
-for all to aximo_sequencer using (true) with check (true);
-
+create policy owner_reads_log_holes on aximo_private.log_holes for select to aximo_owner using (true);
+create policy sequencer_keeps_log_holes on aximo_private.log_holes for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.log_holes is 'Ranges of positions that may still become visible. Forgotten when every transaction that could own them is gone.';
 comment on column aximo_private.log_holes.log is 'The log whose positions they are.';
 comment on column aximo_private.log_holes.first_position is 'The first position of the range.';
 comment on column aximo_private.log_holes.last_position is 'Its last one.';
 comment on column aximo_private.log_holes.seen_by is 'The transaction that first saw it.';
-comment on column aximo_private.log_holes.older_than is 'A transaction that began to write after that one had ended: whoever owns a position here is older. Null until there is one.';
-comment on index aximo_private.log_holes_by_date is 'The holes that a transaction could own.';
+comment on column aximo_private.log_holes.older_than is 'The date of the hole: a transaction that began to write after seen_by had ended, so every owner of a position in the hole is older. Null until there is one.';
+comment on index aximo_private.log_holes_by_date is 'The holes with a date: those that transactions of a certain age could own.';
 comment on index aximo_private.log_holes_by_finder is 'The holes without a date, which the latest advances saw.';
 comment on policy owner_reads_log_holes on aximo_private.log_holes is 'doctor shows them.';
 comment on policy sequencer_keeps_log_holes on aximo_private.log_holes is 'aximo.advance_log runs as this role.';
@@ -5054,45 +4500,21 @@ create table aximo_private.log_entries (
     constraint log_entries_pkey primary key (customer_id, log, number),
     constraint entry_is_of_its_log check ((log = 'events') = (event_id is not null) and (log = 'run_events') = (run_event_id is not null))
 );
-alter table aximo_private.log_entries owner to aximo_owner;
 create unique index event_is_numbered_once on aximo_private.log_entries (customer_id, event_id) where event_id is not null;
 create unique index run_event_is_numbered_once on aximo_private.log_entries (customer_id, run_event_id) where run_event_id is not null;
-alter table aximo_private.log_entries enable row level security;
-alter table aximo_private.log_entries force row level security;
-create policy owner_reads_own_log on aximo_private.log_entries
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy sequencer_reads_log on aximo_private.log_entries
-for select to aximo_sequencer using (true);
-create policy sequencer_adds_to_log on aximo_private.log_entries
-for insert to aximo_sequencer with check (true);
+select aximo_private.isolate_by_customer('aximo_private.log_entries', 'owner_reads_own_log');
+create policy sequencer_reads_log on aximo_private.log_entries for select to aximo_sequencer using (true);
+create policy sequencer_adds_to_log on aximo_private.log_entries for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_entries');
--- Statistics would tell, through row estimates, how much other customers have.
-alter table aximo_private.log_entries
-    alter number set statistics 0,
-    alter event_id set statistics 0,
-    alter run_event_id set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter leaf set statistics 0;
-
 comment on table aximo_private.log_entries is 'The numbered events: append-only, each log''s 1, 2, 3 … without a gap.';
-comment on column aximo_private.log_entries.number is 'The number in that log of the customer.';
-comment on column aximo_private.log_entries.event_id is 'The event, of log events.';
-comment on column aximo_private.log_entries.run_event_id is 'The event, of log run_events.';
-comment on column aximo_private.log_entries.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_entries.customer_id is 'Whose log it is.';
 comment on column aximo_private.log_entries.leaf is 'sha256 of a zero byte and the event''s canonical line (RFC 9162, section 2.1.1).';
 comment on index aximo_private.event_is_numbered_once is 'An event has one number.';
 comment on index aximo_private.run_event_is_numbered_once is 'A run event has one number.';
-comment on policy owner_reads_own_log on aximo_private.log_entries is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_reads_log on aximo_private.log_entries is 'Numbering goes on where it ended, for every customer.';
 comment on policy sequencer_adds_to_log on aximo_private.log_entries is 'aximo.advance_log runs as this role.';
 
--- Hashes of complete subtrees of 256, 65536, … entries: C2SP's tiles, a row a hash, and without the partial ones.
+-- Hashes of the complete subtrees of 256, 65536, … entries. These are C2SP's tiles, without the partial ones, one row a hash.
 create table aximo_private.log_nodes (
     index bigint not null,
     level bigint not null,
@@ -5101,34 +4523,12 @@ create table aximo_private.log_nodes (
     hash bytea not null,
     constraint log_nodes_pkey primary key (customer_id, log, level, index)
 );
-alter table aximo_private.log_nodes owner to aximo_owner;
-alter table aximo_private.log_nodes enable row level security;
-alter table aximo_private.log_nodes force row level security;
-create policy owner_reads_own_log_nodes on aximo_private.log_nodes
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
-create policy sequencer_reads_log_nodes on aximo_private.log_nodes
-for select to aximo_sequencer using (true);
-create policy sequencer_adds_log_nodes on aximo_private.log_nodes
-for insert to aximo_sequencer with check (true);
+select aximo_private.isolate_by_customer('aximo_private.log_nodes', 'owner_reads_own_log_nodes');
+create policy sequencer_reads_log_nodes on aximo_private.log_nodes for select to aximo_sequencer using (true);
+create policy sequencer_adds_log_nodes on aximo_private.log_nodes for insert to aximo_sequencer with check (true);
 select aximo_private.make_append_only('aximo_private.log_nodes');
-alter table aximo_private.log_nodes
-    alter index set statistics 0,
-    alter level set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter hash set statistics 0;
-
 comment on table aximo_private.log_nodes is 'Hashes of complete subtrees of the log, so that a proof reads a few hundred hashes of any log.';
-comment on column aximo_private.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
-comment on column aximo_private.log_nodes.level is '1 for 256 entries, 2 for 65536, …: C2SP tlog-tiles'' level.';
-comment on column aximo_private.log_nodes.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.log_nodes.customer_id is 'Whose log it is.';
-comment on column aximo_private.log_nodes.hash is 'The Merkle tree hash of these entries (RFC 9162, section 2.1.1).';
-comment on policy owner_reads_own_log_nodes on aximo_private.log_nodes is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_reads_log_nodes on aximo_private.log_nodes is 'A level is made of the one below.';
 comment on policy sequencer_adds_log_nodes on aximo_private.log_nodes is 'aximo.advance_log runs as this role.';
 
@@ -5146,40 +4546,14 @@ create table aximo_private.checkpoints (
     constraint log_known check (log in ('events', 'run_events')),
     constraint root_is_a_hash check (octet_length(root) = 32)
 );
-alter table aximo_private.checkpoints owner to aximo_owner;
 create index checkpoints_by_size on aximo_private.checkpoints (customer_id, log, size);
-alter table aximo_private.checkpoints enable row level security;
-alter table aximo_private.checkpoints force row level security;
-create policy owner_reads_own_checkpoints on aximo_private.checkpoints
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.checkpoints', 'owner_reads_own_checkpoints');
 create policy sequencer_adds_own_checkpoints on aximo_private.checkpoints
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.checkpoints');
-alter table aximo_private.checkpoints
-    alter size set statistics 0,
-    alter made_at set statistics 0,
-    alter checkpoint_id set statistics 0,
-    alter log set statistics 0,
-    alter customer_id set statistics 0,
-    alter root set statistics 0,
-    alter made_by set statistics 0,
-    alter note set statistics 0;
-
-comment on table aximo_private.checkpoints is 'What was said about the logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
-comment on column aximo_private.checkpoints.size is 'How many entries it speaks of.';
-comment on column aximo_private.checkpoints.made_at is 'When it was added, by the database''s clock.';
-comment on column aximo_private.checkpoints.checkpoint_id is 'Made here.';
-comment on column aximo_private.checkpoints.log is 'Which of the customer''s logs: events or run_events.';
+comment on table aximo_private.checkpoints is 'The checkpoints of all logs: append-only. Read it through aximo.checkpoints, add with aximo.add_checkpoint.';
 comment on column aximo_private.checkpoints.customer_id is 'Whose log.';
-comment on column aximo_private.checkpoints.root is 'Their Merkle tree hash.';
-comment on column aximo_private.checkpoints.made_by is 'The login that added it.';
-comment on column aximo_private.checkpoints.note is 'The checkpoint as text, with its signatures, if it has any.';
 comment on index aximo_private.checkpoints_by_size is 'The latest, and those to compare with.';
-comment on policy owner_reads_own_checkpoints on aximo_private.checkpoints is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_adds_own_checkpoints on aximo_private.checkpoints is 'aximo.add_checkpoint runs as this role, for the session''s customer.';
 
 -- For who watches: that checkpoints are kept at all. The latest made_at of all customers would need an index that orders their rows
@@ -5200,34 +4574,12 @@ create table aximo_private.log_cursors (
     constraint number_not_negative check (number >= 0),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.log_cursors owner to aximo_owner;
-alter table aximo_private.log_cursors enable row level security;
-alter table aximo_private.log_cursors force row level security;
-create policy owner_reads_own_cursors on aximo_private.log_cursors
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.log_cursors', 'owner_reads_own_cursors');
 create policy sequencer_keeps_own_cursors on aximo_private.log_cursors
 for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
-alter table aximo_private.log_cursors
-    alter customer_id set statistics 0,
-    alter log set statistics 0,
-    alter name set statistics 0,
-    alter number set statistics 0,
-    alter moved_at set statistics 0,
-    alter moved_by set statistics 0;
-
 comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
 comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
-comment on column aximo_private.log_cursors.log is 'Which of the customer''s logs: events or run_events.';
-comment on column aximo_private.log_cursors.name is 'The consumer.';
-comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
-comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
-comment on column aximo_private.log_cursors.moved_by is 'The login that moved it.';
-comment on policy owner_reads_own_cursors on aximo_private.log_cursors is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_keeps_own_cursors on aximo_private.log_cursors is 'The cursor functions run as this role, for the session''s customer.';
 
 create type aximo_private.log_growth as (
@@ -5235,8 +4587,7 @@ create type aximo_private.log_growth as (
     old_size bigint,
     new_size bigint
 );
-alter type aximo_private.log_growth owner to aximo_owner;
-comment on type aximo_private.log_growth is 'By what a customer''s log grew in one advance.';
+comment on type aximo_private.log_growth is 'By how much a customer''s log grew when it was numbered once.';
 comment on column aximo_private.log_growth.customer_id is 'Whose log.';
 comment on column aximo_private.log_growth.old_size is 'Its size before.';
 comment on column aximo_private.log_growth.new_size is 'Its size now.';
@@ -5245,31 +4596,23 @@ create type aximo_private.numbering as (
     touched aximo_private.log_growth[], -- noqa: LT01
     is_cut boolean
 );
-alter type aximo_private.numbering owner to aximo_owner;
-comment on type aximo_private.numbering is 'What numbering one log once came to.';
-comment on column aximo_private.numbering.touched is 'By what each customer''s log grew; null if none did.';
-comment on column aximo_private.numbering.is_cut is 'Whether there may be more, as it took as many as it may, or as much of their text.';
+comment on type aximo_private.numbering is 'The result of numbering one log once.';
+comment on column aximo_private.numbering.touched is 'By how much each customer''s log grew; null if none did.';
+comment on column aximo_private.numbering.is_cut is 'Whether there may be more: it stopped at its limit of events or of text.';
 
--- What is numbered: the one place that says which tables have a log. It shows what its reader may see: the sequencer, all of it.
+-- The events that are numbered: the only place that says which tables have a log. It shows what its reader may see, and the sequencer may
+-- see all.
 create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
-    position,
-    customer_id,
-    event_id,
-    null::bigint as run_event_id,
-    recorded_at,
-    -- Without reading it: what is compressed may be a hundred times as long.
+    position, customer_id, event_id, null::bigint as run_event_id, recorded_at,
+    -- Estimated without reading the value: uncompressed it may be a hundred times as long.
     least(pg_column_size(payload)::bigint * case when pg_column_compression(payload) is null then 2 else 100 end, 1048576) as weight
 from only aximo_private.events -- noqa: PRS
 union all
 select
     'run_events' as log,
-    event_id as position,
-    customer_id,
-    null::uuid as event_id,
-    event_id as run_event_id,
-    recorded_at,
+    event_id as position, customer_id, null::uuid as event_id, event_id as run_event_id, recorded_at,
     least(
         pg_column_size(kind)::bigint * case when pg_column_compression(kind) is null then 2 else 100 end
         + coalesce(pg_column_size(message), 0)::bigint * case when pg_column_compression(message) is null then 2 else 100 end
@@ -5278,7 +4621,6 @@ select
         8388608
     ) as weight
 from only helix.run_events; -- noqa: PRS
-alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
 comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
 comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';
@@ -5288,8 +4630,8 @@ comment on column aximo_private.loggable.run_event_id is 'The event, of log run_
 comment on column aximo_private.loggable.weight is 'How many bytes of text it may be, at most, told without reading it; rarely more.';
 comment on column aximo_private.loggable.recorded_at is 'When it was written, by the database''s clock.';
 
--- A look-up by a key that one of two partial indexes has. Not EXISTS in the queries themselves, which may be planned as one pass over the
--- log for each event.
+-- A function, so that it stays a look-up in one of two partial indexes: the planner may turn EXISTS in a query into a pass over the log for
+-- each event.
 create function aximo_private.is_logged(customer_id text, event_id uuid, run_event_id bigint) returns boolean
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -5310,7 +4652,8 @@ $$;
 alter function aximo_private.is_logged(text, uuid, bigint) owner to aximo_sequencer;
 comment on function aximo_private.is_logged(text, uuid, bigint) is 'Whether an event has a number.';
 
--- Level by level, a last hash without a partner moves up as it is: the same tree as RFC 9162's, which splits at powers of two.
+-- Hashes pairs, level by level; a last hash without a partner moves up unchanged. This is the same tree as that of RFC 9162, which splits
+-- at powers of two.
 create function aximo.tree_hash(hashes bytea[]) returns bytea
 language plpgsql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -5337,65 +4680,61 @@ begin
     return level[1];
 end;
 $$;
-alter function aximo.tree_hash(bytea[]) owner to aximo_owner;
-comment on function aximo.tree_hash(bytea[]) is
-'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
+comment on function aximo.tree_hash(bytea[]) is 'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
 
--- Hashes the subtrees that are complete now and were not before: one hash an entry, all levels together.
+-- A function with a statement of its own, so that it stays a look-up: joined into a query, the planner may read all entries instead.
+create function aximo_private.hashes_below(customer text, of_log text, height integer, place bigint) returns bytea[]
+language plpgsql stable security invoker parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if height = 1 then
+        return array(
+            select l.leaf
+            from only aximo_private.log_entries as l
+            where l.customer_id = customer and l.log = of_log and l.number between 256 * place + 1 and 256 * (place + 1)
+            order by l.number
+        );
+    end if;
+    return array(
+        select n.hash
+        from only aximo_private.log_nodes as n
+        where n.customer_id = customer and n.log = of_log and n.level = height - 1 and n.index between 256 * place and 256 * place + 255
+        order by n.index
+    );
+end;
+$$;
+alter function aximo_private.hashes_below(text, text, integer, bigint) owner to aximo_sequencer;
+comment on function aximo_private.hashes_below(text, text, integer, bigint) is 'The hashes that a subtree of a log is made of: those of 256 entries or of 256 smaller subtrees, fewer if some are missing.';
+
+-- Adds the hashes of the subtrees that are complete now and were not before: all levels together cost one hash an entry.
 create function aximo_private.grow_tree(log text, touched aximo_private.log_growth[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    width bigint := 256;
+    width bigint := 1;
 begin
-    insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
-    select
-        t.customer_id,
-        grow_tree.log,
-        1,
-        b.index,
-        aximo.tree_hash(
-            array(
-                select l.leaf
-                from only aximo_private.log_entries as l
-                where l.customer_id = t.customer_id and l.log = grow_tree.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                order by l.number
-            )
-        )
-    from unnest(touched) as t
-    cross join lateral generate_series(t.old_size / 256, t.new_size / 256 - 1) as b (index);
-
-    for height in 2 .. 7 loop
+    for height in 1 .. 7 loop
         width := width * 256;
         exit when not exists (select from unnest(touched) as t where t.new_size >= width);
         insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
-        select
-            t.customer_id,
-            grow_tree.log,
-            height,
-            b.index,
-            aximo.tree_hash(c.hashes)
+        select t.customer_id, grow_tree.log, height, b.index, aximo.tree_hash(c.hashes)
         from unnest(touched) as t
         cross join lateral generate_series(t.old_size / width, t.new_size / width - 1) as b (index)
         cross join lateral (
-            select array(
-                select n.hash
-                from only aximo_private.log_nodes as n
-                where n.customer_id = t.customer_id and n.log = grow_tree.log and n.level = height - 1
-                    and n.index between 256 * b.index and 256 * b.index + 255
-                order by n.index
-            ) as hashes
+            select aximo_private.hashes_below(t.customer_id, grow_tree.log, height, b.index) as hashes
+            offset 0
         ) as c
-        -- Of what is not whole no hash is made; aximo.rebuild_log_nodes does, when it is.
-        where cardinality(c.hashes) = 256;
+        -- If a smaller subtree has no hash, none is made of it here: aximo.rebuild_log_nodes makes both.
+        where height = 1 or cardinality(c.hashes) = 256;
     end loop;
 end;
 $$;
 alter function aximo_private.grow_tree(text, aximo_private.log_growth[]) owner to aximo_sequencer;
 comment on function aximo_private.grow_tree(text, aximo_private.log_growth[]) is 'Adds the hashes of the subtrees that new entries completed.';
 
--- Numbers what is new to one log; aximo.advance_log holds the lock.
+-- Numbers the new events of one log. aximo.advance_log, which calls it, holds the lock.
 create function aximo_private.number_new(log text, max_events integer, look boolean) returns aximo_private.numbering
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -5411,13 +4750,15 @@ declare
     filled bigint[];
     touched aximo_private.log_growth[];
     is_cut boolean;
-    -- So many bytes of text at a time: hashing them is what takes time, under a lock that all depend on.
+    -- The bytes of text that one call hashes at most: hashing takes most of the time, and all wait for this lock.
     bytes_at_most constant bigint := 67108864;
 begin
-    -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
+    -- One statement sees one snapshot: if it sees an event, it also sees every event that had been written before that one, which has a
+    -- lower position.
     with
-    -- Whoever owns a position in a dated hole was running when it was looked into last, and is over now: a hole is looked into if one of those
-    -- that are over is older than its date. Else nothing can have come up in it. Other cluster, other ids: all are looked into.
+    -- A dated hole is looked into only if a transaction that could own one of its positions has ended since the last look. Such a
+    -- transaction was running at that look, is over now, and is older than the hole's date. In another cluster ids mean nothing: there all
+    -- holes are looked into.
     since as materialized (
         select
             case
@@ -5453,7 +4794,7 @@ begin
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
             from aximo_private.loggable as s
             where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
-                -- After a restore that lost the sequence's value a position may have been given twice.
+                -- After a restore that lost the sequence's value, a position may have been given twice.
                 and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
             limit number_new.max_events
@@ -5485,7 +4826,7 @@ begin
     found as materialized (
         select
             w.*,
-            -- Above the highest position and numbered all the same, as a restore or a replication can leave it: it is passed over.
+            -- An event above the highest position may have its number already, after a restore or with replication: it is passed over.
             number_new.look and not w.is_late and aximo_private.is_logged(w.customer_id, w.event_id, w.run_event_id) as is_there
         from waiting as w
         where coalesce(w.weight_before, 0) < bytes_at_most
@@ -5508,11 +4849,9 @@ begin
     added as (
         insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
         select
-            f.customer_id,
-            number_new.log,
+            f.customer_id, number_new.log,
             h.size + row_number() over (partition by f.customer_id order by f.position),
-            f.event_id,
-            f.run_event_id,
+            f.event_id, f.run_event_id,
             (
                 select sha256(decode('00', 'hex') || convert_to(s.line, 'UTF8'))
                 from (
@@ -5547,7 +4886,7 @@ begin
         (select count(*) = number_new.max_events from waiting as w) or (select count(*) from waiting as w) > (select count(*) from found as f)
     into scan, looked_into_some, positions, fresh, filled, touched, is_cut;
 
-    -- What is left of a hole when a part of it has come.
+    -- What remains of a hole when some of its positions have appeared.
     if filled is not null then
         with
         hit as materialized (
@@ -5572,9 +4911,7 @@ begin
         from (
             select
                 coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
-                p.position - 1 as last_position,
-                g.seen_by,
-                g.older_than
+                p.position - 1 as last_position, g.seen_by, g.older_than
             from gone as g
             inner join hit as p on p.hole = g.first_position
             window of_hole as (partition by g.first_position order by p.position)
@@ -5587,7 +4924,7 @@ begin
         where r.first_position <= r.last_position;
     end if;
 
-    -- Every transaction that could own it was over before the scan that did not find it.
+    -- Forget the holes whose possible owners were all over before this scan, which did not find them.
     delete from aximo_private.log_holes as h
     where h.log = number_new.log and h.older_than < pg_snapshot_xmin(scan)
         and (
@@ -5603,7 +4940,7 @@ begin
         where s.log = number_new.log;
     end if;
 
-    -- What a limited call did not look into is looked into again.
+    -- A call that stopped at its limit did not look into all holes: the next one looks again.
     if looked_into_some and not is_cut then
         update aximo_private.logs as s
         set looked = scan
@@ -5619,7 +4956,7 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
-    -- A transaction that wrote before it came here may have an older id than those that advanced before it.
+    -- A transaction that wrote before it called this may have an older id than those that numbered before it.
     if found and (undated_from is null or undated_from > pg_current_xact_id()) then
         update aximo_private.logs as s
         set undated_from = pg_current_xact_id()
@@ -5629,17 +4966,15 @@ begin
 end;
 $$;
 alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;
-comment on function aximo_private.number_new(text, integer, boolean) is
-'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';
+comment on function aximo_private.number_new(text, integer, boolean) is 'Gives numbers to the new events of one log, at most so many and so many bytes of text. Returns by how much each customer''s log grew, and whether there may be more. With look, it passes over events above the highest position that have their number already.';
 
--- Numbers what is committed and unnumbered. Whoever derives something from the log is told here which logs grew, and does it later.
+-- Gives numbers to the committed events that have none. It only notes which logs grew; counting for the metrics happens later.
 create function aximo.advance_log(max_events integer default 10000)
 returns table (numbered bigint, is_behind boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- And takes thousands of remembered holes for a few: nothing here is to be read as a whole.
+-- The planner also expects thousands of remembered holes where there are few: no table here is to be read as a whole.
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -5660,13 +4995,13 @@ begin
             constraint = 'max_events_positive';
     end if;
     perform aximo_private.numbers_for_all();
-    -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
+    -- One session at a time. A second one has nothing to do: the first numbers the same events.
     perform from aximo_private.log_state for update skip locked;
     if not found and exists (select from aximo_private.log_state) then
         return query select 0::bigint, null::boolean;
         return;
     end if;
-    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
+    -- Without the rows of state that belong to these entries, the events would be numbered again under another name.
     if not found
         or (select count(*) from aximo_private.logs as h) <> 2
         or exists (
@@ -5690,7 +5025,7 @@ begin
     end if;
 
     for which in select s.log from aximo_private.logs as s order by s.log loop
-        -- From a restored dump, where transactions have other numbers: begin again.
+        -- In a restored dump transactions have other ids: begin again.
         if exists (select from aximo_private.log_holes as h where h.log = which and h.older_than > pg_current_xact_id())
             or exists (select from aximo_private.log_holes as h where h.log = which and h.seen_by > pg_current_xact_id()) then
             update aximo_private.log_holes as h
@@ -5701,8 +5036,8 @@ begin
             where s.log = which;
         end if;
 
-        -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
-        -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+        -- This transaction got its id after it had the lock, hence after every earlier scan. So it is younger than every transaction that
+        -- could own a position that those scans missed. That does not hold if it had an id before it came here.
         continue when wrote_before;
         select s.undated_from into undated_from
         from aximo_private.logs as s
@@ -5724,7 +5059,7 @@ begin
             select n.touched, n.is_cut into touched, is_cut
             from aximo_private.number_new(which, advance_log.max_events, look => false) as n;
         exception
-            -- Something new has its number already, which is rare: to look for it each time costs a quarter of all.
+            -- A new event may have its number already. That is rare, and looking for it each time costs a quarter of the whole.
             when unique_violation then
                 select n.touched, n.is_cut into touched, is_cut
                 from aximo_private.number_new(which, advance_log.max_events, look => true) as n;
@@ -5745,18 +5080,11 @@ begin
 end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
-comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers; ZXENV: the state of another log.';
+comment on function aximo.advance_log(integer) is 'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers; ZXENV: the state of another log.';
 
 create view aximo.violations with (security_barrier = true) as
 select
-    v.customer_id,
-    l.number,
-    v.event_id,
-    v.execution_id,
-    v.rule,
-    v.against,
-    v.found_at
+    v.customer_id, l.number, v.event_id, v.execution_id, v.rule, v.against, v.found_at
 from (
     select *
     from only aximo_private.violations -- noqa: PRS
@@ -5767,7 +5095,6 @@ left join lateral (
     where customer_id = v.customer_id and event_id = v.event_id
     offset 0
 ) as l on true;
-alter view aximo.violations owner to aximo_owner;
 comment on view aximo.violations is 'Imported events of the session''s customer that break a rule of their execution''s life. An event that is emitted and breaks one is refused. Key: event_id.';
 comment on column aximo.violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.violations.number is 'The number of the event in the log; null until it is numbered.';
@@ -5776,15 +5103,17 @@ comment on column aximo.violations.execution_id is 'The execution.';
 comment on column aximo.violations.rule is 'The rule, by the name that a refusal carries.';
 comment on column aximo.violations.against is 'The earlier event it is broken against, if there is one.';
 comment on column aximo.violations.found_at is 'When the event was imported and judged, by the database''s clock.';
+select aximo_private.take_comments('aximo.violations', 'aximo_private.violations');
+select aximo_private.take_comments('aximo.violations', 'aximo_private.breach');
 
--- Worked out when it is read: what a deployment was at a moment is told by timestamps, and an event that comes late changes it. Beside
--- aximo.violations, which stays a look at what was listed.
+-- Worked out when it is read: timestamps say what a deployment was at a moment, and an event that arrives late changes that.
+-- aximo.violations shows what was listed when it was written.
 create view aximo.deployment_violations with (security_barrier = true) as
 with
 declared as (
     select customer_id, deployment_id, skill_id, skill_version, event_id, event_type, "timestamp", position, recorded_at
     from only aximo_private.events -- noqa: PRS
-    -- The list is that of the index.
+    -- The list is that of the index, word by word, so that the planner uses it.
     where event_type in (
         'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
         'deployment_terminated', 'version_upgraded', 'version_rolled_back'
@@ -5792,8 +5121,7 @@ declared as (
 ),
 standing as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until,
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until,
         count(*) filter (where d.event_type = 'deployment_terminated') over in_time as terminations
     from declared as d
     where d.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
@@ -5801,14 +5129,13 @@ standing as (
 ),
 versions as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until
     from declared as d
     where d.event_type <> 'deployment_suspended'
     window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
 ),
 found as (
-    -- Of two that happened at one moment neither is against the other.
+    -- Two events of one moment do not contradict each other.
     select
         s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
         case s.event_type
@@ -5853,12 +5180,7 @@ found as (
     where a.event_type = 'deployment_activated' and a.terminations > 0
 )
 select
-    f.customer_id,
-    l.number,
-    e.event_id,
-    f.execution_id,
-    f.rule,
-    f.against,
+    f.customer_id, l.number, e.event_id, f.execution_id, f.rule, f.against,
     greatest(e.recorded_at, f.recorded_at) as found_at
 from found as f
 cross join lateral (
@@ -5877,7 +5199,6 @@ left join lateral (
     where customer_id = f.customer_id and event_id = e.event_id
     offset 0
 ) as l on true;
-alter view aximo.deployment_violations owner to aximo_owner;
 comment on view aximo.deployment_violations is 'Events of the session''s customer that contradict the life of their deployment: executions that were triggered while it was suspended, after it was terminated or by another version than the one declared, and activations after its end. All of them were accepted. Worked out when read, by timestamps. Key: event_id and rule.';
 comment on column aximo.deployment_violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.deployment_violations.number is 'The number of the event in the log; null until it is numbered.';
@@ -5887,17 +5208,10 @@ comment on column aximo.deployment_violations.rule is 'no_execution_while_suspen
 comment on column aximo.deployment_violations.against is 'The event of the deployment''s life that it contradicts.';
 comment on column aximo.deployment_violations.found_at is 'Since when both are on record, by the database''s clock.';
 
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_leaves as
 select
-    customer_id,
-    log,
-    number,
-    event_id,
-    run_event_id,
-    leaf
+    customer_id, log, number, event_id, run_event_id, leaf
 from only aximo_private.log_entries; -- noqa: PRS
-alter view aximo.log_leaves owner to aximo_owner;
 comment on view aximo.log_leaves is 'The numbers of the session''s customer''s events, and the leaves of the trees, of both its logs. Key: log, number.';
 comment on column aximo.log_leaves.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_leaves.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -5905,19 +5219,13 @@ comment on column aximo.log_leaves.number is 'The number in the log.';
 comment on column aximo.log_leaves.event_id is 'The event, of log events.';
 comment on column aximo.log_leaves.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_leaves.leaf is 'sha256 of a zero byte and the event''s canonical line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo_private.log_entries');
 
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
 select
-    l.customer_id,
-    l.log,
-    l.number,
-    l.event_id,
-    l.run_event_id,
-    e.line,
-    l.leaf
+    l.customer_id, l.log, l.number, l.event_id, l.run_event_id, e.line, l.leaf
 from aximo.log_leaves as l
--- Left: an entry whose event was taken away shows as one without a line.
+-- LEFT JOIN: an entry whose event was taken away shows as one without a line.
 left join lateral (
     select aximo_private.event_line(s) as line
     from only aximo_private.events as s -- noqa: PRS
@@ -5928,41 +5236,19 @@ left join lateral (
     where r.customer_id = l.customer_id and r.event_id = l.run_event_id
     offset 0
 ) as e on true;
-alter view aximo.log_lines owner to aximo_owner;
 comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
-comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
-comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_lines.number is 'The number in the log, and the line''s in an export.';
-comment on column aximo.log_lines.event_id is 'The event, of log events.';
-comment on column aximo.log_lines.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_lines.line is 'The event''s canonical line, without a line feed; null if somebody took the event away.';
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');
 
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_entries as
 select
-    l.customer_id,
-    l.number,
-    e.event_id,
-    e.event_type,
-    e."timestamp",
-    e.deployment_id,
-    e.skill_id,
-    e.skill_version,
-    e.execution_id,
-    e.risk_level,
-    e.approval_mode,
-    e.actor,
-    e.payload,
-    e.correlation_id,
-    e.channel_type,
-    e.error_code,
-    e.latency_ms,
-    e.recorded_at,
-    e.recorded_by,
-    e.step
+    l.customer_id, l.number, e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id,
+    e.risk_level, e.approval_mode, e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at,
+    e.recorded_by, e.step
 from aximo.log_leaves as l
--- A look-up for each entry: without statistics a join may be planned as a pass over all events.
+-- A look-up for each entry: without statistics the planner may turn a join into a pass over all events.
 cross join lateral (
     select s.*
     from aximo.events as s
@@ -5970,45 +5256,15 @@ cross join lateral (
     offset 0
 ) as e
 where l.log = 'events';
-alter view aximo.log_entries owner to aximo_owner;
 comment on view aximo.log_entries is 'The log of the session''s customer: its numbered events. Read it in order with aximo.read_log. Key: number.';
-comment on column aximo.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
-comment on column aximo.log_entries.event_id is 'The event''s id, unique within its customer.';
-comment on column aximo.log_entries.event_type is 'What happened: one of aximo.event_types.';
-comment on column aximo.log_entries."timestamp" is 'When it happened, by the client''s clock.';
-comment on column aximo.log_entries.deployment_id is 'The deployment concerned.';
-comment on column aximo.log_entries.skill_id is 'The skill it runs.';
-comment on column aximo.log_entries.skill_version is 'The version of the skill.';
-comment on column aximo.log_entries.execution_id is 'The execution; null only for governance and lifecycle events.';
-comment on column aximo.log_entries.risk_level is 'The risk, in the platform''s own vocabulary.';
-comment on column aximo.log_entries.approval_mode is 'How it is approved, in the platform''s own vocabulary.';
-comment on column aximo.log_entries.actor is 'Who acted: system, founder, operator or external_user, as the service claims.';
-comment on column aximo.log_entries.payload is 'The rest, a JSON object.';
-comment on column aximo.log_entries.correlation_id is 'What ties it to other events, if anything.';
-comment on column aximo.log_entries.channel_type is 'The channel it came through, if any.';
-comment on column aximo.log_entries.error_code is 'The error, if any.';
-comment on column aximo.log_entries.latency_ms is 'A latency the client measured, in milliseconds.';
-comment on column aximo.log_entries.recorded_at is 'When it was written, by the database''s clock.';
-comment on column aximo.log_entries.recorded_by is 'The login that wrote it.';
-comment on column aximo.log_entries.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
+select aximo_private.take_comments('aximo.events', 'aximo.log_entries');
 
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view helix.log_entries as
 select
-    l.customer_id,
-    l.number,
-    e.event_id,
-    e.run_id,
-    e.ts,
-    e.kind,
-    e.message,
-    e.data,
-    e.extra,
-    e.recorded_at,
-    e.recorded_by
+    l.customer_id, l.number, e.event_id, e.run_id, e.ts, e.kind, e.message, e.data, e.extra, e.recorded_at, e.recorded_by
 from aximo.log_leaves as l
--- A look-up for each entry: without statistics a join may be planned as a pass over all events.
+-- A look-up for each entry: without statistics the planner may turn a join into a pass over all events.
 cross join lateral (
     select s.* -- noqa: RF01
     from only helix.run_events as s -- noqa: PRS
@@ -6016,49 +5272,30 @@ cross join lateral (
     offset 0
 ) as e
 where l.log = 'run_events';
-alter view helix.log_entries owner to aximo_owner;
 comment on view helix.log_entries is 'The log of the run events of the session''s customer. Read it in order with helix.read_log. Key: number.';
-comment on column helix.log_entries.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.log_entries.number is 'The number in the log: 1, 2, 3 … without a gap, and never another.';
 comment on column helix.log_entries.event_id is 'The event.';
-comment on column helix.log_entries.run_id is 'The run.';
-comment on column helix.log_entries.ts is 'When it was written, by the database''s clock; of an imported event, what the line says.';
 comment on column helix.log_entries.kind is 'What happened.';
-comment on column helix.log_entries.message is 'For people; not to be parsed.';
-comment on column helix.log_entries.data is 'A JSON object, or null.';
-comment on column helix.log_entries.extra is 'What an imported line had beside the contract''s fields.';
 comment on column helix.log_entries.recorded_at is 'When it was written, by the database''s clock.';
 comment on column helix.log_entries.recorded_by is 'The login that wrote it.';
+select aximo_private.take_comments('helix.run_events', 'helix.log_entries');
 
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_nodes as
 select
-    customer_id,
-    log,
-    level,
-    index,
-    hash
+    customer_id, log, level, index, hash
 from only aximo_private.log_nodes; -- noqa: PRS
-alter view aximo.log_nodes owner to aximo_owner;
 comment on view aximo.log_nodes is 'Hashes of the complete subtrees of the logs of the session''s customer. Read them as tiles with aximo.log_tile. Key: log, level, index.';
 comment on column aximo.log_nodes.customer_id is 'Whose log it is: always the session''s customer.';
 comment on column aximo.log_nodes.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_nodes.level is '1 for subtrees of 256 entries, 2 for 65536, and so on.';
 comment on column aximo.log_nodes.index is 'Its place among those of its level: 0, 1, 2 …';
 comment on column aximo.log_nodes.hash is 'The Merkle tree hash of its entries (RFC 9162, section 2.1.1).';
+select aximo_private.take_comments('aximo.log_nodes', 'aximo_private.log_nodes');
 
 create view aximo.checkpoints with (security_barrier = true) as
 select
-    customer_id,
-    log,
-    checkpoint_id,
-    size,
-    root,
-    note,
-    made_at,
-    made_by
+    customer_id, log, checkpoint_id, size, root, note, made_at, made_by
 from only aximo_private.checkpoints; -- noqa: PRS
-alter view aximo.checkpoints owner to aximo_owner;
 comment on view aximo.checkpoints is 'The checkpoints of the logs of the session''s customer. Key: checkpoint_id.';
 comment on column aximo.checkpoints.customer_id is 'Whose log: always the session''s customer.';
 comment on column aximo.checkpoints.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -6068,6 +5305,7 @@ comment on column aximo.checkpoints.root is 'Their Merkle tree hash (RFC 9162, s
 comment on column aximo.checkpoints.note is 'The checkpoint as text (C2SP tlog-checkpoint), with its signatures (C2SP signed-note), if it has any.';
 comment on column aximo.checkpoints.made_at is 'When it was added, by the database''s clock.';
 comment on column aximo.checkpoints.made_by is 'The login that added it.';
+select aximo_private.take_comments('aximo.checkpoints', 'aximo_private.checkpoints');
 
 create function aximo.log_size(log text default 'events') returns bigint
 language plpgsql stable security invoker parallel safe
@@ -6096,7 +5334,6 @@ begin
     );
 end;
 $$;
-alter function aximo.log_size(text) owner to aximo_owner;
 comment on function aximo.log_size(text) is 'How many entries that log of the session''s customer has; 0 if the session has no customer. ZXARG: no such log.';
 
 create function aximo.log_tile(level integer, index bigint, width integer default 256, log text default 'events') returns bytea
@@ -6133,9 +5370,7 @@ begin
     );
 end;
 $$;
-alter function aximo.log_tile(integer, bigint, integer, text) owner to aximo_owner;
-comment on function aximo.log_tile(integer, bigint, integer, text) is
-'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
+comment on function aximo.log_tile(integer, bigint, integer, text) is 'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
 
 create function aximo.log_root(size bigint default null, log text default 'events') returns bytea
 language plpgsql stable security invoker parallel safe
@@ -6158,7 +5393,7 @@ begin
             hint = 'Ask for a size from 0 to the log''s.',
             constraint = 'size_within_log';
     end if;
-    -- Of each level what is right of its last complete tile, and the hash of what is right of that.
+    -- Collects, level by level, the hashes to the right of the last complete tile, and the hash of everything to the right of those.
     hashes := array(
         select l.leaf
         from aximo.log_leaves as l
@@ -6168,7 +5403,7 @@ begin
     expected := remaining % 256;
     remaining := remaining / 256;
     loop
-        -- A hash over what is left of them would look like any other.
+        -- A root over fewer hashes would look like any other root.
         if cardinality(hashes) <> expected then
             raise exception using
                 errcode = 'ZXENV',
@@ -6197,11 +5432,9 @@ begin
     return coalesce(above, sha256(''));
 end;
 $$;
-alter function aximo.log_root(bigint, text) owner to aximo_owner;
-comment on function aximo.log_root(bigint, text) is
-'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
+comment on function aximo.log_root(bigint, text) is 'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
 
--- As the sequencer, who may read the ledger's name; whose log it is, is the session's customer.
+-- Runs as the sequencer, who may read the ledger's name. The log is the one of the session's customer.
 create function aximo.log_origin(log text default 'events') returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -6233,8 +5466,7 @@ begin
 end;
 $$;
 alter function aximo.log_origin(text) owner to aximo_sequencer;
-comment on function aximo.log_origin(text) is
-'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
+comment on function aximo.log_origin(text) is 'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
 
 create function aximo.checkpoint_text(size bigint default null, log text default 'events') returns text
 language plpgsql stable security invoker parallel safe
@@ -6246,12 +5478,10 @@ begin
     return aximo.log_origin(checkpoint_text.log) || E'\n' || actual || E'\n' || encode(aximo.log_root(actual, checkpoint_text.log), 'base64') || E'\n';
 end;
 $$;
-alter function aximo.checkpoint_text(bigint, text) owner to aximo_owner;
-comment on function aximo.checkpoint_text(bigint, text) is
-'The checkpoint of that log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size, or there is no such log. ZXENV: hashes of the log are missing.';
+comment on function aximo.checkpoint_text(bigint, text) is 'The checkpoint of that log of the session''s customer at that size, now if left out: origin, size and root, a line each (C2SP tlog-checkpoint). Null if the session has no customer. ZXARG: the log has not that size, or there is no such log. ZXENV: hashes of the log are missing.';
 
--- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
--- for a million entries.
+-- Computes the tree again from the leaves of its entries, level by level, and compares it with the stored hashes, within one snapshot:
+-- about a second for a million entries.
 create function aximo.check_log_nodes(log text default 'events', since bigint default 0) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -6307,21 +5537,12 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.check_log_nodes(text, bigint) owner to aximo_owner;
-comment on function aximo.check_log_nodes(text, bigint) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+comment on function aximo.check_log_nodes(text, bigint) is 'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
 
 create view aximo.cursors with (security_barrier = true) as
 select
-    customer_id,
-    log,
-    name::text as name,
-    number,
-    aximo.log_size(log) - number as behind,
-    moved_at,
-    moved_by
+    customer_id, log, name::text as name, number, aximo.log_size(log) - number as behind, moved_at, moved_by
 from only aximo_private.log_cursors; -- noqa: PRS
-alter view aximo.cursors owner to aximo_owner;
 comment on view aximo.cursors is 'The consumers of the logs of the session''s customer, and how far they have come. Key: log, name.';
 comment on column aximo.cursors.customer_id is 'Whose log: always the session''s customer.';
 comment on column aximo.cursors.log is 'events: of aximo.events. run_events: of helix.run_events.';
@@ -6330,7 +5551,9 @@ comment on column aximo.cursors.number is 'The last number it is done with; 0 be
 comment on column aximo.cursors.behind is 'How many numbered events it has not read yet.';
 comment on column aximo.cursors.moved_at is 'When it was moved last, by the database''s clock.';
 comment on column aximo.cursors.moved_by is 'The login that moved it.';
+select aximo_private.take_comments('aximo.cursors', 'aximo_private.log_cursors');
 
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof aximo.log_entries
 language plpgsql volatile security invoker parallel unsafe
@@ -6342,9 +5565,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read after a number of 0 or more, at least one entry at a time',
+            message = 'a log is read from a number on, one event or more',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
+            hint = 'Begin after 0, and go on after the last number that you have.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
@@ -6358,10 +5581,9 @@ begin
     order by l.number;
 end;
 $$;
-alter function aximo.read_log(bigint, integer, boolean) owner to aximo_owner;
-comment on function aximo.read_log(bigint, integer, boolean) is
-'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+comment on function aximo.read_log(bigint, integer, boolean) is 'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
+-- Made by tools/alike.py, which makes others like it; change that.
 create function helix.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
 returns setof helix.log_entries
 language plpgsql volatile security invoker parallel unsafe
@@ -6373,9 +5595,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read after a number of 0 or more, at least one entry at a time',
+            message = 'a log is read from a number on, one event or more',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
+            hint = 'Begin after 0, and go on after the last number that you have.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
@@ -6389,11 +5611,9 @@ begin
     order by l.number;
 end;
 $$;
-alter function helix.read_log(bigint, integer, boolean) owner to aximo_owner;
-comment on function helix.read_log(bigint, integer, boolean) is
-'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+comment on function helix.read_log(bigint, integer, boolean) is 'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
 
--- The lock lasts to the end of the transaction: of two consumers of one name the second waits, and goes on where the first ended.
+-- The lock lasts to the end of the transaction: of two consumers with one name the second waits, and goes on where the first ended.
 create function aximo.open_cursor(name text, log text default 'events') returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6417,7 +5637,7 @@ begin
                 hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
                 constraint = 'cursor_is_named';
     end;
-    -- Refuses a log that there is not.
+    -- Raises an error if there is no such log.
     perform aximo.log_size(open_cursor.log);
     loop
         select c.number into found_number
@@ -6434,8 +5654,7 @@ begin
 end;
 $$;
 alter function aximo.open_cursor(text, text) owner to aximo_sequencer;
-comment on function aximo.open_cursor(text, text) is
-'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
+comment on function aximo.open_cursor(text, text) is 'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
 
 create function aximo.move_cursor(name text, from_number bigint, to_number bigint, log text default 'events') returns void
 language plpgsql volatile security definer parallel unsafe
@@ -6444,16 +5663,7 @@ as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
     found_number constant bigint := aximo.open_cursor(move_cursor.name, move_cursor.log);
-    size constant bigint := coalesce(
-        (
-            select l.number
-            from only aximo_private.log_entries as l
-            where l.customer_id = customer and l.log = move_cursor.log
-            order by l.number desc
-            limit 1
-        ),
-        0
-    );
+    size constant bigint := aximo.log_size(move_cursor.log);
 begin
     if found_number is distinct from move_cursor.from_number then
         raise exception using
@@ -6477,10 +5687,9 @@ begin
 end;
 $$;
 alter function aximo.move_cursor(text, bigint, bigint, text) owner to aximo_sequencer;
-comment on function aximo.move_cursor(text, bigint, bigint, text) is
-'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
+comment on function aximo.move_cursor(text, bigint, bigint, text) is 'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
 
--- What is kept was true when it was added: the text is made again here and compared. Whose the signatures are is checked outside.
+-- Only a true checkpoint is kept: its text is made again here and compared. Signatures are checked outside of the database.
 create function aximo.add_checkpoint(note text) returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6492,11 +5701,11 @@ declare
     stated_size bigint;
     expected text;
 begin
-    -- Its first line says which log it is of.
+    -- The first line names the log.
     named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
     if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
-        -- Since the latest that was kept and is still true: hashes that were wrong before would have made another root.
+        -- Checks the hashes from the latest true checkpoint on: earlier wrong hashes would have given that one another root.
         perform aximo.check_log_nodes(
             named_log,
             coalesce(
@@ -6529,14 +5738,12 @@ begin
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
-comment on function aximo.add_checkpoint(text) is
-'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';
+comment on function aximo.add_checkpoint(text) is 'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';
 
 create function aximo.unlogged_events(log text default 'events')
 returns table (event_id uuid, recorded_at timestamptz, is_coming boolean, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -6544,12 +5751,11 @@ declare
     customer constant text := aximo_private.writing_customer(null);
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = unlogged_events.log);
 begin
-    -- Refuses a log that there is not.
+    -- Raises an error if there is no such log.
     perform aximo.log_size(unlogged_events.log);
     return query
     select
-        e.event_id,
-        e.recorded_at,
+        e.event_id, e.recorded_at,
         e.position > high or exists (
             select from aximo_private.log_holes as h
             where h.log = e.log and e.position between h.first_position and h.last_position
@@ -6561,29 +5767,27 @@ begin
 end;
 $$;
 alter function aximo.unlogged_events(text) owner to aximo_sequencer;
-comment on function aximo.unlogged_events(text) is
-'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.unlogged_events(text) is 'The events of that log of the session''s customer that have no number: is_coming if the next aximo.advance_log gives them one; those without were put there past it, or lost by a bug, and aximo.mend_log finds them. Reads all events. ZXCUS: no customer; ZXARG: no such log.';
 
--- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
--- findings about events, and follow from them.
+-- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. It does not check violations,
+-- which follow from the events.
 create function aximo.verify_log(
     log text default 'events',
     first_number bigint default null,
     last_number bigint default null,
-    -- The longest that a transaction, from when it wrote to its commit, may have taken.
+    -- The longest time that a transaction may have taken from its write to its commit.
     in_flight interval default '1 hour'
 )
 returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
 declare
     customer constant text := aximo_private.writing_customer(null);
     size constant bigint := aximo.log_size(verify_log.log);
-    -- A piece of a log: entries from one to another, and the subtrees that end in it. What is not of a piece is looked at with the last one.
+    -- A piece of a log is a range of entries and the subtrees that end in it. What belongs to no piece is checked with the last piece.
     first_one constant bigint := greatest(coalesce(verify_log.first_number, 1), 1);
     last_one constant bigint := least(coalesce(verify_log.last_number, size), size);
     is_last constant boolean := verify_log.last_number is null;
@@ -6599,17 +5803,12 @@ begin
                 when e.line is null then 'event_removed'
                 else 'event_differs'
             end as problem,
-            l.number,
-            l.event_id,
-            l.run_event_id,
+            l.number, l.event_id, l.run_event_id,
             case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
             l.number as place
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                n.leaf,
+                n.number, n.event_id, n.run_event_id, n.leaf,
                 first_one - 1 + row_number() over (order by n.number) as expected,
                 lag(n.number, 1, first_one - 1) over (order by n.number) as before
             from only aximo_private.log_entries as n
@@ -6626,25 +5825,20 @@ begin
             where r.customer_id = customer and r.event_id = l.run_event_id
             offset 0
         ) as e on true
-        -- Of the numbers only the first that is off: all after it are too.
+        -- Only the first wrong number is named: all after it are wrong too.
         where (l.number <> l.expected and l.number <> l.before + 1)
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
         union all
-        -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
+        -- An event that was written at the end of the log with an early recorded_at. Checked for the whole log with the last piece, as it
+        -- needs the newest recorded_at of all entries before.
         select
-            'recorded_out_of_order',
-            o.number,
-            o.event_id,
-            o.run_event_id,
+            'recorded_out_of_order', o.number, o.event_id, o.run_event_id,
             format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
             o.number
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                e.recorded_at,
+                n.number, n.event_id, n.run_event_id, e.recorded_at,
                 max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
             from only aximo_private.log_entries as n
             left join lateral (
@@ -6667,39 +5861,11 @@ begin
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
-            256 * b.index + 1,
-            null,
-            null,
-            format('level 1, index %s', b.index),
-            256 * (b.index + 1)
-        from generate_series((first_one - 1) / 256, last_one / 256 - 1) as b (index)
-        left join lateral (
-            select k.hash
-            from only aximo_private.log_nodes as k
-            where k.customer_id = customer and k.log = verify_log.log and k.level = 1 and k.index = b.index
-            offset 0
-        ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select l.leaf
-                from only aximo_private.log_entries as l
-                where l.customer_id = customer and l.log = verify_log.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                order by l.number
-            )
-        )
-        union all
-        select
-            case when n.hash is null then 'node_missing' else 'node_differs' end,
-            b.index * g.width + 1,
-            null,
-            null,
-            format('level %s, index %s', g.level, b.index),
-            g.width * (b.index + 1)
+            b.index * g.width + 1, null, null, format('level %s, index %s', g.level, b.index), g.width * (b.index + 1)
         from (
             select
-                v.level,
-                (256::numeric ^ v.level)::bigint as width
-            from generate_series(2, 7) as v (level)
+                v.level, (256::numeric ^ v.level)::bigint as width
+            from generate_series(1, 7) as v (level)
         ) as g
         cross join lateral generate_series((first_one - 1) / g.width, last_one / g.width - 1) as b (index)
         left join lateral (
@@ -6708,22 +5874,14 @@ begin
             where k.customer_id = customer and k.log = verify_log.log and k.level = g.level and k.index = b.index
             offset 0
         ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select k.hash
-                from only aximo_private.log_nodes as k
-                where k.customer_id = customer and k.log = verify_log.log and k.level = g.level - 1
-                    and k.index between 256 * b.index and 256 * b.index + 255
-                order by k.index
-            )
-        )
+        where n.hash is distinct from aximo.tree_hash(aximo_private.hashes_below(customer, verify_log.log, g.level, b.index))
         union all
         select 'node_ahead', null, null, null, format('level %s, index %s', n.level, n.index), null
         from only aximo_private.log_nodes as n
         where is_last and n.customer_id = customer and n.log = verify_log.log
             and (n.level not between 1 and 7 or (n.index + 1) * 256::numeric ^ n.level > size)
     ) as p
-    -- A subtree after its entries: the entry that is wrong is named first.
+    -- A subtree comes after its entries, so that the entry which is wrong is named first.
     order by p.place nulls last, p.detail nulls first, p.event_id, p.run_event_id;
 
     for checkpoint in
@@ -6742,7 +5900,7 @@ begin
             is_true := checkpoint.root = aximo.log_root(checkpoint.size, verify_log.log)
                 and starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size, verify_log.log));
         exception
-            -- Hashes are missing, and named above: of what there is no such root can be made.
+            -- Hashes are missing, so there is no root. They are named above.
             when sqlstate 'ZXENV' then
                 is_true := false;
         end;
@@ -6754,26 +5912,25 @@ begin
 end;
 $$;
 alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint, interval) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.verify_log(text, bigint, bigint, interval) is 'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
 
--- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
+-- Finds events that numbering passed over, if there ever are any: verify_log names them. Also for positions that were restored out of
+-- order.
 create function aximo.mend_log() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 declare
     mended bigint;
 begin
     perform aximo_private.numbers_for_all();
-    -- After the numbering under way, and before the next.
+    -- Waits for the numbering under way, and keeps the next one waiting.
     perform from aximo_private.log_state for update;
-    -- Whoever put an event into a hole that is remembered was no owner of it.
+    -- An event that somebody put into a remembered hole did not come from a transaction that could own it: look into all holes again.
     update aximo_private.logs as s
     set looked = null, undated_from = least(s.undated_from, pg_current_xact_id());
-    -- As holes they are found by the next advance, and get the numbers after the last one.
+    -- Each becomes a hole: the next advance finds it there, and gives it the number after the last one.
     with
     missed as (
         select e.log, e.position
@@ -6797,14 +5954,13 @@ begin
 end;
 $$;
 alter function aximo.mend_log() owner to aximo_sequencer;
-comment on function aximo.mend_log() is
-'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
+comment on function aximo.mend_log() is 'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
 
--- What is missing is made again of the leaves. What differs stays: the table is append-only, and who changed it is to be found out first.
+-- Makes missing hashes again from the leaves. A hash that differs stays: the table is append-only, and first a person has to find out who
+-- changed it.
 create function aximo.rebuild_log_nodes() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 declare
@@ -6823,29 +5979,20 @@ begin
             from only aximo_private.log_entries as l
             group by l.customer_id, l.log
         ) as s
-        cross join lateral generate_series(0, s.size / width - 1) as b (index)
         cross join lateral (
-            select case
-                when height = 1 then array(
-                    select l.leaf
-                    from only aximo_private.log_entries as l
-                    where l.customer_id = s.customer_id and l.log = s.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                    order by l.number
+            select i.index
+            from generate_series(0, s.size / width - 1) as i (index)
+            where not exists (
+                    select from only aximo_private.log_nodes as n
+                    where n.customer_id = s.customer_id and n.log = s.log and n.level = height and n.index = i.index
                 )
-                else array(
-                    select n.hash
-                    from only aximo_private.log_nodes as n
-                    where n.customer_id = s.customer_id and n.log = s.log and n.level = height - 1
-                        and n.index between 256 * b.index and 256 * b.index + 255
-                    order by n.index
-                )
-            end as hashes
+            offset 0
+        ) as b
+        cross join lateral (
+            select aximo_private.hashes_below(s.customer_id, s.log, height, b.index) as hashes
+            offset 0
         ) as c
-        where cardinality(c.hashes) = 256
-            and not exists (
-                select from only aximo_private.log_nodes as n
-                where n.customer_id = s.customer_id and n.log = s.log and n.level = height and n.index = b.index
-            );
+        where cardinality(c.hashes) = 256;
         get diagnostics made = row_count;
         rebuilt := rebuilt + made;
     end loop;
@@ -6853,10 +6000,9 @@ begin
 end;
 $$;
 alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
-comment on function aximo.rebuild_log_nodes() is
-'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login without all customers.';
+comment on function aximo.rebuild_log_nodes() is 'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login without all customers.';
 
--- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
+-- A login that may work for a customer may know its name. A job that visits all customers has to get the names from here.
 create function aximo.my_customers() returns table (customer_id text)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6873,33 +6019,15 @@ begin
         order by g.customer_id;
         return;
     end if;
-    -- From each to the next one by the index: what a customer has is not read.
+    -- Goes from each customer to the next by the index, and reads nothing else of them.
     loop
         select min(n.customer_id) into found_one
         from (
-            (
-                select e.customer_id
-                from only aximo_private.events as e
-                where e.customer_id > found_one
-                order by e.customer_id
-                limit 1
-            )
+            (select e.customer_id from only aximo_private.events as e where e.customer_id > found_one order by e.customer_id limit 1)
             union all
-            (
-                select l.customer_id
-                from only aximo_private.log_entries as l
-                where l.customer_id > found_one
-                order by l.customer_id
-                limit 1
-            )
+            (select l.customer_id from only aximo_private.log_entries as l where l.customer_id > found_one order by l.customer_id limit 1)
             union all
-            (
-                select r.customer_id
-                from only helix.runs as r
-                where r.customer_id > found_one
-                order by r.customer_id
-                limit 1
-            )
+            (select r.customer_id from only helix.runs as r where r.customer_id > found_one order by r.customer_id limit 1)
             union all
             select g.customer_id
             from unnest(granted) as g (customer_id)
@@ -6912,19 +6040,16 @@ begin
 end;
 $$;
 alter function aximo.my_customers() owner to aximo_sequencer;
-comment on function aximo.my_customers() is
-'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
 
--- Names of 255 characters, several of them, do not fit into an index.
--- Bound when it is created, and inlined.
+-- An index entry has no room for several names of 255 characters each.
 create function aximo_private.series_key(parts text[]) returns uuid
 language sql stable security invoker parallel safe
 return encode(substring(sha256(convert_to(array_to_json(parts)::text, 'UTF8')) from 1 for 16), 'hex')::uuid;
-alter function aximo_private.series_key(text[]) owner to aximo_owner;
 comment on function aximo_private.series_key(text[]) is 'The first half of the SHA-256 of some names.';
 
--- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. Negative values, of clocks that disagree, mirror them.
--- Bound when it is created, and inlined.
+-- Bins are 4 % wide: the middle of one is at most 1.97 % off from any value in it. A negative value, which clocks that disagree make, has
+-- the bin of its absolute value with a minus sign.
 create function aximo_private.histogram_bin(value double precision) returns bigint
 language sql immutable security invoker parallel safe
 return case
@@ -6932,9 +6057,7 @@ return case
     when value < 0 then -1 - ceil(ln(-value) / ln(1.04::double precision))
     else 0
 end::bigint;
-alter function aximo_private.histogram_bin(double precision) owner to aximo_owner;
-comment on function aximo_private.histogram_bin(double precision) is
-'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
+comment on function aximo_private.histogram_bin(double precision) is 'The bin of a whole number: 0 of 0, else 1 + i with 1.04^(i-1) < |value| <= 1.04^i, negative for negative values.';
 
 create function aximo_private.histogram_value(bin bigint) returns double precision
 language sql immutable security invoker parallel safe
@@ -6942,8 +6065,7 @@ return case
     when bin = 0 then 0
     else sign(bin) * 2 * 1.04::double precision ^ (abs(bin) - 1) / 2.04
 end;
-alter function aximo_private.histogram_value(bigint) owner to aximo_owner;
-comment on function aximo_private.histogram_value(bigint) is 'What stands for the values of a bin: at most 2 % off from each of them.';
+comment on function aximo_private.histogram_value(bigint) is 'The value that stands for all values of a bin: at most 2 % off from each of them.';
 
 create type aximo_private.fact as (
     customer_id text,
@@ -6965,8 +6087,7 @@ create type aximo_private.fact as (
     latency_ms bigint,
     delay_us bigint
 );
-alter type aximo_private.fact owner to aximo_owner;
-comment on type aximo_private.fact is 'One thing that counts, with the hour and the place it counts in.';
+comment on type aximo_private.fact is 'One thing to count, with the hour, deployment, skill and version in which it counts.';
 comment on column aximo_private.fact.customer_id is 'Whose.';
 comment on column aximo_private.fact.deployment_id is 'The deployment it counts in.';
 comment on column aximo_private.fact.skill_id is 'The skill.';
@@ -6986,16 +6107,13 @@ comment on column aximo_private.fact.execution_us is 'How long an execution took
 comment on column aximo_private.fact.latency_ms is 'The latency an event states.';
 comment on column aximo_private.fact.delay_us is 'How long an approval took that was answered here, in microseconds.';
 
--- Sums are of all customers: the sequencer keeps them, and the meter reads them.
+-- Tables of sums hold all customers: the sequencer writes them, and the meter reads them.
 create function aximo_private.keep_sums(target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform aximo_private.hide_statistics(target);
-    execute format('alter table %s owner to aximo_owner', target);
-    execute format('alter table %s enable row level security', target);
-    execute format('alter table %s force row level security', target);
+    perform aximo_private.isolate_by_customer(target);
     execute format('create policy sequencer_keeps_sums on %s for all to aximo_sequencer using (true) with check (true)', target);
     execute format('create policy meter_reads_sums on %s for select to aximo_meter using (true)', target);
     execute format(
@@ -7010,7 +6128,6 @@ begin
     );
 end;
 $$;
-alter function aximo_private.keep_sums(regclass) owner to aximo_owner;
 comment on function aximo_private.keep_sums(regclass) is 'Lets the sequencer keep a table of sums, and the meter read it. Used by migrations.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
@@ -7095,6 +6212,7 @@ comment on column aximo_private.activity_sums.bin_executions is 'How many execut
 comment on column aximo_private.activity_sums.bin_latencies is 'How many latencies are so long, for each of the bins.';
 comment on column aximo_private.activity_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- Actions by their type and risk, otherwise as in activity_sums.
 create table aximo_private.action_sums (
     customer_id text collate "C" not null,
@@ -7133,6 +6251,7 @@ comment on column aximo_private.action_sums.failed is 'How many failed.';
 comment on column aximo_private.action_sums.emergencies is 'How many of those dispatched say payload.priority high, or payload.emergency true.';
 comment on column aximo_private.action_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- One row a deployment: what its latest events say, by timestamp, and by log number where timestamps are equal; and its totals.
 create table aximo_private.deployment_sums (
     customer_id text collate "C" not null,
@@ -7190,6 +6309,7 @@ comment on column aximo_private.deployment_sums.rollbacks is 'How many version_r
 comment on column aximo_private.deployment_sums.sla_breaches is 'How many sla_breached events.';
 comment on column aximo_private.deployment_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- What happened to runs, summed up per tool, state and day.
 create table aximo_private.run_sums (
     customer_id text collate "C" not null,
@@ -7219,7 +6339,7 @@ comment on column aximo_private.run_sums.runs is 'Of states succeeded, failed an
 comment on column aximo_private.run_sums.run_us is 'The time from there to the end, summed up, in microseconds.';
 comment on column aximo_private.run_sums.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
--- Where each run is, as far as it is counted, so that the next event of it is counted without looking back.
+-- Where each run stands, as far as it is counted, so that its next event is counted without looking back.
 create table aximo_private.run_states (
     customer_id text collate "C" not null,
     run_id text collate "C" not null,
@@ -7227,13 +6347,8 @@ create table aximo_private.run_states (
     queued_us numeric,
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
-alter table aximo_private.run_states owner to aximo_owner;
-alter table aximo_private.run_states enable row level security;
-alter table aximo_private.run_states force row level security;
-create policy sequencer_keeps_run_states on aximo_private.run_states
-for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.run_states');
-
+select aximo_private.isolate_by_customer('aximo_private.run_states');
+create policy sequencer_keeps_run_states on aximo_private.run_states for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';
@@ -7241,6 +6356,7 @@ comment on column aximo_private.run_states.begun_us is 'The ts of its latest sta
 comment on column aximo_private.run_states.queued_us is 'The ts of its latest queued, the same; null after a running or an end.';
 comment on policy sequencer_keeps_run_states on aximo_private.run_states is 'aximo.count_metrics runs as this role, for all customers at a time.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- How much of each log is counted. A log that could not be counted is left alone until aximo.recount_metrics tries it again.
 create table aximo_private.counted_logs (
     customer_id text collate "C" not null,
@@ -7260,28 +6376,23 @@ comment on column aximo_private.counted_logs.number is 'The log number up to whi
 comment on column aximo_private.counted_logs.failed_at is 'When it could not be counted further; null if it can.';
 comment on column aximo_private.counted_logs.changed_in is 'The step that changed it last, as metric_state.steps counts them.';
 
--- Which logs have grown since they were counted. Numbering puts one row in the place of a log's older ones, and counting takes away what it
--- has counted; each leaves alone what the other is at, so neither waits, and a log has one row, or two while it is being counted.
+-- Which logs have grown since they were counted. Numbering replaces a log's rows by one, and counting deletes the rows that it has counted.
+-- Each skips what the other has locked, so neither waits, and a log has one row, or two while it is being counted.
 create table aximo_private.uncounted_logs (
     customer_id text collate "C" not null,
     log text collate "C" not null,
     number bigint not null,
     constraint uncounted_logs_pkey primary key (customer_id, log, number)
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
-alter table aximo_private.uncounted_logs owner to aximo_owner;
-alter table aximo_private.uncounted_logs enable row level security;
-alter table aximo_private.uncounted_logs force row level security;
-create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs
-for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.uncounted_logs');
-
+select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
+create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.uncounted_logs is 'The logs that have grown since they were counted. Kept by aximo.advance_log and aximo.count_metrics.';
 comment on column aximo_private.uncounted_logs.customer_id is 'Whose log.';
 comment on column aximo_private.uncounted_logs.log is 'Which of the customer''s logs: events or run_events.';
 comment on column aximo_private.uncounted_logs.number is 'The log number up to which it had grown.';
 comment on policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs is 'aximo.advance_log and aximo.count_metrics run as this role.';
 
--- One row: how far sums and published metrics are, and the lock of the one who counts or refreshes. Nobody waits for it.
+-- One row: how far sums and published metrics are. It is also the lock of the session that counts or refreshes. Nobody waits for it.
 create table aximo_private.metric_state (
     is_the_row boolean not null default true,
     steps bigint not null default 0,
@@ -7292,17 +6403,12 @@ create table aximo_private.metric_state (
     constraint metric_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row)
 );
-alter table aximo_private.metric_state owner to aximo_owner;
 insert into aximo_private.metric_state default values;
 alter table aximo_private.metric_state enable row level security;
 alter table aximo_private.metric_state force row level security;
-create policy owner_reads_metric_state on aximo_private.metric_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_metric_state on aximo_private.metric_state
-for all to aximo_sequencer using (true) with check (true);
-create policy meter_keeps_metric_state on aximo_private.metric_state
-for all to aximo_meter using (true) with check (true);
-
+create policy owner_reads_metric_state on aximo_private.metric_state for select to aximo_owner using (true);
+create policy sequencer_keeps_metric_state on aximo_private.metric_state for all to aximo_sequencer using (true) with check (true);
+create policy meter_keeps_metric_state on aximo_private.metric_state for all to aximo_meter using (true) with check (true);
 comment on table aximo_private.metric_state is 'How far sums and published metrics are. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
 comment on column aximo_private.metric_state.steps is 'How many steps of counting there were.';
@@ -7314,7 +6420,8 @@ comment on policy owner_reads_metric_state on aximo_private.metric_state is 'axi
 comment on policy sequencer_keeps_metric_state on aximo_private.metric_state is 'aximo.count_metrics runs as this role.';
 comment on policy meter_keeps_metric_state on aximo_private.metric_state is 'aximo.refresh_metrics runs as this role.';
 
--- When a rate or an average is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+-- Above which rate or average there is an alert. A new row overrides an older one; nothing is changed, so what held on a day can always be
+-- told.
 create table aximo_private.thresholds (
     customer_id text collate "C" not null,
     deployment_id aximo_private.identifier,
@@ -7335,8 +6442,7 @@ create table aximo_private.thresholds (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.thresholds owner to aximo_owner;
--- Set before anything else can be: what a restore brings along from another ledger is later.
+-- The defaults have an early set_at: a setting that a restore brings along from another ledger is later.
 insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values
 ('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
@@ -7346,25 +6452,15 @@ values
 ('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
-alter table aximo_private.thresholds enable row level security;
-alter table aximo_private.thresholds force row level security;
+select aximo_private.isolate_by_customer('aximo_private.thresholds');
 create policy owner_reads_own_thresholds on aximo_private.thresholds
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_thresholds on aximo_private.thresholds
-for insert to aximo_recorder with check (true);
-create policy meter_reads_thresholds on aximo_private.thresholds
-for select to aximo_meter using (true);
+create policy recorder_adds_thresholds on aximo_private.thresholds for insert to aximo_recorder with check (true);
+create policy meter_reads_thresholds on aximo_private.thresholds for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
-select aximo_private.hide_statistics('aximo_private.thresholds');
-
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
-comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
-comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
-comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
-comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';
 comment on column aximo_private.thresholds.setting_id is 'Tells two settings of one moment apart.';
 comment on policy owner_reads_own_thresholds on aximo_private.thresholds is 'Views run as the owner and show what concerns the session''s customer.';
@@ -7372,7 +6468,8 @@ comment on policy recorder_adds_thresholds on aximo_private.thresholds is 'aximo
 comment on policy meter_reads_thresholds on aximo_private.thresholds is 'aximo_private.threshold_at, which names the customer.';
 comment on index aximo_private.thresholds_by_metric is 'The one in force.';
 
--- Settings that are lists: which risk levels are high when actions are billed, which action types are leads. Append-only, as thresholds are.
+-- Settings that are lists: the risk levels that are high when actions are billed, and the action types that are leads. Append-only, as
+-- thresholds are.
 create table aximo_private.metric_lists (
     customer_id text collate "C" not null,
     list text collate "C" not null,
@@ -7390,53 +6487,40 @@ create table aximo_private.metric_lists (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.metric_lists owner to aximo_owner;
--- Set before anything else can be: what a restore brings along from another ledger is later.
+-- The defaults have an early set_at: a setting that a restore brings along from another ledger is later.
 insert into aximo_private.metric_lists (customer_id, list, items, effective_from, set_at)
 values
 ('*', 'high_risk_levels', array['R3', 'R4', 'high', 'critical'], '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'lead_action_types', array['lead_capture', 'store_lead'], '-infinity', '2026-01-01 00:00:00+00');
 create index metric_lists_by_time on aximo_private.metric_lists (customer_id, list, effective_from, set_at);
-alter table aximo_private.metric_lists enable row level security;
-alter table aximo_private.metric_lists force row level security;
+select aximo_private.isolate_by_customer('aximo_private.metric_lists');
 create policy owner_reads_own_lists on aximo_private.metric_lists
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_lists on aximo_private.metric_lists
-for insert to aximo_recorder with check (true);
-create policy meter_reads_lists on aximo_private.metric_lists
-for select to aximo_meter, aximo_sequencer using (true);
+create policy recorder_adds_lists on aximo_private.metric_lists for insert to aximo_recorder with check (true);
+create policy meter_reads_lists on aximo_private.metric_lists for select to aximo_meter, aximo_sequencer using (true);
 select aximo_private.make_append_only('aximo_private.metric_lists');
-select aximo_private.hide_statistics('aximo_private.metric_lists');
-
 comment on table aximo_private.metric_lists is 'Which risk levels are high, and which action types are leads. Written by aximo.set_high_risk_levels and aximo.set_lead_action_types; a row holds until a later one overrides it.';
-comment on column aximo_private.metric_lists.customer_id is 'For whom, or * for all that have none of their own.';
 comment on column aximo_private.metric_lists.list is 'high_risk_levels or lead_action_types.';
 comment on column aximo_private.metric_lists.items is 'The levels or types, as events state them. Null takes back what was set before.';
 comment on column aximo_private.metric_lists.effective_from is 'For months that end after this moment.';
 comment on column aximo_private.metric_lists.set_at is 'When it was set, by the database''s clock.';
-comment on column aximo_private.metric_lists.set_by is 'The login that set it.';
-comment on column aximo_private.metric_lists.setting_id is 'Tells two settings of one moment apart.';
+select aximo_private.take_comments('aximo_private.thresholds', 'aximo_private.metric_lists');
 comment on policy owner_reads_own_lists on aximo_private.metric_lists is 'Views run as the owner and show what concerns the session''s customer.';
 comment on policy recorder_adds_lists on aximo_private.metric_lists is 'aximo_private.set_list, which writes for a customer that the access map gave it.';
 comment on policy meter_reads_lists on aximo_private.metric_lists is 'aximo_private.list_of, which names the customer.';
 comment on index aximo_private.metric_lists_by_time is 'The one in force.';
 
--- Who set anew which actions are leads, and from when on. Counting judges what it has counted since then, and takes the row away.
+-- The customers that changed which actions are leads, and from when on. Counting judges again what it has counted since then, and deletes
+-- the row.
 create table aximo_private.unjudged_leads (
     customer_id text collate "C" not null,
     since timestamptz not null,
     setting_id uuid not null default gen_random_uuid(),
     constraint unjudged_leads_pkey primary key (customer_id, setting_id)
 );
-alter table aximo_private.unjudged_leads owner to aximo_owner;
-alter table aximo_private.unjudged_leads enable row level security;
-alter table aximo_private.unjudged_leads force row level security;
-create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
-for insert to aximo_recorder with check (true);
-create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads
-for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.unjudged_leads');
-
+select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
+create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads for insert to aximo_recorder with check (true);
+create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
 comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
 comment on column aximo_private.unjudged_leads.since is 'For months that end after this moment.';
@@ -7444,7 +6528,7 @@ comment on column aximo_private.unjudged_leads.setting_id is 'Tells two settings
 comment on policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads is 'aximo.set_lead_action_types, which writes for a customer that the access map gave it.';
 comment on policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads is 'aximo.count_metrics runs as this role.';
 
--- The customer's own, else that of all. Within each, the latest that had taken effect.
+-- The customer's own setting, else the one for all. Of each, the latest that had taken effect.
 create function aximo_private.list_of(customer text, of_list text, moment timestamptz) returns text[]
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -7452,31 +6536,23 @@ as $$
 begin
     return coalesce(
         (
-            select t.items
-            from only aximo_private.metric_lists as t
+            select t.items from only aximo_private.metric_lists as t
             where t.customer_id = customer and t.list = of_list and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.items
-            from only aximo_private.metric_lists as t
+            select t.items from only aximo_private.metric_lists as t
             where t.customer_id = '*' and t.list = of_list and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;
 $$;
-alter function aximo_private.list_of(text, text, timestamptz) owner to aximo_owner;
-comment on function aximo_private.list_of(text, text, timestamptz) is
-'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
+comment on function aximo_private.list_of(text, text, timestamptz) is 'A customer''s risk levels that were high, or its action types that were leads, just before a moment.';
 
--- Bound when it is created, and inlined.
 create function aximo_private.month_end(moment timestamptz) returns timestamptz
 language sql stable security invoker parallel safe
 return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';
-alter function aximo_private.month_end(timestamptz) owner to aximo_owner;
 comment on function aximo_private.month_end(timestamptz) is 'When the month of UTC ends that a moment is in.';
 
 create function aximo_private.note_growth(growth aximo_private.log_growth[], of_log text) returns void
@@ -7485,7 +6561,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    -- What is being counted is the counting's to take away.
+    -- Skip the rows that are being counted: counting deletes them itself.
     delete from only aximo_private.uncounted_logs as u
     where u.ctid = any(array(
             select q.ctid
@@ -7500,10 +6576,10 @@ begin
 end;
 $$;
 alter function aximo_private.note_growth(aximo_private.log_growth[], text) owner to aximo_sequencer;
-comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is
-'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
+comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
 
--- New entries, and what becomes known by them: how long an execution took, how long an approval. The same facts whichever event came first.
+-- Turns new log entries into facts to count: the events themselves, and the durations that become known by them. The facts are the same
+-- whichever event came first.
 create function aximo_private.facts_of(touched aximo_private.log_growth[])
 returns setof aximo_private.fact
 language plpgsql stable security invoker parallel unsafe
@@ -7515,12 +6591,7 @@ begin
     with
     entry as materialized (
         select
-            g.customer_id,
-            g.old_size,
-            g.new_size,
-            n.number,
-            e.*,
-            date_trunc('hour', e."timestamp", 'UTC') as hour
+            g.customer_id, g.old_size, g.new_size, n.number, e.*, date_trunc('hour', e."timestamp", 'UTC') as hour
         from unnest(touched) as g
         cross join lateral (
             select l.number, l.event_id
@@ -7530,22 +6601,12 @@ begin
         ) as n
         cross join lateral (
             select
-                s.event_id,
-                s.event_type,
-                s."timestamp",
-                s.deployment_id,
-                s.skill_id,
-                s.skill_version,
-                s.execution_id,
-                s.risk_level,
-                s.latency_ms,
-                s.answers,
-                s.step,
-                -- Of imported history, the first start and the first end count.
+                s.event_id, s.event_type, s."timestamp", s.deployment_id, s.skill_id, s.skill_version, s.execution_id, s.risk_level,
+                s.latency_ms, s.answers, s.step,
+                -- In imported history the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
-                l.start_step,
-                l.end_step,
+                l.start_step, l.end_step,
                 case
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
@@ -7571,94 +6632,50 @@ begin
             offset 0
         ) as e
     ),
-    -- Starts and ends that are together in the log now and were not before, whichever came last.
-    ended as materialized (
+    -- Two events that are both in the log now and were not before, whichever came last: an execution's start and its end, an approval's
+    -- request and its answer. Each counts where it happened: the earlier one that it has its counterpart, the later one how long that took.
+    paired as (
         select
-            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as ended_at,
-            s."timestamp" as started_at, date_trunc('hour', s."timestamp", 'UTC') as start_hour, s.deployment_id as start_deployment_id,
-            s.skill_id as start_skill_id, s.skill_version as start_skill_version
+            e.customer_id, e.number, c.of_execution, p.*,
+            (extract(epoch from case when c.is_later then c."timestamp" - e."timestamp" else e."timestamp" - c."timestamp" end) * 1000000)::bigint
+                as took_us
         from entry as e
         cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            select s.*, true as of_execution, false as is_later
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
-            offset 0
-        ) as l
-        where e.is_end
-        union all
-        select
-            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
-            s."timestamp" as ended_at, e."timestamp" as started_at, e.hour as start_hour, e.deployment_id as start_deployment_id,
-            e.skill_id as start_skill_id, e.skill_version as start_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.is_end and s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
+            union all
+            select s.*, true, true
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
-            offset 0
-        ) as l
-        where e.is_start
-    ),
-    answered as materialized (
-        select
-            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as answered_at,
-            s."timestamp" as asked_at, date_trunc('hour', s."timestamp", 'UTC') as asked_hour, s.deployment_id as asked_deployment_id,
-            s.skill_id as asked_skill_id, s.skill_version as asked_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.is_start and s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
+            union all
+            select s.*, false, false
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.event_id = e.answers
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
-            offset 0
-        ) as l
-        where e.answers is not null
-        union all
-        select
-            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
-            s."timestamp" as answered_at, e."timestamp" as asked_at, e.hour as asked_hour, e.deployment_id as asked_deployment_id,
-            e.skill_id as asked_skill_id, e.skill_version as asked_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.answers is not null and s.customer_id = e.customer_id and s.event_id = e.answers
+            union all
+            select s.*, false, true
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.event_id = (
+            where e.event_type = 'approval_requested' and s.customer_id = e.customer_id and s.event_id = (
                     select a.decision_event_id
                     from only aximo_private.approvals as a
                     where a.customer_id = e.customer_id and a.execution_id = e.execution_id and a.step = e.step
                 )
             offset 0
-        ) as s
+        ) as c
         cross join lateral (
             select
             from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
+            where l.customer_id = e.customer_id and l.event_id = c.event_id
+                and l.number <= case when c.is_later then e.old_size else e.new_size end
             offset 0
         ) as l
-        where e.event_type = 'approval_requested'
+        cross join lateral (
+            values
+            (not c.is_later, e.deployment_id, e.skill_id, e.skill_version, e.hour),
+            (c.is_later, c.deployment_id, c.skill_id, c.skill_version, date_trunc('hour', c."timestamp", 'UTC'))
+        ) as p (is_later, deployment_id, skill_id, skill_version, hour)
     )
-    -- One row a thing that counts, with the place where it counts.
+    -- One row for each thing that counts, with the deployment and hour in which it counts.
     select
         e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.hour, e.number, e."timestamp", e.event_type, e.action_type,
         e.risk_level, e.is_lead, e.is_emergency, coalesce(e.is_start, false), false, false, null::bigint,
@@ -7666,29 +6683,14 @@ begin
     from entry as e
     union all
     select
-        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false, false,
-        false, (extract(epoch from d.ended_at - d.started_at) * 1000000)::bigint, null, null
-    from ended as d
-    union all
-    select
-        d.customer_id, d.start_deployment_id, d.start_skill_id, d.start_skill_version, d.start_hour, d.number, null, null, null, null,
-        false, false, false, true, false, null, null, null
-    from ended as d
-    union all
-    select
-        a.customer_id, a.deployment_id, a.skill_id, a.skill_version, a.hour, a.number, null, null, null, null, false, false, false, false,
-        false, null, null, (extract(epoch from a.answered_at - a.asked_at) * 1000000)::bigint
-    from answered as a
-    union all
-    select
-        a.customer_id, a.asked_deployment_id, a.asked_skill_id, a.asked_skill_version, a.asked_hour, a.number, null, null, null, null,
-        false, false, false, false, true, null, null, null
-    from answered as a;
+        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false,
+        d.of_execution and not d.is_later, not d.of_execution and not d.is_later,
+        case when d.of_execution and d.is_later then d.took_us end, null, case when not d.of_execution and d.is_later then d.took_us end
+    from paired as d;
 end;
 $$;
 alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is
-'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
+comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- Adds facts to the sums of all grains. The rows they belong to are taken away, and written anew with both added up.
@@ -7965,8 +6967,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_actions(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_actions(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.action_sums, in all grains.';
+comment on function aximo_private.count_actions(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.action_sums, in all grains.';
 
 create function aximo_private.count_deployments(facts aximo_private.fact[], step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -7995,7 +6996,7 @@ begin
         where s.customer_id = a.customer_id and s.deployment_id = a.deployment_id
         returning s.*
     ),
-    -- Of each deployment the latest event that says its state, its version, and that it ran.
+    -- The latest event of each deployment that says its state, that says its version, and that shows that it ran.
     latest as (
         select distinct on (u.customer_id, u.deployment_id, u.what) u.*
         from (
@@ -8044,10 +7045,9 @@ begin
 end;
 $$;
 alter function aximo_private.count_deployments(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';
+comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';
 
--- Adds what there is to count of run events. In the order of the log: what an event ends is the latest that began before it.
+-- Counts run events in the order of the log: an event that ends a run ends the latest beginning before it.
 create function aximo_private.count_runs(growth aximo_private.log_growth[], step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -8079,8 +7079,9 @@ begin
         ) as k
         where k.state is not null
     ),
-    -- With where its run was before as entry 0, and of each entry the latest one before it that begins or ends the run, or queues it,
-    -- begins or ends it. In windows: without statistics a join may be planned as one pass for each entry.
+    -- Entry 0 is where the run stood before. Each entry gets the latest earlier one that began or ended the run, and the latest that
+    -- queued, began or ended it. With window functions, because without statistics the planner may turn a join into one pass for each
+    -- entry.
     told as materialized (
         select
             s.*,
@@ -8151,8 +7152,7 @@ begin
 end;
 $$;
 alter function aximo_private.count_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is
-'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';
+comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is 'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';
 
 create function aximo_private.count_growth(growth aximo_private.log_growth[], of_log text, step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
@@ -8175,7 +7175,7 @@ begin
     from unnest(growth) as g
     on conflict (customer_id, log) do update
     set number = excluded.number, changed_in = excluded.changed_in;
-    -- What an advance is replacing is its to take away.
+    -- Skip the rows that an advance is replacing: it deletes them itself.
     delete from only aximo_private.uncounted_logs as u
     where u.ctid = any(array(
             select q.ctid
@@ -8187,14 +7187,14 @@ begin
 end;
 $$;
 alter function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is
-'Counts by what some customers'' logs grew, and notes that it did.';
+comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is 'Counts the new entries of some customers'' logs, and notes up to which number.';
 
--- Leads of what is counted already, by the setting as it is now. By month, in all grains: so hours add up to days, and days to months.
+-- Judges again which of the counted actions are leads, by the setting as it is now. It takes one month in all grains, so that hours still
+-- add up to days and days to months.
 create function aximo_private.count_leads(step bigint) returns boolean
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Sums have no statistics, and a customer has many of them.
+-- The tables of sums have no statistics, and a customer has many rows there.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
@@ -8203,7 +7203,7 @@ declare
     judged_since timestamptz;
     month timestamptz;
 begin
-    -- What is set for all is judged one customer at a time, as what is set for one.
+    -- A setting for all customers becomes one row a customer, and is judged like a customer's own.
     with
     of_all as (
         delete from only aximo_private.unjudged_leads as u
@@ -8214,7 +7214,7 @@ begin
     select c.customer_id, a.since
     from of_all as a
     cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
-    -- Whoever it is, so that who sets it again and again keeps no other waiting.
+    -- In random order, so that a customer that sets it again and again keeps no other waiting.
     select u.customer_id into of_customer
     from only aximo_private.unjudged_leads as u
     order by u.setting_id
@@ -8230,7 +7230,7 @@ begin
     )
     select min(t.since) into judged_since
     from taken as t;
-    -- One month a step: a long history is judged in many, and a statement_timeout loses one of them.
+    -- One month a call: if a statement_timeout ends a call, one month is lost, not a long history.
     select min(s.bucket) into month
     from only aximo_private.activity_sums as s
     where s.customer_id = of_customer and s.grain = 'month' and s.bucket >= date_trunc('month', judged_since, 'UTC');
@@ -8281,15 +7281,13 @@ begin
 end;
 $$;
 alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_leads(bigint) is
-'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
+comment on function aximo_private.count_leads(bigint) is 'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
 
--- Adds numbered events to the sums. A step is small enough for a statement_timeout, and what it did stays done.
+-- Adds numbered events to the sums. One call is small enough for a statement_timeout, and what it did stays done.
 create function aximo.count_metrics(max_events integer default 20000)
 returns table (counted bigint, is_behind boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -8312,7 +7310,7 @@ begin
             constraint = 'max_events_positive';
     end if;
     perform aximo_private.numbers_for_all();
-    -- One at a time, and not while metrics are refreshed: what is published is of one step.
+    -- One session at a time, and not during a refresh: what is published is of one step.
     select s.steps + 1 into this_step
     from aximo_private.metric_state as s
     for update skip locked;
@@ -8333,7 +7331,7 @@ begin
             where u.log = which and c.failed_at is null
             group by u.customer_id, c.number
         ),
-        -- Who has much to count does not keep the others waiting.
+        -- Customers with few events come first: one with many does not keep them waiting.
         in_turn as (
             select g.*, sum(g.new_size - g.old_size) over (order by g.new_size - g.old_size, g.customer_id) as until
             from grown as g
@@ -8358,7 +7356,7 @@ begin
         exception
             when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
                 or integrity_constraint_violation then
-                -- What one customer wrote must not keep the others from being counted.
+                -- Count customer by customer: if the events of one can't be counted, the others still are.
                 foreach one in array growth loop
                     begin
                         perform aximo_private.count_growth(array[one], which, this_step);
@@ -8384,15 +7382,13 @@ begin
 end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
-comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
+comment on function aximo.count_metrics(integer) is 'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
 
--- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
+-- A repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
 returns table (counted bigint, remaining bigint)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -8410,10 +7406,10 @@ begin
     else
         update aximo_private.counted_logs as c set failed_at = null where c.failed_at is not null;
     end if;
-    -- Every log that is not counted to its end, whether anybody noted that it grew or not.
+    -- Every log that is not counted to its end, whether its growth was noted or not.
     insert into aximo_private.uncounted_logs (customer_id, log, number)
     with recursive
-    -- One look-up a log, not a pass over the log.
+    -- One look-up for each log, not a pass over the log.
     head as (
         (
             select l.customer_id, l.log, l.number as size
@@ -8452,11 +7448,9 @@ begin
 end;
 $$;
 alter function aximo.recount_metrics(boolean, integer) owner to aximo_sequencer;
-comment on function aximo.recount_metrics(boolean, integer) is
-'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
+comment on function aximo.recount_metrics(boolean, integer) is 'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
--- A row of sums as it is published: durations, rates, and percentiles out of the bins.
 create view aximo_private.activity_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8561,6 +7555,7 @@ comment on column aximo_private.activity_to_publish.escalations is 'How many esc
 comment on column aximo_private.activity_to_publish.pressure_invocations is 'How often pressure was invoked in this time.';
 comment on column aximo_private.activity_to_publish.suspensions is 'How often a deployment was suspended in this time.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.actions_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8582,6 +7577,7 @@ alter view aximo_private.actions_to_publish owner to aximo_meter;
 
 comment on view aximo_private.actions_to_publish is 'Every row of action_sums as it is published.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.deployments_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8623,6 +7619,7 @@ comment on column aximo_private.deployments_to_publish.last_execution_at is 'Whe
 comment on column aximo_private.deployments_to_publish.error_rate is 'failed / triggered; null if none was triggered.';
 comment on column aximo_private.deployments_to_publish.sla_breach_rate is 'sla_breaches / completed; null if none completed.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.runs_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8646,6 +7643,7 @@ comment on column aximo_private.runs_to_publish.wait_avg_ms is 'wait_ms / waits.
 comment on column aximo_private.runs_to_publish.run_ms is 'The time from there to the end, summed up, in milliseconds.';
 comment on column aximo_private.runs_to_publish.run_avg_ms is 'run_ms / runs.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.counted_to_publish with (security_barrier = true) as
 select
     r.customer_id,
@@ -8677,10 +7675,8 @@ declare
         from pg_catalog.pg_attribute as a
         where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
     );
-    place text;
-    a_column record;
 begin
-    -- By the index: without statistics a third of all rows is expected to have changed.
+    -- Uses the index: without statistics the planner expects a third of all rows to have changed.
     execute format(
         'create function %s returns setof %s language plpgsql stable security invoker parallel unsafe'
         ' set search_path = pg_catalog, pg_temp set row_security = on set jit = off set enable_seqscan = off as %L',
@@ -8700,43 +7696,25 @@ begin
         'alter table %s add constraint %I primary key (%s)', kept, kind || '_kept_pkey',
         (select string_agg(quote_ident(k.name), ', ' order by k.place) from unnest(key) with ordinality as k (name, place))
     );
-    -- A refresh takes the rows that changed away and writes them anew.
+    -- A refresh deletes the rows that changed and inserts them again, so the table is vacuumed early.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
-    foreach place in array array[source::text, recent, kept] loop
-        for a_column in
-            select a.attname, coalesce(pg_catalog.col_description(source, a.attnum), pg_catalog.col_description(sums, s.attnum)) as said
-            from pg_catalog.pg_attribute as a
-            left join pg_catalog.pg_attribute as s on s.attrelid = sums and s.attname = a.attname
-            where a.attrelid = source and a.attnum > 0 and (a.attname <> 'changed_in' or place = source::text)
-        loop
-            execute format('comment on column %s.%I is %L', place, a_column.attname, a_column.said);
-        end loop;
-    end loop;
+    perform aximo_private.take_comments(sums, source);
+    perform aximo_private.take_comments(source, recent::regclass);
+    perform aximo_private.take_comments(source, kept::regclass);
     perform aximo_private.hide_statistics(recent::regclass);
-    perform aximo_private.hide_statistics(kept::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
-    execute format('alter table %s enable row level security', kept);
-    execute format('alter table %s force row level security', kept);
-    -- The second condition, the same, stays in front of what a query asks for.
-    execute format(
-        'create policy owner_reads_own on %s for select to aximo_owner using ('
-        'customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))',
-        kept
-    );
+    perform aximo_private.isolate_by_customer(kept::regclass, 'owner_reads_own');
     execute format('create policy meter_keeps_published on %s for all to aximo_meter using (true) with check (true)', kept);
-    execute format('comment on policy owner_reads_own on %s is %L', kept, 'Views run as the owner and show the session''s customer, to whomever.');
     execute format('comment on policy meter_keeps_published on %s is %L', kept, 'aximo.refresh_metrics runs as this role.');
     execute format('grant select, insert, delete on %s to aximo_meter', kept);
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-alter function aximo_private.publish_kind(text, regclass, text[]) owner to aximo_owner;
-comment on function aximo_private.publish_kind(text, regclass, text[]) is
-'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
+comment on function aximo_private.publish_kind(text, regclass, text[]) is 'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
 
--- Everything that is published. aximo.refresh_metrics finds the kinds by their materialized views.
+-- The kinds of metrics that are published. aximo.refresh_metrics finds them by their materialized views.
 select aximo_private.publish_kind('activity', 'aximo_private.activity_sums', '{customer_id, grain, bucket, series}');
 select aximo_private.publish_kind('actions', 'aximo_private.action_sums', '{customer_id, grain, bucket, series}');
 select aximo_private.publish_kind('deployments', 'aximo_private.deployment_sums', '{customer_id, deployment_id}');
@@ -8759,7 +7737,7 @@ begin
 end;
 $$;
 alter function aximo_private.check_effective_from(timestamptz) owner to aximo_recorder;
-comment on function aximo_private.check_effective_from(timestamptz) is 'Refuses moments that events cannot have.';
+comment on function aximo_private.check_effective_from(timestamptz) is 'Raises ZXARG for a moment that no event can have.';
 
 create function aximo.set_threshold(
     metric text,
@@ -8826,10 +7804,9 @@ begin
 end;
 $$;
 alter function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is
-'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login without all customers sets it for all.';
+comment on function aximo.set_threshold(text, text, double precision, text, timestamptz, boolean) is 'Sets above which rate or average aximo_metrics.alerts lists a deployment, or from which denominator on, for the session''s customer, one of its deployments, or all customers that set none. Counts for hours, days and months that end after effective_from; a value of null takes back what was set. Nothing is overwritten: aximo_metrics.thresholds is the history. ZXARG: no such threshold, or no number of zero or more; ZXCUS: no customer, or a login without all customers sets it for all.';
 
--- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
+-- The deployment's own threshold, else the customer's, else the one for all. Of each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
 returns double precision
 language plpgsql stable security definer parallel safe
@@ -8840,35 +7817,28 @@ declare
 begin
     return coalesce(
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id = for_deployment and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = '*' and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;
 $$;
 alter function aximo_private.threshold_at(text, text, text, timestamptz) owner to aximo_meter;
-comment on function aximo_private.threshold_at(text, text, text, timestamptz) is
-'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
+comment on function aximo_private.threshold_at(text, text, text, timestamptz) is 'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
 
 create function aximo_private.level_of(numerator bigint, denominator bigint, for_deployment text, for_metric text) returns text
 language plpgsql stable security definer parallel safe
@@ -8887,8 +7857,7 @@ begin
 end;
 $$;
 alter function aximo_private.level_of(bigint, bigint, text, text) owner to aximo_meter;
-comment on function aximo_private.level_of(bigint, bigint, text, text) is
-'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
+comment on function aximo_private.level_of(bigint, bigint, text, text) is 'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
 
 create function aximo_private.set_list(
     to_list text, new_items text[], takes_effect timestamptz, for_all_customers boolean
@@ -8928,8 +7897,7 @@ exception
 end;
 $$;
 alter function aximo_private.set_list(text, text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is
-'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
+comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is 'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
 
 create function aximo.set_high_risk_levels(
     levels text[],
@@ -8944,8 +7912,7 @@ begin
 end;
 $$;
 alter function aximo.set_high_risk_levels(text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is
-'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login without all customers sets it for all.';
+comment on function aximo.set_high_risk_levels(text[], timestamptz, boolean) is 'Sets which risk levels aximo_metrics.attribution_monthly counts as high, for the session''s customer or for all customers that set none. Counts for months that end after effective_from; null takes back what was set. Nothing is overwritten: aximo_metrics.high_risk_levels is the history. ZXARG: no list of levels; ZXCUS: no customer, or a login without all customers sets it for all.';
 
 create function aximo.set_lead_action_types(
     action_types text[],
@@ -8972,8 +7939,7 @@ begin
 end;
 $$;
 alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
-'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login without all customers sets it for all.';
+comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is 'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login without all customers sets it for all.';
 
 create function aximo_private.high_risk_at(moment timestamptz) returns text[]
 language plpgsql stable security definer parallel safe
@@ -8984,16 +7950,14 @@ begin
 end;
 $$;
 alter function aximo_private.high_risk_at(timestamptz) owner to aximo_meter;
-comment on function aximo_private.high_risk_at(timestamptz) is
-'The risk levels that were high just before a moment, for the session''s customer.';
+comment on function aximo_private.high_risk_at(timestamptz) is 'The risk levels that were high just before a moment, for the session''s customer.';
 
--- Makes the materialized views of what changed since the last refresh, and keeps what they worked out. Nobody reads these views but this
--- function, so their refresh has nobody to spare, and costs a third of one that runs CONCURRENTLY. Readers see what is kept.
+-- Refreshes the materialized views of what changed, and keeps the rows that they worked out; readers see those. Only this function reads
+-- the materialized views, so the refresh need not run CONCURRENTLY, which costs three times as much.
 create function aximo.refresh_metrics(everything boolean default null)
 returns table (view_name text, refreshed_at timestamptz, took interval)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -9005,18 +7969,18 @@ declare
     step timestamptz;
 begin
     perform aximo_private.numbers_for_all();
-    -- First of all: an advance by a transaction that has written before can't tell how old holes are. An isolation level with one
-    -- snapshot sees nothing of what it would number and count; there the caller does so before.
+    -- Numbers and counts first: in a transaction that has written before, numbering can't tell how old holes are. With an isolation level
+    -- of one snapshot the refresh would not see what was numbered and counted; there the caller does both before.
     if current_setting('transaction_isolation') = 'read committed' then
         perform from aximo.advance_log();
         perform from aximo.count_metrics();
     end if;
-    -- Sums change under this lock only: so all kinds are of one moment.
+    -- Sums change under this lock only, so all kinds are of one moment.
     select s.steps, s.published_in, s.recounted_in into state
     from aximo_private.metric_state as s
     for update skip locked;
     if not found then
-        -- Another session is at it.
+        -- Another session is refreshing or counting.
         return;
     end if;
     from_nothing := refresh_metrics.everything is true or state.recounted_in > state.published_in;
@@ -9042,7 +8006,7 @@ begin
         if from_nothing then
             execute format('delete from only aximo_private.%I', recent.kept);
         else
-            -- One look-up a row: without statistics a join might read all there is.
+            -- One look-up for each row: without statistics the planner may read everything for a join.
             execute format(
                 'delete from only aximo_private.%1$I as k where k.ctid = any(array('
                 'select p.place from aximo_private.%2$I as r cross join lateral ('
@@ -9061,11 +8025,10 @@ begin
 end;
 $$;
 alter function aximo.refresh_metrics(boolean) owner to aximo_meter;
-comment on function aximo.refresh_metrics(boolean) is
-'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login without all customers.';
+comment on function aximo.refresh_metrics(boolean) is 'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login without all customers.';
 
--- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have neither
--- its owner's rights nor settings of its own, so it has the caller's, and names the schema of everything.
+-- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have
+-- neither its owner's rights nor settings of its own: this one runs with its caller's, and names the schema of everything.
 create procedure aximo.keep_metrics(max_events integer default 20000)
 language plpgsql security invoker
 as $$
@@ -9080,17 +8043,15 @@ begin
         commit;
     end loop;
     commit;
-    -- In here a refresh numbers nothing, so that nobody's numbering has to come back later.
+    -- Under repeatable read a refresh numbers nothing. Numbering in a transaction that has written before can't tell how old holes are.
     set transaction isolation level repeatable read;
     perform from aximo.refresh_metrics();
     commit;
 end;
 $$;
-alter procedure aximo.keep_metrics(integer) owner to aximo_owner;
-comment on procedure aximo.keep_metrics (integer) is
-'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
+comment on procedure aximo.keep_metrics (integer) is 'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
 
--- Views that have something to show of a customer without events, such as the thresholds of all, show it of customers that exist.
+-- Some views show something even of a customer without events, such as the thresholds for all. They show it of customers that exist.
 create view aximo_private.known_customer with (security_barrier = true) as
 select s.customer_id
 from (select (select aximo.current_customer()) collate "C" as customer_id) as s
@@ -9101,19 +8062,13 @@ where s.customer_id <> '*' and (
     or exists (select from aximo_private.thresholds as t where t.customer_id = s.customer_id)
     or exists (select from aximo_private.metric_lists as r where r.customer_id = s.customer_id)
 );
-alter view aximo_private.known_customer owner to aximo_owner;
 comment on view aximo_private.known_customer is 'The session''s customer, if there is anything of it.';
 comment on column aximo_private.known_customer.customer_id is 'The customer.';
 
 create view aximo.access_history with (security_barrier = true) as
 select
-    c.customer_id,
-    g.role_name,
-    g.customer_id = '*' as of_all_customers,
-    g.changed_at as granted_at,
-    g.changed_by as granted_by,
-    r.changed_at as revoked_at,
-    r.changed_by as revoked_by
+    c.customer_id, g.role_name, g.customer_id = '*' as of_all_customers,
+    g.changed_at as granted_at, g.changed_by as granted_by, r.changed_at as revoked_at, r.changed_by as revoked_by
 from aximo_private.known_customer as c
 inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
 left join lateral (
@@ -9125,9 +8080,7 @@ left join lateral (
     limit 1
 ) as r on true
 where g.is_granted
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo.access_history owner to aximo_owner;
 comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
 comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
 comment on column aximo.access_history.role_name is 'The login.';
@@ -9171,7 +8124,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health is 'How executions go, by day. Key: deployment_id, skill_id, skill_version, day.';
 comment on column aximo_metrics.execution_health.customer_id is 'Whose: always the session''s customer.';
@@ -9232,7 +8184,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health_hourly is 'How executions go, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.execution_health_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9293,7 +8244,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health_monthly is 'How executions go, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.execution_health_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9345,7 +8295,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value owner to aximo_owner;
 
 comment on view aximo_metrics.business_value is 'What executions bring, by day. Key: deployment_id, skill_id, skill_version, day.';
 comment on column aximo_metrics.business_value.customer_id is 'Whose: always the session''s customer.';
@@ -9388,7 +8337,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.business_value_hourly is 'What executions bring, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.business_value_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9431,7 +8379,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.business_value_monthly is 'What executions bring, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.business_value_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9471,7 +8418,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions owner to aximo_owner;
 
 comment on view aximo_metrics.actions is 'Actions by type and risk, by day. Key: deployment_id, skill_id, skill_version, day, action_type, risk_level.';
 comment on column aximo_metrics.actions.customer_id is 'Whose: always the session''s customer.';
@@ -9508,7 +8454,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.actions_hourly is 'Actions by type and risk, by hour. Key: deployment_id, skill_id, skill_version, hour, action_type, risk_level.';
 comment on column aximo_metrics.actions_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9545,7 +8490,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.actions_monthly is 'Actions by type and risk, by month. Key: deployment_id, skill_id, skill_version, month, action_type, risk_level.';
 comment on column aximo_metrics.actions_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9591,7 +8535,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance is 'Approvals, service levels and escalations, by day. Key: deployment_id, skill_id, skill_version, day.';
 comment on column aximo_metrics.sla_governance.customer_id is 'Whose: always the session''s customer.';
@@ -9646,7 +8589,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance_hourly is 'Approvals, service levels and escalations, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.sla_governance_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -9701,7 +8643,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance_monthly is 'Approvals, service levels and escalations, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.sla_governance_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9725,6 +8666,7 @@ comment on column aximo_metrics.sla_governance_monthly.pressure_invocations is '
 comment on column aximo_metrics.sla_governance_monthly.suspensions is 'How often a deployment was suspended in this month.';
 comment on column aximo_metrics.sla_governance_monthly.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.deployment_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -9756,7 +8698,6 @@ from aximo_private.deployments_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.deployment_status owner to aximo_owner;
 
 comment on view aximo_metrics.deployment_status is 'Each deployment: its state, and its totals since the beginning. Key: deployment_id.';
 comment on column aximo_metrics.deployment_status.customer_id is 'Whose: always the session''s customer.';
@@ -9781,6 +8722,7 @@ comment on column aximo_metrics.deployment_status.sla_breach_rate is 'sla_breach
 comment on column aximo_metrics.deployment_status.sla_level is 'ok, warning or escalation, by the thresholds in force now; null without a rate.';
 comment on column aximo_metrics.deployment_status.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.customer_overview with (security_barrier = true) as
 select
     m.customer_id,
@@ -9826,7 +8768,6 @@ cross join lateral (
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.customer_overview owner to aximo_owner;
 
 comment on view aximo_metrics.customer_overview is 'The customer''s totals since the beginning: one row. Key: customer_id.';
 comment on column aximo_metrics.customer_overview.customer_id is 'Whose: always the session''s customer.';
@@ -9853,6 +8794,7 @@ comment on column aximo_metrics.customer_overview.first_event_at is 'The earlies
 comment on column aximo_metrics.customer_overview.last_event_at is 'The latest timestamp.';
 comment on column aximo_metrics.customer_overview.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.attribution_monthly with (security_barrier = true) as
 select
     m.customer_id,
@@ -9881,7 +8823,6 @@ where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.attribution_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';
 comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -9892,6 +8833,7 @@ comment on column aximo_metrics.attribution_monthly.high_risk_actions is 'How ma
 comment on column aximo_metrics.attribution_monthly.events is 'How many events of any type in this month.';
 comment on column aximo_metrics.attribution_monthly.counts_up_to is 'The log number up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs with (security_barrier = true) as
 select
     m.customer_id,
@@ -9922,7 +8864,6 @@ where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.tool_runs owner to aximo_owner;
 
 comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
 comment on column aximo_metrics.tool_runs.customer_id is 'Whose: always the session''s customer.';
@@ -9942,6 +8883,7 @@ comment on column aximo_metrics.tool_runs.run_time_sum_ms is 'Their time from th
 comment on column aximo_metrics.tool_runs.run_time_avg_ms is 'run_time_sum_ms / run_time_count.';
 comment on column aximo_metrics.tool_runs.counts_up_to is 'The number in the log of run events up to which it counts.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs_by_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -9964,7 +8906,6 @@ from aximo_private.runs_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.tool_runs_by_status owner to aximo_owner;
 
 comment on view aximo_metrics.tool_runs_by_status is 'Runs of tools, by what was said of them and day. Key: tool_name, status, day.';
 comment on column aximo_metrics.tool_runs_by_status.customer_id is 'Whose: always the session''s customer.';
@@ -10040,7 +8981,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts owner to aximo_owner;
 
 comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
 comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';
@@ -10114,7 +9054,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.alerts_hourly is 'Rates and averages above their threshold, by hour, one row a deployment and metric. Key: deployment_id, hour, metric.';
 comment on column aximo_metrics.alerts_hourly.customer_id is 'Whose: always the session''s customer.';
@@ -10188,7 +9127,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.alerts_monthly is 'Rates and averages above their threshold, by month, one row a deployment and metric. Key: deployment_id, month, metric.';
 comment on column aximo_metrics.alerts_monthly.customer_id is 'Whose: always the session''s customer.';
@@ -10204,13 +9142,8 @@ comment on column aximo_metrics.alerts_monthly.counts_up_to is 'The log number u
 
 create view aximo_metrics.thresholds with (security_barrier = true) as
 select
-    c.customer_id,
-    m.deployment_id::text as deployment_id,
-    m.metric,
-    m.level,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    m.value,
+    c.customer_id, m.deployment_id::text as deployment_id, m.metric, m.level,
+    nullif(m.effective_from, '-infinity') as effective_from, m.set_at, m.value,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.thresholds as n
@@ -10221,10 +9154,7 @@ select
     case when m.customer_id <> '*' then m.set_by end as set_by
 from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.thresholds owner to aximo_owner;
-
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
@@ -10236,15 +9166,11 @@ comment on column aximo_metrics.thresholds.value is 'The rate, or the millisecon
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.thresholds', 'aximo_private.thresholds');
 
 create view aximo_private.told_lists with (security_barrier = true) as
 select
-    c.customer_id,
-    m.list,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    i.item,
-    m.items is null as is_withdrawal,
+    c.customer_id, m.list, nullif(m.effective_from, '-infinity') as effective_from, m.set_at, i.item, m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.metric_lists as n
@@ -10256,18 +9182,12 @@ select
 from aximo_private.metric_lists as m
 left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
-alter view aximo_private.told_lists owner to aximo_owner;
-comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
+comment on view aximo_private.told_lists is 'The settings of the session''s customer that are lists, one row an entry.';
 comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
 comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
-comment on column aximo_private.told_lists.effective_from is 'For months that end after this moment; null: for all.';
-comment on column aximo_private.told_lists.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
-comment on column aximo_private.told_lists.is_withdrawal is 'Whether it takes back what was set before.';
-comment on column aximo_private.told_lists.is_current is 'Whether it is the latest that has taken effect.';
-comment on column aximo_private.told_lists.scope is 'customer, or all customers that set none.';
-comment on column aximo_private.told_lists.set_by is 'The login that set it; null for those of all customers.';
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select
     m.customer_id,
@@ -10282,7 +9202,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.high_risk_levels owner to aximo_owner;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
 comment on column aximo_metrics.high_risk_levels.customer_id is 'Always the session''s customer.';
@@ -10293,7 +9212,9 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.told_lists');
 
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
 select
     m.customer_id,
@@ -10308,7 +9229,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.lead_action_types owner to aximo_owner;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
 comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
@@ -10319,14 +9239,11 @@ comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it t
 comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.told_lists');
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
-    k.customer_id,
-    v.view_name,
-    t.refreshed_at,
-    m.counts_up_to,
-    m.log_size,
+    k.customer_id, v.view_name, t.refreshed_at, m.counts_up_to, m.log_size,
     m.log_size - m.counts_up_to as behind
 from (
     values
@@ -10377,10 +9294,7 @@ cross join lateral (
         ) as counts_up_to
     from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.freshness owner to aximo_owner;
-
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';
@@ -10389,7 +9303,7 @@ comment on column aximo_metrics.freshness.counts_up_to is 'The log number up to 
 comment on column aximo_metrics.freshness.log_size is 'How many events of the customer are numbered now, in that log.';
 comment on column aximo_metrics.freshness.behind is 'How many numbered events the view does not count yet.';
 
--- For who watches the ledger and may see no customer. It costs the same however much is stored: counters, queues, and what is open.
+-- For monitoring, by a login that may see no customer. It reads counters and queues, so its cost does not grow with what is stored.
 create function aximo.ledger_status()
 returns table (
     log text,
@@ -10416,9 +9330,7 @@ begin
     end if;
     return query
     select
-        s.log,
-        t.advanced_at,
-        s.entries,
+        s.log, t.advanced_at, s.entries,
         coalesce(
             pg_sequence_last_value(
                 case s.log
@@ -10463,20 +9375,16 @@ begin
 end;
 $$;
 alter function aximo.ledger_status() owner to aximo_sequencer;
-comment on function aximo.ledger_status() is
-'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; when a checkpoint was last added, by whomever and to whichever log; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator; the login needs no customer. ZXCUS: it was granted certain customers only.';
+comment on function aximo.ledger_status() is 'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; when a checkpoint was last added, by whomever and to whichever log; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator; the login needs no customer. ZXCUS: it was granted certain customers only.';
 
--- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
--- What verify_metrics compares with, and what an auditor can read.
+-- Works the metrics out once more, from the events alone and without the sums: starts and ends are searched for, percentiles are exact.
+-- verify_metrics compares with this, and an auditor can read it.
 create function aximo.recompute_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- Nor does it foresee how many rows there are to join.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
@@ -10485,15 +9393,7 @@ begin
     with
     entry as materialized (
         select
-            l.number,
-            l.event_id,
-            l.event_type,
-            l."timestamp",
-            l.deployment_id,
-            l.skill_id,
-            l.skill_version,
-            l.execution_id,
-            l.risk_level,
+            l.number, l.event_id, l.event_type, l."timestamp", l.deployment_id, l.skill_id, l.skill_version, l.execution_id, l.risk_level,
             l.latency_ms,
             case jsonb_typeof(l.payload -> 'action_type')
                 when 'string' then
@@ -10517,7 +9417,7 @@ begin
         from aximo.log_entries as l
         where l.number <= up_to
     ),
-    -- Which types were leads, by month: the latest setting that had taken effect, the customer's own before that of all.
+    -- The action types that were leads, by month: by the latest setting that had taken effect, the customer's own before the one for all.
     lead_types as materialized (
         select m.month, h.action_type
         from (
@@ -10539,7 +9439,7 @@ begin
         inner join aximo_metrics.lead_action_types as h
             on h.scope = i.scope and h.set_at = i.set_at and h.effective_from is not distinct from i.effective_from
     ),
-    -- By log number: who came second does not count.
+    -- The first by log number counts.
     began as materialized (
         select distinct on (e.execution_id) e.*
         from entry as e
@@ -10559,7 +9459,7 @@ begin
         inner join entry as r on r.event_id = s.answers_event_id
         where s.answers_event_id is not null
     ),
-    -- Each event with what is known of it, and with what is known by it.
+    -- Each event, and what becomes known by it.
     known as materialized (
         select
             e.*,
@@ -10570,8 +9470,7 @@ begin
                 where t.action_type is not null
             ) as is_lead,
             case when n.event_id is not null then extract(epoch from e."timestamp" - b."timestamp") * 1000 end as took_ms,
-            b2.event_id is not null and n2.event_id is null as is_open,
-            extract(epoch from a.delay) * 1000 as delay_ms,
+            b2.event_id is not null and n2.event_id is null as is_open, extract(epoch from a.delay) * 1000 as delay_ms,
             e.event_type = 'approval_requested' and q.event_id is null as is_unanswered
         from entry as e
         left join ended as n on n.event_id = e.event_id
@@ -10583,46 +9482,36 @@ begin
     ),
     placed as materialized (
         select
-            k.*,
-            g.suffix,
-            g.ends_at,
+            k.*, g.suffix, g.ends_at,
             jsonb_build_object(
                 'deployment_id', k.deployment_id, 'skill_id', k.skill_id, 'skill_version', k.skill_version, g.grain, g.bucket
             ) as key
         from known as k
         cross join lateral (
             select
-                '' as suffix,
-                'day' as grain,
-                to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
+                '' as suffix, 'day' as grain, to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
                 (((k."timestamp" at time zone 'UTC')::date + 1)::timestamp) at time zone 'UTC' as ends_at
             union all
             select
-                '_hourly',
-                'hour',
+                '_hourly', 'hour',
                 to_jsonb(date_trunc('hour', k."timestamp" at time zone 'UTC') at time zone 'UTC'),
                 (date_trunc('hour', k."timestamp" at time zone 'UTC') + interval '1 hour') at time zone 'UTC'
             union all
             select
-                '_monthly',
-                'month',
+                '_monthly', 'month',
                 to_jsonb(date_trunc('month', k."timestamp" at time zone 'UTC')::date),
                 (date_trunc('month', k."timestamp" at time zone 'UTC') + interval '1 month') at time zone 'UTC'
         ) as g
     ),
     grouped as materialized (
         select
-            p.suffix,
-            p.key,
+            p.suffix, p.key,
             count(*) filter (where p.event_type = 'execution_triggered') as triggered,
             count(*) filter (where p.event_type = 'execution_completed') as completed,
             count(*) filter (where p.event_type = 'execution_failed') as failed,
-            count(*) filter (where p.is_open) as open,
-            count(p.took_ms) as times,
-            sum(p.took_ms) as time_ms,
+            count(*) filter (where p.is_open) as open, count(p.took_ms) as times, sum(p.took_ms) as time_ms,
             percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.took_ms) as time_percentiles,
-            count(p.latency_ms) as latencies,
-            sum(p.latency_ms) as latency_ms,
+            count(p.latency_ms) as latencies, sum(p.latency_ms) as latency_ms,
             percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.latency_ms) as latency_percentiles,
             count(*) filter (where p.event_type = 'action_dispatched') as dispatched,
             count(*) filter (where p.is_lead) as leads,
@@ -10631,9 +9520,7 @@ begin
             count(*) filter (where p.event_type = 'approval_granted') as granted,
             count(*) filter (where p.event_type = 'approval_rejected') as rejected,
             count(*) filter (where p.event_type = 'approval_timeout') as timed_out,
-            count(*) filter (where p.is_unanswered) as unanswered,
-            count(p.delay_ms) as delays,
-            sum(p.delay_ms) as delay_ms,
+            count(*) filter (where p.is_unanswered) as unanswered, count(p.delay_ms) as delays, sum(p.delay_ms) as delay_ms,
             count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
             count(*) filter (where p.event_type = 'escalation_triggered') as escalations,
             count(*) filter (where p.event_type = 'pressure_invoked') as pressure_invocations,
@@ -10641,20 +9528,17 @@ begin
         from placed as p
         group by p.suffix, p.key
     ),
-    -- The rows of alerts before thresholds are looked at.
+    -- The rates and averages, before thresholds are looked up.
     rated as (
         select r.suffix, r.key, r.ends_at, v.metric, v.numerator, v.denominator
         from (
             select
-                p.suffix,
-                p.key - 'skill_id' - 'skill_version' as key,
-                p.ends_at,
+                p.suffix, p.key - 'skill_id' - 'skill_version' as key, p.ends_at,
                 count(*) filter (where p.event_type = 'execution_failed') as failed,
                 count(*) filter (where p.event_type = 'execution_triggered') as triggered,
                 count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
                 count(*) filter (where p.event_type = 'execution_completed') as completed,
-                sum(p.took_ms) as time_ms,
-                count(p.took_ms) as times
+                sum(p.took_ms) as time_ms, count(p.took_ms) as times
             from placed as p
             group by 1, 2, 3
         ) as r
@@ -10666,7 +9550,7 @@ begin
         ) as v (metric, numerator, denominator)
         where v.denominator > 0
     ),
-    -- Each threshold is the latest of a scope that had taken effect, of the narrowest scope that has a value.
+    -- Of each scope the latest threshold that had taken effect; of these the one of the narrowest scope that has a value.
     judged as (
         select r.*, w.warning, w.escalation
         from (select d.*, d.numerator::double precision / d.denominator as value from rated as d) as r
@@ -10715,8 +9599,7 @@ begin
     ),
     deployed as materialized (
         select
-            k.deployment_id,
-            count(*) as events,
+            k.deployment_id, count(*) as events,
             count(*) filter (where k.event_type = 'execution_triggered') as triggered,
             count(*) filter (where k.event_type = 'execution_completed') as completed,
             count(*) filter (where k.event_type = 'execution_failed') as failed,
@@ -10729,8 +9612,7 @@ begin
         group by k.deployment_id
     )
     select
-        'execution_health' || g.suffix,
-        g.key,
+        'execution_health' || g.suffix, g.key,
         jsonb_build_object(
             'triggered', g.triggered, 'completed', g.completed, 'failed', g.failed, 'open', g.open,
             'error_rate', g.failed::double precision / nullif(g.triggered, 0), 'execution_time_count', g.times,
@@ -10743,8 +9625,7 @@ begin
     from grouped as g
     union all
     select
-        'business_value' || g.suffix,
-        g.key,
+        'business_value' || g.suffix, g.key,
         jsonb_build_object(
             'conversations', g.triggered, 'actions_dispatched', g.dispatched, 'leads', g.leads,
             'lead_conversion_rate', g.leads::double precision / nullif(g.triggered, 0), 'emergency_leads', g.emergency_leads,
@@ -10754,8 +9635,7 @@ begin
     from grouped as g
     union all
     select
-        'sla_governance' || g.suffix,
-        g.key,
+        'sla_governance' || g.suffix, g.key,
         jsonb_build_object(
             'approvals_requested', g.requested, 'approvals_granted', g.granted, 'approvals_rejected', g.rejected,
             'approvals_timed_out', g.timed_out, 'approvals_open', g.unanswered, 'approval_delay_count', g.delays,
@@ -10779,8 +9659,7 @@ begin
     group by p.suffix, p.key, p.action_type, p.risk_level
     union all
     select
-        'alerts' || j.suffix,
-        j.key || jsonb_build_object('metric', j.metric),
+        'alerts' || j.suffix, j.key || jsonb_build_object('metric', j.metric),
         jsonb_build_object(
             'level', case when j.value > j.escalation then 'escalation' else 'warning' end, 'value', j.value,
             'threshold', case when j.value > j.escalation then j.escalation else j.warning end, 'numerator', round(j.numerator),
@@ -10789,8 +9668,7 @@ begin
     from judged as j
     union all
     select
-        'attribution_monthly',
-        jsonb_build_object('month', p.key -> 'month'),
+        'attribution_monthly', jsonb_build_object('month', p.key -> 'month'),
         jsonb_build_object(
             'executions', count(*) filter (where p.event_type = 'execution_triggered'),
             'actions', count(*) filter (where p.event_type = 'action_dispatched'),
@@ -10819,8 +9697,7 @@ begin
     group by p.key -> 'month'
     union all
     select
-        'deployment_status',
-        jsonb_build_object('deployment_id', d.deployment_id),
+        'deployment_status', jsonb_build_object('deployment_id', d.deployment_id),
         jsonb_build_object(
             'skill_id', coalesce(v.skill_id, x.skill_id), 'skill_version', coalesce(v.skill_version, x.skill_version),
             'status', coalesce(
@@ -10841,8 +9718,7 @@ begin
     left join executed as x on x.deployment_id = d.deployment_id
     union all
     select
-        'customer_overview',
-        '{}',
+        'customer_overview', '{}',
         jsonb_build_object(
             'deployments', (select count(*) from deployed), 'active_deployments', (
                 select count(*) from stated as s where s.event_type = 'deployment_activated'
@@ -10872,27 +9748,22 @@ begin
     having count(*) > 0;
 end;
 $$;
-alter function aximo.recompute_metrics(bigint) owner to aximo_owner;
-comment on function aximo.recompute_metrics(bigint) is
-'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
+comment on function aximo.recompute_metrics(bigint) is 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
 
--- The metrics of runs once more, from the log alone and by other means than rollups. What verify_metrics compares with.
+-- Works the metrics of runs out once more, from the log alone and without the sums. verify_metrics compares with this.
 create function aximo.recompute_run_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- Nor does it foresee how many rows there are to join.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
 begin
     return query
     with
-    -- Joined once they are there: else every run is looked at for each entry.
+    -- Materialized before the join: otherwise every run is looked at for each entry.
     entry as materialized (
         select l.number, l.run_id, l.ts, l.kind
         from helix.log_entries as l
@@ -10904,12 +9775,7 @@ begin
     ),
     said as materialized (
         select
-            l.number,
-            l.run_id,
-            l.ts,
-            r.tool_name,
-            (l.ts at time zone 'UTC')::date as day,
-            k.state,
+            l.number, l.run_id, l.ts, r.tool_name, (l.ts at time zone 'UTC')::date as day, k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
         from entry as l
         inner join helix.event_kinds as k on k.kind = l.kind
@@ -10917,7 +9783,7 @@ begin
         where k.state is not null
             and k.version = (select max(v.version) from helix.event_kinds as v where v.kind = k.kind)
     ),
-    -- Which event is the last before this one that begins or ends a run, and which the last that queues, begins or ends one.
+    -- The number of the last earlier event that began or ended the run, and of the last that queued, began or ended it.
     told as materialized (
         select
             s.*,
@@ -10928,9 +9794,7 @@ begin
     ),
     timed as materialized (
         select
-            t.tool_name,
-            t.day,
-            t.state,
+            t.tool_name, t.day, t.state,
             case when t.state = 'running' and q.state = 'queued' then extract(epoch from t.ts - q.ts) * 1000 end as wait_ms,
             case when t.is_end and b.state in ('started', 'running') then extract(epoch from t.ts - b.ts) * 1000 end as run_ms
         from told as t
@@ -10938,8 +9802,7 @@ begin
         left join said as q on q.number = t.queued_number
     )
     select
-        'tool_runs',
-        jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
+        'tool_runs', jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
         jsonb_build_object(
             'started', count(*) filter (where t.state = 'started'),
             'queued', count(*) filter (where t.state = 'queued'),
@@ -10975,18 +9838,14 @@ begin
     group by t.tool_name, t.state, t.day;
 end;
 $$;
-alter function aximo.recompute_run_metrics(bigint) owner to aximo_owner;
-comment on function aximo.recompute_run_metrics(bigint) is
-'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
+comment on function aximo.recompute_run_metrics(bigint) is 'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
 
--- Compares each row of each view with what the events say.
+-- Compares each row of each view of metrics with what the events say.
 create function aximo.verify_metrics()
 returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -11136,33 +9995,24 @@ begin
         from aximo_metrics.tool_runs_by_status as v
         -- Up to here.
     ),
+    -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
+    named as (
+        select
+            s.view_name, s.measures, h.is_hashed,
+            case when h.is_hashed then s.key || '{"action_type": "(no short text)"}' else s.key end as key
+        from shown as s
+        cross join lateral (select coalesce(s.key ->> 'action_type' ~ '^(sha256|json) ', false) as is_hashed) as h
+    ),
     in_view as (
         select s.view_name, s.key, m.key as column_name, m.value
-        from (
-            -- Several types that are no short text are one to the other side.
-            select
-                s.view_name,
-                case
-                    when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                    else s.key
-                end as key,
-                s.measures
-            from shown as s
-        ) as s
+        from named as s
         cross join lateral jsonb_each(s.measures) as m
         where s.view_name !~ '^actions'
         union all
-        select
-            s.view_name,
-            case
-                when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                else s.key
-            end as key,
-            m.key,
-            to_jsonb(sum((m.value #>> '{}')::numeric))
-        from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
+        select s.view_name, s.key, m.key, to_jsonb(sum((m.value #>> '{}')::numeric))
+        from (select a.*, row_number() over () as place from named as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
-        group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
+        group by s.view_name, s.key, m.key, case when s.is_hashed then 0 else s.place end
     ),
     in_events as (
         select r.view_name, r.key, m.key as column_name, m.value
@@ -11174,17 +10024,13 @@ begin
         cross join lateral jsonb_each(r.measures) as m
     )
     select
-        coalesce(v.view_name, e.view_name),
-        coalesce(v.key, e.key),
-        coalesce(v.column_name, e.column_name),
-        v.value,
-        e.value
+        coalesce(v.view_name, e.view_name), coalesce(v.key, e.key), coalesce(v.column_name, e.column_name), v.value, e.value
     from (
         select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
         from in_view as i
     ) as v
     full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
-    -- A row that comes twice is counted twice by whoever adds up.
+    -- A row that appears twice would be counted twice.
     where v.value is null or e.value is null or v.times > 1
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
@@ -11199,33 +10045,61 @@ begin
     order by 1, 2, 3;
 end;
 $$;
-alter function aximo.verify_metrics() owner to aximo_owner;
-comment on function aximo.verify_metrics() is
-'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
+comment on function aximo.verify_metrics() is 'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
 
 create function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$select 1$$;
-alter function aximo.schema_version() owner to aximo_owner;
 comment on function aximo.schema_version() is 'The version of this schema; every migration counts it up.';
 
 create function aximo.oldest_client() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$select 1$$;
-alter function aximo.oldest_client() owner to aximo_owner;
 comment on function aximo.oldest_client() is 'The oldest client protocol that still works with this schema; an older Python package refuses to start.';
 
--- Where alembic keeps its place. Alembic makes it itself when it migrates; made here, a database installed from these files is
--- migrated like any other.
+-- The table in which Alembic keeps the current revision. Alembic makes it when it migrates; it is made here too, so that a database
+-- installed from these files can be migrated.
 create table if not exists aximo_private.alembic_version (
     version_num varchar(32) not null,
     constraint alembic_version_pkc primary key (version_num)
 );
-alter table aximo_private.alembic_version owner to aximo_owner;
 comment on table aximo_private.alembic_version is 'The newest migration applied. Written by alembic.';
 comment on column aximo_private.alembic_version.version_num is 'The revision.';
+
+-- Whatever no file gives to another role belongs to aximo_owner. Indexes, row types and the sequences of columns follow their tables.
+do $$
+declare
+    made text;
+begin
+    for made in
+        select format(
+            '%s %s',
+            case c.relkind when 'S' then 'sequence' when 'c' then 'type' when 'v' then 'view' else 'table' end,
+            c.oid::regclass
+        )
+        from pg_catalog.pg_class as c
+        where c.relnamespace in ('aximo'::regnamespace, 'aximo_metrics'::regnamespace, 'aximo_private'::regnamespace, 'helix'::regnamespace)
+            and pg_get_userbyid(c.relowner) = current_user and c.relkind in ('r', 'v', 'S', 'c')
+            and not exists (
+                select from pg_catalog.pg_depend as d
+                where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i') and d.refobjsubid > 0
+            )
+        union all
+        select format('domain %s', t.oid::regtype)
+        from pg_catalog.pg_type as t
+        where t.typnamespace = 'aximo_private'::regnamespace and t.typtype = 'd' and pg_get_userbyid(t.typowner) = current_user
+        union all
+        select format('routine %s', p.oid::regprocedure)
+        from pg_catalog.pg_proc as p
+        where p.pronamespace in ('aximo'::regnamespace, 'aximo_private'::regnamespace, 'helix'::regnamespace)
+            and pg_get_userbyid(p.proowner) = current_user
+    loop
+        execute format('alter %s owner to aximo_owner', made);
+    end loop;
+end;
+$$;
 
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
@@ -11247,7 +10121,7 @@ revoke all on type
     aximo_private.numbering
 from public;
 
--- The owners of functions: what their functions do, column by column.
+-- The owners of functions get what their functions need, column by column.
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
@@ -11258,13 +10132,14 @@ grant insert (
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
--- Derived rows, with the events. Only repairing takes one away.
+-- Rows that are written with the events. Only aximo.repair_executions deletes one.
 grant select, insert, update, delete on aximo_private.executions, aximo_private.approvals to aximo_recorder;
 grant select, insert on aximo_private.known_deployments to aximo_recorder;
 grant select, insert (event_id, against, customer_id, execution_id, rule) on aximo_private.violations to aximo_recorder;
 grant select on aximo_private.executions_told, aximo_private.approvals_told to aximo_recorder;
--- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
--- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
+-- The installing login is a member of the owner and of the recorder. As the owner it could insert, and the recorder's policy would let it:
+-- together that would write what only the database may state. UPDATE, DELETE and TRUNCATE of events stay granted, so that the triggers
+-- refuse them by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
 aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
@@ -11274,7 +10149,7 @@ aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
 aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
--- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
+-- Not even the owner may call setval(): it needs no DDL, and a rollback does not undo it.
 revoke update on sequence aximo_private.events_position, aximo_private.checkpoint_clock, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
     aximo.receipt,
@@ -11350,11 +10225,11 @@ grant select, update (steps, recounted_in) on aximo_private.metric_state to axim
 -- Thresholds are written for the customer that the access map gives, as events are.
 grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
 grant insert (customer_id, list, items, effective_from) on aximo_private.metric_lists to aximo_recorder;
--- What leads are is judged anew when somebody set it anew.
+-- A new setting of which actions are leads makes the counted ones be judged again.
 grant insert (customer_id, since) on aximo_private.unjudged_leads to aximo_recorder;
 grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
 
--- The meter works out of the sums what is published, and sees no event. What it keeps aximo_private.publish_kind granted.
+-- The meter works out of the sums what is published, and sees no event. aximo_private.publish_kind grants it the tables that it keeps.
 grant select on
     aximo_private.activity_sums,
     aximo_private.action_sums,
@@ -11374,7 +10249,7 @@ grant execute on function
     aximo.count_metrics(integer)
 to aximo_meter;
 
--- The recorder takes what comes of runs from elsewhere, and guards them.
+-- The recorder imports runs and runs the triggers on them.
 grant select, update (status, finished_at, error) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
@@ -11397,32 +10272,7 @@ grant execute on function
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
 
-grant select on
-    aximo_metrics.execution_health,
-    aximo_metrics.execution_health_hourly,
-    aximo_metrics.execution_health_monthly,
-    aximo_metrics.business_value,
-    aximo_metrics.business_value_hourly,
-    aximo_metrics.business_value_monthly,
-    aximo_metrics.actions,
-    aximo_metrics.actions_hourly,
-    aximo_metrics.actions_monthly,
-    aximo_metrics.sla_governance,
-    aximo_metrics.sla_governance_hourly,
-    aximo_metrics.sla_governance_monthly,
-    aximo_metrics.deployment_status,
-    aximo_metrics.customer_overview,
-    aximo_metrics.attribution_monthly,
-    aximo_metrics.tool_runs,
-    aximo_metrics.tool_runs_by_status,
-    aximo_metrics.alerts,
-    aximo_metrics.alerts_hourly,
-    aximo_metrics.alerts_monthly,
-    aximo_metrics.thresholds,
-    aximo_metrics.high_risk_levels,
-    aximo_metrics.lead_action_types,
-    aximo_metrics.freshness
-to aximo_bi;
+grant select on all tables in schema aximo_metrics to aximo_bi;
 grant execute on function
     -- Called from the views, and as the reader; the schema they are in stays closed.
     aximo_private.threshold_at(text, text, text, timestamptz),
@@ -11483,8 +10333,8 @@ grant execute on function
 to aximo_writer;
 grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 
--- Runs are read and written as tables: the gateway knows nothing else. Column by column: the rest is the database's to say.
--- By columns for reading too: that leaves out xmin and ctid, which order the rows of all customers.
+-- The gateway reads and writes runs as tables, so logins get columns: the database states the others. SELECT is by column too, which leaves
+-- out xmin and ctid: these order the rows of all customers.
 grant select (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, recorded_at,
@@ -11533,7 +10383,7 @@ grant execute on function
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
--- Who watches sees that the ledger is well, and nothing of any customer.
+-- A login for monitoring sees that the ledger is well, and nothing of any customer.
 grant usage on schema aximo to aximo_monitor;
 grant select on sequence aximo_private.events_position, helix.run_events_event_id_seq to aximo_sequencer;
 grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator;

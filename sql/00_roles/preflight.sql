@@ -1,9 +1,9 @@
--- Nothing in this script is looked up where others may create things.
+-- Names without a schema are looked up in pg_catalog only: another schema may hold things that others made.
 set local search_path = pg_catalog, pg_temp;
--- Names are written into functions and options as they are, whatever the database prefers.
+-- Function bodies and options hold names as they are written here, whatever the database is set to.
 set local quote_all_identifiers = off;
 
--- What the ledger needs of the database it is installed into, said before anything is created.
+-- Checks what the ledger needs of the database, before anything is created.
 do $$
 declare
     squatter text;
@@ -32,7 +32,7 @@ begin
             hint = 'Install as the owner of the database.',
             constraint = 'installer_owns_database';
     end if;
-    -- Whoever may create schemas could have made ours beforehand, with things in it that are theirs.
+    -- A role that may create schemas could have made the ledger's schemas before, with functions and tables of its own in them.
     select string_agg(format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner)), '; ') into squatter
     from pg_catalog.pg_namespace as n
     where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix') and (

@@ -1,5 +1,5 @@
--- Group roles. They are shared by all databases of a cluster, so they may exist already, and two installs may run at once.
--- Who a login is decides what it may do (these roles); which customer it works for is decided by aximo.grant_customer.
+-- The group roles. All databases of a cluster share them, so they may exist already, and two installations may run at once. A login's roles
+-- say what it may do; aximo.grant_customer says which customer it may do that for.
 do $$
 declare
     role_name text;
@@ -42,7 +42,7 @@ begin
                 hint = 'Rename or drop that role, then install again.',
                 constraint = 'group_roles_are_harmless';
         end if;
-        -- The installing role acts as the owners now and at every upgrade.
+        -- The installing role creates and changes the owners' objects, now and at every upgrade.
         if role_name in ('aximo_owner', 'aximo_gatekeeper', 'aximo_recorder', 'aximo_sequencer', 'aximo_meter')
             and not pg_has_role(current_user, role_name, 'usage') then
             begin
@@ -61,8 +61,8 @@ begin
 end;
 $$;
 
--- A reader sees what is derived from events too. A writer reads what it wrote; operators and auditors read as well. A login that must only write gets EXECUTE on the emit functions
--- and none of these. The owner may call what the ledger offers, so that the installing login can try everything.
+-- Who is a member of which role. A reader also sees metrics. Writers, operators and auditors also read. A login that must only write gets
+-- none of these roles, but EXECUTE on the emit functions. The owner is a member, so that the installing login can call everything.
 do $$
 declare
     membership record;

@@ -1,2 +1,2 @@
--- Alembic makes this one itself before it migrates, for its version table.
+-- Alembic creates this schema itself before it migrates: its version table is in it.
 create schema aximo_private;

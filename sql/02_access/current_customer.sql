@@ -1,16 +1,17 @@
--- The one place that decides for whom a session works. Every policy asks it, as (select aximo.current_customer()), once a statement.
--- STABLE, not IMMUTABLE: a prepared statement must ask again. session_user, not current_user: the latter is the definer's in here.
+-- The only function that decides which customer a session works for. Every policy calls it as (select aximo.current_customer()), so that it
+-- runs once a statement. It is STABLE, not IMMUTABLE, because a prepared statement must call it again. It reads session_user, because
+-- current_user is this function's owner in here.
 create function aximo.current_customer() returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- After a transaction that named a customer the setting reads '', not null.
+    -- After a transaction that set it, the setting is '', not null.
     named constant text := nullif(current_setting('aximo.customer_id', true), '');
     granted text[];
 begin
     if named is null then
-        -- A login bound to one customer needs to name none.
+        -- A login that was granted one customer need not name it.
         select array_agg(g.customer_id) into granted
         from (
             select customer_id
@@ -33,5 +34,4 @@ begin
 end;
 $$;
 alter function aximo.current_customer() owner to aximo_gatekeeper;
-comment on function aximo.current_customer() is
-'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';
+comment on function aximo.current_customer() is 'The customer this session works for: the one named in the setting aximo.customer_id if the login was granted it, else the only one the login was granted, else null. Null means: no rows, no writes.';

@@ -1,4 +1,5 @@
--- The access map: which login may work for which customer. Keyed by name, as a dump restores it into a cluster where every oid differs.
+-- The access map: which login may work for which customer. Its key is the login's name, because a dump is restored into a cluster where
+-- every oid differs.
 create table aximo_private.customer_grants (
     role_name text collate "C" not null,
     customer_id text collate "C" not null
@@ -9,21 +10,16 @@ create table aximo_private.customer_grants (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.customer_grants owner to aximo_owner;
 alter table aximo_private.customer_grants enable row level security;
 alter table aximo_private.customer_grants force row level security;
 
--- The gatekeeper's functions look up and edit the map; the owner may read it, which is how doctor shows it.
-create policy gatekeeper_keeps_the_map on aximo_private.customer_grants
-for all to aximo_gatekeeper using (true) with check (true);
--- For a quick look: the grants of the session's login by name, and no others.
+-- The gatekeeper's functions read and change the map. The owner may read it, so that doctor can show it.
+create policy gatekeeper_keeps_the_map on aximo_private.customer_grants for all to aximo_gatekeeper using (true) with check (true);
+-- aximo.emit_event reads the grants of the session's own login, and no others.
 create policy recorder_reads_own_grants on aximo_private.customer_grants
 for select to aximo_recorder using (role_name = session_user::text);
-create policy owner_reads_the_map on aximo_private.customer_grants
-for select to aximo_owner using (true);
-
-comment on table aximo_private.customer_grants is
-'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
+create policy owner_reads_the_map on aximo_private.customer_grants for select to aximo_owner using (true);
+comment on table aximo_private.customer_grants is 'Which login may work for which customer. Written by aximo.grant_customer and aximo.revoke_customer only.';
 comment on column aximo_private.customer_grants.role_name is 'The login, as session_user spells it. Membership does not pass a grant on.';
 comment on column aximo_private.customer_grants.customer_id is 'The customer, or * for all customers, present and future.';
 comment on column aximo_private.customer_grants.granted_at is 'When, by the database''s clock.';

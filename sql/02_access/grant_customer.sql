@@ -37,5 +37,4 @@ begin
 end;
 $$;
 alter function aximo.grant_customer(text, text) owner to aximo_gatekeeper;
-comment on function aximo.grant_customer(text, text) is
-'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';
+comment on function aximo.grant_customer(text, text) is 'Lets a login work for a customer, or for all customers, present and future, if customer_id is *. Says nothing about what it may do there: grant aximo_reader, aximo_writer or another group role for that. Granting twice is a success. ZXARG: no such role, or no customer named.';

@@ -21,5 +21,4 @@ begin
 end;
 $$;
 alter function aximo_private.numbers_for_all() owner to aximo_gatekeeper;
-comment on function aximo_private.numbers_for_all() is
-'Refuses logins that were not granted all customers in this database, ZXCUS: what is done for all customers is not theirs to do.';
+comment on function aximo_private.numbers_for_all() is 'Refuses logins that were not granted all customers in this database, ZXCUS: what is done for all customers is not theirs to do.';

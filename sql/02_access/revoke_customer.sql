@@ -18,5 +18,4 @@ begin
 end;
 $$;
 alter function aximo.revoke_customer(text, text) owner to aximo_gatekeeper;
-comment on function aximo.revoke_customer(text, text) is
-'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';
+comment on function aximo.revoke_customer(text, text) is 'Takes a customer from a login, from its next statement on; also for a role that was dropped meanwhile. ZXARG: it was not granted, so that a typo does not pass for a revocation.';

@@ -1,4 +1,5 @@
--- The customer a call writes for: the one it names, else the session's. Asks the access map itself, in one look-up: a write asks once.
+-- Returns the customer that a call writes for: the one that it names, else the session's. It reads the access map itself, so that a write
+-- reads the map once.
 create function aximo_private.writing_customer(customer_id text) returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -44,5 +45,4 @@ begin
 end;
 $$;
 alter function aximo_private.writing_customer(text) owner to aximo_gatekeeper;
-comment on function aximo_private.writing_customer(text) is
-'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';
+comment on function aximo_private.writing_customer(text) is 'The customer that a call of this session writes for: the one it names, else the session''s. ZXCUS: not granted, not named, or another than the session''s.';

@@ -1,5 +1,5 @@
--- Who could see a customer on a day gone by: the map says only who can see it now. Written by the functions that change the map, and not by a
--- trigger on it: a restore of the data alone would write it twice.
+-- Says who could see a customer on a past day: the access map only says who can see it now. The functions that change the map write this
+-- table. A trigger on the map would write it twice when only the data are restored.
 create table aximo_private.access_changes (
     customer_id text collate "C" not null,
     role_name text collate "C" not null,
@@ -11,19 +11,13 @@ create table aximo_private.access_changes (
     constraint role_name_length check (octet_length(role_name) <= 63),
     constraint customer_id_length check (char_length(customer_id) <= 255)
 );
-alter table aximo_private.access_changes owner to aximo_owner;
 create index access_changes_by_role on aximo_private.access_changes (customer_id, role_name, changed_at, change_id);
-alter table aximo_private.access_changes enable row level security;
-alter table aximo_private.access_changes force row level security;
+select aximo_private.isolate_by_customer('aximo_private.access_changes');
 create policy owner_reads_own_access on aximo_private.access_changes
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy gatekeeper_notes_access on aximo_private.access_changes
-for insert to aximo_gatekeeper with check (true);
-create policy gatekeeper_reads_access on aximo_private.access_changes
-for select to aximo_gatekeeper using (true);
+create policy gatekeeper_notes_access on aximo_private.access_changes for insert to aximo_gatekeeper with check (true);
+create policy gatekeeper_reads_access on aximo_private.access_changes for select to aximo_gatekeeper using (true);
 select aximo_private.make_append_only('aximo_private.access_changes');
-select aximo_private.hide_statistics('aximo_private.access_changes');
-
 comment on table aximo_private.access_changes is 'Every grant of a customer to a login, and every revocation: append-only. Read it through aximo.access_history.';
 comment on column aximo_private.access_changes.customer_id is 'The customer; * stands for all.';
 comment on column aximo_private.access_changes.role_name is 'The login.';

@@ -10,6 +10,4 @@ begin
     );
 end;
 $$;
-alter function aximo_private.hide_statistics(regclass) owner to aximo_owner;
-comment on function aximo_private.hide_statistics(regclass) is
-'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';
+comment on function aximo_private.hide_statistics(regclass) is 'Keeps no statistics of a relation''s columns: they would tell, through row estimates, how much other customers have. Used by migrations.';

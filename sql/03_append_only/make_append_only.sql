@@ -1,5 +1,5 @@
--- The row trigger is the one that logical replication fires. The statement trigger speaks up when no row is visible to the
--- statement, and stops TRUNCATE. ENABLE ALWAYS: session_replication_role = replica switches ordinary triggers off.
+-- Logical replication fires the row trigger. The statement trigger refuses statements that see no row, and TRUNCATE. ENABLE ALWAYS, because
+-- session_replication_role = replica switches ordinary triggers off.
 create function aximo_private.make_append_only(target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -17,8 +17,8 @@ begin
     );
     execute format('alter table %s enable always trigger append_only_row', target);
     execute format('alter table %s enable always trigger append_only_statement', target);
-    -- Rows that never change can be frozen as soon as they are old enough for a vacuum to look at them, by the vacuum that inserts bring about:
-    -- else all of the table is read and written again when transaction ids run short.
+    -- Rows never change, so the vacuum that follows inserts can freeze them. Otherwise the whole table is read and written again when
+    -- transaction ids run short.
     execute format(
         'alter table %s set (autovacuum_freeze_min_age = 0, autovacuum_vacuum_insert_threshold = 100000,'
         ' autovacuum_vacuum_insert_scale_factor = 0)',
@@ -31,5 +31,4 @@ begin
     );
 end;
 $$;
-alter function aximo_private.make_append_only(regclass) owner to aximo_owner;
-comment on function aximo_private.make_append_only(regclass) is 'Puts the two guards on a table, and has autovacuum freeze what is written. Used by migrations.';
+comment on function aximo_private.make_append_only(regclass) is 'Puts the two triggers on a table that refuse changes, and has autovacuum freeze its rows early. Used by migrations.';

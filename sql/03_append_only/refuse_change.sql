@@ -1,4 +1,4 @@
--- No hatch: no setting, no trigger depth, no role. Serves row and statement triggers of every append-only table.
+-- Nothing switches this off: no setting, no trigger depth, no role. The row and the statement triggers of every append-only table call it.
 create function aximo_private.refuse_change() returns trigger
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -14,5 +14,4 @@ begin
         constraint = 'append_only';
 end;
 $$;
-alter function aximo_private.refuse_change() owner to aximo_owner;
 comment on function aximo_private.refuse_change() is 'Raises ZXIMM. The guard behind every append-only table.';

@@ -9,14 +9,10 @@ create type aximo_private.breach as (
     against uuid,
     against_step integer
 );
-alter type aximo_private.breach owner to aximo_owner;
 comment on type aximo_private.breach is 'An event that breaks a rule of its execution''s life.';
-comment on column aximo_private.breach.place is 'Its place in the batch.';
-comment on column aximo_private.breach.event_id is 'The event.';
+comment on column aximo_private.breach.place is 'The event''s place in the batch.';
 comment on column aximo_private.breach.event_type is 'What happened.';
 comment on column aximo_private.breach.customer_id is 'Whose event it is.';
-comment on column aximo_private.breach.execution_id is 'The execution.';
-comment on column aximo_private.breach.approval_id is 'Which approval, of several.';
-comment on column aximo_private.breach.rule is 'The rule.';
+comment on column aximo_private.breach.approval_id is 'The approval that the event is about; null for the one without an id.';
 comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
-comment on column aximo_private.breach.against_step is 'The step it is broken against otherwise, if there is one.';
+comment on column aximo_private.breach.against_step is 'The step of the earlier event that it is broken against, for other rules; null if there is none.';

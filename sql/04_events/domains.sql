@@ -1,6 +1,6 @@
--- The limits of an event's fields, by name. The columns have plain types: aximo_private.is_well_formed says yes to nearly every event in one
--- expression, and aximo_private.refuse_malformed tries the others field by field, by these.
--- Text is compared by bytes (collate "C"): smaller and faster indexes, and the same order on every machine.
+-- The limits of an event's fields, each with a name. The columns of the table have plain types: aximo_private.is_well_formed checks nearly
+-- every event in one expression, and aximo_private.refuse_malformed casts the fields of the others to these domains, one by one. Text is
+-- compared by bytes (collate "C"): indexes are smaller and faster, and the order is the same on every machine.
 
 create domain aximo_private.event_type as text collate "C"
     constraint event_type_known check (
@@ -13,11 +13,10 @@ create domain aximo_private.event_type as text collate "C"
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
     );
-alter domain aximo_private.event_type owner to aximo_owner;
 comment on domain aximo_private.event_type is 'One of the 22 event types of the event model v1.0. Grows by migration, never shrinks.';
 
--- Blank is what Unicode calls white space, nothing else in it. Text that begins with a visible ASCII character is not; that is nearly all,
--- and seen faster.
+-- Text is blank if it holds only what Unicode calls white space. Text that begins with a visible ASCII character is not blank: nearly all
+-- text does, and that is checked faster.
 create domain aximo_private.identifier as text collate "C"
     constraint identifier_length check (char_length(value) <= 255)
     constraint identifier_not_blank check (
@@ -28,38 +27,32 @@ create domain aximo_private.identifier as text collate "C"
             '\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
         ) <> ''
     );
-alter domain aximo_private.identifier owner to aximo_owner;
 comment on domain aximo_private.identifier is 'Opaque text that names something: 1 to 255 characters, not blank.';
 
 create domain aximo_private.actor as text collate "C"
     constraint actor_known check (value in ('system', 'founder', 'operator', 'external_user'));
-alter domain aximo_private.actor owner to aximo_owner;
 comment on domain aximo_private.actor is 'Who acted, as the service claims it.';
 
 create domain aximo_private.short_text as text collate "C"
     constraint short_text_length check (char_length(value) <= 255);
-alter domain aximo_private.short_text owner to aximo_owner;
 comment on domain aximo_private.short_text is 'Optional text of the platform''s own vocabulary: at most 255 characters.';
 
 create domain aximo_private.milliseconds as bigint
     constraint milliseconds_not_negative check (value >= 0);
-alter domain aximo_private.milliseconds owner to aximo_owner;
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
--- The size is that of the text a reader gets. Before the text is made, numbers that make it far longer than the value are refused,
--- unless there is no room for many of them: in the value as it is, not as a table has it compressed. (Constraints are checked in the
--- order of their names. What is no object is refused before it is added to one.)
+-- The size is the length of the text that a reader gets. Numbers that make the text far longer than the value are refused before the text
+-- is made. A value of at most 2048 bytes, uncompressed (hence || '{}'), has no room for many of them. PostgreSQL checks constraints in the
+-- order of their names, so payload_is_object comes first.
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
     constraint payload_numbers check (
         pg_column_size(value || '{}') <= 2048 or not aximo_private.has_extreme_number(value)
     )
     constraint payload_size check (octet_length(value::text) <= 1048576);
-alter domain aximo_private.payload owner to aximo_owner;
 comment on domain aximo_private.payload is 'A JSON object of at most 1 MiB, counted as UTF-8 text.';
 
--- The lower bound keeps out clocks that were never set; the upper one is the emitter's clock a day ahead, checked when it is written.
+-- The lower bound refuses clocks that were never set. That a moment is at most a day ahead is checked when the event is written.
 create domain aximo_private.moment as timestamptz
     constraint moment_range check (value >= '1970-01-01 00:00:00+00' and value < '9999-01-01 00:00:00+00');
-alter domain aximo_private.moment owner to aximo_owner;
 comment on domain aximo_private.moment is 'When something happened: finite, not before 1970, and within what every client can represent.';

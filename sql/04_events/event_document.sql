@@ -8,11 +8,11 @@ return jsonb_build_object(
     'error_code', (event).error_code, 'latency_ms', (event).latency_ms,
     'timestamp', case
         when not has_timestamp then null
-        -- Out of range: as a text that is so too, and can be written.
+        -- A moment out of range may have no text in this form. This one has, and is out of range too.
         when (event)."timestamp" < '1970-01-01 00:00:00+00' or (event)."timestamp" >= '9999-01-01 00:00:00+00' then '0001-01-01T00:00:00Z'
         else to_char((event)."timestamp" at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     end,
-    -- JSON null would stand for no payload.
+    -- JSON null would mean that there is no payload.
     'payload', case when jsonb_typeof((event).payload) = 'null' then '[]' else (event).payload end
 );
 alter function aximo_private.event_document(aximo_private.events, boolean) owner to aximo_recorder;

@@ -1,6 +1,6 @@
--- The canonical line of an event, defined here and nowhere else: what export writes, and what a log entry is the hash of. The text does
--- not depend on the session's settings: json strings, jsonb's own normal form, UTC to the microsecond. Changing it would change every
--- proof, so it never changes. The body is bound when it is created, so it needs no search_path, and without one it is inlined.
+-- The canonical line of an event, defined here and nowhere else: an export writes it, and a log entry is its hash. The text does not depend
+-- on the session's settings: JSON strings, jsonb's normal form, UTC to the microsecond. It never changes, because every proof depends on
+-- it.
 create function aximo_private.event_line(event aximo_private.events) returns text
 language sql stable security invoker parallel safe
 return concat(
@@ -29,6 +29,4 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.event_line(aximo_private.events) owner to aximo_owner;
-comment on function aximo_private.event_line(aximo_private.events) is
-'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
+comment on function aximo_private.event_line(aximo_private.events) is 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';

@@ -5,7 +5,6 @@ create table aximo.event_types (
     meaning text not null,
     constraint event_types_pkey primary key (event_type)
 );
-alter table aximo.event_types owner to aximo_owner;
 
 insert into aximo.event_types (event_type, category, meaning) values
 ('execution_triggered', 'execution', 'An input reached a deployment and an execution began.'),
@@ -32,7 +31,6 @@ insert into aximo.event_types (event_type, category, meaning) values
 ('version_rolled_back', 'lifecycle', 'It runs an older skill version from here on: the event''s skill_version.');
 
 select aximo_private.make_append_only('aximo.event_types');
-
 comment on table aximo.event_types is 'The 22 event types (event model v1.0, section 3) and their categories. The same for every customer.';
 comment on column aximo.event_types.event_type is 'The type''s name, as events carry it.';
 comment on column aximo.event_types.category is 'execution, action, approval, governance or lifecycle.';

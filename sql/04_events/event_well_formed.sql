@@ -1,43 +1,3 @@
--- The limits of an event's fields, in one expression without an exception block: it costs a tenth of what sixteen domains do. It may only say
--- yes: aximo_private.refuse_malformed knows the limits. Bound when it is created, and inlined.
-create function aximo_private.is_well_formed(event aximo_private.events) returns boolean
-language sql volatile security invoker parallel safe
-return coalesce(
-    (event).event_type in (
-        'execution_triggered', 'execution_processing', 'execution_completed', 'execution_failed',
-        'action_prepared', 'action_dispatched', 'action_failed',
-        'approval_requested', 'approval_granted', 'approval_rejected', 'approval_timeout',
-        'sla_breached', 'escalation_triggered', 'pressure_invoked', 'deployment_suspended',
-        'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_updated',
-        'deployment_terminated', 'version_upgraded', 'version_rolled_back'
-    )
-    and (event).actor in ('system', 'founder', 'operator', 'external_user')
-    -- Not blank, as it begins with a visible ASCII character. Of columns that are null the others count.
-    and least((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) >= '!'
-    and greatest((event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id) < E'\u007F'
-    and (event).customer_id is not null
-    and (event).deployment_id is not null
-    and (event).skill_id is not null
-    and (event).skill_version is not null
-    and ((event).execution_id is not null or (event).event_type !~ '^(action|approval|execution)_')
-    -- 255 bytes in all are at most 255 characters in each.
-    and octet_length(
-        concat(
-            (event).customer_id, (event).deployment_id, (event).skill_id, (event).skill_version, (event).execution_id, (event).risk_level,
-            (event).approval_mode, (event).correlation_id, (event).channel_type, (event).error_code
-        )
-    ) <= 255
-    and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
-    and coalesce((event).latency_ms, 0) >= 0
-    and jsonb_typeof((event).payload) = 'object'
-    -- As it is, not as a table has it compressed; before its text is made, as a number may have a text 10,000 times its size.
-    and pg_column_size((event).payload || '{}') <= 2048
-    and octet_length((event).payload::text) <= 1048576,
-    false
-);
-alter function aximo_private.is_well_formed(aximo_private.events) owner to aximo_recorder;
-comment on function aximo_private.is_well_formed(aximo_private.events) is 'Whether an event certainly keeps the limits of its fields.';
-
 create function aximo_private.event_well_formed(event aximo_private.events) returns boolean
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -48,9 +8,10 @@ begin
 end;
 $$;
 alter function aximo_private.event_well_formed(aximo_private.events) owner to aximo_recorder;
-comment on function aximo_private.event_well_formed(aximo_private.events) is 'True, or ZXARG with the field in the detail.';
+comment on function aximo_private.event_well_formed(aximo_private.events) is 'True if the event keeps the limits of its fields; else raises ZXARG, with the field in the detail.';
 
--- No constraint: a table's are read, planned and compiled anew for every single-row statement. Nobody else may insert.
+-- A policy, not a constraint: PostgreSQL reads, plans and compiles a table's constraints again for every single-row statement. No other
+-- role may insert.
 create policy recorder_writes_events on aximo_private.events
 for insert to aximo_recorder with check (aximo_private.is_well_formed(events) or aximo_private.event_well_formed(events));
 comment on policy recorder_writes_events on aximo_private.events is 'The emit functions, which write for a customer that the access map gave them; within the limits of an event''s fields.';

@@ -1,5 +1,5 @@
--- Digits beyond the sixth are cut, as PostgreSQL would round them; offsets of 16 hours and more are taken apart, as it reads none.
--- Bound when it is created, and inlined.
+-- Digits beyond the sixth are cut, because PostgreSQL would round them. Offsets of 16 hours and more are subtracted here, because
+-- PostgreSQL refuses to read them.
 create function aximo_private.moment_of(moment text) returns timestamptz
 language sql stable security invoker parallel safe
 return case
@@ -13,7 +13,7 @@ return case
         and substr(moment, 12, 2) < '24' and substr(moment, 18, 2) < '60'
         then moment::timestamptz
     when moment !~ '^[0-9]{4}(-[0-9]{2}){2}[Tt ]([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$'
-        -- Not a moment, so that the cast says so.
+        -- This text is no moment either: the cast raises the error.
         then 'not RFC 3339'::text::timestamptz
     when substr(moment, 27, 1) between '0' and '9'
         or left(right(moment, 6), 1) in ('+', '-') and substr(right(moment, 6), 2, 2) >= '16'
@@ -21,6 +21,4 @@ return case
             - coalesce(substring(moment from '([+-][0-9][0-9]:[0-9][0-9])$'), '00:00')::interval
     else moment::timestamptz
 end;
-alter function aximo_private.moment_of(text) owner to aximo_owner;
-comment on function aximo_private.moment_of(text) is
-'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';
+comment on function aximo_private.moment_of(text) is 'The moment that a text in RFC 3339 says: a date, a time and an offset. Raises invalid_datetime_format for anything else.';

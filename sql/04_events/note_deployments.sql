@@ -1,6 +1,6 @@
 create function aximo_private.note_deployments(
     events aximo_private.events[],
-    -- Of executions only the first events tell: the others are of the same deployment, unless they break that rule.
+    -- True: of an execution only the first event is looked at, as all its events are of one deployment unless one breaks that rule.
     first_only boolean
 ) returns void
 language plpgsql volatile security invoker parallel unsafe

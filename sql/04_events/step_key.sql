@@ -1,5 +1,5 @@
--- Ids in a payload may be of any length and kind; steps hold many of them, and the text of a number may be 100,000 times its size.
--- Bound when it is created, and inlined.
+-- An id in a payload may be of any length and of any JSON type, and the text of a number may be 100,000 times as long as the number. Rows
+-- hold many such ids, so a long one is replaced by its hash.
 create function aximo_private.step_key(payload jsonb, name text) returns text
 language sql stable security invoker parallel safe
 return case jsonb_typeof(payload -> name)

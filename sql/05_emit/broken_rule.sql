@@ -1,30 +1,28 @@
--- The rules of an execution's life (spec, section 3): which one the next event breaks, null if it fits. The only place that names them, in
--- the order in which they are asked. What says yes more quickly elsewhere says "may only say yes", and leaves the rest to this.
+-- The rules of an execution's life (spec, section 3), in the order in which they are asked: returns the one that the next event breaks,
+-- null if it breaks none. No other function names the rules. Faster checks elsewhere may only say that an event fits, and ask this function
+-- about all others.
 create function aximo_private.broken_rule(
-    -- The execution as it stands; without steps, there is none.
+    -- The execution as it stands; its steps are 0 if it does not exist yet.
     life aximo_private.executions,
-    event_type text,
-    deployment_id text,
-    skill_id text,
-    skill_version text,
+    event aximo_private.events,
+    -- The approval that the event is about, null for the one without an id; whether it was ever requested, is open, was ever denied.
     approval_id text,
-    -- Of the approval with that id (null: the one without): whether it was ever asked for, is open, was ever denied.
     was_asked boolean,
     is_open boolean,
     was_denied boolean,
     -- Whether an approval without an id is open.
     unnamed_is_open boolean,
-    -- Whether a prepared action is neither done, failed nor excused.
+    -- Whether a prepared action was neither dispatched nor failed, and was not denied.
     has_unresolved boolean
 ) returns text
 language plpgsql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    is_answer constant boolean := event_type in ('approval_granted', 'approval_rejected', 'approval_timeout');
-    is_end constant boolean := event_type in ('execution_completed', 'execution_failed');
+    is_answer constant boolean := event.event_type in ('approval_granted', 'approval_rejected', 'approval_timeout');
+    is_end constant boolean := event.event_type in ('execution_completed', 'execution_failed');
 begin
-    if event_type = 'execution_triggered' then
+    if event.event_type = 'execution_triggered' then
         return case when life.steps > 0 then 'triggered_first' end;
     elsif life.started_at is null then
         return 'triggered_first';
@@ -32,18 +30,18 @@ begin
         return 'ends_once';
     elsif is_answer and was_asked and not is_open then
         return 'answers_open_approval';
-    elsif deployment_id <> life.deployment_id or skill_id <> life.skill_id or skill_version <> life.skill_version then
+    elsif (event.deployment_id, event.skill_id, event.skill_version) <> (life.deployment_id, life.skill_id, life.skill_version) then
         return 'same_attribution';
-    elsif event_type !~ '^(execution|action|approval)_' then
+    elsif event.event_type !~ '^(execution|action|approval)_' then
         return null;
     elsif life.outcome is not null then
         return 'nothing_after_end';
-    elsif not life.processing and event_type not in ('execution_processing', 'execution_failed') then
+    elsif not life.processing and event.event_type not in ('execution_processing', 'execution_failed') then
         return 'processing_first';
     elsif is_answer then
         return case when not is_open then 'answers_open_approval' end;
     end if;
-    return case event_type
+    return case event.event_type
         when 'approval_requested' then
             case
                 when is_open then 'approval_already_open'
@@ -62,10 +60,6 @@ begin
     end;
 end;
 $$;
-alter function aximo_private.broken_rule(
-    aximo_private.executions, text, text, text, text, text, boolean, boolean, boolean, boolean, boolean
-) owner to aximo_recorder;
-comment on function aximo_private.broken_rule(
-    aximo_private.executions, text, text, text, text, text, boolean, boolean, boolean, boolean, boolean
-) is
-'Which rule of an execution''s life the next event breaks; null if it fits.';
+alter function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean)
+owner to aximo_recorder;
+comment on function aximo_private.broken_rule(aximo_private.executions, aximo_private.events, text, boolean, boolean, boolean, boolean, boolean) is 'Which rule of an execution''s life the next event breaks; null if it fits.';

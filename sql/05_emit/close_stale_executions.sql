@@ -24,7 +24,7 @@ begin
         when datetime_field_overflow then
             cutoff := '-infinity';
     end;
-    -- Whoever is being written to is not stale.
+    -- An execution that another transaction is writing to is not stale.
     select array_agg(s.x order by (s.x).last_event_at) into stale
     from (
         select x
@@ -58,5 +58,4 @@ begin
 end;
 $$;
 alter function aximo.close_stale_executions(interval) owner to aximo_recorder;
-comment on function aximo.close_stale_executions(interval) is
-'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';
+comment on function aximo.close_stale_executions(interval) is 'Ends the open executions of the session''s customer whose latest event is at least this old, with execution_failed and error_code orphaned; returns them. One that another transaction is writing to is left alone. ZXCUS: no customer; ZXARG: no or a negative interval.';

@@ -1,6 +1,6 @@
--- One event, one round trip. The path of most writes: what each part costs is in docs/design/0004-emit-path.md. The execution's row takes the
--- event in, by one UPDATE whose conditions are the rules in short: they may only say yes. Whatever they do not say yes to is left to
--- aximo_private.write_events, which knows the rules.
+-- Writes one event in one call; most writes come this way. One UPDATE of the execution's row checks the rules and takes the event in. Its
+-- conditions may only say that the event fits; all other events go to aximo_private.write_events, which knows the rules. The body is one
+-- and long because each further function and statement adds 20,000 to 50,000 instructions to about 600,000: docs/design/0004-emit-path.md.
 create function aximo.emit_event(
     event_type text,
     deployment_id text,
@@ -29,9 +29,9 @@ declare
     id constant uuid := coalesce(emit_event.event_id, aximo_private.new_event_id());
     moment constant timestamptz := coalesce(emit_event."timestamp", clock_timestamp());
     document constant jsonb := coalesce(emit_event.payload, '{}');
-    -- From 2 on: the row has taken the event in.
+    -- 2 or more: the execution's row has taken the event in.
     this_step integer;
-    -- Whether what a row alone does not tell is in the way.
+    -- False: the approvals or actions of the execution, which its row does not tell, stand against the event.
     fits boolean;
     still_open integer;
     prepared integer;
@@ -41,7 +41,7 @@ declare
     event aximo_private.events;
     receipt aximo.receipt;
 begin
-    -- Most calls name a customer that the login was granted. This may only say yes, too: writing_customer knows the rule.
+    -- Most calls name a customer that the login was granted. This check may only say so; aximo_private.writing_customer knows the rule.
     perform
     from aximo_private.customer_grants as g
     where g.customer_id in (customer, '*');
@@ -49,11 +49,11 @@ begin
         customer := aximo_private.writing_customer(emit_event.customer_id);
     end if;
 
-    -- ended_at, not outcome: the planner would take that for a reason to use a partial index.
+    -- The conditions below use ended_at: with outcome the planner would use a partial index.
     if emit_event.execution_id is null then
         null;
     elsif emit_event.event_type = 'execution_triggered' then
-        -- Its row is made after it: a second trigger is kept out by the unique index of steps.
+        -- The row is inserted after the event. The unique index of steps refuses a second trigger.
         this_step := 1;
     elsif emit_event.event_type in ('action_prepared', 'action_dispatched', 'action_failed') then
         update aximo_private.executions as x set
@@ -127,7 +127,7 @@ begin
             and x.started_at is not null and x.ended_at is null
             and (emit_event.event_type = 'execution_failed' or x.processing and x.open_approvals = 0)
         returning x.steps, x.actions_prepared, x.denied into this_step, prepared, had_denial;
-        -- Most actions are matched one by one, and nothing was denied; else whether all are resolved is asked as exactly as can be.
+        -- If every action has its own dispatch or failure and nothing was denied, all are resolved. Otherwise has_unresolved looks closely.
         if prepared > 0 and emit_event.event_type = 'execution_completed'
             and (
                 had_denial or exists (
@@ -152,7 +152,7 @@ begin
             fits := false;
         end if;
     else
-        -- execution_processing, and what is no step of the life itself.
+        -- execution_processing, and events that are no step of an execution's life.
         update aximo_private.executions as x set
             steps = x.steps + 1,
             last_event_at = greatest(x.last_event_at, moment),
@@ -203,7 +203,7 @@ begin
         emit_event.skill_id, emit_event.skill_version, emit_event.execution_id, emit_event.actor, emit_event.risk_level,
         emit_event.approval_mode, emit_event.correlation_id, emit_event.channel_type, emit_event.error_code, null, document
     );
-    -- The row says by now that it has completed, so that write_events would give another reason.
+    -- The row says that the execution has completed, so write_events would name another rule.
     if not fits and emit_event.event_type = 'execution_completed' and aximo_private.event_well_formed(event)
         and not exists (select from only aximo_private.events as e where e.customer_id = customer and e.event_id = emit_event.event_id) then
         perform aximo_private.refuse_step(
@@ -220,7 +220,7 @@ begin
         )
     )[1];
     if this_step > 1 then
-        -- It was stored already, and is no further step.
+        -- The event was stored before, so the row must not count it as a further step.
         perform aximo_private.rebuild_execution(customer, emit_event.execution_id);
     end if;
     return receipt;

@@ -1,4 +1,5 @@
--- For an event whose event_id is stored already. A moment that the sender left out was made up here the first time, so it is no difference.
+-- Called for an event whose event_id is stored already. If the sender named no timestamp, the database made one up the first time, so a
+-- different timestamp is no difference.
 create function aximo_private.first_receipt(event aximo_private.events, has_timestamp boolean) returns aximo.receipt
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -40,5 +41,4 @@ begin
 end;
 $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
-comment on function aximo_private.first_receipt(aximo_private.events, boolean) is
-'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
+comment on function aximo_private.first_receipt(aximo_private.events, boolean) is 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';

@@ -1,10 +1,10 @@
--- Read from the actions, once an execution. An action is matched by its id, else by how many there are of its type.
+-- Reads the actions of an execution once. An action is matched by its id, and an action without an id by the number of those with its type.
 create function aximo_private.has_unresolved(
     customer text, execution text, denied boolean, denied_ids text[], batch aximo_private.events[], upto bigint, from_nothing boolean
 ) returns boolean
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- The plan is the same for any execution, and takes longer to make than to run.
+-- The plan is the same for every execution, and takes longer to make than to run.
 set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -12,14 +12,13 @@ begin
         with
         action as (
             select
-                s.event_type,
-                aximo_private.step_key(s.payload, 'approval_id') as approval_id,
+                s.event_type, aximo_private.step_key(s.payload, 'approval_id') as approval_id,
                 aximo_private.step_key(s.payload, 'action_id') as action_id,
                 aximo_private.step_key(s.payload, 'action_type') as action_type
             from (
                 select e.event_type, e.payload
                 from only aximo_private.events as e
-                -- In C collation action_... sorts before everything else.
+                -- In collation C, action_... sorts before all other types.
                 where not from_nothing and e.customer_id = customer and e.execution_id = execution and e.event_type < 'approval_'
                 union all
                 select b.event_type, b.payload
@@ -36,9 +35,9 @@ begin
         matched as (
             select
                 w.action_id,
-                -- What was denied can't be done any more.
+                -- A denied action need not be resolved.
                 count(*) filter (where w.event_type = 'action_prepared' and not w.is_denied) as prepared,
-                -- The failure of a denied action resolves that one, which is excused, and no other.
+                -- The failure of a denied action resolves that action only.
                 count(*) filter (
                     where w.event_type <> 'action_prepared'
                     and not (w.event_type = 'action_failed' and w.approval_id is not null and w.is_denied)
@@ -53,5 +52,4 @@ begin
 end;
 $$;
 alter function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) owner to aximo_recorder;
-comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is
-'Whether an action of an execution was prepared, can still be done, and was neither dispatched nor failed: of those stored, unless the execution is told from nothing, and those of a batch before a place.';
+comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is 'Whether an action of an execution was prepared, not denied, and neither dispatched nor failed. Looks at the stored events, unless from_nothing, and at those of a batch before a place.';

@@ -9,5 +9,4 @@ begin
 end;
 $$;
 alter function aximo.import_events(jsonb, text) owner to aximo_recorder;
-comment on function aximo.import_events(jsonb, text) is
-'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';
+comment on function aximo.import_events(jsonb, text) is 'As aximo.emit_events, for history as it was: what breaks a rule of its execution''s life is accepted, and listed in aximo.violations. An event that is malformed, or whose event_id names another one, is refused all the same.';

@@ -1,5 +1,5 @@
--- Writes rows as they are to be. Whether an execution's row was at the step it is taken on from is not asked here: the unique index of steps
--- knows, when its events are written.
+-- Writes the rows as they are given. Nobody checks here whether another transaction changed a row meanwhile: the unique index of steps
+-- finds out when the events are written.
 create function aximo_private.keep_lives(lives aximo_private.executions[], approvals aximo_private.approvals[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp

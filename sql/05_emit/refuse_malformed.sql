@@ -77,7 +77,7 @@ begin
             else
                 begin
                     if field.json_type = 'object' then
-                        -- As it is: its text may be larger than a text can be.
+                        -- The payload is cast as jsonb: its text may be longer than a text can be.
                         execute format('select ($1::jsonb)::%s', field.domain) using event -> field.name;
                     elsif field.name = 'timestamp' then
                         execute format('select ($1::timestamptz)::%s', field.domain) using aximo_private.moment_of(event ->> field.name);
@@ -144,5 +144,4 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_malformed(jsonb, bigint, text) owner to aximo_recorder;
-comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is
-'Raises ZXARG, with the field and its value in the detail, what is allowed in the hint and the rule in the constraint field, if something is wrong with the event; else does nothing.';
+comment on function aximo_private.refuse_malformed(jsonb, bigint, text) is 'Raises ZXARG, with the field and its value in the detail, what is allowed in the hint and the rule in the constraint field, if something is wrong with the event; else does nothing.';

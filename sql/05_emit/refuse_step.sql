@@ -33,5 +33,4 @@ begin
 end;
 $$;
 alter function aximo_private.refuse_step(aximo_private.breach, boolean) owner to aximo_recorder;
-comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is
-'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
+comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is 'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';

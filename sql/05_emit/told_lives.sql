@@ -1,17 +1,19 @@
--- Tells lives on by the events of a batch: what each execution and its approvals come to, event by event, and which event breaks a rule. One
--- that does is left out, unless this is history, which is told as it was. Locks the executions in the order of their ids, so that two
--- batches never wait for each other in a circle. From nothing, it tells the lives by these events alone, and reads no rows.
+-- Works out what each execution of a batch and its approvals come to, event by event, and which event breaks a rule. Such an event is left
+-- out, unless the batch is history. Locks the rows of the executions in the order of their ids, so that two batches never wait for each
+-- other in a circle. With from_nothing it uses these events alone and reads no rows.
+-- The body is one and long: handing an execution's row to a function costs 27,000 instructions an event, a tenth of a batch's
+-- (docs/design/0004-emit-path.md).
 create function aximo_private.told_lives(
-    -- By execution and customer, and in each by place (position).
+    -- Sorted by execution and customer, and within each by place (position).
     batch aximo_private.events[],
     is_history boolean,
     from_nothing boolean,
     out lives aximo_private.executions[],
-    -- Those that are new, or answered now.
+    -- The approvals that are new, or answered by this batch.
     out approvals aximo_private.approvals[],
-    -- The events with their steps, and the requests they answer.
+    -- The events with their steps, and with the requests that they answer.
     out told aximo_private.events[],
-    -- If this is no history: only the first one by place.
+    -- All of them if the batch is history, else only the first one by place.
     out breaches aximo_private.breach[]
 )
 language plpgsql volatile security invoker parallel unsafe
@@ -20,16 +22,16 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     event aximo_private.events;
-    -- The rows that are there, in the order of the batch, and which comes next.
+    -- The rows that exist, in the order of the batch, and the number of the next one.
     stored aximo_private.executions[];
     next_stored integer := 1;
     life aximo_private.executions;
-    -- The approvals of the execution, in order of their steps. Those up to this one are stored.
+    -- The approvals of the execution in the order of their steps; the first stored_asks of them are stored.
     asks aximo_private.approvals[];
     ask aximo_private.approvals;
     stored_asks integer;
     had_actions boolean;
-    -- What was prepared in this batch and is not resolved in it: a quick look that may only say that nothing is.
+    -- The actions that this batch prepared and did not resolve. If there are none, has_unresolved need not look.
     pending text[];
     action text;
     approval text;
@@ -121,7 +123,7 @@ begin
             );
         end if;
 
-        -- Most events begin an execution, or go on with one that asked for no approval. This may only say yes.
+        -- Most events begin an execution, or go on with one that requested no approval. This check may only say that an event fits.
         fits := life.approvals_requested = 0 and life.outcome is null
         and event.deployment_id = life.deployment_id and event.skill_id = life.skill_id and event.skill_version = life.skill_version
         and case
@@ -134,8 +136,7 @@ begin
         rule := null;
         if fits is not true then
             rule := aximo_private.broken_rule(
-                life, event.event_type, event.deployment_id, event.skill_id, event.skill_version, approval,
-                asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+                life, event, approval, asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
             );
         end if;
         if rule is not null then
@@ -197,7 +198,7 @@ begin
                 life.approvals_granted := life.approvals_granted + (event.event_type = 'approval_granted')::integer;
                 life.approvals_rejected := life.approvals_rejected + (event.event_type = 'approval_rejected')::integer;
                 life.approvals_timed_out := life.approvals_timed_out + (event.event_type = 'approval_timeout')::integer;
-                -- An imported answer to nothing does nothing.
+                -- History may hold an answer to no request. It changes nothing.
                 if open_at is not null then
                     life.open_approvals := life.open_approvals - 1;
                     life.denied := life.denied or event.event_type <> 'approval_granted';
@@ -226,5 +227,4 @@ begin
 end;
 $$;
 alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is
-'What executions and their approvals come to by the events of a batch, which steps these are, what they answer, and which of them break a rule.';
+comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';

@@ -1,12 +1,12 @@
--- A batch, all or nothing, in the order of the array. The first attempt takes it that nothing of it is there and nothing is wrong with it,
--- which is nearly always so. If anything says no, that attempt is undone, and the next one looks closely: it knows what to say. As history a
--- batch is taken as it was: what breaks a rule of an execution's life is kept, and listed in aximo.violations.
+-- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
+-- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
+-- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
 create function aximo_private.write_events(
     events jsonb,
-    -- Whose events these are; * stands for the customers that the events name.
+    -- The customer of the events; *: each event names its own.
     customer_id text,
     is_history boolean,
-    -- What aximo.emit_event was not certain of is no batch of its sender: no place is named.
+    -- False: the call came from aximo.emit_event, so a refusal names no place in a batch.
     is_batch boolean
 ) returns aximo.receipt[]
 language plpgsql volatile security invoker parallel unsafe
@@ -16,11 +16,11 @@ as $$
 #variable_conflict use_column
 declare
     of_many constant boolean := coalesce(write_events.customer_id = '*', false);
-    -- Of an event that names none.
+    -- The customer of an event that names none.
     customer text;
     attempt integer := case when is_batch then 1 else 2 end;
     batch aximo_private.events[];
-    -- What is stored already, or stands in the batch before.
+    -- Events that are stored already, or stand twice in the batch.
     again aximo_private.events[];
     malformed bigint;
     foreign_customer text;
@@ -67,7 +67,7 @@ begin
             from aximo_private.parsed_events(events, customer) as p;
 
             if attempt > 1 then
-                -- Malformed goes first, as nothing can be said of the rest.
+                -- A malformed event is refused first: the rules can't be asked about it.
                 for place in
                     select b.position
                     from unnest(batch) as b
@@ -104,7 +104,8 @@ begin
                     from unnest(batch) as b
                 ) as r;
             elsif malformed is not null or foreign_customer is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
             if of_many then
                 perform aximo_private.writing_customer(u.customer_id)
@@ -115,10 +116,11 @@ begin
             into lives, approvals, told, breaches
             from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
-                raise cardinality_violation;
+                attempt := 2;
+                continue;
             end if;
 
-            -- Rows go before events, in the order of their ids: they are the locks.
+            -- Rows are written before events, in the order of their ids: a row is its execution's lock.
             if lives is not null then
                 perform aximo_private.keep_lives(lives, approvals);
             end if;
@@ -134,7 +136,7 @@ begin
                     t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms,
                     t.step, t.answers
                 from unnest(told) as t
-                -- What comes after a broken rule is not told right.
+                -- The events after the first broken rule were worked out without it, so they are not inserted.
                 where is_history or breaches is null or t.position < breaches[1].place
                 order by t.position
                 returning position, event_id, recorded_at
@@ -145,7 +147,7 @@ begin
             exit;
         exception
             when data_exception then
-                -- Something is not what its column takes: find out which event, and say so.
+                -- A field does not fit its column: find the event, and say what is wrong with it.
                 for place in 1 .. jsonb_array_length(events) loop
                     perform aximo_private.refuse_malformed(events -> place - 1, case when is_batch then place end, customer);
                 end loop;
@@ -156,7 +158,7 @@ begin
                     detail = format('PostgreSQL refused a value with %s', sqlstate),
                     hint = 'Send the events one by one to see which one it is. Their fields and limits are in docs/reference.md, under aximo.events.',
                     constraint = 'event_well_formed';
-            when unique_violation or cardinality_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
+            when unique_violation or not_null_violation or program_limit_exceeded or sqlstate 'ZXARG' then
                 if attempt > 1 and sqlstate <> '23505' then
                     raise;
                 end if;
@@ -172,7 +174,7 @@ begin
         end if;
     end loop;
 
-    -- In the order of the batch: what was sent before, and then the first broken rule.
+    -- First the receipts of the events that were sent before, up to the first broken rule; then that rule.
     foreach event in array coalesce(again, '{}') loop
         exit when not is_history and event.position > breaches[1].place;
         receipts := array_append(
@@ -214,5 +216,4 @@ begin
 end;
 $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is
-'What aximo.emit_events and aximo.import_events do, and aximo.emit_event with what it is not certain of.';
+comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is 'Writes a batch for aximo.emit_events and aximo.import_events, and an event that aximo.emit_event could not write at once.';

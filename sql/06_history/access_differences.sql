@@ -1,4 +1,4 @@
--- Of each login and customer the latest change says whether it is granted now.
+-- The latest change of a login and a customer says whether the login has that customer now.
 create function aximo_private.access_differences() returns table (role_name text, customer_id text, is_granted boolean)
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -17,5 +17,4 @@ begin
 end;
 $$;
 alter function aximo_private.access_differences() owner to aximo_gatekeeper;
-comment on function aximo_private.access_differences() is
-'Where the access map is not what its history says: who is granted which customer without a grant in the history, or was granted it there and is not in the map. For doctor.';
+comment on function aximo_private.access_differences() is 'Where the access map differs from its history, for doctor: a login has a customer in the map and not by the history, or by the history and not in the map.';

@@ -1,12 +1,7 @@
 create view aximo.access_history with (security_barrier = true) as
 select
-    c.customer_id,
-    g.role_name,
-    g.customer_id = '*' as of_all_customers,
-    g.changed_at as granted_at,
-    g.changed_by as granted_by,
-    r.changed_at as revoked_at,
-    r.changed_by as revoked_by
+    c.customer_id, g.role_name, g.customer_id = '*' as of_all_customers,
+    g.changed_at as granted_at, g.changed_by as granted_by, r.changed_at as revoked_at, r.changed_by as revoked_by
 from aximo_private.known_customer as c
 inner join aximo_private.access_changes as g on g.customer_id in (c.customer_id, '*')
 left join lateral (
@@ -18,9 +13,7 @@ left join lateral (
     limit 1
 ) as r on true
 where g.is_granted
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo.access_history owner to aximo_owner;
 comment on view aximo.access_history is 'Which logins could work for the session''s customer, and from when to when: each time it was granted, a row. What they may do there is said by their roles, and not here.';
 comment on column aximo.access_history.customer_id is 'Always the session''s customer.';
 comment on column aximo.access_history.role_name is 'The login.';

@@ -1,36 +1,23 @@
--- Worked out of events, for a moment in the past, and for what a denial withheld.
+-- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
 create view aximo_private.approvals_told as
 select
-    r.customer_id,
-    r.execution_id,
-    r.payload ->> 'approval_id' as approval_id,
-    r.deployment_id,
-    r.skill_id,
-    r.skill_version,
-    r.risk_level,
-    r.approval_mode,
-    r."timestamp" as requested_at,
-    r.actor as requested_by,
+    r.customer_id, r.execution_id, r.payload ->> 'approval_id' as approval_id,
+    r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
     coalesce(replace(d.event_type, 'approval_', ''), 'open') as decision,
-    d."timestamp" as decided_at,
-    d.actor as decided_by,
-    d.recorded_by as decision_recorded_by,
-    d."timestamp" - r."timestamp" as delay,
-    d.payload ->> 'reason' as reason,
+    d."timestamp" as decided_at, d.actor as decided_by, d.recorded_by as decision_recorded_by,
+    d."timestamp" - r."timestamp" as delay, d.payload ->> 'reason' as reason,
     case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
-    r.event_id as request_event_id,
-    d.event_id as decision_event_id
+    r.event_id as request_event_id, d.event_id as decision_event_id
 from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.execution_id = r.execution_id and d.answers = r.event_id
 left join lateral (
-    -- What waited for this approval and was never done: by action_id, else as many of a type as were prepared more often than done.
+    -- The actions that waited for this approval and were never dispatched: by action_id, else as many of a type as were prepared more often
+    -- than dispatched.
     select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
     from (
         select
-            p.position,
-            p.payload ->> 'action_id' as action_id,
-            p.payload ->> 'action_type' as action_type,
+            p.position, p.payload ->> 'action_id' as action_id, p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
                 partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position
@@ -52,24 +39,4 @@ left join lateral (
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
-alter view aximo_private.approvals_told owner to aximo_owner;
 comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
-comment on column aximo_private.approvals_told.customer_id is 'Whose it is.';
-comment on column aximo_private.approvals_told.execution_id is 'The execution that asks.';
-comment on column aximo_private.approvals_told.approval_id is 'payload.approval_id of the request, if it has one.';
-comment on column aximo_private.approvals_told.deployment_id is 'The deployment.';
-comment on column aximo_private.approvals_told.skill_id is 'The skill.';
-comment on column aximo_private.approvals_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.approvals_told.risk_level is 'The risk the request states.';
-comment on column aximo_private.approvals_told.approval_mode is 'The mode the request states.';
-comment on column aximo_private.approvals_told.requested_at is 'When it was asked for.';
-comment on column aximo_private.approvals_told.requested_by is 'The actor of the request.';
-comment on column aximo_private.approvals_told.decision is 'open, granted, rejected or timeout.';
-comment on column aximo_private.approvals_told.decided_at is 'When it was answered; null while it is open.';
-comment on column aximo_private.approvals_told.decided_by is 'The actor of the answer, as claimed.';
-comment on column aximo_private.approvals_told.decision_recorded_by is 'The login that wrote the answer.';
-comment on column aximo_private.approvals_told.delay is 'From request to answer; null while it is open.';
-comment on column aximo_private.approvals_told.reason is 'payload.reason of the answer, if it has one.';
-comment on column aximo_private.approvals_told.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
-comment on column aximo_private.approvals_told.request_event_id is 'The event that asked.';
-comment on column aximo_private.approvals_told.decision_event_id is 'The event that answered.';

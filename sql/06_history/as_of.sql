@@ -1,5 +1,5 @@
--- The moment that the views of this folder look at: now, unless an _as_of function is running. Such a function says so in the
--- setting aximo.as_of, with the start of its transaction in front, so that what a pooled session left behind means nothing.
+-- The moment that the views of this folder show: now, unless an _as_of function is running. Such a function puts the moment into the
+-- setting aximo.as_of, behind the start of its transaction, so that a value that a pooled session left behind has no effect.
 create function aximo_private.as_of(known boolean default false) returns timestamptz
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -13,6 +13,4 @@ begin
     return 'infinity';
 end;
 $$;
-alter function aximo_private.as_of(boolean) owner to aximo_owner;
-comment on function aximo_private.as_of(boolean) is
-'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';
+comment on function aximo_private.as_of(boolean) is 'The moment that history is looked at: by timestamp, or, if known, by recorded_at. Infinity unless an _as_of function is running.';

@@ -1,4 +1,4 @@
--- Rows are made with the first event and never go. Where one is behind its events all the same, going on would tell another life.
+-- An execution's row is made with its first event and never deleted. If it is behind its events, further events would be counted wrongly.
 create function aximo_private.check_rows_present(customer text, executions text[]) returns void
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -29,4 +29,4 @@ begin
 end;
 $$;
 alter function aximo_private.check_rows_present(text, text[]) owner to aximo_recorder;
-comment on function aximo_private.check_rows_present(text, text[]) is 'ZXENV, if the row of an execution is behind its events.';
+comment on function aximo_private.check_rows_present(text, text[]) is 'Raises ZXENV if the row of an execution is behind its events.';

@@ -1,10 +1,10 @@
--- What was declared counts: the events of a deployment's life. A deployment that never declared anything is observed by its executions.
+-- The events of a deployment's life say its versions. If a deployment has no such event, the versions are those of its executions.
 create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
     select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
     from aximo_private.history as e
-    -- The first list is that of the index.
+    -- The first list is that of the index, word by word, so that the planner uses it.
     where e.event_type in (
             'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
@@ -23,9 +23,7 @@ marks as (
 ),
 steps as (
     select
-        m.*,
-        lag(m.skill_id) over in_time as previous_skill_id,
-        lag(m.skill_version) over in_time as previous_version,
+        m.*, lag(m.skill_id) over in_time as previous_skill_id, lag(m.skill_version) over in_time as previous_version,
         lag(m.event_type) over in_time as previous_type
     from marks as m
     window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position, m.execution_id)
@@ -47,30 +45,16 @@ marked as (
 ),
 changes as (
     select
-        s.*,
-        lead(s."timestamp") over in_time as ended_at,
-        lead(s.began_with) over in_time as ended_with,
+        s.*, lead(s."timestamp") over in_time as ended_at, lead(s.began_with) over in_time as ended_with,
         lead(s.event_type) over in_time as ended_by
     from marked as s
     window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
 )
 select
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    "timestamp" as began_at,
-    ended_at,
-    ended_at is null as is_current,
-    event_type as began_by,
-    began_with,
-    ended_by,
-    ended_with,
-    basis
+    customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
+    ended_at is null as is_current, event_type as began_by, began_with, ended_by, ended_with, basis
 from changes
 where event_type <> 'deployment_terminated';
-alter view aximo.deployment_versions owner to aximo_owner;
-
 comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
 comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployment_versions.deployment_id is 'The deployment.';

@@ -1,3 +1,4 @@
+-- Made by tools/alike.py, which makes others like it; change that.
 create function aximo.deployment_versions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.deployment_versions
 language plpgsql volatile security invoker parallel unsafe
@@ -18,6 +19,5 @@ begin
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
-alter function aximo.deployment_versions_as_of(timestamptz, timestamptz) owner to aximo_owner;
 comment on function aximo.deployment_versions_as_of(timestamptz, timestamptz) is
 'aximo.deployment_versions as it was at a moment, by timestamp; with known_at, as far as it had been recorded by then.';

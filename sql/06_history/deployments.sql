@@ -1,8 +1,6 @@
 create view aximo.deployments as
 select
-    k.customer_id,
-    k.deployment_id,
-    coalesce(v.skill_id, x.skill_id) as skill_id,
+    k.customer_id, k.deployment_id, coalesce(v.skill_id, x.skill_id) as skill_id,
     coalesce(v.skill_version, x.skill_version) as skill_version,
     case s.event_type
         when 'deployment_created' then 'pending_configuration'
@@ -12,15 +10,14 @@ select
         when 'deployment_terminated' then 'terminated'
         else 'undeclared'
     end as status,
-    s."timestamp" as status_since,
-    s.event_id as status_event_id,
-    x.started_at as last_execution_at
--- Noted twice by two at once, a deployment is one all the same. Read in the order of the index, so a page of them is no walk over all.
+    s."timestamp" as status_since, s.event_id as status_event_id, x.started_at as last_execution_at
+-- DISTINCT, because two transactions may both have added the deployment. The rows come in the order of the index, so a page of them reads
+-- no more than a page.
 from (
     select distinct customer_id, deployment_id
     from only aximo_private.known_deployments -- noqa: PRS
 ) as k
--- Each a look-up. The first list of types is that of the index, word by word, for the planner to see it.
+-- Each of these is a look-up. The first list of types is that of the index, word by word, so that the planner uses it.
 left join lateral (
     select e.event_type, e."timestamp", e.event_id
     from aximo_private.history as e
@@ -52,11 +49,9 @@ left join lateral (
     order by r.started_at desc
     limit 1
 ) as x on true
--- Up to a moment in the past, those that had an event by then.
+-- For a moment in the past: only deployments that had an event by then.
 where s.event_id is not null or v.skill_id is not null or x.started_at is not null
     or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
-alter view aximo.deployments owner to aximo_owner;
-
 comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
 comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
 comment on column aximo.deployments.deployment_id is 'The deployment.';

@@ -1,8 +1,7 @@
--- Worked out of events, for a moment in the past: the rows say how things stand now.
+-- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
 create view aximo_private.executions_told as
 select
-    e.customer_id,
-    e.execution_id,
+    e.customer_id, e.execution_id,
     (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
     (array_agg(e.skill_id order by e.step))[1] as skill_id,
     (array_agg(e.skill_version order by e.step))[1] as skill_version,
@@ -17,8 +16,7 @@ select
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed')) as ended_at,
     min(e."timestamp") filter (where e.event_type in ('execution_completed', 'execution_failed'))
     - min(e."timestamp") filter (where e.event_type = 'execution_triggered') as duration,
-    max(e."timestamp") as last_event_at,
-    count(*) as events,
+    max(e."timestamp") as last_event_at, count(*) as events,
     count(*) filter (where e.event_type = 'action_prepared') as actions_prepared,
     count(*) filter (where e.event_type = 'action_dispatched') as actions_dispatched,
     count(*) filter (where e.event_type = 'action_failed') as actions_failed,
@@ -35,26 +33,5 @@ select
 from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
-alter view aximo_private.executions_told owner to aximo_owner;
 comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
-comment on column aximo_private.executions_told.customer_id is 'Whose execution it is.';
-comment on column aximo_private.executions_told.execution_id is 'The execution.';
-comment on column aximo_private.executions_told.deployment_id is 'The deployment that ran it.';
-comment on column aximo_private.executions_told.skill_id is 'The skill.';
-comment on column aximo_private.executions_told.skill_version is 'The version of the skill.';
-comment on column aximo_private.executions_told.status is 'triggered, processing, awaiting_approval, completed or failed.';
-comment on column aximo_private.executions_told.started_at is 'When it was triggered.';
-comment on column aximo_private.executions_told.ended_at is 'When it completed or failed; null while it is open.';
-comment on column aximo_private.executions_told.duration is 'From trigger to end; null while it is open.';
-comment on column aximo_private.executions_told.last_event_at is 'The latest timestamp of its events.';
-comment on column aximo_private.executions_told.events is 'How many events it has.';
-comment on column aximo_private.executions_told.actions_prepared is 'How many actions were prepared.';
-comment on column aximo_private.executions_told.actions_dispatched is 'How many actions were dispatched.';
-comment on column aximo_private.executions_told.actions_failed is 'How many actions failed.';
-comment on column aximo_private.executions_told.approvals_requested is 'How many approvals were requested.';
-comment on column aximo_private.executions_told.approvals_granted is 'How many approvals were granted.';
-comment on column aximo_private.executions_told.approvals_rejected is 'How many approvals were rejected.';
-comment on column aximo_private.executions_told.approvals_timed_out is 'How many approvals timed out.';
-comment on column aximo_private.executions_told.error_code is 'The error_code of execution_failed.';
-comment on column aximo_private.executions_told.error_message is 'What execution_failed says in payload.error.';
-comment on column aximo_private.executions_told.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');

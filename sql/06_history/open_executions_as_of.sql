@@ -1,3 +1,4 @@
+-- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
 create function aximo.open_executions_as_of(moment timestamptz, known_at timestamptz default 'infinity')
 returns setof aximo.open_executions

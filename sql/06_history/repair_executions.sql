@@ -29,5 +29,4 @@ begin
 end;
 $$;
 alter function aximo.repair_executions() owner to aximo_recorder;
-comment on function aximo.repair_executions() is
-'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';
+comment on function aximo.repair_executions() is 'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';

@@ -1,13 +1,7 @@
--- What a deployment is seen to run by. From the rows, for a moment in the past too: a start does not change.
+-- The executions that show which version a deployment ran. Read from the rows, also for a moment in the past: a start never changes.
 create view aximo_private.started_executions as
 select
-    x.customer_id,
-    x.execution_id,
-    x.deployment_id,
-    x.skill_id,
-    x.skill_version,
-    x.started_at,
-    x.start_step
+    x.customer_id, x.execution_id, x.deployment_id, x.skill_id, x.skill_version, x.started_at, x.start_step
 from (
     select *
     from only aximo_private.executions -- noqa: PRS
@@ -20,12 +14,6 @@ where x.started_at <= (select aximo_private.as_of())
             where e.customer_id = x.customer_id and e.execution_id = x.execution_id and e.step = x.start_step
         )
     );
-alter view aximo_private.started_executions owner to aximo_owner;
 comment on view aximo_private.started_executions is 'The executions of the session''s customer that had been triggered at the moment looked at.';
-comment on column aximo_private.started_executions.customer_id is 'Whose execution it is.';
-comment on column aximo_private.started_executions.execution_id is 'The execution.';
-comment on column aximo_private.started_executions.deployment_id is 'The deployment.';
-comment on column aximo_private.started_executions.skill_id is 'The skill.';
-comment on column aximo_private.started_executions.skill_version is 'Its version.';
-comment on column aximo_private.started_executions.started_at is 'When it was triggered.';
 comment on column aximo_private.started_executions.start_step is 'The step that triggered it.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.started_executions');

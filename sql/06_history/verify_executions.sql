@@ -1,5 +1,4 @@
--- What stands in rows is derived. This tells every life from its events again, by the function that told it when they were written, and
--- compares.
+-- Works out every execution again from its events, by the function that did so when they were written, and compares.
 create function aximo.verify_executions(newest integer default null)
 returns table (problem text, execution_id text, step integer, event_id uuid, detail text)
 language plpgsql stable security definer parallel unsafe
@@ -27,7 +26,7 @@ begin
             from only aximo_private.events as e
             where newest is null and e.customer_id = customer and e.execution_id is not null
             union
-            -- Of an execution that has neither a row nor events.
+            -- Approvals of an execution that has neither a row nor events.
             select a.execution_id
             from only aximo_private.approvals as a
             where newest is null and a.customer_id = customer
@@ -81,7 +80,7 @@ begin
         ) as k on k.step = o.step
         where o is distinct from k
         union all
-        -- Steps are in the order of the log, without a gap.
+        -- Steps follow the order of the log, without a gap.
         select
             case
                 when s.step <> o.step then 'step_missing'
@@ -91,7 +90,7 @@ begin
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        -- By the approvals: an event that answers nothing is told with what it came with.
+        -- Compared by the approvals: told_lives leaves an event that answers nothing as it came.
         left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
         where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
@@ -130,7 +129,7 @@ begin
             where e.customer_id = customer and e.event_id = k.event_id and e.deployment_id = k.deployment_id
         )
     union all
-    -- Of no event of an execution, or of none at all.
+    -- Violations of an event that belongs to no execution or does not exist.
     select 'violation_differs', v.execution_id, null, v.event_id, v.rule
     from only aximo_private.violations as v
     where newest is null and v.customer_id = customer
@@ -147,5 +146,4 @@ begin
 end;
 $$;
 alter function aximo.verify_executions(integer) owner to aximo_recorder;
-comment on function aximo.verify_executions(integer) is
-'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';
+comment on function aximo.verify_executions(integer) is 'What of the session''s customer''s rows of executions and approvals is not what its events come to, where their steps or answers are not, and where violations and deployments are listed otherwise; no rows if nothing is. All of them, or so many of the newest. ZXCUS: no customer.';

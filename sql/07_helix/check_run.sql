@@ -1,8 +1,7 @@
--- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+-- Refuses a run with the ledger's own code, before a constraint or policy of the table refuses it with PostgreSQL's.
 create function aximo_private.check_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A restore switches it off, and what is asked for here would be refused.
 set row_security = on
 as $$
 declare
@@ -30,7 +29,7 @@ begin
             greatest(new.created_at, new.started_at, new.finished_at) < '9999-01-01 00:00:00+00'
             and least(new.created_at, new.started_at, new.finished_at) >= '1970-01-01 00:00:00+00'
         ) is false then 'run_moment'
-        -- Before their text is made.
+        -- Checked before the text is made.
         when aximo_private.has_extreme_number(new.policy_snapshot) or aximo_private.has_extreme_number(new.environment)
             or aximo_private.has_extreme_number(new.result_json) then 'run_numbers'
         when octet_length(
@@ -81,13 +80,13 @@ begin
                 constraint = 'run_id_names_one_run';
         end if;
     end if;
-    -- The gateway's own way to look at a run: a run of a tool of that name, whose result says which.
+    -- The gateway observes a run by a run of its own: the tool's name ends in _job_get, and its result names the run.
     if right(new.tool_name, 8) = '_job_get' and jsonb_typeof(new.result_json -> 'target_run_id') = 'string' then
         insert into aximo_private.observations (customer_id, run_id, target_run_id)
         select r.customer_id, new.run_id, r.run_id
         from only helix.runs as r
         where r.customer_id = new.customer_id and r.run_id = new.result_json ->> 'target_run_id'
-            -- Of a run that is there already nothing is inserted.
+            -- Nothing is inserted for a run that exists already.
             and (
                 tg_op = 'UPDATE'
                 or not exists (
@@ -105,4 +104,4 @@ comment on function aximo_private.check_run() is 'Refuses a run without a custom
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();
-comment on trigger check_run on helix.runs is 'Says what is wrong with a run, by its code.';
+comment on trigger check_run on helix.runs is 'Refuses a malformed run, by code and rule.';

@@ -1,8 +1,7 @@
--- The constraints and policies of the table hold by themselves. This says what is wrong by its code, before they do.
+-- Refuses a run event with the ledger's own code, before a constraint or policy of the table refuses it with PostgreSQL's.
 create function aximo_private.check_run_event() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A restore switches it off, and what is asked for here would be refused.
 set row_security = on
 as $$
 declare
@@ -19,7 +18,7 @@ begin
             table = tg_table_name,
             constraint = 'customer_granted';
     end if;
-    -- A client that writes JSON null means that there is none.
+    -- A client that writes JSON null means that there are no data.
     new.data := nullif(new.data, 'null');
     rule := case
         when new.customer_id = '*' then 'customer_id_not_all'
@@ -27,10 +26,10 @@ begin
         when new.kind is null or new.kind = '' then 'kind_present'
         when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
         when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
-        -- As they are, not as a table has them compressed.
+        -- The uncompressed sizes (hence || '{}').
         when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
-        -- As its line has it: a control character takes six.
+        -- The size in the event's line, where a control character takes six bytes.
         when octet_length(to_json(new.kind)::text) + coalesce(octet_length(to_json(new.message)::text), 0)
             + coalesce(octet_length(new.data::text), 0) + coalesce(octet_length(new.extra::text), 0) > 8388608 then 'run_event_size'
         when (new.ts >= '1970-01-01 00:00:00+00' and new.ts < '9999-01-01 00:00:00+00') is not true then 'run_event_moment'
@@ -80,9 +79,8 @@ begin
 end;
 $$;
 alter function aximo_private.check_run_event() owner to aximo_recorder;
-comment on function aximo_private.check_run_event() is
-'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run_event() is 'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
 
 create trigger check_run_event before insert on helix.run_events
 for each row execute function aximo_private.check_run_event();
-comment on trigger check_run_event on helix.run_events is 'Says what is wrong with a new event, by its code.';
+comment on trigger check_run_event on helix.run_events is 'Refuses a malformed run event, by code and rule.';

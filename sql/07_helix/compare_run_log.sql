@@ -1,4 +1,5 @@
--- By what is said and how often, not by when: a log artifact has the gateway's clock, the table the database's.
+-- Lines and events are matched by what they say and how often, not by when: a log artifact has the gateway's clock, the table has the
+-- database's.
 create function helix.compare_run_log(run_id text, lines jsonb)
 returns table (line integer, event_id bigint, ts timestamptz, kind text, message text, data jsonb)
 language plpgsql stable security invoker parallel safe
@@ -6,17 +7,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- A table that logins read themselves: row security does not hold all of them.
+    -- Logins read this table themselves, and its row security does not restrict every role: so the customer is named.
     customer constant text := aximo.current_customer();
 begin
     return query
     select l.place::integer, e.event_id, e.ts, coalesce(e.kind, l.kind), coalesce(e.message, l.message), coalesce(e.data, l.data)
     from (
         select
-            i.place,
-            i.value ->> 'kind' as kind,
-            i.value ->> 'message' as message,
-            nullif(i.value -> 'data', 'null') as data,
+            i.place, i.value ->> 'kind' as kind, i.value ->> 'message' as message, nullif(i.value -> 'data', 'null') as data,
             row_number() over (
                 partition by i.value ->> 'kind', i.value ->> 'message', nullif(i.value -> 'data', 'null') order by i.place
             ) as repetition
@@ -34,6 +32,4 @@ begin
     order by l.place nulls last, e.event_id;
 end;
 $$;
-alter function helix.compare_run_log(text, jsonb) owner to aximo_owner;
-comment on function helix.compare_run_log(text, jsonb) is
-'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';
+comment on function helix.compare_run_log(text, jsonb) is 'Compares the lines of a run''s log artifact, a JSON array of objects with kind, message and data, with its events: a line without an event_id is missing here, an event_id without a line is missing there. Writes nothing.';

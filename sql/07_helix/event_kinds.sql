@@ -10,7 +10,6 @@ create table helix.event_kinds (
     constraint family_known check (family in ('run', 'exec', 'slurm', 'collect', 'simulate', 'studio')),
     constraint state_known check (state in ('started', 'queued', 'running', 'succeeded', 'failed', 'blocked'))
 );
-alter table helix.event_kinds owner to aximo_owner;
 
 insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('run.started', 'run', 'started', 'HelixMCP Events v1 (v0.9.0)', 'The run began. data: now, params_hash, policy_hash.'),
@@ -30,13 +29,12 @@ insert into helix.event_kinds (kind, family, state, origin, meaning) values
 ('slurm.collect.failed', 'slurm', 'failed', 'HelixMCP Events v1 (v0.9.0)', 'The job''s outputs were collected, and it had failed.'),
 ('simulate.qc', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'Quality control was simulated.'),
 ('simulate.align', 'simulate', null, 'HelixMCP Events v1 (v0.9.0)', 'An alignment was simulated.'),
--- What the published gateway writes besides.
+-- Kinds that only the published gateway writes.
 ('exec.step', 'exec', null, 'HelixMCP gateway', 'A step of what is executed.'),
 ('collect.plan', 'collect', null, 'HelixMCP gateway', 'The outputs of another run are going to be collected.'),
 ('studio.command', 'studio', null, 'HelixMCP gateway', 'A command was sent to a studio session.');
 
 select aximo_private.make_append_only('helix.event_kinds');
-
 comment on table helix.event_kinds is 'The kinds of run events that HelixMCP Events v1 lists and its gateway writes; others are taken too. The same for every customer. Grows by migration; a kind whose meaning changed would be listed again, with another version.';
 comment on column helix.event_kinds.kind is 'The kind, as events carry it.';
 comment on column helix.event_kinds.version is 'The version of its meaning and of the shape of its data.';

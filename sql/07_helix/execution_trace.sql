@@ -5,7 +5,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- Runs are tables that logins read themselves: row security does not hold all of them.
+    -- Logins read these tables themselves, and their row security does not restrict every role: so the customer is named.
     customer constant text := aximo.current_customer();
 begin
     perform
@@ -22,12 +22,8 @@ begin
     -- Events and run events have an order of arrival each. Between the two the database's clock decides, without going back in either.
     return query
     select
-        s.customer_id,
-        execution_trace.execution_id,
-        row_number() over arrival,
-        s."timestamp",
-        s."timestamp" - first_value(s."timestamp") over arrival,
-        s."timestamp" - lag(s."timestamp") over arrival,
+        s.customer_id, execution_trace.execution_id, row_number() over arrival, s."timestamp",
+        s."timestamp" - first_value(s."timestamp") over arrival, s."timestamp" - lag(s."timestamp") over arrival,
         s.event_type, s.actor, s.deployment_id, s.skill_id, s.skill_version, s.risk_level, s.approval_mode, s.correlation_id,
         s.channel_type, s.error_code, s.latency_ms, s.payload, s.event_id, s.answers_event_id, s.recorded_at, s.recorded_by, s.run_id,
         s.run_event_id, s.message
@@ -56,6 +52,4 @@ begin
     order by s.arrived, s.source, s.place;
 end;
 $$;
-alter function aximo.execution_trace(text) owner to aximo_owner;
-comment on function aximo.execution_trace(text) is
-'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';
+comment on function aximo.execution_trace(text) is 'What happened in an execution: its events in order of arrival, with the time since its start and since the event before, and between them the events of the tool runs that served it (helix.runs.execution_id): their kind as event_type, their data as payload. No rows if the session''s customer has no such execution.';

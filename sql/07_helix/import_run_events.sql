@@ -43,8 +43,7 @@ begin
     begin
         for entry in
             select
-                l.value,
-                l.place::integer as place,
+                l.value, l.place::integer as place,
                 case when jsonb_typeof(l.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock
             from jsonb_array_elements(lines) with ordinality as l (value, place)
             order by l.place
@@ -112,8 +111,7 @@ begin
             coalesce(l.value #>> '{data,policy_hash}', 'unknown'), 'queued', l.moment, l.moment, customer, true
         from (
             select
-                i.value,
-                i.place,
+                i.value, i.place,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
                 moments[i.place::integer] as moment
             from jsonb_array_elements(lines) with ordinality as i (value, place)
@@ -141,13 +139,10 @@ begin
             ) as repetition
         from (
             select
-                i.value,
-                i.place::integer as place,
+                i.value, i.place::integer as place,
                 case when jsonb_typeof(i.value -> 'created_at') is not null then 'created_at' else 'ts' end as clock,
                 coalesce(i.value ->> 'run_id', import_run_events.run_id) as run_id,
-                moments[i.place::integer] as moment,
-                i.value ->> 'kind' as kind,
-                i.value ->> 'message' as message,
+                moments[i.place::integer] as moment, i.value ->> 'kind' as kind, i.value ->> 'message' as message,
                 nullif(i.value -> 'data', 'null') as data
             from jsonb_array_elements(lines) with ordinality as i (value, place)
         ) as l
@@ -199,39 +194,8 @@ begin
         return next;
     end loop;
 
-    -- A run that was made here is in the state that its last word on it says.
-    update helix.runs as r
-    set
-        status = s.status,
-        finished_at = case when s.status in ('succeeded', 'failed', 'blocked') then s.ts end,
-        error = case when s.status in ('failed', 'blocked') then s.error end
-    from (
-        select distinct on (e.run_id)
-            e.run_id,
-            e.ts,
-            e.data ->> 'error' as error,
-            case when k.state = 'started' then 'running' else k.state end as status
-        from only helix.run_events as e
-        cross join lateral (
-            select v.state
-            from helix.event_kinds as v
-            where v.kind = e.kind
-            order by v.version desc
-            limit 1
-        ) as k
-        where k.state is not null and e.customer_id = customer
-            and e.run_id in (
-                select m.run_id
-                from only helix.runs as m
-                where m.customer_id = customer and m.made_for_events
-                    and m.status in ('queued', 'running') and m.run_id = any(names)
-            )
-        order by e.run_id, k.state in ('succeeded', 'failed', 'blocked') desc, e.event_id desc
-    ) as s
-    where r.customer_id = customer and r.run_id = s.run_id and r.status <> s.status
-        and not (r.status = 'running' and s.status = 'queued');
+    perform aximo_private.follow_run_events(customer, names);
 end;
 $$;
 alter function helix.import_run_events(jsonb, text, boolean, integer[], text) owner to aximo_recorder;
-comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is
-'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_run_events(jsonb, text, boolean, integer[], text) is 'Takes run events from elsewhere, a JSON array of objects with run_id (or the one named here), created_at or ts, kind, message and data; other fields are kept in extra. An event that is there is not added again; repetitions says, for each line, how often it came in the file so far, this time included. Makes runs that do not exist, if not told otherwise. ZXARG: malformed; ZXRUN: no such run; ZXDUP: the run_id names another run; ZXCUS: no customer.';

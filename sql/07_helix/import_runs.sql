@@ -57,10 +57,8 @@ begin
                     constraint = 'customer_granted';
             end if;
             select
-                r.*,
-                nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
-                nullif(entry.value -> 'environment', 'null') as surroundings,
-                nullif(entry.value -> 'result_json', 'null') as result
+                r.*, nullif(entry.value -> 'policy_snapshot', 'null') as snapshot,
+                nullif(entry.value -> 'environment', 'null') as surroundings, nullif(entry.value -> 'result_json', 'null') as result
             into wanted
             from jsonb_to_record(entry.value) as r (
                 run_id text, project_id text, tool_name text, contract_version text, tool_version text, params_hash text,
@@ -122,5 +120,4 @@ begin
 end;
 $$;
 alter function helix.import_runs(jsonb, text) owner to aximo_recorder;
-comment on function helix.import_runs(jsonb, text) is
-'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';
+comment on function helix.import_runs(jsonb, text) is 'Takes rows of helix.runs, a JSON array of objects, as they are; one that is there stays as it is, and is_duplicate is true. ZXARG: malformed; ZXDUP: the run_id names another run; ZXCUS: no customer.';

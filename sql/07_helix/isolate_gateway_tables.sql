@@ -1,6 +1,6 @@
--- The gateway makes five more tables, which know no customers. This keeps the customers of one database from reading each other's rows
--- there. Their primary keys stay the gateway's, so ranges of ids can still be counted: see docs/dba.md. Not needed where a database has
--- one customer. Run it as who made the tables; again after the gateway's schema has changed.
+-- The gateway creates five more tables, without customers. This keeps the customers of one database from reading each other's rows in them.
+-- Their primary keys stay as the gateway made them, so ranges of ids can still be counted: docs/dba.md. A database of one customer does not
+-- need it. Run it as the owner of these tables, and again after the gateway's schema has changed.
 create function helix.isolate_gateway_tables() returns setof text
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -35,15 +35,15 @@ begin
         end loop;
         writable := own;
         if table_name in ('run_inputs', 'run_outputs') then
-            -- Foreign keys look past policies: without this they would tell which runs and artifacts others have.
+            -- A foreign key is checked without policies: without this condition it would tell which runs and artifacts others have.
             writable := format(
                 '%s and %s and exists (select from helix.artifacts as a where a.artifact_id = %I.artifact_id)',
                 own, format(own_run, table_name), table_name
             );
         elsif table_name = 'artifacts' then
-            -- Not that its project is one's own: a project_id names one row, which is of whoever wrote it first, and the gateway uses one
-            -- for every studio tool. Nobody reads the other's, and the foreign key is content with it.
-            -- By the names that the gateway's schema gives them.
+            -- No condition on the project: a project_id names one row, which belongs to whoever wrote it first, and the gateway uses one
+            -- project for every studio tool. Nobody reads another's project; the foreign key only needs it to exist. The indexes have the
+            -- names that the gateway's schema gives them.
             if to_regclass('helix.artifacts_project_created_idx') is not null then
                 drop index helix.artifacts_project_created_idx;
                 create index artifacts_project_created_idx on helix.artifacts (customer_id, project_id, created_at desc);
@@ -63,6 +63,4 @@ begin
     end loop;
 end;
 $$;
-alter function helix.isolate_gateway_tables() owner to aximo_owner;
-comment on function helix.isolate_gateway_tables() is
-'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
+comment on function helix.isolate_gateway_tables() is 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';

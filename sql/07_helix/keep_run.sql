@@ -1,9 +1,9 @@
--- A run's state changes; what it is, does not, and while it has events it stays. Of a finished one the published gateway writes started_at,
--- finished_at, error and log_artifact_id again: when a failed run is tried again, and when two gateways ran the same at once.
+-- The state of a run changes; what the run is does not, and a run that has events is not deleted. The published gateway writes started_at,
+-- finished_at, error and log_artifact_id of a finished run again: when a failed run is tried again, and when two gateways ran the same at
+-- once.
 create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- A restore switches it off, and what is asked for here would be refused.
 set row_security = on
 as $$
 declare
@@ -48,7 +48,8 @@ begin
             or new.finished_at is null and old.finished_at is not null
             or new.started_at is null and old.started_at is not null
             or new.error is distinct from old.error and (old.status = 'succeeded' or new.error is null)
-            -- A success is told once, or by two gateways at once that did the same; a failure takes back the result of its submission.
+            -- The result of a success is written once, or twice the same by two gateways at once. A failure may take back the result of its
+            -- submission.
             or new.result_json is distinct from old.result_json and (new.result_json is null) = (old.status = 'succeeded')
         )
     then
@@ -69,7 +70,7 @@ begin
             table = tg_table_name,
             constraint = rule;
     end if;
-    -- The gateway looks before it writes; of two at once only the database can tell.
+    -- The gateway reads the status before it writes, but of two gateways at once only the database can tell which came first.
     if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
         raise exception using
             errcode = 'ZXRUN',
@@ -84,8 +85,7 @@ begin
 end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
-comment on function aximo_private.keep_run() is
-'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();

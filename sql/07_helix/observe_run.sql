@@ -1,4 +1,4 @@
--- An observation is a run of its own that names the target (HelixMCP Events v1, mutation rules: *_job_get).
+-- An observation is a run of its own that names the run it observes (HelixMCP Events v1, mutation rules: *_job_get).
 create function helix.observe_run(run_id text, tool_name text default 'run_get', requested_by text default null) returns text
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -47,5 +47,4 @@ begin
 end;
 $$;
 alter function helix.observe_run(text, text, text) owner to aximo_recorder;
-comment on function helix.observe_run(text, text, text) is
-'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';
+comment on function helix.observe_run(text, text, text) is 'Makes a run, of that tool, that observes another run of the session''s customer, and returns its run_id. What is left of the transaction can read the target and not write to it. ZXRUN: no such run; ZXARG: no name of a tool; ZXCUS: no customer.';

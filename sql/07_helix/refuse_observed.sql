@@ -1,4 +1,4 @@
--- No hatch: what says that a run is being observed is a row that nobody can take back but by undoing the observation.
+-- Nothing switches this off: a row says that a run is being observed, and only rolling the observation back removes it.
 create function aximo_private.refuse_observed(run_id text) returns void
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- The canonical line of a run event, as aximo_private.event_line is of an event: the contract's fields in its order, then ours. It never
--- changes. The body is bound when it is created, so it needs no search_path, and without one it is inlined.
+-- The canonical line of a run event, as aximo_private.event_line is that of an event: first the contract's fields in its order, then ours.
+-- It never changes.
 create function aximo_private.run_event_line(event helix.run_events) returns text
 language sql stable security invoker parallel safe
 return concat(
@@ -19,6 +19,4 @@ return concat(
     ),
     '}'
 );
-alter function aximo_private.run_event_line(helix.run_events) owner to aximo_owner;
-comment on function aximo_private.run_event_line(helix.run_events) is
-'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';
+comment on function aximo_private.run_event_line(helix.run_events) is 'A run event as its canonical line of JSON, without a line feed: run_id, event_id, created_at, kind, message and data as Events v1 exports them, extra if there is any, and who recorded it.';

@@ -1,14 +1,13 @@
 create sequence helix.run_events_event_id_seq as bigint;
-alter sequence helix.run_events_event_id_seq owner to aximo_owner;
 comment on sequence helix.run_events_event_id_seq is 'Order of arrival, of all customers, with gaps: the frozen contract has one for all.';
 
--- As the recorder, so that a writer, who inserts by himself, neither draws numbers without an event nor looks how far the sequence is.
+-- Runs as the recorder: a writer, who inserts by himself, can neither draw numbers without an event nor look how far the sequence is.
 create function aximo_private.next_run_event_id() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The transaction gets its id before its number: whoever holds a number can be found by its id.
+    -- The transaction gets its id before it draws a number, so numbering can find whoever holds a number by that id.
     perform pg_current_xact_id();
     return nextval('helix.run_events_event_id_seq');
 end;
@@ -16,7 +15,7 @@ $$;
 alter function aximo_private.next_run_event_id() owner to aximo_recorder;
 comment on function aximo_private.next_run_event_id() is 'The event_id of the next run event. Only as the column''s default: the schema it is in stays closed.';
 
--- As HelixMCP's Events v1 has it, column by column, and what is ours after that.
+-- The columns of HelixMCP Events v1, in its order, and then the ledger's own.
 create table helix.run_events (
     event_id bigint not null default aximo_private.next_run_event_id(),
     run_id text collate "C" not null,
@@ -29,7 +28,7 @@ create table helix.run_events (
     recorded_at timestamptz not null default clock_timestamp(),
     recorded_by text collate "C" not null default session_user,
     constraint run_events_pkey primary key (event_id),
-    -- With the customer: to another customer's run an event can't be added, and it looks the same as one that does not exist.
+    -- The key has the customer: nobody can add an event to another customer's run, which looks as if it did not exist.
     constraint run_events_run_id_fkey foreign key (customer_id, run_id) references helix.runs (customer_id, run_id)
     on delete restrict on update restrict,
     constraint customer_id_well_formed check (
@@ -38,7 +37,8 @@ create table helix.run_events (
     constraint kind_present check (kind <> ''),
     constraint data_is_object check (jsonb_typeof(data) = 'object'),
     constraint extra_is_object check (jsonb_typeof(extra) = 'object'),
-    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    -- Checked before the size, as PostgreSQL checks constraints in the order of their names: the text of such numbers would not fit into
+    -- memory.
     constraint run_event_numbers check (
         (pg_column_size(data || '{}') <= 2048 or not aximo_private.has_extreme_number(data))
         and (pg_column_size(extra || '{}') <= 2048 or not aximo_private.has_extreme_number(extra))
@@ -49,45 +49,25 @@ create table helix.run_events (
     ),
     constraint run_event_moment check (ts >= '1970-01-01 00:00:00+00' and ts < '9999-01-01 00:00:00+00')
 );
-alter table helix.run_events owner to aximo_owner;
 alter sequence helix.run_events_event_id_seq owned by helix.run_events.event_id;
 create index run_events_by_run on helix.run_events (customer_id, run_id, event_id);
--- By the name that the gateway's own schema gives it, so that its CREATE INDEX IF NOT EXISTS finds it: an index that does not lead with
--- the customer tells, in EXPLAIN ANALYZE, of others.
+-- It has the name that the gateway's own schema gives it, so that the gateway's CREATE INDEX IF NOT EXISTS finds it. An index that does not
+-- lead with the customer would show others in EXPLAIN ANALYZE.
 create index run_events_run_ts_idx on helix.run_events (customer_id, run_id, ts);
 
-alter table helix.run_events enable row level security;
-alter table helix.run_events force row level security;
-create policy readers_read_own_run_events on helix.run_events
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+select aximo_private.isolate_by_customer(
+    'helix.run_events', 'readers_read_own_run_events', 'aximo_reader', 'A login sees the events of the session''s customer; so do views.'
 );
 create policy writers_add_own_run_events on helix.run_events
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
--- This table is read by logins themselves, and the one that installed is a member of the roles that see every customer.
+-- Logins read this table themselves. The login that installed is a member of the roles below, so a policy asks which role is acting.
 create policy recorder_adds_run_events on helix.run_events
 for insert to aximo_recorder with check ((select current_user) = 'aximo_recorder');
-create policy recorder_reads_run_events on helix.run_events
-for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
+create policy recorder_reads_run_events on helix.run_events for select to aximo_recorder using ((select current_user) = 'aximo_recorder');
 create policy sequencer_reads_run_events on helix.run_events
 for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 
 select aximo_private.make_append_only('helix.run_events');
-
-alter table helix.run_events
-    alter event_id set statistics 0,
-    alter run_id set statistics 0,
-    alter ts set statistics 0,
-    alter kind set statistics 0,
-    alter message set statistics 0,
-    alter data set statistics 0,
-    alter extra set statistics 0,
-    alter customer_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0;
-
 comment on table helix.run_events is 'The events of the tool runs of the session''s customer (HelixMCP Events v1): append-only. Read them in the order of event_id.';
 comment on column helix.run_events.event_id is 'Order of arrival, with gaps. One sequence for all customers, as the frozen contract has it.';
 comment on column helix.run_events.run_id is 'The run.';
@@ -99,7 +79,6 @@ comment on column helix.run_events.extra is 'What an imported line had beside th
 comment on column helix.run_events.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column helix.run_events.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.run_events.recorded_by is 'The login that wrote it; no client sets it.';
-comment on policy readers_read_own_run_events on helix.run_events is 'A login sees the events of the session''s customer; so do views.';
 comment on policy writers_add_own_run_events on helix.run_events is 'An event is of the session''s customer.';
 comment on policy recorder_adds_run_events on helix.run_events is 'Imports and observations, for a customer that the access map gave them.';
 comment on policy recorder_reads_run_events on helix.run_events is 'The guard of runs, and imports, which name the customer in every look-up.';

@@ -1,5 +1,5 @@
--- As HelixMCP's own schema has it, column by column, and what is ours after that. The gateway's tables are not here: without them there
--- is nothing that project_id, params_hash and log_artifact_id could refer to.
+-- The columns of HelixMCP's own schema, in its order, and then the ledger's own. The gateway's other tables are not here, so project_id,
+-- params_hash and log_artifact_id refer to nothing.
 create table helix.runs (
     run_id text collate "C" not null,
     project_id text collate "C" not null,
@@ -40,13 +40,14 @@ create table helix.runs (
         and started_at >= '1970-01-01 00:00:00+00' and started_at < '9999-01-01 00:00:00+00'
         and finished_at >= '1970-01-01 00:00:00+00' and finished_at < '9999-01-01 00:00:00+00'
     ),
-    -- Before the size, as constraints are checked in the order of their names: numbers whose text would not fit into memory.
+    -- Checked before the size, as PostgreSQL checks constraints in the order of their names: the text of such numbers would not fit into
+    -- memory.
     constraint run_numbers check (
         not aximo_private.has_extreme_number(policy_snapshot)
         and not aximo_private.has_extreme_number(environment)
         and not aximo_private.has_extreme_number(result_json)
     ),
-    -- What has no length of its own, as a line of an export has it.
+    -- The columns that have no limit of their own, counted as a line of an export has them.
     constraint run_size check (
         octet_length(
             to_json(
@@ -57,21 +58,15 @@ create table helix.runs (
         + coalesce(octet_length(result_json::text), 0) <= 8388608
     )
 );
-alter table helix.runs owner to aximo_owner;
--- By the names that the gateway's own schema gives them, so that its CREATE INDEX IF NOT EXISTS finds them: an index that does not lead
--- with the customer tells, in EXPLAIN ANALYZE, of others.
+-- They have the names that the gateway's own schema gives them, so that the gateway's CREATE INDEX IF NOT EXISTS finds them. An index that
+-- does not lead with the customer would show others in EXPLAIN ANALYZE.
 create index runs_project_created_idx on helix.runs (customer_id, project_id, created_at desc);
 create index runs_tool_idx on helix.runs (customer_id, tool_name, created_at);
 create index runs_by_time on helix.runs (customer_id, created_at, run_id);
 create index runs_by_execution on helix.runs (customer_id, execution_id) where execution_id is not null;
 
-alter table helix.runs enable row level security;
-alter table helix.runs force row level security;
-create policy readers_read_own_runs on helix.runs
-for select to aximo_reader using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
+select aximo_private.isolate_by_customer(
+    'helix.runs', 'readers_read_own_runs', 'aximo_reader', 'A login sees the runs of the session''s customer; so do views.'
 );
 create policy writers_add_own_runs on helix.runs
 for insert to aximo_writer with check (customer_id = (select aximo.current_customer()) and recorded_by = session_user);
@@ -79,42 +74,15 @@ create policy writers_move_own_runs on helix.runs
 for update to aximo_writer
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))
 with check (customer_id = (select aximo.current_customer()));
--- Nobody is granted DELETE: it would be a right to lock the table against all.
+-- No login is granted DELETE: with it a login could lock the table against all others.
 create policy owner_deletes_own_runs on helix.runs
 for delete to aximo_owner
 using (customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false));
--- These tables are read by logins themselves, and the one that installed is a member of the roles that see every customer.
+-- Logins read this table themselves. The login that installed is a member of the roles below, so a policy asks which role is acting.
 create policy recorder_keeps_runs on helix.runs
 for all to aximo_recorder
 using ((select current_user) = 'aximo_recorder') with check ((select current_user) = 'aximo_recorder');
-create policy sequencer_reads_runs on helix.runs
-for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
-
-alter table helix.runs
-    alter run_id set statistics 0,
-    alter project_id set statistics 0,
-    alter tool_name set statistics 0,
-    alter contract_version set statistics 0,
-    alter tool_version set statistics 0,
-    alter params_hash set statistics 0,
-    alter policy_hash set statistics 0,
-    alter status set statistics 0,
-    alter requested_by set statistics 0,
-    alter created_at set statistics 0,
-    alter started_at set statistics 0,
-    alter finished_at set statistics 0,
-    alter policy_snapshot set statistics 0,
-    alter environment set statistics 0,
-    alter exit_code set statistics 0,
-    alter error set statistics 0,
-    alter result_json set statistics 0,
-    alter log_artifact_id set statistics 0,
-    alter customer_id set statistics 0,
-    alter execution_id set statistics 0,
-    alter recorded_at set statistics 0,
-    alter recorded_by set statistics 0,
-    alter made_for_events set statistics 0;
-
+create policy sequencer_reads_runs on helix.runs for select to aximo_sequencer using ((select current_user) = 'aximo_sequencer');
 comment on table helix.runs is 'The tool runs of the session''s customer, as HelixMCP writes them. Their state changes; what they are does not. Key: run_id.';
 comment on column helix.runs.run_id is 'The run. Unique among all customers, as in the gateway''s schema.';
 comment on column helix.runs.project_id is 'The project, a name of the gateway''s.';
@@ -139,7 +107,6 @@ comment on column helix.runs.execution_id is 'The execution it served, if it is 
 comment on column helix.runs.recorded_at is 'When it was written, by the database''s clock; no client sets it.';
 comment on column helix.runs.recorded_by is 'The login that wrote it; no client sets it.';
 comment on column helix.runs.made_for_events is 'Whether it was made by an import of events whose run was not there; its state then follows from them.';
-comment on policy readers_read_own_runs on helix.runs is 'A login sees the runs of the session''s customer; so do views.';
 comment on policy writers_add_own_runs on helix.runs is 'A run is of the session''s customer.';
 comment on policy writers_move_own_runs on helix.runs is 'The state of one''s own runs changes.';
 comment on policy owner_deletes_own_runs on helix.runs is 'A run without events may be deleted, by a DBA.';

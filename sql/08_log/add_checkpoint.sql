@@ -1,4 +1,4 @@
--- What is kept was true when it was added: the text is made again here and compared. Whose the signatures are is checked outside.
+-- Only a true checkpoint is kept: its text is made again here and compared. Signatures are checked outside of the database.
 create function aximo.add_checkpoint(note text) returns void
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -10,11 +10,11 @@ declare
     stated_size bigint;
     expected text;
 begin
-    -- Its first line says which log it is of.
+    -- The first line names the log.
     named_log := case lines[1] when aximo.log_origin('events') then 'events' when aximo.log_origin('run_events') then 'run_events' end;
     if named_log is not null and lines[2] ~ '^(0|[1-9][0-9]{0,17})$' then
         stated_size := lines[2];
-        -- Since the latest that was kept and is still true: hashes that were wrong before would have made another root.
+        -- Checks the hashes from the latest true checkpoint on: earlier wrong hashes would have given that one another root.
         perform aximo.check_log_nodes(
             named_log,
             coalesce(
@@ -47,5 +47,4 @@ begin
 end;
 $$;
 alter function aximo.add_checkpoint(text) owner to aximo_sequencer;
-comment on function aximo.add_checkpoint(text) is
-'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';
+comment on function aximo.add_checkpoint(text) is 'Keeps a checkpoint of a log of the session''s customer, signed or not, if it is true today. ZXPRF: it is not; ZXCUS: no customer; ZXARG: the log has not that size; ZXENV: hashes of the log are missing or differ.';

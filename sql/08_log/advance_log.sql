@@ -1,11 +1,10 @@
--- Numbers what is committed and unnumbered. Whoever derives something from the log is told here which logs grew, and does it later.
+-- Gives numbers to the committed events that have none. It only notes which logs grew; counting for the metrics happens later.
 create function aximo.advance_log(max_events integer default 10000)
 returns table (numbered bigint, is_behind boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- And takes thousands of remembered holes for a few: nothing here is to be read as a whole.
+-- The planner also expects thousands of remembered holes where there are few: no table here is to be read as a whole.
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -26,13 +25,13 @@ begin
             constraint = 'max_events_positive';
     end if;
     perform aximo_private.numbers_for_all();
-    -- One at a time. Who comes while another is at it has nothing to do: the other one numbers what he would have.
+    -- One session at a time. A second one has nothing to do: the first numbers the same events.
     perform from aximo_private.log_state for update skip locked;
     if not found and exists (select from aximo_private.log_state) then
         return query select 0::bigint, null::boolean;
         return;
     end if;
-    -- Without the state that belongs to them, the entries would be numbered anew, under another name.
+    -- Without the rows of state that belong to these entries, the events would be numbered again under another name.
     if not found
         or (select count(*) from aximo_private.logs as h) <> 2
         or exists (
@@ -56,7 +55,7 @@ begin
     end if;
 
     for which in select s.log from aximo_private.logs as s order by s.log loop
-        -- From a restored dump, where transactions have other numbers: begin again.
+        -- In a restored dump transactions have other ids: begin again.
         if exists (select from aximo_private.log_holes as h where h.log = which and h.older_than > pg_current_xact_id())
             or exists (select from aximo_private.log_holes as h where h.log = which and h.seen_by > pg_current_xact_id()) then
             update aximo_private.log_holes as h
@@ -67,8 +66,8 @@ begin
             where s.log = which;
         end if;
 
-        -- The transaction that advances now has its id from after the lock, so from after every scan before: it is younger than every
-        -- transaction that could own a position those scans missed. Not so if it had its id before it came here.
+        -- This transaction got its id after it had the lock, hence after every earlier scan. So it is younger than every transaction that
+        -- could own a position that those scans missed. That does not hold if it had an id before it came here.
         continue when wrote_before;
         select s.undated_from into undated_from
         from aximo_private.logs as s
@@ -90,7 +89,7 @@ begin
             select n.touched, n.is_cut into touched, is_cut
             from aximo_private.number_new(which, advance_log.max_events, look => false) as n;
         exception
-            -- Something new has its number already, which is rare: to look for it each time costs a quarter of all.
+            -- A new event may have its number already. That is rare, and looking for it each time costs a quarter of the whole.
             when unique_violation then
                 select n.touched, n.is_cut into touched, is_cut
                 from aximo_private.number_new(which, advance_log.max_events, look => true) as n;
@@ -111,5 +110,4 @@ begin
 end;
 $$;
 alter function aximo.advance_log(integer) owner to aximo_sequencer;
-comment on function aximo.advance_log(integer) is
-'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers; ZXENV: the state of another log.';
+comment on function aximo.advance_log(integer) is 'Gives committed events, of all customers, their numbers, at most so many of each log in one call, and so many that their text is about 64 MiB, and adds them to the trees. Returns how many, and whether there may be more; is_behind is null if another session is at it, and nothing was done. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers; ZXENV: the state of another log.';

@@ -1,5 +1,5 @@
--- The tree made again from the leaves of its entries, level by level, and compared with the hashes that are kept. Within one snapshot; about a second
--- for a million entries.
+-- Computes the tree again from the leaves of its entries, level by level, and compares it with the stored hashes, within one snapshot:
+-- about a second for a million entries.
 create function aximo.check_log_nodes(log text default 'events', since bigint default 0) returns void
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -55,6 +55,4 @@ begin
     end loop;
 end;
 $$;
-alter function aximo.check_log_nodes(text, bigint) owner to aximo_owner;
-comment on function aximo.check_log_nodes(text, bigint) is
-'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';
+comment on function aximo.check_log_nodes(text, bigint) is 'Nothing, if the kept hashes of the complete subtrees of that log of the session''s customer follow from its entries; or those of subtrees that were not complete yet when it had so many entries. Reads the leaves of these. To be called before a checkpoint is signed. ZXENV: a hash is missing or differs; ZXARG: no such log.';

@@ -1,11 +1,11 @@
--- Worked out when it is read: what a deployment was at a moment is told by timestamps, and an event that comes late changes it. Beside
--- aximo.violations, which stays a look at what was listed.
+-- Worked out when it is read: timestamps say what a deployment was at a moment, and an event that arrives late changes that.
+-- aximo.violations shows what was listed when it was written.
 create view aximo.deployment_violations with (security_barrier = true) as
 with
 declared as (
     select customer_id, deployment_id, skill_id, skill_version, event_id, event_type, "timestamp", position, recorded_at
     from only aximo_private.events -- noqa: PRS
-    -- The list is that of the index.
+    -- The list is that of the index, word by word, so that the planner uses it.
     where event_type in (
         'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
         'deployment_terminated', 'version_upgraded', 'version_rolled_back'
@@ -13,8 +13,7 @@ declared as (
 ),
 standing as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until,
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until,
         count(*) filter (where d.event_type = 'deployment_terminated') over in_time as terminations
     from declared as d
     where d.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
@@ -22,14 +21,13 @@ standing as (
 ),
 versions as (
     select
-        d.*,
-        lead(d."timestamp", 1, 'infinity') over in_time as until
+        d.*, lead(d."timestamp", 1, 'infinity') over in_time as until
     from declared as d
     where d.event_type <> 'deployment_suspended'
     window in_time as (partition by d.customer_id, d.deployment_id order by d."timestamp", d.position)
 ),
 found as (
-    -- Of two that happened at one moment neither is against the other.
+    -- Two events of one moment do not contradict each other.
     select
         s.customer_id, x.execution_id, x.start_step, null::uuid as event_id, s.event_id as against, s.recorded_at,
         case s.event_type
@@ -74,12 +72,7 @@ found as (
     where a.event_type = 'deployment_activated' and a.terminations > 0
 )
 select
-    f.customer_id,
-    l.number,
-    e.event_id,
-    f.execution_id,
-    f.rule,
-    f.against,
+    f.customer_id, l.number, e.event_id, f.execution_id, f.rule, f.against,
     greatest(e.recorded_at, f.recorded_at) as found_at
 from found as f
 cross join lateral (
@@ -98,7 +91,6 @@ left join lateral (
     where customer_id = f.customer_id and event_id = e.event_id
     offset 0
 ) as l on true;
-alter view aximo.deployment_violations owner to aximo_owner;
 comment on view aximo.deployment_violations is 'Events of the session''s customer that contradict the life of their deployment: executions that were triggered while it was suspended, after it was terminated or by another version than the one declared, and activations after its end. All of them were accepted. Worked out when read, by timestamps. Key: event_id and rule.';
 comment on column aximo.deployment_violations.customer_id is 'Whose event it is: always the session''s customer.';
 comment on column aximo.deployment_violations.number is 'The number of the event in the log; null until it is numbered.';

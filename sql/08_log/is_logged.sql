@@ -1,5 +1,5 @@
--- A look-up by a key that one of two partial indexes has. Not EXISTS in the queries themselves, which may be planned as one pass over the
--- log for each event.
+-- A function, so that it stays a look-up in one of two partial indexes: the planner may turn EXISTS in a query into a pass over the log for
+-- each event.
 create function aximo_private.is_logged(customer_id text, event_id uuid, run_event_id bigint) returns boolean
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp

@@ -10,32 +10,10 @@ create table aximo_private.log_cursors (
     constraint number_not_negative check (number >= 0),
     constraint log_known check (log in ('events', 'run_events'))
 );
-alter table aximo_private.log_cursors owner to aximo_owner;
-alter table aximo_private.log_cursors enable row level security;
-alter table aximo_private.log_cursors force row level security;
-create policy owner_reads_own_cursors on aximo_private.log_cursors
-for select to aximo_owner using (
-    -- The first is for the indexes. The second, the same, stays in front of what a query asks for: else EXPLAIN ANALYZE tells
-    -- whether a row of another customer meets it.
-    customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false)
-);
+select aximo_private.isolate_by_customer('aximo_private.log_cursors', 'owner_reads_own_cursors');
 create policy sequencer_keeps_own_cursors on aximo_private.log_cursors
 for all to aximo_sequencer
 using (customer_id = (select aximo.current_customer())) with check (customer_id = (select aximo.current_customer()));
-alter table aximo_private.log_cursors
-    alter customer_id set statistics 0,
-    alter log set statistics 0,
-    alter name set statistics 0,
-    alter number set statistics 0,
-    alter moved_at set statistics 0,
-    alter moved_by set statistics 0;
-
 comment on table aximo_private.log_cursors is 'How far each consumer has come. Moved by aximo.move_cursor only.';
 comment on column aximo_private.log_cursors.customer_id is 'Whose log.';
-comment on column aximo_private.log_cursors.log is 'Which of the customer''s logs: events or run_events.';
-comment on column aximo_private.log_cursors.name is 'The consumer.';
-comment on column aximo_private.log_cursors.number is 'The last number it is done with; 0 before the first.';
-comment on column aximo_private.log_cursors.moved_at is 'When it was moved last, by the database''s clock.';
-comment on column aximo_private.log_cursors.moved_by is 'The login that moved it.';
-comment on policy owner_reads_own_cursors on aximo_private.log_cursors is 'Views run as the owner and show the session''s customer, to whomever.';
 comment on policy sequencer_keeps_own_cursors on aximo_private.log_cursors is 'The cursor functions run as this role, for the session''s customer.';

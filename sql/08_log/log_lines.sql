@@ -1,15 +1,8 @@
--- No security_barrier, as on aximo.events: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.log_lines as
 select
-    l.customer_id,
-    l.log,
-    l.number,
-    l.event_id,
-    l.run_event_id,
-    e.line,
-    l.leaf
+    l.customer_id, l.log, l.number, l.event_id, l.run_event_id, e.line, l.leaf
 from aximo.log_leaves as l
--- Left: an entry whose event was taken away shows as one without a line.
+-- LEFT JOIN: an entry whose event was taken away shows as one without a line.
 left join lateral (
     select aximo_private.event_line(s) as line
     from only aximo_private.events as s -- noqa: PRS
@@ -20,12 +13,8 @@ left join lateral (
     where r.customer_id = l.customer_id and r.event_id = l.run_event_id
     offset 0
 ) as e on true;
-alter view aximo.log_lines owner to aximo_owner;
 comment on view aximo.log_lines is 'The logs of the session''s customer as lines of JSON with their hashes: what an export holds, and what is proved. Key: log, number.';
-comment on column aximo.log_lines.customer_id is 'Whose event it is: always the session''s customer.';
-comment on column aximo.log_lines.log is 'events: of aximo.events. run_events: of helix.run_events.';
 comment on column aximo.log_lines.number is 'The number in the log, and the line''s in an export.';
-comment on column aximo.log_lines.event_id is 'The event, of log events.';
-comment on column aximo.log_lines.run_event_id is 'The event''s event_id, of log run_events.';
 comment on column aximo.log_lines.line is 'The event''s canonical line, without a line feed; null if somebody took the event away.';
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
+select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');

@@ -1,4 +1,4 @@
--- As the sequencer, who may read the ledger's name; whose log it is, is the session's customer.
+-- Runs as the sequencer, who may read the ledger's name. The log is the one of the session's customer.
 create function aximo.log_origin(log text default 'events') returns text
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -30,5 +30,4 @@ begin
 end;
 $$;
 alter function aximo.log_origin(text) owner to aximo_sequencer;
-comment on function aximo.log_origin(text) is
-'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';
+comment on function aximo.log_origin(text) is 'The origin of the checkpoints of that log of the session''s customer: the ledger''s name, a slash, and the customer, percent-encoded; then, of its run events, /run_events. Null if the session has no customer, or there is no such log.';

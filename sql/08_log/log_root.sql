@@ -19,7 +19,7 @@ begin
             hint = 'Ask for a size from 0 to the log''s.',
             constraint = 'size_within_log';
     end if;
-    -- Of each level what is right of its last complete tile, and the hash of what is right of that.
+    -- Collects, level by level, the hashes to the right of the last complete tile, and the hash of everything to the right of those.
     hashes := array(
         select l.leaf
         from aximo.log_leaves as l
@@ -29,7 +29,7 @@ begin
     expected := remaining % 256;
     remaining := remaining / 256;
     loop
-        -- A hash over what is left of them would look like any other.
+        -- A root over fewer hashes would look like any other root.
         if cardinality(hashes) <> expected then
             raise exception using
                 errcode = 'ZXENV',
@@ -58,6 +58,4 @@ begin
     return coalesce(above, sha256(''));
 end;
 $$;
-alter function aximo.log_root(bigint, text) owner to aximo_owner;
-comment on function aximo.log_root(bigint, text) is
-'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';
+comment on function aximo.log_root(bigint, text) is 'The Merkle tree hash (RFC 9162, section 2.1.1) of the first so many entries of that log of the session''s customer; of all, if left out. ZXARG: the log has not so many, or there is no such log. ZXENV: hashes of the log are missing.';

@@ -25,5 +25,4 @@ begin
     );
 end;
 $$;
-alter function aximo.log_size(text) owner to aximo_owner;
 comment on function aximo.log_size(text) is 'How many entries that log of the session''s customer has; 0 if the session has no customer. ZXARG: no such log.';

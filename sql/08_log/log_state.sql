@@ -1,4 +1,4 @@
--- One row: what all logs share, and the lock of the one who numbers. Only the sequencer can lock it; nobody waits for it.
+-- One row: what all logs share. It is also the lock of the session that numbers. Only the sequencer can lock it, and nobody waits for it.
 create table aximo_private.log_state (
     is_the_row boolean not null default true,
     ledger text collate "C" not null default 'aximo-db/' || gen_random_uuid(),
@@ -7,15 +7,11 @@ create table aximo_private.log_state (
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$')
 );
-alter table aximo_private.log_state owner to aximo_owner;
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;
 alter table aximo_private.log_state force row level security;
-create policy owner_reads_log_state on aximo_private.log_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_log_state on aximo_private.log_state
-for all to aximo_sequencer using (true) with check (true);
-
+create policy owner_reads_log_state on aximo_private.log_state for select to aximo_owner using (true);
+create policy sequencer_keeps_log_state on aximo_private.log_state for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.log_state is 'What all logs share, and the lock of who numbers. One row.';
 comment on column aximo_private.log_state.is_the_row is 'Always true.';
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus. Never changes.';

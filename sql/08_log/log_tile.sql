@@ -32,6 +32,4 @@ begin
     );
 end;
 $$;
-alter function aximo.log_tile(integer, bigint, integer, text) owner to aximo_owner;
-comment on function aximo.log_tile(integer, bigint, integer, text) is
-'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';
+comment on function aximo.log_tile(integer, bigint, integer, text) is 'A tile of that log of the session''s customer, as C2SP tlog-tiles has it: up to 256 hashes of 32 bytes, fewer if there are not so many; null if there is none. ZXARG: no such level, index or width.';

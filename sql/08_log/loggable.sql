@@ -1,23 +1,16 @@
--- What is numbered: the one place that says which tables have a log. It shows what its reader may see: the sequencer, all of it.
+-- The events that are numbered: the only place that says which tables have a log. It shows what its reader may see, and the sequencer may
+-- see all.
 create view aximo_private.loggable with (security_invoker = true) as
 select
     'events' as log,
-    position,
-    customer_id,
-    event_id,
-    null::bigint as run_event_id,
-    recorded_at,
-    -- Without reading it: what is compressed may be a hundred times as long.
+    position, customer_id, event_id, null::bigint as run_event_id, recorded_at,
+    -- Estimated without reading the value: uncompressed it may be a hundred times as long.
     least(pg_column_size(payload)::bigint * case when pg_column_compression(payload) is null then 2 else 100 end, 1048576) as weight
 from only aximo_private.events -- noqa: PRS
 union all
 select
     'run_events' as log,
-    event_id as position,
-    customer_id,
-    null::uuid as event_id,
-    event_id as run_event_id,
-    recorded_at,
+    event_id as position, customer_id, null::uuid as event_id, event_id as run_event_id, recorded_at,
     least(
         pg_column_size(kind)::bigint * case when pg_column_compression(kind) is null then 2 else 100 end
         + coalesce(pg_column_size(message), 0)::bigint * case when pg_column_compression(message) is null then 2 else 100 end
@@ -26,7 +19,6 @@ select
         8388608
     ) as weight
 from only helix.run_events; -- noqa: PRS
-alter view aximo_private.loggable owner to aximo_owner;
 comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
 comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
 comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';

@@ -1,20 +1,20 @@
--- Numbers what numbering passed over, should there ever be any: verify_log names such events. Also after positions were restored out of order.
+-- Finds events that numbering passed over, if there ever are any: verify_log names them. Also for positions that were restored out of
+-- order.
 create function aximo.mend_log() returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 declare
     mended bigint;
 begin
     perform aximo_private.numbers_for_all();
-    -- After the numbering under way, and before the next.
+    -- Waits for the numbering under way, and keeps the next one waiting.
     perform from aximo_private.log_state for update;
-    -- Whoever put an event into a hole that is remembered was no owner of it.
+    -- An event that somebody put into a remembered hole did not come from a transaction that could own it: look into all holes again.
     update aximo_private.logs as s
     set looked = null, undated_from = least(s.undated_from, pg_current_xact_id());
-    -- As holes they are found by the next advance, and get the numbers after the last one.
+    -- Each becomes a hole: the next advance finds it there, and gives it the number after the last one.
     with
     missed as (
         select e.log, e.position
@@ -38,5 +38,4 @@ begin
 end;
 $$;
 alter function aximo.mend_log() owner to aximo_sequencer;
-comment on function aximo.mend_log() is
-'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';
+comment on function aximo.mend_log() is 'Finds the events of all customers that are not in the log and should be; the next aximo.advance_log numbers them. Returns how many. Reads everything.';

@@ -5,16 +5,7 @@ as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
     found_number constant bigint := aximo.open_cursor(move_cursor.name, move_cursor.log);
-    size constant bigint := coalesce(
-        (
-            select l.number
-            from only aximo_private.log_entries as l
-            where l.customer_id = customer and l.log = move_cursor.log
-            order by l.number desc
-            limit 1
-        ),
-        0
-    );
+    size constant bigint := aximo.log_size(move_cursor.log);
 begin
     if found_number is distinct from move_cursor.from_number then
         raise exception using
@@ -38,5 +29,4 @@ begin
 end;
 $$;
 alter function aximo.move_cursor(text, bigint, bigint, text) owner to aximo_sequencer;
-comment on function aximo.move_cursor(text, bigint, bigint, text) is
-'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';
+comment on function aximo.move_cursor(text, bigint, bigint, text) is 'Moves a consumer''s cursor from where it is to another number, forward or back. In the transaction of the consumer''s own work it makes that work exactly-once. ZXCUR: it is not where the caller thinks; ZXARG: outside of the log; ZXCUS: no customer.';

@@ -1,4 +1,4 @@
--- Who may work for a customer may know its name. A job that looks at each of them has to get them from somewhere.
+-- A login that may work for a customer may know its name. A job that visits all customers has to get the names from here.
 create function aximo.my_customers() returns table (customer_id text)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -15,33 +15,15 @@ begin
         order by g.customer_id;
         return;
     end if;
-    -- From each to the next one by the index: what a customer has is not read.
+    -- Goes from each customer to the next by the index, and reads nothing else of them.
     loop
         select min(n.customer_id) into found_one
         from (
-            (
-                select e.customer_id
-                from only aximo_private.events as e
-                where e.customer_id > found_one
-                order by e.customer_id
-                limit 1
-            )
+            (select e.customer_id from only aximo_private.events as e where e.customer_id > found_one order by e.customer_id limit 1)
             union all
-            (
-                select l.customer_id
-                from only aximo_private.log_entries as l
-                where l.customer_id > found_one
-                order by l.customer_id
-                limit 1
-            )
+            (select l.customer_id from only aximo_private.log_entries as l where l.customer_id > found_one order by l.customer_id limit 1)
             union all
-            (
-                select r.customer_id
-                from only helix.runs as r
-                where r.customer_id > found_one
-                order by r.customer_id
-                limit 1
-            )
+            (select r.customer_id from only helix.runs as r where r.customer_id > found_one order by r.customer_id limit 1)
             union all
             select g.customer_id
             from unnest(granted) as g (customer_id)
@@ -54,5 +36,4 @@ begin
 end;
 $$;
 alter function aximo.my_customers() owner to aximo_sequencer;
-comment on function aximo.my_customers() is
-'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';

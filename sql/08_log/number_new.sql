@@ -1,4 +1,4 @@
--- Numbers what is new to one log; aximo.advance_log holds the lock.
+-- Numbers the new events of one log. aximo.advance_log, which calls it, holds the lock.
 create function aximo_private.number_new(log text, max_events integer, look boolean) returns aximo_private.numbering
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -14,13 +14,15 @@ declare
     filled bigint[];
     touched aximo_private.log_growth[];
     is_cut boolean;
-    -- So many bytes of text at a time: hashing them is what takes time, under a lock that all depend on.
+    -- The bytes of text that one call hashes at most: hashing takes most of the time, and all wait for this lock.
     bytes_at_most constant bigint := 67108864;
 begin
-    -- One statement, so one snapshot: what an event was written after has the lower position and is seen if the event is.
+    -- One statement sees one snapshot: if it sees an event, it also sees every event that had been written before that one, which has a
+    -- lower position.
     with
-    -- Whoever owns a position in a dated hole was running when it was looked into last, and is over now: a hole is looked into if one of those
-    -- that are over is older than its date. Else nothing can have come up in it. Other cluster, other ids: all are looked into.
+    -- A dated hole is looked into only if a transaction that could own one of its positions has ended since the last look. Such a
+    -- transaction was running at that look, is over now, and is older than the hole's date. In another cluster ids mean nothing: there all
+    -- holes are looked into.
     since as materialized (
         select
             case
@@ -56,7 +58,7 @@ begin
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
             from aximo_private.loggable as s
             where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
-                -- After a restore that lost the sequence's value a position may have been given twice.
+                -- After a restore that lost the sequence's value, a position may have been given twice.
                 and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
             limit number_new.max_events
@@ -88,7 +90,7 @@ begin
     found as materialized (
         select
             w.*,
-            -- Above the highest position and numbered all the same, as a restore or a replication can leave it: it is passed over.
+            -- An event above the highest position may have its number already, after a restore or with replication: it is passed over.
             number_new.look and not w.is_late and aximo_private.is_logged(w.customer_id, w.event_id, w.run_event_id) as is_there
         from waiting as w
         where coalesce(w.weight_before, 0) < bytes_at_most
@@ -111,11 +113,9 @@ begin
     added as (
         insert into aximo_private.log_entries (customer_id, log, number, event_id, run_event_id, leaf)
         select
-            f.customer_id,
-            number_new.log,
+            f.customer_id, number_new.log,
             h.size + row_number() over (partition by f.customer_id order by f.position),
-            f.event_id,
-            f.run_event_id,
+            f.event_id, f.run_event_id,
             (
                 select sha256(decode('00', 'hex') || convert_to(s.line, 'UTF8'))
                 from (
@@ -150,7 +150,7 @@ begin
         (select count(*) = number_new.max_events from waiting as w) or (select count(*) from waiting as w) > (select count(*) from found as f)
     into scan, looked_into_some, positions, fresh, filled, touched, is_cut;
 
-    -- What is left of a hole when a part of it has come.
+    -- What remains of a hole when some of its positions have appeared.
     if filled is not null then
         with
         hit as materialized (
@@ -175,9 +175,7 @@ begin
         from (
             select
                 coalesce(lag(p.position) over of_hole, g.first_position - 1) + 1 as first_position,
-                p.position - 1 as last_position,
-                g.seen_by,
-                g.older_than
+                p.position - 1 as last_position, g.seen_by, g.older_than
             from gone as g
             inner join hit as p on p.hole = g.first_position
             window of_hole as (partition by g.first_position order by p.position)
@@ -190,7 +188,7 @@ begin
         where r.first_position <= r.last_position;
     end if;
 
-    -- Every transaction that could own it was over before the scan that did not find it.
+    -- Forget the holes whose possible owners were all over before this scan, which did not find them.
     delete from aximo_private.log_holes as h
     where h.log = number_new.log and h.older_than < pg_snapshot_xmin(scan)
         and (
@@ -206,7 +204,7 @@ begin
         where s.log = number_new.log;
     end if;
 
-    -- What a limited call did not look into is looked into again.
+    -- A call that stopped at its limit did not look into all holes: the next one looks again.
     if looked_into_some and not is_cut then
         update aximo_private.logs as s
         set looked = scan
@@ -222,7 +220,7 @@ begin
         from unnest(fresh) as p (position)
     ) as g
     where g.first_position <= g.last_position;
-    -- A transaction that wrote before it came here may have an older id than those that advanced before it.
+    -- A transaction that wrote before it called this may have an older id than those that numbered before it.
     if found and (undated_from is null or undated_from > pg_current_xact_id()) then
         update aximo_private.logs as s
         set undated_from = pg_current_xact_id()
@@ -232,5 +230,4 @@ begin
 end;
 $$;
 alter function aximo_private.number_new(text, integer, boolean) owner to aximo_sequencer;
-comment on function aximo_private.number_new(text, integer, boolean) is
-'Gives numbers to at most so many events, and so many bytes of them, that one log has not yet, and says by what each customer''s log grew, and whether there may be more. To look is to pass over what is above the highest position and has its number.';
+comment on function aximo_private.number_new(text, integer, boolean) is 'Gives numbers to the new events of one log, at most so many and so many bytes of text. Returns by how much each customer''s log grew, and whether there may be more. With look, it passes over events above the highest position that have their number already.';

@@ -1,4 +1,4 @@
--- The lock lasts to the end of the transaction: of two consumers of one name the second waits, and goes on where the first ended.
+-- The lock lasts to the end of the transaction: of two consumers with one name the second waits, and goes on where the first ended.
 create function aximo.open_cursor(name text, log text default 'events') returns bigint
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -22,7 +22,7 @@ begin
                 hint = 'Name it for its consumer: 1 to 255 characters, not blank.',
                 constraint = 'cursor_is_named';
     end;
-    -- Refuses a log that there is not.
+    -- Raises an error if there is no such log.
     perform aximo.log_size(open_cursor.log);
     loop
         select c.number into found_number
@@ -39,5 +39,4 @@ begin
 end;
 $$;
 alter function aximo.open_cursor(text, text) owner to aximo_sequencer;
-comment on function aximo.open_cursor(text, text) is
-'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';
+comment on function aximo.open_cursor(text, text) is 'How far the consumer of this name has come in that log of the session''s customer; 0 if it is new. Keeps others of this name waiting until the transaction ends. ZXCUS: no customer; ZXARG: no name, or no such log.';

@@ -1,4 +1,5 @@
--- Level by level, a last hash without a partner moves up as it is: the same tree as RFC 9162's, which splits at powers of two.
+-- Hashes pairs, level by level; a last hash without a partner moves up unchanged. This is the same tree as that of RFC 9162, which splits
+-- at powers of two.
 create function aximo.tree_hash(hashes bytea[]) returns bytea
 language plpgsql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -25,6 +26,4 @@ begin
     return level[1];
 end;
 $$;
-alter function aximo.tree_hash(bytea[]) owner to aximo_owner;
-comment on function aximo.tree_hash(bytea[]) is
-'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';
+comment on function aximo.tree_hash(bytea[]) is 'The Merkle tree hash of these subtrees'' hashes (RFC 9162, section 2.1.1): all of one size but for the last, which may be smaller.';

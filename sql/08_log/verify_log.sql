@@ -1,23 +1,22 @@
--- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. Not the violations: they are
--- findings about events, and follow from them.
+-- Recomputes numbers, hashes and checkpoints, and looks for events that should be in the log and are not. It does not check violations,
+-- which follow from the events.
 create function aximo.verify_log(
     log text default 'events',
     first_number bigint default null,
     last_number bigint default null,
-    -- The longest that a transaction, from when it wrote to its commit, may have taken.
+    -- The longest time that a transaction may have taken from its write to its commit.
     in_flight interval default '1 hour'
 )
 returns table (problem text, number bigint, event_id uuid, detail text, run_event_id bigint)
 language plpgsql stable security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
 declare
     customer constant text := aximo_private.writing_customer(null);
     size constant bigint := aximo.log_size(verify_log.log);
-    -- A piece of a log: entries from one to another, and the subtrees that end in it. What is not of a piece is looked at with the last one.
+    -- A piece of a log is a range of entries and the subtrees that end in it. What belongs to no piece is checked with the last piece.
     first_one constant bigint := greatest(coalesce(verify_log.first_number, 1), 1);
     last_one constant bigint := least(coalesce(verify_log.last_number, size), size);
     is_last constant boolean := verify_log.last_number is null;
@@ -33,17 +32,12 @@ begin
                 when e.line is null then 'event_removed'
                 else 'event_differs'
             end as problem,
-            l.number,
-            l.event_id,
-            l.run_event_id,
+            l.number, l.event_id, l.run_event_id,
             case when l.number <> l.expected then format('the entry before it is %s', l.before) end as detail,
             l.number as place
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                n.leaf,
+                n.number, n.event_id, n.run_event_id, n.leaf,
                 first_one - 1 + row_number() over (order by n.number) as expected,
                 lag(n.number, 1, first_one - 1) over (order by n.number) as before
             from only aximo_private.log_entries as n
@@ -60,25 +54,20 @@ begin
             where r.customer_id = customer and r.event_id = l.run_event_id
             offset 0
         ) as e on true
-        -- Of the numbers only the first that is off: all after it are too.
+        -- Only the first wrong number is named: all after it are wrong too.
         where (l.number <> l.expected and l.number <> l.before + 1)
             or e.line is null
             or l.leaf <> sha256(decode('00', 'hex') || convert_to(e.line, 'UTF8'))
         union all
-        -- Written at the end of the log as if it had been there before. All of the log, whatever the piece: what is newest is not of a piece.
+        -- An event that was written at the end of the log with an early recorded_at. Checked for the whole log with the last piece, as it
+        -- needs the newest recorded_at of all entries before.
         select
-            'recorded_out_of_order',
-            o.number,
-            o.event_id,
-            o.run_event_id,
+            'recorded_out_of_order', o.number, o.event_id, o.run_event_id,
             format('recorded at %s, and numbered after one of %s', o.recorded_at, o.newest),
             o.number
         from (
             select
-                n.number,
-                n.event_id,
-                n.run_event_id,
-                e.recorded_at,
+                n.number, n.event_id, n.run_event_id, e.recorded_at,
                 max(e.recorded_at) over (order by n.number rows between unbounded preceding and 1 preceding) as newest
             from only aximo_private.log_entries as n
             left join lateral (
@@ -101,39 +90,11 @@ begin
         union all
         select
             case when n.hash is null then 'node_missing' else 'node_differs' end,
-            256 * b.index + 1,
-            null,
-            null,
-            format('level 1, index %s', b.index),
-            256 * (b.index + 1)
-        from generate_series((first_one - 1) / 256, last_one / 256 - 1) as b (index)
-        left join lateral (
-            select k.hash
-            from only aximo_private.log_nodes as k
-            where k.customer_id = customer and k.log = verify_log.log and k.level = 1 and k.index = b.index
-            offset 0
-        ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select l.leaf
-                from only aximo_private.log_entries as l
-                where l.customer_id = customer and l.log = verify_log.log and l.number between 256 * b.index + 1 and 256 * (b.index + 1)
-                order by l.number
-            )
-        )
-        union all
-        select
-            case when n.hash is null then 'node_missing' else 'node_differs' end,
-            b.index * g.width + 1,
-            null,
-            null,
-            format('level %s, index %s', g.level, b.index),
-            g.width * (b.index + 1)
+            b.index * g.width + 1, null, null, format('level %s, index %s', g.level, b.index), g.width * (b.index + 1)
         from (
             select
-                v.level,
-                (256::numeric ^ v.level)::bigint as width
-            from generate_series(2, 7) as v (level)
+                v.level, (256::numeric ^ v.level)::bigint as width
+            from generate_series(1, 7) as v (level)
         ) as g
         cross join lateral generate_series((first_one - 1) / g.width, last_one / g.width - 1) as b (index)
         left join lateral (
@@ -142,22 +103,14 @@ begin
             where k.customer_id = customer and k.log = verify_log.log and k.level = g.level and k.index = b.index
             offset 0
         ) as n on true
-        where n.hash is distinct from aximo.tree_hash(
-            array(
-                select k.hash
-                from only aximo_private.log_nodes as k
-                where k.customer_id = customer and k.log = verify_log.log and k.level = g.level - 1
-                    and k.index between 256 * b.index and 256 * b.index + 255
-                order by k.index
-            )
-        )
+        where n.hash is distinct from aximo.tree_hash(aximo_private.hashes_below(customer, verify_log.log, g.level, b.index))
         union all
         select 'node_ahead', null, null, null, format('level %s, index %s', n.level, n.index), null
         from only aximo_private.log_nodes as n
         where is_last and n.customer_id = customer and n.log = verify_log.log
             and (n.level not between 1 and 7 or (n.index + 1) * 256::numeric ^ n.level > size)
     ) as p
-    -- A subtree after its entries: the entry that is wrong is named first.
+    -- A subtree comes after its entries, so that the entry which is wrong is named first.
     order by p.place nulls last, p.detail nulls first, p.event_id, p.run_event_id;
 
     for checkpoint in
@@ -176,7 +129,7 @@ begin
             is_true := checkpoint.root = aximo.log_root(checkpoint.size, verify_log.log)
                 and starts_with(checkpoint.note, aximo.checkpoint_text(checkpoint.size, verify_log.log));
         exception
-            -- Hashes are missing, and named above: of what there is no such root can be made.
+            -- Hashes are missing, so there is no root. They are named above.
             when sqlstate 'ZXENV' then
                 is_true := false;
         end;
@@ -188,5 +141,4 @@ begin
 end;
 $$;
 alter function aximo.verify_log(text, bigint, bigint, interval) owner to aximo_sequencer;
-comment on function aximo.verify_log(text, bigint, bigint, interval) is
-'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';
+comment on function aximo.verify_log(text, bigint, bigint, interval) is 'What is wrong with that log of the session''s customer, in its order; no rows if nothing is. Recomputes numbers, lines, hashes and the stored checkpoints, and finds events that are not in the log, or were recorded longer before one that has a lower number than a transaction is open: in_flight. With numbers, of a piece: its entries and the subtrees that end in it; events that are not in the log, their order and checkpoints, with the one that has no last number. Pieces can be verified one after the other or side by side, each in a transaction of its own. ZXCUS: no customer; ZXARG: no such log.';

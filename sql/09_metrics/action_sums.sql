@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- Actions by their type and risk, otherwise as in activity_sums.
 create table aximo_private.action_sums (
     customer_id text collate "C" not null,

@@ -20,7 +20,6 @@ from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.actions_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.actions_monthly is 'Actions by type and risk, by month. Key: deployment_id, skill_id, skill_version, month, action_type, risk_level.';
 comment on column aximo_metrics.actions_monthly.customer_id is 'Whose: always the session''s customer.';

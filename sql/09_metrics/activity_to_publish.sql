@@ -1,5 +1,4 @@
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
--- A row of sums as it is published: durations, rates, and percentiles out of the bins.
 create view aximo_private.activity_to_publish with (security_barrier = true) as
 select
     r.customer_id,

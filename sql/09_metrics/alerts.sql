@@ -58,7 +58,6 @@ cross join lateral (
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.alerts owner to aximo_owner;
 
 comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
 comment on column aximo_metrics.alerts.customer_id is 'Whose: always the session''s customer.';

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.attribution_monthly with (security_barrier = true) as
 select
     m.customer_id,
@@ -26,7 +27,6 @@ where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.attribution_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';
 comment on column aximo_metrics.attribution_monthly.customer_id is 'Whose: always the session''s customer.';

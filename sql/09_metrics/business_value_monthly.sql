@@ -23,7 +23,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.business_value_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.business_value_monthly is 'What executions bring, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.business_value_monthly.customer_id is 'Whose: always the session''s customer.';

@@ -14,4 +14,4 @@ begin
 end;
 $$;
 alter function aximo_private.check_effective_from(timestamptz) owner to aximo_recorder;
-comment on function aximo_private.check_effective_from(timestamptz) is 'Refuses moments that events cannot have.';
+comment on function aximo_private.check_effective_from(timestamptz) is 'Raises ZXARG for a moment that no event can have.';

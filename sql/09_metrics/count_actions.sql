@@ -51,5 +51,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_actions(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_actions(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.action_sums, in all grains.';
+comment on function aximo_private.count_actions(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.action_sums, in all grains.';

@@ -25,7 +25,7 @@ begin
         where s.customer_id = a.customer_id and s.deployment_id = a.deployment_id
         returning s.*
     ),
-    -- Of each deployment the latest event that says its state, its version, and that it ran.
+    -- The latest event of each deployment that says its state, that says its version, and that shows that it ran.
     latest as (
         select distinct on (u.customer_id, u.deployment_id, u.what) u.*
         from (
@@ -74,5 +74,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_deployments(aximo_private.fact[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is
-'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';
+comment on function aximo_private.count_deployments(aximo_private.fact[], bigint) is 'Adds facts to aximo_private.deployment_sums. Which of them came first makes no difference.';

@@ -19,7 +19,7 @@ begin
     from unnest(growth) as g
     on conflict (customer_id, log) do update
     set number = excluded.number, changed_in = excluded.changed_in;
-    -- What an advance is replacing is its to take away.
+    -- Skip the rows that an advance is replacing: it deletes them itself.
     delete from only aximo_private.uncounted_logs as u
     where u.ctid = any(array(
             select q.ctid
@@ -31,5 +31,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is
-'Counts by what some customers'' logs grew, and notes that it did.';
+comment on function aximo_private.count_growth(aximo_private.log_growth[], text, bigint) is 'Counts the new entries of some customers'' logs, and notes up to which number.';

@@ -1,8 +1,9 @@
--- Leads of what is counted already, by the setting as it is now. By month, in all grains: so hours add up to days, and days to months.
+-- Judges again which of the counted actions are leads, by the setting as it is now. It takes one month in all grains, so that hours still
+-- add up to days and days to months.
 create function aximo_private.count_leads(step bigint) returns boolean
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Sums have no statistics, and a customer has many of them.
+-- The tables of sums have no statistics, and a customer has many rows there.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
@@ -11,7 +12,7 @@ declare
     judged_since timestamptz;
     month timestamptz;
 begin
-    -- What is set for all is judged one customer at a time, as what is set for one.
+    -- A setting for all customers becomes one row a customer, and is judged like a customer's own.
     with
     of_all as (
         delete from only aximo_private.unjudged_leads as u
@@ -22,7 +23,7 @@ begin
     select c.customer_id, a.since
     from of_all as a
     cross join (select g.customer_id from only aximo_private.counted_logs as g where g.log = 'events') as c;
-    -- Whoever it is, so that who sets it again and again keeps no other waiting.
+    -- In random order, so that a customer that sets it again and again keeps no other waiting.
     select u.customer_id into of_customer
     from only aximo_private.unjudged_leads as u
     order by u.setting_id
@@ -38,7 +39,7 @@ begin
     )
     select min(t.since) into judged_since
     from taken as t;
-    -- One month a step: a long history is judged in many, and a statement_timeout loses one of them.
+    -- One month a call: if a statement_timeout ends a call, one month is lost, not a long history.
     select min(s.bucket) into month
     from only aximo_private.activity_sums as s
     where s.customer_id = of_customer and s.grain = 'month' and s.bucket >= date_trunc('month', judged_since, 'UTC');
@@ -89,5 +90,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_leads(bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_leads(bigint) is
-'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';
+comment on function aximo_private.count_leads(bigint) is 'Judges the leads of one month of a customer that set anew which actions are leads; false if no customer did.';

@@ -1,9 +1,8 @@
--- Adds numbered events to the sums. A step is small enough for a statement_timeout, and what it did stays done.
+-- Adds numbered events to the sums. One call is small enough for a statement_timeout, and what it did stays done.
 create function aximo.count_metrics(max_events integer default 20000)
 returns table (counted bigint, is_behind boolean)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -26,7 +25,7 @@ begin
             constraint = 'max_events_positive';
     end if;
     perform aximo_private.numbers_for_all();
-    -- One at a time, and not while metrics are refreshed: what is published is of one step.
+    -- One session at a time, and not during a refresh: what is published is of one step.
     select s.steps + 1 into this_step
     from aximo_private.metric_state as s
     for update skip locked;
@@ -47,7 +46,7 @@ begin
             where u.log = which and c.failed_at is null
             group by u.customer_id, c.number
         ),
-        -- Who has much to count does not keep the others waiting.
+        -- Customers with few events come first: one with many does not keep them waiting.
         in_turn as (
             select g.*, sum(g.new_size - g.old_size) over (order by g.new_size - g.old_size, g.customer_id) as until
             from grown as g
@@ -72,7 +71,7 @@ begin
         exception
             when program_limit_exceeded or statement_too_complex or insufficient_resources or data_exception or cardinality_violation
                 or integrity_constraint_violation then
-                -- What one customer wrote must not keep the others from being counted.
+                -- Count customer by customer: if the events of one can't be counted, the others still are.
                 foreach one in array growth loop
                     begin
                         perform aximo_private.count_growth(array[one], which, this_step);
@@ -98,5 +97,4 @@ begin
 end;
 $$;
 alter function aximo.count_metrics(integer) owner to aximo_sequencer;
-comment on function aximo.count_metrics(integer) is
-'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
+comment on function aximo.count_metrics(integer) is 'Counts numbered events, of all customers, for the metrics, at most so many in one call; the next aximo.refresh_metrics shows them. Returns how many, and whether there are more; is_behind is null if another session counts or refreshes, and nothing was done. Each call also judges one month of leads of a customer that set anew which actions are leads. A customer whose events can not be counted is left out, and aximo.recount_metrics tries again. Waits for nobody. ZXARG: max_events below 1; ZXCUS: a login without all customers.';

@@ -1,4 +1,4 @@
--- Adds what there is to count of run events. In the order of the log: what an event ends is the latest that began before it.
+-- Counts run events in the order of the log: an event that ends a run ends the latest beginning before it.
 create function aximo_private.count_runs(growth aximo_private.log_growth[], step bigint) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -30,8 +30,9 @@ begin
         ) as k
         where k.state is not null
     ),
-    -- With where its run was before as entry 0, and of each entry the latest one before it that begins or ends the run, or queues it,
-    -- begins or ends it. In windows: without statistics a join may be planned as one pass for each entry.
+    -- Entry 0 is where the run stood before. Each entry gets the latest earlier one that began or ended the run, and the latest that
+    -- queued, began or ended it. With window functions, because without statistics the planner may turn a join into one pass for each
+    -- entry.
     told as materialized (
         select
             s.*,
@@ -102,5 +103,4 @@ begin
 end;
 $$;
 alter function aximo_private.count_runs(aximo_private.log_growth[], bigint) owner to aximo_sequencer;
-comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is
-'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';
+comment on function aximo_private.count_runs(aximo_private.log_growth[], bigint) is 'Adds new entries of the log of run events to aximo_private.run_sums, in the order of the log.';

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- How much of each log is counted. A log that could not be counted is left alone until aximo.recount_metrics tries it again.
 create table aximo_private.counted_logs (
     customer_id text collate "C" not null,

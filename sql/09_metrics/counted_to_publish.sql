@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_private.counted_to_publish with (security_barrier = true) as
 select
     r.customer_id,

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.customer_overview with (security_barrier = true) as
 select
     m.customer_id,
@@ -43,7 +44,6 @@ cross join lateral (
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.customer_overview owner to aximo_owner;
 
 comment on view aximo_metrics.customer_overview is 'The customer''s totals since the beginning: one row. Key: customer_id.';
 comment on column aximo_metrics.customer_overview.customer_id is 'Whose: always the session''s customer.';

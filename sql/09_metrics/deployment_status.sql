@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.deployment_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -29,7 +30,6 @@ from aximo_private.deployments_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.deployment_status owner to aximo_owner;
 
 comment on view aximo_metrics.deployment_status is 'Each deployment: its state, and its totals since the beginning. Key: deployment_id.';
 comment on column aximo_metrics.deployment_status.customer_id is 'Whose: always the session''s customer.';

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- One row a deployment: what its latest events say, by timestamp, and by log number where timestamps are equal; and its totals.
 create table aximo_private.deployment_sums (
     customer_id text collate "C" not null,

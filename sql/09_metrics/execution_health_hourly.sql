@@ -32,7 +32,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.execution_health_hourly owner to aximo_owner;
 
 comment on view aximo_metrics.execution_health_hourly is 'How executions go, by hour. Key: deployment_id, skill_id, skill_version, hour.';
 comment on column aximo_metrics.execution_health_hourly.customer_id is 'Whose: always the session''s customer.';

@@ -18,8 +18,7 @@ create type aximo_private.fact as (
     latency_ms bigint,
     delay_us bigint
 );
-alter type aximo_private.fact owner to aximo_owner;
-comment on type aximo_private.fact is 'One thing that counts, with the hour and the place it counts in.';
+comment on type aximo_private.fact is 'One thing to count, with the hour, deployment, skill and version in which it counts.';
 comment on column aximo_private.fact.customer_id is 'Whose.';
 comment on column aximo_private.fact.deployment_id is 'The deployment it counts in.';
 comment on column aximo_private.fact.skill_id is 'The skill.';

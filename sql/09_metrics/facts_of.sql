@@ -1,4 +1,5 @@
--- New entries, and what becomes known by them: how long an execution took, how long an approval. The same facts whichever event came first.
+-- Turns new log entries into facts to count: the events themselves, and the durations that become known by them. The facts are the same
+-- whichever event came first.
 create function aximo_private.facts_of(touched aximo_private.log_growth[])
 returns setof aximo_private.fact
 language plpgsql stable security invoker parallel unsafe
@@ -10,12 +11,7 @@ begin
     with
     entry as materialized (
         select
-            g.customer_id,
-            g.old_size,
-            g.new_size,
-            n.number,
-            e.*,
-            date_trunc('hour', e."timestamp", 'UTC') as hour
+            g.customer_id, g.old_size, g.new_size, n.number, e.*, date_trunc('hour', e."timestamp", 'UTC') as hour
         from unnest(touched) as g
         cross join lateral (
             select l.number, l.event_id
@@ -25,22 +21,12 @@ begin
         ) as n
         cross join lateral (
             select
-                s.event_id,
-                s.event_type,
-                s."timestamp",
-                s.deployment_id,
-                s.skill_id,
-                s.skill_version,
-                s.execution_id,
-                s.risk_level,
-                s.latency_ms,
-                s.answers,
-                s.step,
-                -- Of imported history, the first start and the first end count.
+                s.event_id, s.event_type, s."timestamp", s.deployment_id, s.skill_id, s.skill_version, s.execution_id, s.risk_level,
+                s.latency_ms, s.answers, s.step,
+                -- In imported history the first start and the first end count.
                 s.event_type = 'execution_triggered' and s.step = l.start_step as is_start,
                 s.event_type in ('execution_completed', 'execution_failed') and s.step = l.end_step as is_end,
-                l.start_step,
-                l.end_step,
+                l.start_step, l.end_step,
                 case
                     when s.event_type in ('action_prepared', 'action_dispatched', 'action_failed')
                         then aximo_private.step_key(s.payload, 'action_type')
@@ -66,94 +52,50 @@ begin
             offset 0
         ) as e
     ),
-    -- Starts and ends that are together in the log now and were not before, whichever came last.
-    ended as materialized (
+    -- Two events that are both in the log now and were not before, whichever came last: an execution's start and its end, an approval's
+    -- request and its answer. Each counts where it happened: the earlier one that it has its counterpart, the later one how long that took.
+    paired as (
         select
-            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as ended_at,
-            s."timestamp" as started_at, date_trunc('hour', s."timestamp", 'UTC') as start_hour, s.deployment_id as start_deployment_id,
-            s.skill_id as start_skill_id, s.skill_version as start_skill_version
+            e.customer_id, e.number, c.of_execution, p.*,
+            (extract(epoch from case when c.is_later then c."timestamp" - e."timestamp" else e."timestamp" - c."timestamp" end) * 1000000)::bigint
+                as took_us
         from entry as e
         cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            select s.*, true as of_execution, false as is_later
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
-            offset 0
-        ) as l
-        where e.is_end
-        union all
-        select
-            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
-            s."timestamp" as ended_at, e."timestamp" as started_at, e.hour as start_hour, e.deployment_id as start_deployment_id,
-            e.skill_id as start_skill_id, e.skill_version as start_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.is_end and s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.start_step
+            union all
+            select s.*, true, true
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
-            offset 0
-        ) as l
-        where e.is_start
-    ),
-    answered as materialized (
-        select
-            e.customer_id, e.number, e.hour, e.deployment_id, e.skill_id, e.skill_version, e."timestamp" as answered_at,
-            s."timestamp" as asked_at, date_trunc('hour', s."timestamp", 'UTC') as asked_hour, s.deployment_id as asked_deployment_id,
-            s.skill_id as asked_skill_id, s.skill_version as asked_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.is_start and s.customer_id = e.customer_id and s.execution_id = e.execution_id and s.step = e.end_step
+            union all
+            select s.*, false, false
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.event_id = e.answers
-            offset 0
-        ) as s
-        cross join lateral (
-            select
-            from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.new_size
-            offset 0
-        ) as l
-        where e.answers is not null
-        union all
-        select
-            e.customer_id, e.number, date_trunc('hour', s."timestamp", 'UTC') as hour, s.deployment_id, s.skill_id, s.skill_version,
-            s."timestamp" as answered_at, e."timestamp" as asked_at, e.hour as asked_hour, e.deployment_id as asked_deployment_id,
-            e.skill_id as asked_skill_id, e.skill_version as asked_skill_version
-        from entry as e
-        cross join lateral (
-            select
-                s.event_id, s."timestamp", s.deployment_id, s.skill_id, s.skill_version
+            where e.answers is not null and s.customer_id = e.customer_id and s.event_id = e.answers
+            union all
+            select s.*, false, true
             from only aximo_private.events as s
-            where s.customer_id = e.customer_id and s.event_id = (
+            where e.event_type = 'approval_requested' and s.customer_id = e.customer_id and s.event_id = (
                     select a.decision_event_id
                     from only aximo_private.approvals as a
                     where a.customer_id = e.customer_id and a.execution_id = e.execution_id and a.step = e.step
                 )
             offset 0
-        ) as s
+        ) as c
         cross join lateral (
             select
             from only aximo_private.log_entries as l
-            where l.customer_id = e.customer_id and l.event_id = s.event_id and l.number <= e.old_size
+            where l.customer_id = e.customer_id and l.event_id = c.event_id
+                and l.number <= case when c.is_later then e.old_size else e.new_size end
             offset 0
         ) as l
-        where e.event_type = 'approval_requested'
+        cross join lateral (
+            values
+            (not c.is_later, e.deployment_id, e.skill_id, e.skill_version, e.hour),
+            (c.is_later, c.deployment_id, c.skill_id, c.skill_version, date_trunc('hour', c."timestamp", 'UTC'))
+        ) as p (is_later, deployment_id, skill_id, skill_version, hour)
     )
-    -- One row a thing that counts, with the place where it counts.
+    -- One row for each thing that counts, with the deployment and hour in which it counts.
     select
         e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.hour, e.number, e."timestamp", e.event_type, e.action_type,
         e.risk_level, e.is_lead, e.is_emergency, coalesce(e.is_start, false), false, false, null::bigint,
@@ -161,26 +103,11 @@ begin
     from entry as e
     union all
     select
-        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false, false,
-        false, (extract(epoch from d.ended_at - d.started_at) * 1000000)::bigint, null, null
-    from ended as d
-    union all
-    select
-        d.customer_id, d.start_deployment_id, d.start_skill_id, d.start_skill_version, d.start_hour, d.number, null, null, null, null,
-        false, false, false, true, false, null, null, null
-    from ended as d
-    union all
-    select
-        a.customer_id, a.deployment_id, a.skill_id, a.skill_version, a.hour, a.number, null, null, null, null, false, false, false, false,
-        false, null, null, (extract(epoch from a.answered_at - a.asked_at) * 1000000)::bigint
-    from answered as a
-    union all
-    select
-        a.customer_id, a.asked_deployment_id, a.asked_skill_id, a.asked_skill_version, a.asked_hour, a.number, null, null, null, null,
-        false, false, false, false, true, null, null, null
-    from answered as a;
+        d.customer_id, d.deployment_id, d.skill_id, d.skill_version, d.hour, d.number, null, null, null, null, false, false, false,
+        d.of_execution and not d.is_later, not d.of_execution and not d.is_later,
+        case when d.of_execution and d.is_later then d.took_us end, null, case when not d.of_execution and d.is_later then d.took_us end
+    from paired as d;
 end;
 $$;
 alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is
-'What there is to count in new entries of the log: each event, each execution whose start and end are known now, each approval whose request and answer are.';
+comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';

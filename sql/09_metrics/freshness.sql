@@ -1,10 +1,6 @@
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
-    k.customer_id,
-    v.view_name,
-    t.refreshed_at,
-    m.counts_up_to,
-    m.log_size,
+    k.customer_id, v.view_name, t.refreshed_at, m.counts_up_to, m.log_size,
     m.log_size - m.counts_up_to as behind
 from (
     values
@@ -55,10 +51,7 @@ cross join lateral (
         ) as counts_up_to
     from (select case when v.of_runs then 'run_events' else 'events' end as log) as g
 ) as m
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.freshness owner to aximo_owner;
-
 comment on view aximo_metrics.freshness is 'How fresh each view is. Key: view_name.';
 comment on column aximo_metrics.freshness.customer_id is 'Whose: always the session''s customer.';
 comment on column aximo_metrics.freshness.view_name is 'The view, in aximo_metrics.';

@@ -7,5 +7,4 @@ begin
 end;
 $$;
 alter function aximo_private.high_risk_at(timestamptz) owner to aximo_meter;
-comment on function aximo_private.high_risk_at(timestamptz) is
-'The risk levels that were high just before a moment, for the session''s customer.';
+comment on function aximo_private.high_risk_at(timestamptz) is 'The risk levels that were high just before a moment, for the session''s customer.';

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
 select
     m.customer_id,
@@ -12,7 +13,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.high_risk_levels owner to aximo_owner;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
 comment on column aximo_metrics.high_risk_levels.customer_id is 'Always the session''s customer.';
@@ -23,3 +23,4 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.told_lists');

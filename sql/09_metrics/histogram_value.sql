@@ -4,5 +4,4 @@ return case
     when bin = 0 then 0
     else sign(bin) * 2 * 1.04::double precision ^ (abs(bin) - 1) / 2.04
 end;
-alter function aximo_private.histogram_value(bigint) owner to aximo_owner;
-comment on function aximo_private.histogram_value(bigint) is 'What stands for the values of a bin: at most 2 % off from each of them.';
+comment on function aximo_private.histogram_value(bigint) is 'The value that stands for all values of a bin: at most 2 % off from each of them.';

@@ -1,5 +1,5 @@
--- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have neither
--- its owner's rights nor settings of its own, so it has the caller's, and names the schema of everything.
+-- For cron: each step is a transaction, so a statement_timeout or a lost connection costs one step. A procedure that commits can have
+-- neither its owner's rights nor settings of its own: this one runs with its caller's, and names the schema of everything.
 create procedure aximo.keep_metrics(max_events integer default 20000)
 language plpgsql security invoker
 as $$
@@ -14,12 +14,10 @@ begin
         commit;
     end loop;
     commit;
-    -- In here a refresh numbers nothing, so that nobody's numbering has to come back later.
+    -- Under repeatable read a refresh numbers nothing. Numbering in a transaction that has written before can't tell how old holes are.
     set transaction isolation level repeatable read;
     perform from aximo.refresh_metrics();
     commit;
 end;
 $$;
-alter procedure aximo.keep_metrics(integer) owner to aximo_owner;
-comment on procedure aximo.keep_metrics (integer) is
-'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
+comment on procedure aximo.keep_metrics (integer) is 'Numbers, counts and shows what is new, of all customers, in steps of at most so many events of each log, each a transaction: call it outside of one. ZXARG: max_events below 1; ZXCUS: a login without all customers.';

@@ -1,13 +1,10 @@
--- Sums are of all customers: the sequencer keeps them, and the meter reads them.
+-- Tables of sums hold all customers: the sequencer writes them, and the meter reads them.
 create function aximo_private.keep_sums(target regclass) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform aximo_private.hide_statistics(target);
-    execute format('alter table %s owner to aximo_owner', target);
-    execute format('alter table %s enable row level security', target);
-    execute format('alter table %s force row level security', target);
+    perform aximo_private.isolate_by_customer(target);
     execute format('create policy sequencer_keeps_sums on %s for all to aximo_sequencer using (true) with check (true)', target);
     execute format('create policy meter_reads_sums on %s for select to aximo_meter using (true)', target);
     execute format(
@@ -22,5 +19,4 @@ begin
     );
 end;
 $$;
-alter function aximo_private.keep_sums(regclass) owner to aximo_owner;
 comment on function aximo_private.keep_sums(regclass) is 'Lets the sequencer keep a table of sums, and the meter read it. Used by migrations.';

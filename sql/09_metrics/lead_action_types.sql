@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
 select
     m.customer_id,
@@ -12,7 +13,6 @@ from aximo_private.told_lists as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.lead_action_types owner to aximo_owner;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';
 comment on column aximo_metrics.lead_action_types.customer_id is 'Always the session''s customer.';
@@ -23,3 +23,4 @@ comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it t
 comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.told_lists');

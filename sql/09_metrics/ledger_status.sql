@@ -1,4 +1,4 @@
--- For who watches the ledger and may see no customer. It costs the same however much is stored: counters, queues, and what is open.
+-- For monitoring, by a login that may see no customer. It reads counters and queues, so its cost does not grow with what is stored.
 create function aximo.ledger_status()
 returns table (
     log text,
@@ -25,9 +25,7 @@ begin
     end if;
     return query
     select
-        s.log,
-        t.advanced_at,
-        s.entries,
+        s.log, t.advanced_at, s.entries,
         coalesce(
             pg_sequence_last_value(
                 case s.log
@@ -72,5 +70,4 @@ begin
 end;
 $$;
 alter function aximo.ledger_status() owner to aximo_sequencer;
-comment on function aximo.ledger_status() is
-'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; when a checkpoint was last added, by whomever and to whichever log; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator; the login needs no customer. ZXCUS: it was granted certain customers only.';
+comment on function aximo.ledger_status() is 'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; when a checkpoint was last added, by whomever and to whichever log; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator; the login needs no customer. ZXCUS: it was granted certain customers only.';

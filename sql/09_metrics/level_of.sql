@@ -15,5 +15,4 @@ begin
 end;
 $$;
 alter function aximo_private.level_of(bigint, bigint, text, text) owner to aximo_meter;
-comment on function aximo_private.level_of(bigint, bigint, text, text) is
-'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';
+comment on function aximo_private.level_of(bigint, bigint, text, text) is 'Which threshold in force now a rate of a deployment is above: escalation, warning or none (ok); null without a rate.';

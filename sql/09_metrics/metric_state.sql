@@ -1,4 +1,4 @@
--- One row: how far sums and published metrics are, and the lock of the one who counts or refreshes. Nobody waits for it.
+-- One row: how far sums and published metrics are. It is also the lock of the session that counts or refreshes. Nobody waits for it.
 create table aximo_private.metric_state (
     is_the_row boolean not null default true,
     steps bigint not null default 0,
@@ -9,17 +9,12 @@ create table aximo_private.metric_state (
     constraint metric_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row)
 );
-alter table aximo_private.metric_state owner to aximo_owner;
 insert into aximo_private.metric_state default values;
 alter table aximo_private.metric_state enable row level security;
 alter table aximo_private.metric_state force row level security;
-create policy owner_reads_metric_state on aximo_private.metric_state
-for select to aximo_owner using (true);
-create policy sequencer_keeps_metric_state on aximo_private.metric_state
-for all to aximo_sequencer using (true) with check (true);
-create policy meter_keeps_metric_state on aximo_private.metric_state
-for all to aximo_meter using (true) with check (true);
-
+create policy owner_reads_metric_state on aximo_private.metric_state for select to aximo_owner using (true);
+create policy sequencer_keeps_metric_state on aximo_private.metric_state for all to aximo_sequencer using (true) with check (true);
+create policy meter_keeps_metric_state on aximo_private.metric_state for all to aximo_meter using (true) with check (true);
 comment on table aximo_private.metric_state is 'How far sums and published metrics are. One row.';
 comment on column aximo_private.metric_state.is_the_row is 'Always true.';
 comment on column aximo_private.metric_state.steps is 'How many steps of counting there were.';

@@ -1,6 +1,4 @@
--- Bound when it is created, and inlined.
 create function aximo_private.month_end(moment timestamptz) returns timestamptz
 language sql stable security invoker parallel safe
 return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';
-alter function aximo_private.month_end(timestamptz) owner to aximo_owner;
 comment on function aximo_private.month_end(timestamptz) is 'When the month of UTC ends that a moment is in.';

@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    -- What is being counted is the counting's to take away.
+    -- Skip the rows that are being counted: counting deletes them itself.
     delete from only aximo_private.uncounted_logs as u
     where u.ctid = any(array(
             select q.ctid
@@ -19,5 +19,4 @@ begin
 end;
 $$;
 alter function aximo_private.note_growth(aximo_private.log_growth[], text) owner to aximo_sequencer;
-comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is
-'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
+comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';

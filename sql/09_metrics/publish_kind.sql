@@ -18,10 +18,8 @@ declare
         from pg_catalog.pg_attribute as a
         where a.attrelid = source and a.attnum > 0 and a.attname <> 'changed_in'
     );
-    place text;
-    a_column record;
 begin
-    -- By the index: without statistics a third of all rows is expected to have changed.
+    -- Uses the index: without statistics the planner expects a third of all rows to have changed.
     execute format(
         'create function %s returns setof %s language plpgsql stable security invoker parallel unsafe'
         ' set search_path = pg_catalog, pg_temp set row_security = on set jit = off set enable_seqscan = off as %L',
@@ -41,38 +39,20 @@ begin
         'alter table %s add constraint %I primary key (%s)', kept, kind || '_kept_pkey',
         (select string_agg(quote_ident(k.name), ', ' order by k.place) from unnest(key) with ordinality as k (name, place))
     );
-    -- A refresh takes the rows that changed away and writes them anew.
+    -- A refresh deletes the rows that changed and inserts them again, so the table is vacuumed early.
     execute format('alter table %s set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1)', kept);
     execute format('comment on table %s is %L', kept, 'What refreshes have worked out of ' || source || ', each row as it was last.');
-    foreach place in array array[source::text, recent, kept] loop
-        for a_column in
-            select a.attname, coalesce(pg_catalog.col_description(source, a.attnum), pg_catalog.col_description(sums, s.attnum)) as said
-            from pg_catalog.pg_attribute as a
-            left join pg_catalog.pg_attribute as s on s.attrelid = sums and s.attname = a.attname
-            where a.attrelid = source and a.attnum > 0 and (a.attname <> 'changed_in' or place = source::text)
-        loop
-            execute format('comment on column %s.%I is %L', place, a_column.attname, a_column.said);
-        end loop;
-    end loop;
+    perform aximo_private.take_comments(sums, source);
+    perform aximo_private.take_comments(source, recent::regclass);
+    perform aximo_private.take_comments(source, kept::regclass);
     perform aximo_private.hide_statistics(recent::regclass);
-    perform aximo_private.hide_statistics(kept::regclass);
     execute format('alter materialized view %s owner to aximo_meter', recent);
     execute format('alter table %s owner to aximo_owner', kept);
-    execute format('alter table %s enable row level security', kept);
-    execute format('alter table %s force row level security', kept);
-    -- The second condition, the same, stays in front of what a query asks for.
-    execute format(
-        'create policy owner_reads_own on %s for select to aximo_owner using ('
-        'customer_id = (select aximo.current_customer()) and coalesce(customer_id = (select aximo.current_customer()), false))',
-        kept
-    );
+    perform aximo_private.isolate_by_customer(kept::regclass, 'owner_reads_own');
     execute format('create policy meter_keeps_published on %s for all to aximo_meter using (true) with check (true)', kept);
-    execute format('comment on policy owner_reads_own on %s is %L', kept, 'Views run as the owner and show the session''s customer, to whomever.');
     execute format('comment on policy meter_keeps_published on %s is %L', kept, 'aximo.refresh_metrics runs as this role.');
     execute format('grant select, insert, delete on %s to aximo_meter', kept);
     execute format('revoke insert, update, delete, truncate on %s from aximo_owner', kept);
 end;
 $$;
-alter function aximo_private.publish_kind(text, regclass, text[]) owner to aximo_owner;
-comment on function aximo_private.publish_kind(text, regclass, text[]) is
-'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';
+comment on function aximo_private.publish_kind(text, regclass, text[]) is 'Makes of a view <kind>_to_publish, of a table of sums, what a refresh works out and keeps. Used by migrations.';

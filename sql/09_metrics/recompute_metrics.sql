@@ -1,14 +1,11 @@
--- The metrics once more, from the events alone and by other means than rollups: starts and ends are searched for, percentiles are exact.
--- What verify_metrics compares with, and what an auditor can read.
+-- Works the metrics out once more, from the events alone and without the sums: starts and ends are searched for, percentiles are exact.
+-- verify_metrics compares with this, and an auditor can read it.
 create function aximo.recompute_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- Nor does it foresee how many rows there are to join.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
@@ -17,15 +14,7 @@ begin
     with
     entry as materialized (
         select
-            l.number,
-            l.event_id,
-            l.event_type,
-            l."timestamp",
-            l.deployment_id,
-            l.skill_id,
-            l.skill_version,
-            l.execution_id,
-            l.risk_level,
+            l.number, l.event_id, l.event_type, l."timestamp", l.deployment_id, l.skill_id, l.skill_version, l.execution_id, l.risk_level,
             l.latency_ms,
             case jsonb_typeof(l.payload -> 'action_type')
                 when 'string' then
@@ -49,7 +38,7 @@ begin
         from aximo.log_entries as l
         where l.number <= up_to
     ),
-    -- Which types were leads, by month: the latest setting that had taken effect, the customer's own before that of all.
+    -- The action types that were leads, by month: by the latest setting that had taken effect, the customer's own before the one for all.
     lead_types as materialized (
         select m.month, h.action_type
         from (
@@ -71,7 +60,7 @@ begin
         inner join aximo_metrics.lead_action_types as h
             on h.scope = i.scope and h.set_at = i.set_at and h.effective_from is not distinct from i.effective_from
     ),
-    -- By log number: who came second does not count.
+    -- The first by log number counts.
     began as materialized (
         select distinct on (e.execution_id) e.*
         from entry as e
@@ -91,7 +80,7 @@ begin
         inner join entry as r on r.event_id = s.answers_event_id
         where s.answers_event_id is not null
     ),
-    -- Each event with what is known of it, and with what is known by it.
+    -- Each event, and what becomes known by it.
     known as materialized (
         select
             e.*,
@@ -102,8 +91,7 @@ begin
                 where t.action_type is not null
             ) as is_lead,
             case when n.event_id is not null then extract(epoch from e."timestamp" - b."timestamp") * 1000 end as took_ms,
-            b2.event_id is not null and n2.event_id is null as is_open,
-            extract(epoch from a.delay) * 1000 as delay_ms,
+            b2.event_id is not null and n2.event_id is null as is_open, extract(epoch from a.delay) * 1000 as delay_ms,
             e.event_type = 'approval_requested' and q.event_id is null as is_unanswered
         from entry as e
         left join ended as n on n.event_id = e.event_id
@@ -115,46 +103,36 @@ begin
     ),
     placed as materialized (
         select
-            k.*,
-            g.suffix,
-            g.ends_at,
+            k.*, g.suffix, g.ends_at,
             jsonb_build_object(
                 'deployment_id', k.deployment_id, 'skill_id', k.skill_id, 'skill_version', k.skill_version, g.grain, g.bucket
             ) as key
         from known as k
         cross join lateral (
             select
-                '' as suffix,
-                'day' as grain,
-                to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
+                '' as suffix, 'day' as grain, to_jsonb((k."timestamp" at time zone 'UTC')::date) as bucket,
                 (((k."timestamp" at time zone 'UTC')::date + 1)::timestamp) at time zone 'UTC' as ends_at
             union all
             select
-                '_hourly',
-                'hour',
+                '_hourly', 'hour',
                 to_jsonb(date_trunc('hour', k."timestamp" at time zone 'UTC') at time zone 'UTC'),
                 (date_trunc('hour', k."timestamp" at time zone 'UTC') + interval '1 hour') at time zone 'UTC'
             union all
             select
-                '_monthly',
-                'month',
+                '_monthly', 'month',
                 to_jsonb(date_trunc('month', k."timestamp" at time zone 'UTC')::date),
                 (date_trunc('month', k."timestamp" at time zone 'UTC') + interval '1 month') at time zone 'UTC'
         ) as g
     ),
     grouped as materialized (
         select
-            p.suffix,
-            p.key,
+            p.suffix, p.key,
             count(*) filter (where p.event_type = 'execution_triggered') as triggered,
             count(*) filter (where p.event_type = 'execution_completed') as completed,
             count(*) filter (where p.event_type = 'execution_failed') as failed,
-            count(*) filter (where p.is_open) as open,
-            count(p.took_ms) as times,
-            sum(p.took_ms) as time_ms,
+            count(*) filter (where p.is_open) as open, count(p.took_ms) as times, sum(p.took_ms) as time_ms,
             percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.took_ms) as time_percentiles,
-            count(p.latency_ms) as latencies,
-            sum(p.latency_ms) as latency_ms,
+            count(p.latency_ms) as latencies, sum(p.latency_ms) as latency_ms,
             percentile_disc(array[0.5, 0.95, 0.99]) within group (order by p.latency_ms) as latency_percentiles,
             count(*) filter (where p.event_type = 'action_dispatched') as dispatched,
             count(*) filter (where p.is_lead) as leads,
@@ -163,9 +141,7 @@ begin
             count(*) filter (where p.event_type = 'approval_granted') as granted,
             count(*) filter (where p.event_type = 'approval_rejected') as rejected,
             count(*) filter (where p.event_type = 'approval_timeout') as timed_out,
-            count(*) filter (where p.is_unanswered) as unanswered,
-            count(p.delay_ms) as delays,
-            sum(p.delay_ms) as delay_ms,
+            count(*) filter (where p.is_unanswered) as unanswered, count(p.delay_ms) as delays, sum(p.delay_ms) as delay_ms,
             count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
             count(*) filter (where p.event_type = 'escalation_triggered') as escalations,
             count(*) filter (where p.event_type = 'pressure_invoked') as pressure_invocations,
@@ -173,20 +149,17 @@ begin
         from placed as p
         group by p.suffix, p.key
     ),
-    -- The rows of alerts before thresholds are looked at.
+    -- The rates and averages, before thresholds are looked up.
     rated as (
         select r.suffix, r.key, r.ends_at, v.metric, v.numerator, v.denominator
         from (
             select
-                p.suffix,
-                p.key - 'skill_id' - 'skill_version' as key,
-                p.ends_at,
+                p.suffix, p.key - 'skill_id' - 'skill_version' as key, p.ends_at,
                 count(*) filter (where p.event_type = 'execution_failed') as failed,
                 count(*) filter (where p.event_type = 'execution_triggered') as triggered,
                 count(*) filter (where p.event_type = 'sla_breached') as sla_breaches,
                 count(*) filter (where p.event_type = 'execution_completed') as completed,
-                sum(p.took_ms) as time_ms,
-                count(p.took_ms) as times
+                sum(p.took_ms) as time_ms, count(p.took_ms) as times
             from placed as p
             group by 1, 2, 3
         ) as r
@@ -198,7 +171,7 @@ begin
         ) as v (metric, numerator, denominator)
         where v.denominator > 0
     ),
-    -- Each threshold is the latest of a scope that had taken effect, of the narrowest scope that has a value.
+    -- Of each scope the latest threshold that had taken effect; of these the one of the narrowest scope that has a value.
     judged as (
         select r.*, w.warning, w.escalation
         from (select d.*, d.numerator::double precision / d.denominator as value from rated as d) as r
@@ -247,8 +220,7 @@ begin
     ),
     deployed as materialized (
         select
-            k.deployment_id,
-            count(*) as events,
+            k.deployment_id, count(*) as events,
             count(*) filter (where k.event_type = 'execution_triggered') as triggered,
             count(*) filter (where k.event_type = 'execution_completed') as completed,
             count(*) filter (where k.event_type = 'execution_failed') as failed,
@@ -261,8 +233,7 @@ begin
         group by k.deployment_id
     )
     select
-        'execution_health' || g.suffix,
-        g.key,
+        'execution_health' || g.suffix, g.key,
         jsonb_build_object(
             'triggered', g.triggered, 'completed', g.completed, 'failed', g.failed, 'open', g.open,
             'error_rate', g.failed::double precision / nullif(g.triggered, 0), 'execution_time_count', g.times,
@@ -275,8 +246,7 @@ begin
     from grouped as g
     union all
     select
-        'business_value' || g.suffix,
-        g.key,
+        'business_value' || g.suffix, g.key,
         jsonb_build_object(
             'conversations', g.triggered, 'actions_dispatched', g.dispatched, 'leads', g.leads,
             'lead_conversion_rate', g.leads::double precision / nullif(g.triggered, 0), 'emergency_leads', g.emergency_leads,
@@ -286,8 +256,7 @@ begin
     from grouped as g
     union all
     select
-        'sla_governance' || g.suffix,
-        g.key,
+        'sla_governance' || g.suffix, g.key,
         jsonb_build_object(
             'approvals_requested', g.requested, 'approvals_granted', g.granted, 'approvals_rejected', g.rejected,
             'approvals_timed_out', g.timed_out, 'approvals_open', g.unanswered, 'approval_delay_count', g.delays,
@@ -311,8 +280,7 @@ begin
     group by p.suffix, p.key, p.action_type, p.risk_level
     union all
     select
-        'alerts' || j.suffix,
-        j.key || jsonb_build_object('metric', j.metric),
+        'alerts' || j.suffix, j.key || jsonb_build_object('metric', j.metric),
         jsonb_build_object(
             'level', case when j.value > j.escalation then 'escalation' else 'warning' end, 'value', j.value,
             'threshold', case when j.value > j.escalation then j.escalation else j.warning end, 'numerator', round(j.numerator),
@@ -321,8 +289,7 @@ begin
     from judged as j
     union all
     select
-        'attribution_monthly',
-        jsonb_build_object('month', p.key -> 'month'),
+        'attribution_monthly', jsonb_build_object('month', p.key -> 'month'),
         jsonb_build_object(
             'executions', count(*) filter (where p.event_type = 'execution_triggered'),
             'actions', count(*) filter (where p.event_type = 'action_dispatched'),
@@ -351,8 +318,7 @@ begin
     group by p.key -> 'month'
     union all
     select
-        'deployment_status',
-        jsonb_build_object('deployment_id', d.deployment_id),
+        'deployment_status', jsonb_build_object('deployment_id', d.deployment_id),
         jsonb_build_object(
             'skill_id', coalesce(v.skill_id, x.skill_id), 'skill_version', coalesce(v.skill_version, x.skill_version),
             'status', coalesce(
@@ -373,8 +339,7 @@ begin
     left join executed as x on x.deployment_id = d.deployment_id
     union all
     select
-        'customer_overview',
-        '{}',
+        'customer_overview', '{}',
         jsonb_build_object(
             'deployments', (select count(*) from deployed), 'active_deployments', (
                 select count(*) from stated as s where s.event_type = 'deployment_activated'
@@ -404,6 +369,4 @@ begin
     having count(*) > 0;
 end;
 $$;
-alter function aximo.recompute_metrics(bigint) owner to aximo_owner;
-comment on function aximo.recompute_metrics(bigint) is
-'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
+comment on function aximo.recompute_metrics(bigint) is 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';

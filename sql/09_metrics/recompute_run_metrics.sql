@@ -1,20 +1,17 @@
--- The metrics of runs once more, from the log alone and by other means than rollups. What verify_metrics compares with.
+-- Works the metrics of runs out once more, from the log alone and without the sums. verify_metrics compares with this.
 create function aximo.recompute_run_metrics(up_to bigint)
 returns table (view_name text, key jsonb, measures jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
--- Nor does it foresee how many rows there are to join.
 set enable_nestloop = off
 as $$
 #variable_conflict use_column
 begin
     return query
     with
-    -- Joined once they are there: else every run is looked at for each entry.
+    -- Materialized before the join: otherwise every run is looked at for each entry.
     entry as materialized (
         select l.number, l.run_id, l.ts, l.kind
         from helix.log_entries as l
@@ -26,12 +23,7 @@ begin
     ),
     said as materialized (
         select
-            l.number,
-            l.run_id,
-            l.ts,
-            r.tool_name,
-            (l.ts at time zone 'UTC')::date as day,
-            k.state,
+            l.number, l.run_id, l.ts, r.tool_name, (l.ts at time zone 'UTC')::date as day, k.state,
             k.state in ('succeeded', 'failed', 'blocked') as is_end
         from entry as l
         inner join helix.event_kinds as k on k.kind = l.kind
@@ -39,7 +31,7 @@ begin
         where k.state is not null
             and k.version = (select max(v.version) from helix.event_kinds as v where v.kind = k.kind)
     ),
-    -- Which event is the last before this one that begins or ends a run, and which the last that queues, begins or ends one.
+    -- The number of the last earlier event that began or ended the run, and of the last that queued, began or ended it.
     told as materialized (
         select
             s.*,
@@ -50,9 +42,7 @@ begin
     ),
     timed as materialized (
         select
-            t.tool_name,
-            t.day,
-            t.state,
+            t.tool_name, t.day, t.state,
             case when t.state = 'running' and q.state = 'queued' then extract(epoch from t.ts - q.ts) * 1000 end as wait_ms,
             case when t.is_end and b.state in ('started', 'running') then extract(epoch from t.ts - b.ts) * 1000 end as run_ms
         from told as t
@@ -60,8 +50,7 @@ begin
         left join said as q on q.number = t.queued_number
     )
     select
-        'tool_runs',
-        jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
+        'tool_runs', jsonb_build_object('tool_name', t.tool_name, 'day', t.day),
         jsonb_build_object(
             'started', count(*) filter (where t.state = 'started'),
             'queued', count(*) filter (where t.state = 'queued'),
@@ -97,6 +86,4 @@ begin
     group by t.tool_name, t.state, t.day;
 end;
 $$;
-alter function aximo.recompute_run_metrics(bigint) owner to aximo_owner;
-comment on function aximo.recompute_run_metrics(bigint) is
-'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';
+comment on function aximo.recompute_run_metrics(bigint) is 'What aximo_metrics.tool_runs and tool_runs_by_status should hold for the session''s customer, from its run events up to that number of their log. Reads everything.';

@@ -1,9 +1,8 @@
--- Repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
+-- A repair: the sums follow from the log, so they can be thrown away and counted again, step by step, while new events come in.
 create function aximo.recount_metrics(from_the_start boolean default false, max_events integer default 100000)
 returns table (counted bigint, remaining bigint)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -21,10 +20,10 @@ begin
     else
         update aximo_private.counted_logs as c set failed_at = null where c.failed_at is not null;
     end if;
-    -- Every log that is not counted to its end, whether anybody noted that it grew or not.
+    -- Every log that is not counted to its end, whether its growth was noted or not.
     insert into aximo_private.uncounted_logs (customer_id, log, number)
     with recursive
-    -- One look-up a log, not a pass over the log.
+    -- One look-up for each log, not a pass over the log.
     head as (
         (
             select l.customer_id, l.log, l.number as size
@@ -63,5 +62,4 @@ begin
 end;
 $$;
 alter function aximo.recount_metrics(boolean, integer) owner to aximo_sequencer;
-comment on function aximo.recount_metrics(boolean, integer) is
-'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login without all customers.';
+comment on function aximo.recount_metrics(boolean, integer) is 'Counts numbered events that are not in the metrics, of all customers, at most so many in one call; from_the_start throws away what is counted first. Returns how many it counted and how many remain: call it again until none do, then refresh with everything = true. ZXARG: max_events below 1; ZXCUS: a login without all customers.';

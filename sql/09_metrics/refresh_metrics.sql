@@ -1,10 +1,9 @@
--- Makes the materialized views of what changed since the last refresh, and keeps what they worked out. Nobody reads these views but this
--- function, so their refresh has nobody to spare, and costs a third of one that runs CONCURRENTLY. Readers see what is kept.
+-- Refreshes the materialized views of what changed, and keeps the rows that they worked out; readers see those. Only this function reads
+-- the materialized views, so the refresh need not run CONCURRENTLY, which costs three times as much.
 create function aximo.refresh_metrics(everything boolean default null)
 returns table (view_name text, refreshed_at timestamptz, took interval)
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -16,18 +15,18 @@ declare
     step timestamptz;
 begin
     perform aximo_private.numbers_for_all();
-    -- First of all: an advance by a transaction that has written before can't tell how old holes are. An isolation level with one
-    -- snapshot sees nothing of what it would number and count; there the caller does so before.
+    -- Numbers and counts first: in a transaction that has written before, numbering can't tell how old holes are. With an isolation level
+    -- of one snapshot the refresh would not see what was numbered and counted; there the caller does both before.
     if current_setting('transaction_isolation') = 'read committed' then
         perform from aximo.advance_log();
         perform from aximo.count_metrics();
     end if;
-    -- Sums change under this lock only: so all kinds are of one moment.
+    -- Sums change under this lock only, so all kinds are of one moment.
     select s.steps, s.published_in, s.recounted_in into state
     from aximo_private.metric_state as s
     for update skip locked;
     if not found then
-        -- Another session is at it.
+        -- Another session is refreshing or counting.
         return;
     end if;
     from_nothing := refresh_metrics.everything is true or state.recounted_in > state.published_in;
@@ -53,7 +52,7 @@ begin
         if from_nothing then
             execute format('delete from only aximo_private.%I', recent.kept);
         else
-            -- One look-up a row: without statistics a join might read all there is.
+            -- One look-up for each row: without statistics the planner may read everything for a join.
             execute format(
                 'delete from only aximo_private.%1$I as k where k.ctid = any(array('
                 'select p.place from aximo_private.%2$I as r cross join lateral ('
@@ -72,5 +71,4 @@ begin
 end;
 $$;
 alter function aximo.refresh_metrics(boolean) owner to aximo_meter;
-comment on function aximo.refresh_metrics(boolean) is
-'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login without all customers.';
+comment on function aximo.refresh_metrics(boolean) is 'Shows the metrics of all customers as they are counted, all of one moment. Costs what changed since the last time; everything = true makes all of it anew. Numbers and counts one step first, unless the isolation level is above read committed; aximo.keep_metrics goes on until nothing is left. Returns what was made and how long it took, nothing if another session counts or refreshes. ZXCUS: a login without all customers.';

@@ -1,4 +1,4 @@
--- Where each run is, as far as it is counted, so that the next event of it is counted without looking back.
+-- Where each run stands, as far as it is counted, so that its next event is counted without looking back.
 create table aximo_private.run_states (
     customer_id text collate "C" not null,
     run_id text collate "C" not null,
@@ -6,13 +6,8 @@ create table aximo_private.run_states (
     queued_us numeric,
     constraint run_states_pkey primary key (customer_id, run_id)
 ) with (fillfactor = 70);
-alter table aximo_private.run_states owner to aximo_owner;
-alter table aximo_private.run_states enable row level security;
-alter table aximo_private.run_states force row level security;
-create policy sequencer_keeps_run_states on aximo_private.run_states
-for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.run_states');
-
+select aximo_private.isolate_by_customer('aximo_private.run_states');
+create policy sequencer_keeps_run_states on aximo_private.run_states for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.run_states is 'Where each run is, as far as it is counted. Kept by aximo.count_metrics.';
 comment on column aximo_private.run_states.customer_id is 'Whose run.';
 comment on column aximo_private.run_states.run_id is 'The run.';

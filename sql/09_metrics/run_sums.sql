@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- What happened to runs, summed up per tool, state and day.
 create table aximo_private.run_sums (
     customer_id text collate "C" not null,

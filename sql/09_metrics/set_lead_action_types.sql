@@ -23,5 +23,4 @@ begin
 end;
 $$;
 alter function aximo.set_lead_action_types(text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is
-'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login without all customers sets it for all.';
+comment on function aximo.set_lead_action_types(text[], timestamptz, boolean) is 'Sets the payload.action_type of actions that are leads when they are dispatched, for the session''s customer or for all customers that set none. Counts for months that end after effective_from, hours and days by the month they are in; null takes back what was set. What is counted already is judged anew by aximo.count_metrics, a month of a customer in each call. Nothing is overwritten: aximo_metrics.lead_action_types is the history. ZXARG: no list of types; ZXCUS: no customer, or a login without all customers sets it for all.';

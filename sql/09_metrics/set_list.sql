@@ -36,5 +36,4 @@ exception
 end;
 $$;
 alter function aximo_private.set_list(text, text[], timestamptz, boolean) owner to aximo_recorder;
-comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is
-'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';
+comment on function aximo_private.set_list(text, text[], timestamptz, boolean) is 'Adds a setting that is a list, for the session''s customer or for all; returns for whom.';

@@ -29,7 +29,6 @@ from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.sla_governance_monthly owner to aximo_owner;
 
 comment on view aximo_metrics.sla_governance_monthly is 'Approvals, service levels and escalations, by month. Key: deployment_id, skill_id, skill_version, month.';
 comment on column aximo_metrics.sla_governance_monthly.customer_id is 'Whose: always the session''s customer.';

@@ -1,4 +1,4 @@
--- The deployment's own, else the customer's, else that of all. Within each, the latest that had taken effect.
+-- The deployment's own threshold, else the customer's, else the one for all. Of each, the latest that had taken effect.
 create function aximo_private.threshold_at(for_deployment text, for_metric text, for_level text, moment timestamptz)
 returns double precision
 language plpgsql stable security definer parallel safe
@@ -9,32 +9,25 @@ declare
 begin
     return coalesce(
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id = for_deployment and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = customer and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         ),
         (
-            select t.value
-            from only aximo_private.thresholds as t
+            select t.value from only aximo_private.thresholds as t
             where t.customer_id = '*' and t.deployment_id is null and t.metric = for_metric and t.level = for_level
                 and t.effective_from < moment
-            order by t.effective_from desc, t.set_at desc
-            limit 1
+            order by t.effective_from desc, t.set_at desc limit 1
         )
     );
 end;
 $$;
 alter function aximo_private.threshold_at(text, text, text, timestamptz) owner to aximo_meter;
-comment on function aximo_private.threshold_at(text, text, text, timestamptz) is
-'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';
+comment on function aximo_private.threshold_at(text, text, text, timestamptz) is 'The threshold in force for a deployment of the session''s customer just before a moment; null if there is none.';

@@ -1,11 +1,6 @@
 create view aximo_private.told_lists with (security_barrier = true) as
 select
-    c.customer_id,
-    m.list,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    i.item,
-    m.items is null as is_withdrawal,
+    c.customer_id, m.list, nullif(m.effective_from, '-infinity') as effective_from, m.set_at, i.item, m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.metric_lists as n
@@ -17,14 +12,7 @@ select
 from aximo_private.metric_lists as m
 left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
-alter view aximo_private.told_lists owner to aximo_owner;
-comment on view aximo_private.told_lists is 'The session''s customer''s settings that are lists, one row an entry.';
+comment on view aximo_private.told_lists is 'The settings of the session''s customer that are lists, one row an entry.';
 comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
 comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
-comment on column aximo_private.told_lists.effective_from is 'For months that end after this moment; null: for all.';
-comment on column aximo_private.told_lists.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
-comment on column aximo_private.told_lists.is_withdrawal is 'Whether it takes back what was set before.';
-comment on column aximo_private.told_lists.is_current is 'Whether it is the latest that has taken effect.';
-comment on column aximo_private.told_lists.scope is 'customer, or all customers that set none.';
-comment on column aximo_private.told_lists.set_by is 'The login that set it; null for those of all customers.';

@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs with (security_barrier = true) as
 select
     m.customer_id,
@@ -28,7 +29,6 @@ where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.tool_runs owner to aximo_owner;
 
 comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
 comment on column aximo_metrics.tool_runs.customer_id is 'Whose: always the session''s customer.';

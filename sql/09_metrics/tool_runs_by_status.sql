@@ -1,3 +1,4 @@
+-- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.tool_runs_by_status with (security_barrier = true) as
 select
     m.customer_id,
@@ -20,7 +21,6 @@ from aximo_private.runs_kept as m
 where m.customer_id = (select aximo.current_customer())
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.tool_runs_by_status owner to aximo_owner;
 
 comment on view aximo_metrics.tool_runs_by_status is 'Runs of tools, by what was said of them and day. Key: tool_name, status, day.';
 comment on column aximo_metrics.tool_runs_by_status.customer_id is 'Whose: always the session''s customer.';

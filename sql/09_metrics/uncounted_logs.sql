@@ -1,18 +1,13 @@
--- Which logs have grown since they were counted. Numbering puts one row in the place of a log's older ones, and counting takes away what it
--- has counted; each leaves alone what the other is at, so neither waits, and a log has one row, or two while it is being counted.
+-- Which logs have grown since they were counted. Numbering replaces a log's rows by one, and counting deletes the rows that it has counted.
+-- Each skips what the other has locked, so neither waits, and a log has one row, or two while it is being counted.
 create table aximo_private.uncounted_logs (
     customer_id text collate "C" not null,
     log text collate "C" not null,
     number bigint not null,
     constraint uncounted_logs_pkey primary key (customer_id, log, number)
 ) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.1);
-alter table aximo_private.uncounted_logs owner to aximo_owner;
-alter table aximo_private.uncounted_logs enable row level security;
-alter table aximo_private.uncounted_logs force row level security;
-create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs
-for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.uncounted_logs');
-
+select aximo_private.isolate_by_customer('aximo_private.uncounted_logs');
+create policy sequencer_keeps_uncounted_logs on aximo_private.uncounted_logs for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.uncounted_logs is 'The logs that have grown since they were counted. Kept by aximo.advance_log and aximo.count_metrics.';
 comment on column aximo_private.uncounted_logs.customer_id is 'Whose log.';
 comment on column aximo_private.uncounted_logs.log is 'Which of the customer''s logs: events or run_events.';

@@ -1,19 +1,14 @@
--- Who set anew which actions are leads, and from when on. Counting judges what it has counted since then, and takes the row away.
+-- The customers that changed which actions are leads, and from when on. Counting judges again what it has counted since then, and deletes
+-- the row.
 create table aximo_private.unjudged_leads (
     customer_id text collate "C" not null,
     since timestamptz not null,
     setting_id uuid not null default gen_random_uuid(),
     constraint unjudged_leads_pkey primary key (customer_id, setting_id)
 );
-alter table aximo_private.unjudged_leads owner to aximo_owner;
-alter table aximo_private.unjudged_leads enable row level security;
-alter table aximo_private.unjudged_leads force row level security;
-create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads
-for insert to aximo_recorder with check (true);
-create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads
-for all to aximo_sequencer using (true) with check (true);
-select aximo_private.hide_statistics('aximo_private.unjudged_leads');
-
+select aximo_private.isolate_by_customer('aximo_private.unjudged_leads');
+create policy recorder_adds_unjudged_leads on aximo_private.unjudged_leads for insert to aximo_recorder with check (true);
+create policy sequencer_keeps_unjudged_leads on aximo_private.unjudged_leads for all to aximo_sequencer using (true) with check (true);
 comment on table aximo_private.unjudged_leads is 'Whose leads are to be judged anew. Kept by aximo.set_lead_action_types and aximo.count_metrics.';
 comment on column aximo_private.unjudged_leads.customer_id is 'Whose, or * for all customers.';
 comment on column aximo_private.unjudged_leads.since is 'For months that end after this moment.';

@@ -1,11 +1,9 @@
--- Compares each row of each view with what the events say.
+-- Compares each row of each view of metrics with what the events say.
 create function aximo.verify_metrics()
 returns table (view_name text, key jsonb, column_name text, stored jsonb, recomputed jsonb)
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
--- Numbers go through JSON, which has no more digits of them than the session shows.
 set extra_float_digits = 1
--- Without statistics the planner fears the worst, and compiles for half a second what runs for a few milliseconds.
 set jit = off
 as $$
 #variable_conflict use_column
@@ -155,33 +153,24 @@ begin
         from aximo_metrics.tool_runs_by_status as v
         -- Up to here.
     ),
+    -- The view has a hash for each type that is no short text; the recomputation has one name for all of them.
+    named as (
+        select
+            s.view_name, s.measures, h.is_hashed,
+            case when h.is_hashed then s.key || '{"action_type": "(no short text)"}' else s.key end as key
+        from shown as s
+        cross join lateral (select coalesce(s.key ->> 'action_type' ~ '^(sha256|json) ', false) as is_hashed) as h
+    ),
     in_view as (
         select s.view_name, s.key, m.key as column_name, m.value
-        from (
-            -- Several types that are no short text are one to the other side.
-            select
-                s.view_name,
-                case
-                    when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                    else s.key
-                end as key,
-                s.measures
-            from shown as s
-        ) as s
+        from named as s
         cross join lateral jsonb_each(s.measures) as m
         where s.view_name !~ '^actions'
         union all
-        select
-            s.view_name,
-            case
-                when s.key ->> 'action_type' ~ '^(sha256|json) ' then s.key || '{"action_type": "(no short text)"}'
-                else s.key
-            end as key,
-            m.key,
-            to_jsonb(sum((m.value #>> '{}')::numeric))
-        from (select a.*, row_number() over () as place from shown as a where a.view_name ~ '^actions') as s
+        select s.view_name, s.key, m.key, to_jsonb(sum((m.value #>> '{}')::numeric))
+        from (select a.*, row_number() over () as place from named as a where a.view_name ~ '^actions') as s
         cross join lateral jsonb_each(s.measures) as m
-        group by 1, 2, 3, case when s.key ->> 'action_type' ~ '^(sha256|json) ' then 0 else s.place end
+        group by s.view_name, s.key, m.key, case when s.is_hashed then 0 else s.place end
     ),
     in_events as (
         select r.view_name, r.key, m.key as column_name, m.value
@@ -193,17 +182,13 @@ begin
         cross join lateral jsonb_each(r.measures) as m
     )
     select
-        coalesce(v.view_name, e.view_name),
-        coalesce(v.key, e.key),
-        coalesce(v.column_name, e.column_name),
-        v.value,
-        e.value
+        coalesce(v.view_name, e.view_name), coalesce(v.key, e.key), coalesce(v.column_name, e.column_name), v.value, e.value
     from (
         select i.*, count(*) over (partition by i.view_name, i.key, i.column_name) as times
         from in_view as i
     ) as v
     full join in_events as e on e.view_name = v.view_name and e.key = v.key and e.column_name = v.column_name
-    -- A row that comes twice is counted twice by whoever adds up.
+    -- A row that appears twice would be counted twice.
     where v.value is null or e.value is null or v.times > 1
         or case
             when jsonb_typeof(v.value) = 'number' and jsonb_typeof(e.value) = 'number' then
@@ -218,6 +203,4 @@ begin
     order by 1, 2, 3;
 end;
 $$;
-alter function aximo.verify_metrics() owner to aximo_owner;
-comment on function aximo.verify_metrics() is
-'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';
+comment on function aximo.verify_metrics() is 'Where the metrics of the session''s customer differ from what its events say, up to the log number that they count up to; no rows if nowhere. Reads everything. Percentiles may be 2 percent off; levels, which follow from a rate and the thresholds of the moment, are not compared. ZXCUS: no customer.';

@@ -1,2 +1,2 @@
--- What these files amount to, in alembic's words. Alembic writes this itself when it migrates.
+-- The revision that these files amount to. Alembic writes this row itself when it migrates.
 insert into aximo_private.alembic_version (version_num) values ('0001_ledger');

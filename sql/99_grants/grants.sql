@@ -18,7 +18,7 @@ revoke all on type
     aximo_private.numbering
 from public;
 
--- The owners of functions: what their functions do, column by column.
+-- The owners of functions get what their functions need, column by column.
 revoke create on schema aximo, aximo_private, helix from aximo_gatekeeper, aximo_recorder, aximo_sequencer, aximo_meter;
 revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
@@ -29,13 +29,14 @@ grant insert (
     correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
--- Derived rows, with the events. Only repairing takes one away.
+-- Rows that are written with the events. Only aximo.repair_executions deletes one.
 grant select, insert, update, delete on aximo_private.executions, aximo_private.approvals to aximo_recorder;
 grant select, insert on aximo_private.known_deployments to aximo_recorder;
 grant select, insert (event_id, against, customer_id, execution_id, rule) on aximo_private.violations to aximo_recorder;
 grant select on aximo_private.executions_told, aximo_private.approvals_told to aximo_recorder;
--- The installing login is a member of owner and recorder both: what the owner held by being the owner, and the recorder's policy, would
--- together let it write what only the database states. UPDATE, DELETE and TRUNCATE of events stay, for the guards to refuse by name.
+-- The installing login is a member of the owner and of the recorder. As the owner it could insert, and the recorder's policy would let it:
+-- together that would write what only the database may state. UPDATE, DELETE and TRUNCATE of events stay granted, so that the triggers
+-- refuse them by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
 aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
 aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
@@ -45,7 +46,7 @@ aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
 aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
--- setval() needs no DDL and is not undone by a rollback, so not even the owner holds it.
+-- Not even the owner may call setval(): it needs no DDL, and a rollback does not undo it.
 revoke update on sequence aximo_private.events_position, aximo_private.checkpoint_clock, helix.run_events_event_id_seq from aximo_owner;
 grant usage on type
     aximo.receipt,
@@ -121,11 +122,11 @@ grant select, update (steps, recounted_in) on aximo_private.metric_state to axim
 -- Thresholds are written for the customer that the access map gives, as events are.
 grant insert (customer_id, deployment_id, metric, level, value, effective_from) on aximo_private.thresholds to aximo_recorder;
 grant insert (customer_id, list, items, effective_from) on aximo_private.metric_lists to aximo_recorder;
--- What leads are is judged anew when somebody set it anew.
+-- A new setting of which actions are leads makes the counted ones be judged again.
 grant insert (customer_id, since) on aximo_private.unjudged_leads to aximo_recorder;
 grant execute on function aximo_private.numbers_for_all() to aximo_recorder;
 
--- The meter works out of the sums what is published, and sees no event. What it keeps aximo_private.publish_kind granted.
+-- The meter works out of the sums what is published, and sees no event. aximo_private.publish_kind grants it the tables that it keeps.
 grant select on
     aximo_private.activity_sums,
     aximo_private.action_sums,
@@ -145,7 +146,7 @@ grant execute on function
     aximo.count_metrics(integer)
 to aximo_meter;
 
--- The recorder takes what comes of runs from elsewhere, and guards them.
+-- The recorder imports runs and runs the triggers on them.
 grant select, update (status, finished_at, error) on helix.runs to aximo_recorder;
 grant insert (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
@@ -168,32 +169,7 @@ grant execute on function
     aximo.oldest_client()
 to aximo_reader, aximo_bi;
 
-grant select on
-    aximo_metrics.execution_health,
-    aximo_metrics.execution_health_hourly,
-    aximo_metrics.execution_health_monthly,
-    aximo_metrics.business_value,
-    aximo_metrics.business_value_hourly,
-    aximo_metrics.business_value_monthly,
-    aximo_metrics.actions,
-    aximo_metrics.actions_hourly,
-    aximo_metrics.actions_monthly,
-    aximo_metrics.sla_governance,
-    aximo_metrics.sla_governance_hourly,
-    aximo_metrics.sla_governance_monthly,
-    aximo_metrics.deployment_status,
-    aximo_metrics.customer_overview,
-    aximo_metrics.attribution_monthly,
-    aximo_metrics.tool_runs,
-    aximo_metrics.tool_runs_by_status,
-    aximo_metrics.alerts,
-    aximo_metrics.alerts_hourly,
-    aximo_metrics.alerts_monthly,
-    aximo_metrics.thresholds,
-    aximo_metrics.high_risk_levels,
-    aximo_metrics.lead_action_types,
-    aximo_metrics.freshness
-to aximo_bi;
+grant select on all tables in schema aximo_metrics to aximo_bi;
 grant execute on function
     -- Called from the views, and as the reader; the schema they are in stays closed.
     aximo_private.threshold_at(text, text, text, timestamptz),
@@ -254,8 +230,8 @@ grant execute on function
 to aximo_writer;
 grant usage on type aximo.receipt to aximo_writer, aximo_operator;
 
--- Runs are read and written as tables: the gateway knows nothing else. Column by column: the rest is the database's to say.
--- By columns for reading too: that leaves out xmin and ctid, which order the rows of all customers.
+-- The gateway reads and writes runs as tables, so logins get columns: the database states the others. SELECT is by column too, which leaves
+-- out xmin and ctid: these order the rows of all customers.
 grant select (
     run_id, project_id, tool_name, contract_version, tool_version, params_hash, policy_hash, status, requested_by, created_at, started_at,
     finished_at, policy_snapshot, environment, exit_code, error, result_json, log_artifact_id, customer_id, execution_id, recorded_at,
@@ -304,7 +280,7 @@ grant execute on function
 to aximo_operator;
 grant execute on procedure aximo.keep_metrics(integer) to aximo_operator;
 
--- Who watches sees that the ledger is well, and nothing of any customer.
+-- A login for monitoring sees that the ledger is well, and nothing of any customer.
 grant usage on schema aximo to aximo_monitor;
 grant select on sequence aximo_private.events_position, helix.run_events_event_id_seq to aximo_sequencer;
 grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator;

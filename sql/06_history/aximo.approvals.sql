@@ -1,30 +1,16 @@
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.approvals as
 select
-    a.customer_id,
-    a.execution_id,
+    a.customer_id, a.execution_id,
     case when t.request_event_id is null then a.approval_id else t.approval_id end as approval_id,
-    a.deployment_id,
-    a.skill_id,
-    a.skill_version,
-    a.risk_level,
-    a.approval_mode,
-    a.requested_at,
-    a.requested_by,
-    a.decision,
-    a.decided_at,
-    a.decided_by,
-    a.decision_recorded_by,
-    a.decided_at - a.requested_at as delay,
-    a.reason,
-    t.actions_withheld,
-    a.request_event_id,
-    a.decision_event_id
+    a.deployment_id, a.skill_id, a.skill_version, a.risk_level, a.approval_mode, a.requested_at, a.requested_by, a.decision, a.decided_at,
+    a.decided_by, a.decision_recorded_by, a.decided_at - a.requested_at as delay,
+    a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id
 from (
     select *
     from only aximo_private.approvals -- noqa: PRS
 ) as a
--- Of few: what a denial withheld is among the actions; a row has only the hash of an id that is long or no text.
+-- Looked up for few approvals only: actions_withheld follows from the actions, and the row holds only a hash of an id that is long or no
+-- text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
     from aximo_private.approvals_told as s
@@ -32,8 +18,6 @@ left join lateral (
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
 ) as t on true;
-alter view aximo.approvals owner to aximo_owner;
-
 comment on view aximo.approvals is 'Every approval that was asked for, and what became of it. Key: request_event_id.';
 comment on column aximo.approvals.customer_id is 'Whose it is.';
 comment on column aximo.approvals.execution_id is 'The execution that asks.';
@@ -54,3 +38,5 @@ comment on column aximo.approvals.reason is 'payload.reason of the answer, if it
 comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');

@@ -1,31 +1,13 @@
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
--- ONLY: a table that somebody lets inherit from it adds nothing.
+-- ONLY leaves out the rows of a table that somebody lets inherit from this one.
 create view aximo.events as
 select
-    event_id,
-    event_type,
-    "timestamp",
-    customer_id,
-    deployment_id,
-    skill_id,
-    skill_version,
-    execution_id,
-    risk_level,
-    approval_mode,
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
     actor,
-    -- As it is; but what looks for a key in it (payload['k'] is not null) then waits for the policy, which it would else come before: EXPLAIN
-    -- ANALYZE would tell whether anybody's event has that key.
+    -- The value is the same. But a condition on it, such as payload['k'] is not null, now waits for the policy; otherwise it would run
+    -- first, and EXPLAIN ANALYZE would tell whether an event of any customer has that key.
     payload || '{}' as payload,
-    correlation_id,
-    channel_type,
-    error_code,
-    latency_ms,
-    recorded_at,
-    recorded_by,
-    step::bigint as step
+    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
-alter view aximo.events owner to aximo_owner;
-
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
 comment on column aximo.events.event_type is 'What happened: one of aximo.event_types.';
@@ -46,3 +28,4 @@ comment on column aximo.events.latency_ms is 'A latency the client measured, in 
 comment on column aximo.events.recorded_at is 'When it was written, by the database''s clock.';
 comment on column aximo.events.recorded_by is 'The login that wrote it.';
 comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
+select aximo_private.take_comments('aximo.events', 'aximo_private.events');

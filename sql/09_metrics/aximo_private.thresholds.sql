@@ -1,4 +1,5 @@
--- When a rate or an average is worth an alert. Append-only: a new row overrides, and what held on a day can be told for ever.
+-- Above which rate or average there is an alert. A new row overrides an older one; nothing is changed, so what held on a day can always be
+-- told.
 create table aximo_private.thresholds (
     customer_id text collate "C" not null,
     deployment_id aximo_private.identifier,
@@ -19,8 +20,7 @@ create table aximo_private.thresholds (
         effective_from = '-infinity' or effective_from >= '1970-01-01 00:00:00+00' and effective_from < '9999-01-01 00:00:00+00'
     )
 );
-alter table aximo_private.thresholds owner to aximo_owner;
--- Set before anything else can be: what a restore brings along from another ledger is later.
+-- The defaults have an early set_at: a setting that a restore brings along from another ledger is later.
 insert into aximo_private.thresholds (customer_id, metric, level, value, effective_from, set_at)
 values
 ('*', 'error_rate', 'warning', 0.05, '-infinity', '2026-01-01 00:00:00+00'),
@@ -30,25 +30,15 @@ values
 ('*', 'sla_breach_rate', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00'),
 ('*', 'avg_execution_time_ms', 'minimum_denominator', 20, '-infinity', '2026-01-01 00:00:00+00');
 create index thresholds_by_metric on aximo_private.thresholds (customer_id, deployment_id, metric, level, effective_from, set_at);
-alter table aximo_private.thresholds enable row level security;
-alter table aximo_private.thresholds force row level security;
+select aximo_private.isolate_by_customer('aximo_private.thresholds');
 create policy owner_reads_own_thresholds on aximo_private.thresholds
 for select to aximo_owner using (customer_id = (select aximo.current_customer()) or customer_id = '*');
-create policy recorder_adds_thresholds on aximo_private.thresholds
-for insert to aximo_recorder with check (true);
-create policy meter_reads_thresholds on aximo_private.thresholds
-for select to aximo_meter using (true);
+create policy recorder_adds_thresholds on aximo_private.thresholds for insert to aximo_recorder with check (true);
+create policy meter_reads_thresholds on aximo_private.thresholds for select to aximo_meter using (true);
 select aximo_private.make_append_only('aximo_private.thresholds');
-select aximo_private.hide_statistics('aximo_private.thresholds');
-
 comment on table aximo_private.thresholds is 'Above which rate or average an alert is raised, and from how many on. Written by aximo.set_threshold; a row holds until a later one overrides it.';
 comment on column aximo_private.thresholds.customer_id is 'For whom, or * for all that have none of their own.';
-comment on column aximo_private.thresholds.deployment_id is 'For which deployment; null for all of the customer''s that have none of their own.';
-comment on column aximo_private.thresholds.metric is 'error_rate, sla_breach_rate or avg_execution_time_ms.';
-comment on column aximo_private.thresholds.level is 'warning, escalation or minimum_denominator. The last says how many there have to be at least.';
-comment on column aximo_private.thresholds.value is 'The rate, or the milliseconds, above which; or how many at least. Null takes back what was set before.';
 comment on column aximo_private.thresholds.effective_from is 'For hours, days and months that end after this moment.';
-comment on column aximo_private.thresholds.set_at is 'When it was set, by the database''s clock.';
 comment on column aximo_private.thresholds.set_by is 'The login that set it.';
 comment on column aximo_private.thresholds.setting_id is 'Tells two settings of one moment apart.';
 comment on policy owner_reads_own_thresholds on aximo_private.thresholds is 'Views run as the owner and show what concerns the session''s customer.';

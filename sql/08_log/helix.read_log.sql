@@ -1,5 +1,6 @@
-create function aximo.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
-returns setof aximo.log_entries
+-- Made by tools/alike.py, which makes others like it; change that.
+create function helix.read_log(after_seq bigint default 0, max_events integer default 1000, advance boolean default false)
+returns setof helix.log_entries
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -9,9 +10,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read after a number of 0 or more, at least one entry at a time',
+            message = 'a log is read from a number on, one event or more',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
+            hint = 'Begin after 0, and go on after the last number that you have.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
@@ -19,12 +20,10 @@ begin
     end if;
     return query
     select l.*
-    from aximo.log_entries as l
+    from helix.log_entries as l
     where l.customer_id = customer and l.number > read_log.after_seq
         and l.number <= least(read_log.after_seq, 9223372036854775807 - read_log.max_events) + read_log.max_events
     order by l.number;
 end;
 $$;
-alter function aximo.read_log(bigint, integer, boolean) owner to aximo_owner;
-comment on function aximo.read_log(bigint, integer, boolean) is
-'The entries of the log of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';
+comment on function helix.read_log(bigint, integer, boolean) is 'The entries of the log of run events of the session''s customer after that number, in order, without a gap. With advance, numbers what is new first, which an operator may; the lock is held to the end of the transaction. ZXARG: a negative number, or no event at all.';

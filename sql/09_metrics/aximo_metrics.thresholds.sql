@@ -1,12 +1,7 @@
 create view aximo_metrics.thresholds with (security_barrier = true) as
 select
-    c.customer_id,
-    m.deployment_id::text as deployment_id,
-    m.metric,
-    m.level,
-    nullif(m.effective_from, '-infinity') as effective_from,
-    m.set_at,
-    m.value,
+    c.customer_id, m.deployment_id::text as deployment_id, m.metric, m.level,
+    nullif(m.effective_from, '-infinity') as effective_from, m.set_at, m.value,
     m.effective_from <= now() and not exists (
         select
         from aximo_private.thresholds as n
@@ -17,10 +12,7 @@ select
     case when m.customer_id <> '*' then m.set_by end as set_by
 from aximo_private.thresholds as m
 cross join aximo_private.known_customer as c
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
-alter view aximo_metrics.thresholds owner to aximo_owner;
-
 comment on view aximo_metrics.thresholds is 'The thresholds and minimum denominators of alerts, and their history. Key: scope, deployment_id, metric, level, effective_from, set_at.';
 comment on column aximo_metrics.thresholds.customer_id is 'Always the session''s customer.';
 comment on column aximo_metrics.thresholds.deployment_id is 'For which deployment; null for all that have none of their own.';
@@ -32,3 +24,4 @@ comment on column aximo_metrics.thresholds.value is 'The rate, or the millisecon
 comment on column aximo_metrics.thresholds.is_current is 'Whether it is the latest of its kind that has taken effect. A deployment''s own goes before the customer''s, and that before the one of all.';
 comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all customers.';
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
+select aximo_private.take_comments('aximo_metrics.thresholds', 'aximo_private.thresholds');

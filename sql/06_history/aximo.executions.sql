@@ -1,11 +1,6 @@
--- No security_barrier: the table's policy is one, and the option would keep ORDER BY ... LIMIT from the index.
 create view aximo.executions as
 select
-    customer_id,
-    execution_id,
-    deployment_id,
-    skill_id,
-    skill_version,
+    customer_id, execution_id, deployment_id, skill_id, skill_version,
     case
         when outcome = 'failed' then 'failed'
         when outcome = 'completed' then 'completed'
@@ -13,24 +8,13 @@ select
         when processing then 'processing'
         else 'triggered'
     end as status,
-    started_at,
-    ended_at,
-    ended_at - started_at as duration,
-    last_event_at,
-    steps::bigint as events,
-    actions_prepared::bigint as actions_prepared,
-    actions_dispatched::bigint as actions_dispatched,
-    actions_failed::bigint as actions_failed,
-    approvals_requested::bigint as approvals_requested,
-    approvals_granted::bigint as approvals_granted,
-    approvals_rejected::bigint as approvals_rejected,
-    approvals_timed_out::bigint as approvals_timed_out,
-    error_code,
-    error_message,
+    started_at, ended_at, ended_at - started_at as duration,
+    last_event_at, steps::bigint as events, actions_prepared::bigint as actions_prepared,
+    actions_dispatched::bigint as actions_dispatched, actions_failed::bigint as actions_failed,
+    approvals_requested::bigint as approvals_requested, approvals_granted::bigint as approvals_granted,
+    approvals_rejected::bigint as approvals_rejected, approvals_timed_out::bigint as approvals_timed_out, error_code, error_message,
     outcome
 from only aximo_private.executions; -- noqa: PRS
-alter view aximo.executions owner to aximo_owner;
-
 comment on view aximo.executions is 'How each execution stands or ended, derived from its events. Key: execution_id.';
 comment on column aximo.executions.customer_id is 'Whose execution it is.';
 comment on column aximo.executions.execution_id is 'The execution.';
@@ -53,3 +37,4 @@ comment on column aximo.executions.approvals_timed_out is 'How many approvals ti
 comment on column aximo.executions.error_code is 'The error_code of execution_failed.';
 comment on column aximo.executions.error_message is 'What execution_failed says in payload.error.';
 comment on column aximo.executions.outcome is 'completed or failed; null while it is open. Ask by it, not by status, for those that ended in some way: it has an index.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions');
