@@ -5565,9 +5565,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read from a number on, one event or more',
+            message = 'a log is read after a number of 0 or more, at least one entry at a time',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin after 0, and go on after the last number that you have.',
+            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
@@ -5595,9 +5595,9 @@ begin
     if read_log.after_seq is null or read_log.after_seq < 0 or read_log.max_events is null or read_log.max_events < 1 then
         raise exception using
             errcode = 'ZXARG',
-            message = 'a log is read from a number on, one event or more',
+            message = 'a log is read after a number of 0 or more, at least one entry at a time',
             detail = format('after_seq %s, max_events %s', read_log.after_seq, read_log.max_events),
-            hint = 'Begin after 0, and go on after the last number that you have.',
+            hint = 'Begin with after_seq 0, go on with the last number that you have, and ask for max_events of 1 or more.',
             constraint = 'log_is_read_forward';
     end if;
     if read_log.advance then
