@@ -86,9 +86,9 @@ def _template() -> Any:
         markup = importlib.import_module("markupsafe").Markup
     except ImportError as error:
         raise InstallationError(
-            "there is nothing here to write the page with",
+            "the library that writes the page is not installed",
             rule="charts_present",
-            hint="pip install 'aximo-db[report]'.",
+            hint="Install it: pip install 'aximo-db[report]'.",
         ) from error
 
     def shown(value: object) -> object:
