@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aximo_db.client import errors
+from tools import unasync
 from tools.regions import with_region
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -270,10 +271,11 @@ def _shown(node: ast.expr) -> str:
 
 def of_python() -> Iterator[Sentence]:
     """The sentences of the package's own exceptions; the synchronous forms are the asynchronous ones'."""
+    made = unasync.paths()
     trees = {
         path: ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "aximo_db").rglob("*.py"))
-        if path.name not in ("store.py", "connections.py", "runs.py", "demo.py")
+        if path not in made and path.name != "demo.py"
     }
     for tree in trees.values():
         for name, values in _Scope(tree).module.items():

@@ -1,6 +1,6 @@
 """Where an asynchronous store's connections come from, and whose turn it is on each of them.
 
-``connections.py`` is made from this file by ``tools/unasync.py``; change this one.
+``connections.py`` is made from this file by ``tools/unasync.py``.
 
 A connection is one conversation with the server. Two who speak at once get each other's answers, and a call that takes
 another one's transaction for its caller's is acknowledged and never committed. So there is one call at a time on a

@@ -1,6 +1,5 @@
+# Made from async_connections.py by tools/unasync.py: do not change.
 """Where a store's connections come from, and whose turn it is on each of them.
-
-Made from ``async_connections.py`` by ``tools/unasync.py``; change that one.
 
 A connection is one conversation with the server. Two who speak at once get each other's answers, and a call that takes
 another one's transaction for its caller's is acknowledged and never committed. So there is one call at a time on a

@@ -501,7 +501,7 @@ def _write_events(store: EventStore, function: str, lines: Sequence[_EventLine])
         [(inserted, duplicates)] = LedgerCursor(connection).execute(statement, arguments, prepare=False).fetchall()
         return inserted, duplicates
 
-    return store._run(write, call="import", atomic=True, writing=True)
+    return store._session.run(write, call="import", atomic=True, writing=True)
 
 
 def write_refusal(rejects: TextIO, refusal: Refusal) -> None:

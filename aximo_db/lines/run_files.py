@@ -209,10 +209,10 @@ def import_runs(
         ConnectionLostError: the server stayed away; run again to go on.
     """
     seen: Counter[bytes] = Counter()
-    customer = customer_id if customer_id is not None else store._customer_id
+    customer = store._session.customer(customer_id)
 
     def write(lines: Sequence[_RunLine]) -> tuple[int, int]:
-        return store._run(
+        return store._session.run(
             partial(_write, lines=lines, create_runs=create_runs), call="import", atomic=True, writing=True
         )
 
@@ -328,8 +328,8 @@ def import_run_log(
             summary.refuse(refusal)
         return summary
 
-    customer = customer_id if customer_id is not None else store._customer_id
-    summary = store._run(work, call="import", customer=customer or "", atomic=True, writing=True)
+    customer = store._session.customer(customer_id)
+    summary = store._session.run(work, call="import", customer=customer or "", atomic=True, writing=True)
     if rejects is not None:
         for refusal in sorted(refused, key=lambda each: each.line_number):
             write_refusal(rejects, refusal)
