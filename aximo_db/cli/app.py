@@ -71,7 +71,8 @@ from aximo_db.client.events import Log, NewEvent
 from aximo_db.client.statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
 from aximo_db.client.store import EventStore
 from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES
-from aximo_db.dba.doctor import examine, expected_facts, fingerprint
+from aximo_db.dba.catalog import expected_facts, fingerprint
+from aximo_db.dba.doctor import examine
 from aximo_db.dba.verify_log import customers_of, prove_growth, prove_inclusion, verify_log
 from aximo_db.dba.verify_metrics import recount_metrics, verify_metrics
 from aximo_db.files import terminal

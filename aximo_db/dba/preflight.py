@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from aximo_db.client.errors import AximoError, InstallationError, ReadOnlyError
-from aximo_db.dba.doctor import GROUP_ROLES, OWNING_ROLES
+from aximo_db.dba.catalog import GROUP_ROLES, OWNING_ROLES
 
 __all__ = ["is_installed", "one_error", "preflight"]
 
