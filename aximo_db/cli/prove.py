@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import psycopg
@@ -14,6 +16,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from aximo_db import audit
+from aximo_db.audit.checkpoint import Checkpoint
 from aximo_db.audit.note import read_secret_key, read_verifier_key, sign, signers, write_key_pair
 from aximo_db.cli import render
 from aximo_db.cli.support import (
@@ -36,17 +39,20 @@ from aximo_db.cli.support import (
     print_json,
     refusals,
 )
-from aximo_db.client.connect import connect
+from aximo_db.client.connect import connect, value_of
 from aximo_db.client.errors import AximoError, CustomerError, told_by
 from aximo_db.client.events import Log
 from aximo_db.client.statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
-from aximo_db.dba.verify_log import customers_of, prove_growth, prove_inclusion, verify_log
+from aximo_db.dba.verify_log import LogVerdict, customers_of, prove_growth, prove_inclusion, verify_log
 from aximo_db.dba.verify_metrics import verify_metrics
 from aximo_db.lines.exporter import number_new_events
 
 __all__ = ["app"]
 
 app = Program()
+
+#: Whether all is well with a customer, and what was found, for programs and for people.
+_Looked: TypeAlias = tuple[bool, dict[str, Any], RenderableType]
 
 
 @app.does(Panel.PROVE)
@@ -81,8 +87,7 @@ def checkpoint(
             if key is not None:
                 # Whoever signs, vouches: not for a root of hashes that do not follow from the entries.
                 connection.execute(CHECK_LOG_NODES, (log,))
-            row = connection.execute("select aximo.checkpoint_text(log => %s)", (log,)).fetchone()
-            note: str | None = row[0] if row else None
+            note: str | None = value_of(connection, "select aximo.checkpoint_text(log => %s)", (log,))
             if note is None:
                 whose = connection.execute(WHOSE).fetchone()
                 raise no_customer(whose[1] if whose else ())
@@ -153,7 +158,7 @@ def verify(
                 verdict = audit.check_export(export, checkpoints, keys, progress=lambda done: show(done, None))
         else:
             _verify_database(
-                db, customer, log, checkpoints, keys, as_json, mend=mend, repair=repair, first=first, last=last,
+                db, customer, log, _given(checkpoints, keys), as_json, mend=mend, repair=repair, first=first, last=last,
                 in_flight=timedelta(hours=in_flight),
             )  # fmt: skip
             return
@@ -168,84 +173,92 @@ def verify(
         raise typer.Exit(1)
 
 
-def _verify_database(
-    db: str | None, customer: str | None, log: Log, checkpoints: list[Path], keys: list[Path], as_json: bool,
-    *, mend: bool, repair: bool, first: int, last: int | None, in_flight: timedelta,
-) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A checkpoint that was kept elsewhere, and whose signatures on it were checked."""
+
+    checkpoint: Checkpoint
+    signers: Sequence[str]
+
+
+def _given(checkpoints: Sequence[Path], keys: Sequence[Path]) -> list[_Given]:
     try:
         verifiers = [read_verifier_key(path) for path in keys]
         notes = [path.read_bytes() for path in checkpoints]
-        given = [audit.read_note(note, verifiers) for note in notes]
-        signers_of = [signers(note, *verifiers) for note in notes]
+        return [_Given(audit.read_note(note, verifiers), signers(note, *verifiers)) for note in notes]
     except ValueError as error:
         fail(f"checkpoint: {error}")
+
+
+def _verify_database(
+    db: str | None, customer: str | None, log: Log, given: list[_Given], as_json: bool,
+    *, mend: bool, repair: bool, first: int, last: int | None, in_flight: timedelta,
+) -> None:  # fmt: skip
     mended = 0
     with connect(db) as connection:
         if mend:
-            row = connection.execute("select aximo.mend_log()").fetchone()
-            mended = row[0] if row else 0
+            mended = value_of(connection, "select aximo.mend_log()")
         number_new_events(connection)
         customers = _customers(connection, customer)
         used: set[str] = set()
 
-        def one(name: str, show: Callable[[int, int | None], None]) -> tuple[bool, dict[str, Any], RenderableType]:
+        def one(name: str, show: Callable[[int, int | None], None]) -> _Looked:
             repaired = 0
             with connection.transaction():
                 connection.execute(SET_CUSTOMER, (name,))
-                row = connection.execute("select aximo.log_origin(%s)", (log,)).fetchone()
+                origin = value_of(connection, "select aximo.log_origin(%s)", (log,))
                 if repair:
-                    done = connection.execute("select aximo.repair_executions()").fetchone()
-                    repaired = done[0] if done else 0
-            origin = row[0] if row else None
+                    repaired = value_of(connection, "select aximo.repair_executions()")
             # Of several logs each is compared with the checkpoints that name it.
-            its = given if len(customers) == 1 else [each for each in given if each.origin == origin]
-            signers = sorted(
-                {name for each, names in zip(given, signers_of, strict=True) if each in its for name in names}
-            )
-            used.update(each.origin for each in its)
-            at = first - 1
-
-            def passed(number: int, total: int | None) -> None:
-                nonlocal at
-                at = max(at, number)
-                show(number, total)
-
-            try:
-                found = verify_log(
-                    db, customer_id=name, log=log, checkpoints=its, in_flight=in_flight, first=first, last=last,
-                    progress=passed,
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                err().print(f"{plain(name)}: stopped after entry {at:,}. [dim]→ --from {at + 1} goes on.[/]")
-                raise
+            its = given if len(customers) == 1 else [each for each in given if each.checkpoint.origin == origin]
+            used.update(each.checkpoint.origin for each in its)
+            verify = partial(
+                verify_log, db, customer_id=name, log=log, checkpoints=[each.checkpoint for each in its],
+                in_flight=in_flight, first=first, last=last,
+            )  # fmt: skip
+            found = _to_the_end(verify, name, first, show)
             if found.origin is None:
                 raise CustomerError(
                     "there is no such customer for this login",
                     rule="customer_granted",
                     hint="Name one that it was granted with --customer.",
                 )
-            return (
-                found.ok,
-                {
-                    **found.as_json(),
-                    "signed_by": signers,
-                    **({"mended": mended} if mend else {}),
-                    **({"repaired": repaired} if repair else {}),
-                },
-                Group(
-                    render.log_verdict(found, signers),
-                    *([f"The rows of {repaired:,} executions were made anew."] if repair else []),
-                ),
-            )
+            signed_by = sorted({signer for each in its for signer in each.signers})
+            told: dict[str, Any] = {**found.as_json(), "signed_by": signed_by}
+            shown = [render.log_verdict(found, signed_by)]
+            if mend:
+                told["mended"] = mended
+            if repair:
+                told["repaired"] = repaired
+                shown.append(f"The rows of {repaired:,} executions were made anew.")
+            return found.ok, told, Group(*shown)
 
         is_fine = _each("verifying", customers, one, as_json=as_json)
     if mend and not as_json:
         out().print(f"{mended:,} events that had been passed over were numbered.")
-    for origin in sorted({each.origin for each in given} - used):
+    for origin in sorted({each.checkpoint.origin for each in given} - used):
         is_fine = False
         err().print(f"[bold red]error:[/] a checkpoint is of {plain(origin)}, which is none of these logs")
     if not is_fine:
         raise typer.Exit(1)
+
+
+def _to_the_end(
+    verify: Callable[..., LogVerdict], name: str, first: int, show: Callable[[int, int | None], None]
+) -> LogVerdict:
+    """Verifies a log; if that is interrupted, says where to go on."""
+    at = first - 1
+
+    def passed(number: int, total: int | None) -> None:
+        nonlocal at
+        at = max(at, number)
+        show(number, total)
+
+    try:
+        return verify(progress=passed)
+    except KeyboardInterrupt:
+        err().print(f"{plain(name)}: stopped after entry {at:,}. [dim]→ --from {at + 1} goes on.[/]")
+        raise
 
 
 def _customers(connection: psycopg.Connection[Any], named: str | None) -> list[str]:
@@ -259,7 +272,7 @@ def _customers(connection: psycopg.Connection[Any], named: str | None) -> list[s
 def _each(
     what: str,
     customers: list[str],
-    one: Callable[[str, Callable[[int, int | None], None]], tuple[bool, dict[str, Any], RenderableType]],
+    one: Callable[[str, Callable[[int, int | None], None]], _Looked],
     *,
     as_json: bool,
     counts: bool = True,
@@ -346,7 +359,7 @@ def verify_metrics_(customer: Customer = None, db: Db = None, as_json: AsJson = 
     Without a customer: the metrics of all that the login has, one after the other.
     """
 
-    def one(name: str, _: object) -> tuple[bool, dict[str, Any], RenderableType]:
+    def one(name: str, _: object) -> _Looked:
         verdict = verify_metrics(db, customer_id=name)
         told = {
             "ok": verdict.ok,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
@@ -70,7 +70,7 @@ class Finding:
 
     def as_json(self) -> dict[str, str | None]:
         """The finding as a JSON object."""
-        return {"level": self.level, "check": self.check, "message": self.message, "fix": self.fix}
+        return asdict(self)
 
 
 def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Finding]:
