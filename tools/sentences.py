@@ -196,12 +196,10 @@ def _of_fields(text: str) -> Iterator[Sentence]:
 
 
 def of_sql() -> Iterator[Sentence]:
-    """The sentences of sql/, and of the SQL in Python that comes before a migration."""
-    paths = [*sorted((ROOT / "sql").rglob("*.sql")), ROOT / "aximo_db" / "dba" / "migrate.py"]
+    """The sentences of sql/, and of the SQL that comes before a migration."""
+    paths = [*sorted((ROOT / "sql").rglob("*.sql")), ROOT / "aximo_db" / "dba" / "preparation.sql"]
     for path in paths:
         text = re.sub(rf"({LITERAL})|--[^\n]*", lambda match: match[1] or "", path.read_text(encoding="utf-8"))
-        if path.name == "migrate.py":
-            text = path.read_text(encoding="utf-8")
         if path.name == "refuse_malformed.sql":
             yield from _of_fields(text)
             continue

@@ -1,4 +1,4 @@
-"""The asynchronous store: emit and query over psycopg.
+"""The asynchronous store: what a caller writes events with, and asks for them.
 
 ``store.py`` is made from this file by ``tools/unasync.py``.
 """

@@ -1,4 +1,4 @@
-"""The connections that the commands and the auditing functions make for themselves."""
+"""The connections that commands and auditing functions make for themselves, and what they ask of them."""
 
 from __future__ import annotations
 

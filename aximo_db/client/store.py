@@ -1,5 +1,5 @@
 # Made from async_store.py by tools/unasync.py: do not change.
-"""The store: emit and query over psycopg."""
+"""The store: what a caller writes events with, and asks for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``async_waits.py`` does for tasks, for threads, which nobody cancels."""
+"""Waiting in a thread, which nobody cancels: the names of ``async_waits.py``."""
 
 from __future__ import annotations
 

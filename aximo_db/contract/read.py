@@ -1,4 +1,4 @@
-"""What a database, and this package, really offer."""
+"""Reading a contract from a database and from this package: what they really offer."""
 
 from __future__ import annotations
 

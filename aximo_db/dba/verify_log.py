@@ -1,4 +1,4 @@
-"""Checking a customer's log in the database: everything is recomputed here, and nothing that is derived is believed."""
+"""Checking a customer's log in the database, by recomputing from the events all that is derived; and proofs of it."""
 
 from __future__ import annotations
 
