@@ -47,7 +47,7 @@ def main() -> None:
     stopped: list[int] = []
 
     def stop(number: int, _: object) -> None:
-        # As with Ctrl-C, statements are cancelled and files that are half written go.
+        # It acts like Ctrl-C: statements are cancelled, and half-written files are removed.
         stopped.append(number)
         raise KeyboardInterrupt
 

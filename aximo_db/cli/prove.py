@@ -85,7 +85,7 @@ def checkpoint(
     with refusals(), exporting(output, inputs=[key]) as (target, _):
         with customers_transaction(db, customer, numbers=True) as connection:
             if key is not None:
-                # Whoever signs, vouches: not for a root of hashes that do not follow from the entries.
+                # A signature vouches for the root, so the kept hashes are recomputed from the entries first.
                 connection.execute(CHECK_LOG_NODES, (log,))
             note: str | None = value_of(connection, "select aximo.checkpoint_text(log => %s)", (log,))
             if note is None:

@@ -106,7 +106,7 @@ def up(
     from aximo_db.local.ledger import LocalLedger
 
     console = err()
-    # Asked to end while it installs, it ends when that is done: the server is never left behind.
+    # A signal during the installation takes effect when that is done, so that no server is left behind.
     end = _end_by_a_signal() if not detach else None
     with refusals():
         ledger = LocalLedger(data, port=port)

@@ -76,7 +76,7 @@ class AsyncExecutionScope:
         try:
             await to_the_end(self.complete)
         except SequenceError as refused:
-            # Something is left open. It ends all the same, and the caller learns why.
+            # An action or an approval is open: the execution ends as failed, and the caller learns why.
             payload = {"error": refused.message, "rule": refused.rule}
             try:
                 await to_the_end(lambda: self.fail("incomplete", payload))
@@ -126,7 +126,7 @@ class AsyncExecutionScope:
         try:
             await self._emit(event)
         except (SequenceError, AttributionError):
-            pass  # judged now, so it was not written before
+            pass  # refused now, so it was not written before
         except BaseException:
             self._unsettled = event
             raise
@@ -248,7 +248,7 @@ class AsyncActionScope:
         self._execution = execution
         self._action_type = action_type
         self._payload = payload
-        # Known before anything is sent, so that whether it was begun can be told at any moment.
+        # Made before anything is sent, so that has_begun can tell at any moment.
         self._prepared_id = uuid7()
         self._dispatched_id = uuid7()
         self._started = time.monotonic()

@@ -103,7 +103,7 @@ class Feed(Generic[E]):
                             own = error
                             raise
                         if entries:
-                            # Once more, as the consumer may have worked for others.
+                            # Set it again: the consumer may have set another customer meanwhile.
                             session.execute(connection, statements.SET_CUSTOMER, named)
                             values = (name, number, entries[-1].number, self._kind.log)
                             session.execute(connection, statements.MOVE_CURSOR, values)
@@ -166,7 +166,7 @@ class Feed(Generic[E]):
                     try:
                         yield entry
                     except BaseException:
-                        # It is closed, or thrown into. What was done is kept, if that is to be had at once.
+                        # The caller closed it, or threw into it: keep its place if the connection is free.
                         self._keep_place(name, number, done, customer)
                         raise
                     done = entry.number
@@ -231,7 +231,7 @@ class Feed(Generic[E]):
 
     def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
-        # Who collects garbage may close it at any time, in the midst of another statement on the connection too.
+        # The garbage collector may close it at any time, also while another statement runs on the connection.
         if name is None or end == start or not self._session.connections.is_free():
             return
         with suppress(AximoError, psycopg.Error):  # then the entries come again

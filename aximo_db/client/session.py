@@ -282,7 +282,7 @@ class Session:
             return work(connection)
         with connection.transaction():
             if customer is not None:
-                # Also if it is none: what a pooled session's earlier user left there is not ours.
+                # Set it even if it is none: an earlier user of a pooled session may have left another customer there.
                 self.execute(connection, setup, (customer,))
             return work(connection)
 
