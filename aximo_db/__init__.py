@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aximo_db.client.async_execution import AsyncActionScope, AsyncExecutionScope
     from aximo_db.client.async_runs import AsyncRuns
-    from aximo_db.client.async_store import AsyncActionScope, AsyncEventStore, AsyncExecutionScope
+    from aximo_db.client.async_store import AsyncEventStore
     from aximo_db.client.call import Retry
     from aximo_db.client.errors import (
         AttributionError,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     )
     from aximo_db.client.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
     from aximo_db.client.runs import Runs
-    from aximo_db.client.store import ActionScope, EventStore, ExecutionScope
+    from aximo_db.client.store import EventStore
     from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
 
 __version__ = "0.1.0"
@@ -112,7 +113,8 @@ __all__ = [
 _MODULES = {
     "client.call": ("Retry",),
     "client.async_runs": ("AsyncRuns",),
-    "client.async_store": ("AsyncActionScope", "AsyncEventStore", "AsyncExecutionScope"),
+    "client.async_execution": ("AsyncActionScope", "AsyncExecutionScope"),
+    "client.async_store": ("AsyncEventStore",),
     "client.errors": (
         "AttributionError",
         "AximoError",
@@ -151,7 +153,8 @@ _MODULES = {
     ),
     "client.run_events": ("KindUsage", "Observation", "Run", "RunEvent", "RunLogBatch", "RunLogEntry"),
     "client.runs": ("Runs",),
-    "client.store": ("ActionScope", "EventStore", "ExecutionScope"),
+    "client.execution": ("ActionScope", "ExecutionScope"),
+    "client.store": ("EventStore",),
     "tlog": (),
     "client.vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
 }

@@ -30,7 +30,7 @@ from aximo_db import (
     SchemaVersionError,
     SequenceError,
 )
-from aximo_db.client.store import ActionScope, ExecutionScope
+from aximo_db.client.execution import ActionScope, ExecutionScope
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import BASE, event

@@ -357,7 +357,7 @@ def test_an_interrupted_verification_says_where_to_go_on(dsn: str, kept: Path, m
 
         return real(*arguments, progress=show, piece=100, **more)
 
-    monkeypatch.setattr("aximo_db.cli.app.verify_log", stopped)
+    monkeypatch.setattr("aximo_db.cli.prove.verify_log", stopped)
     told = run("verify", "--db", dsn, "-c", CUSTOMER, code=130)
     assert "--from 201" in told.stderr
 

@@ -191,11 +191,11 @@ def test_what_a_call_leaves_open_is_ended_or_told_before_the_next_one(dsn: str, 
     """As where the cancellation of a statement comes late, and cancels the rollback, too."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         store = EventStore(connection, customer_id=customer)
-        with contextlib.suppress(psycopg.errors.DivisionByZero), store._connections.turn():
+        with contextlib.suppress(psycopg.errors.DivisionByZero), store._session.connections.turn():
             connection.execute("begin")
             connection.execute("select 1 / 0")
         first = store.emit(new())
-        with store._connections.turn():
+        with store._session.connections.turn():
             connection.execute("begin")  # perhaps somebody else has written in it, so it is not ended here
         with pytest.raises(ConnectionStateError) as caught:
             store.emit(new())
@@ -314,7 +314,7 @@ def test_a_store_over_a_connection_string_connects_anew_after_a_fork(dsn: str, c
         store.advance_all()
         with store.consume("one"):  # a connection besides
             pass
-        backend = store._connections._own
+        backend = store._session.connections._own
 
         def work() -> str:
             with store:
@@ -328,7 +328,7 @@ def test_a_store_over_a_connection_string_connects_anew_after_a_fork(dsn: str, c
             mine = [UUID(each) for each in _emits(store).split()]
             assert {*said, *mine} <= stored(dsn, customer)
             assert len(said) == 40
-        assert store._connections._own is backend
+        assert store._session.connections._own is backend
         assert backend is not None
         assert not backend.closed
 
@@ -476,19 +476,19 @@ def test_a_store_whose_server_became_read_only_connects_anew_until_it_may_write(
 ) -> None:
     with ledger_.superuser() as root, EventStore(dsn, customer_id=customer) as store:
         store.emit(new())
-        own = store._connections._own
+        own = store._session.connections._own
         assert own is not None
         own.execute("set default_transaction_read_only = on")  # as a server that was demoted
         it = new()
         assert store.emit(it).event_id == it.event_id
-        assert store._connections._own is not own
+        assert store._session.connections._own is not own
         # And for as long as it was told to, if no other server may write.
         root.execute(f'alter role "{SERVICE}" set default_transaction_read_only = on')
         try:
-            assert store._connections._own is not None
-            store._connections._own.execute("set default_transaction_read_only = on")
+            assert store._session.connections._own is not None
+            store._session.connections._own.execute("set default_transaction_read_only = on")
             again = EventStore(dsn, customer_id=customer, retry_for=0.5)
-            again._connections = store._connections
+            again._session.connections = store._session.connections
             with pytest.raises(ReadOnlyError):
                 again.emit(new())
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,11 +14,10 @@ from psycopg import sql
 
 from aximo_db import EventStore
 from aximo_db.dba import doctor
-from aximo_db.dba.doctor import Finding, examine, expected_facts, facts, fingerprint
+from aximo_db.dba.catalog import expected_facts, facts, fingerprint
+from aximo_db.dba.doctor import Finding, examine
 from tests.conftest import DBA, Ledger, make_database
 from tests.events import emit_life, event
-
-FACTS = Path(doctor.__file__).parent / "data" / "facts.txt"
 
 
 def snapshot(connection: psycopg.Connection[Any]) -> list[str]:

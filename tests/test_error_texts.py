@@ -377,7 +377,7 @@ def test_what_postgresql_quotes_is_left_out(store: EventStore) -> None:
         return connection.execute("select aximo.emit_events(%s::jsonb)", (unread,))
 
     with pytest.raises(MalformedEventError) as caught:
-        store._run(work, call="work", writing=True)
+        store._session.run(work, call="work", writing=True)
     assert "tokenofapayload" in str(caught.value.__context__)
     told = "".join(traceback.format_exception(caught.value)).replace(unread, "")
     assert "tokenofapayload" not in f"{told} {caught.value.detail} {caught.value.hint}"

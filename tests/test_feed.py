@@ -673,7 +673,7 @@ def test_a_server_that_stays_away_ends_a_subscription(dsn: str, customer: str) -
         feeds = [store.subscribe(poll=FAST, stop=stop) for stop in (None, stopping.is_set)]
         assert [next(feed).number for feed in feeds] == [1, 1]
         store.close()
-        store._connections.dsn = "host=/nowhere"
+        store._session.connections.dsn = "host=/nowhere"
         with pytest.raises(NotConnectedError):
             next(feeds[0])
         stopping.set()
@@ -682,14 +682,14 @@ def test_a_server_that_stays_away_ends_a_subscription(dsn: str, customer: str) -
 
 def test_a_move_whose_answer_was_lost_is_no_error(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 3)
-    run = store._run
+    run = store._session.run
 
     def run_twice(work: Any, **options: Any) -> Any:
         if getattr(work, "__name__", "") == "move":
             run(work, **options)  # it was committed, and the answer did not arrive
         return run(work, **options)
 
-    monkeypatch.setattr(store, "_run", run_twice)
+    monkeypatch.setattr(store._session, "run", run_twice)
     assert numbers(list(store.subscribe("consumer", follow=False, max_events=2))) == [1, 2, 3]
     assert number_of(store, "consumer") == 3
 
@@ -730,7 +730,7 @@ def test_a_subscriber_with_nothing_to_do_looks_less_and_less(
         if len(waits) == 6:
             store.emit(new())
 
-    monkeypatch.setattr("aximo_db.client.store.time.sleep", sleep)
+    monkeypatch.setattr("aximo_db.client.feed.time.sleep", sleep)
     feed = store.subscribe(after=1, advance=True, poll=(0.1, 1.0), stop=lambda: len(waits) == 9)
     assert next(feed).number == 2
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
@@ -756,7 +756,7 @@ def test_a_subscription_waits_for_another_that_numbers_before_it_says_that_was_a
         connection = held.enter_context(psycopg.connect(dsn, autocommit=True))
         held.enter_context(connection.transaction())
         connection.execute("select * from aximo.advance_log()")
-        monkeypatch.setattr("aximo_db.client.store.time.sleep", lambda _: held.close())
+        monkeypatch.setattr("aximo_db.client.feed.time.sleep", lambda _: held.close())
         assert numbers(list(store.subscribe(advance=True, follow=False))) == [1, 2]
 
 

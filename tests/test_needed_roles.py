@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from aximo_db.cli.app import app
 from aximo_db.contract import shipped_contract
 from aximo_db.dba.assets import recording_path
-from aximo_db.dba.doctor import GROUP_ROLES
+from aximo_db.dba.catalog import GROUP_ROLES
 from aximo_db.dba.needed_role import hint_for, roles_for
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, Ledger, _cloned

@@ -143,7 +143,7 @@ def test_two_in_each_others_way_are_no_warning(
         return 7
 
     with EventStore(dsn, customer_id=customer, on_retry=seen.append) as store:
-        assert store._run(work, call="work") == 7
+        assert store._session.run(work, call="work") == 7
     assert [(each.attempt, each.sqlstate, each.pause) for each in seen] == [(1, "40001", 0.05), (2, "40001", 0.1)]
     assert [level for level, _ in messages(told)] == ["INFO", "INFO", "INFO"]
 

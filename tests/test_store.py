@@ -193,7 +193,7 @@ def test_statements_are_prepared_only_where_asked_for(dsn: str, customer: str) -
         with EventStore(dsn, customer_id=customer, prepare=prepare) as store:
             for _ in range(8):
                 store.emit(new())
-            own = store._connections._own
+            own = store._session.connections._own
             assert own is not None
             row = own.execute(prepared).fetchone()
             assert row is not None

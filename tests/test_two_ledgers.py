@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from aximo_db.dba.doctor import OWNING_ROLES, examine
+from aximo_db.dba.catalog import OWNING_ROLES
+from aximo_db.dba.doctor import examine
 from tests import test_isolation as isolation
 from tests.conftest import VERSIONS, Ledger, _cloned
 from tests.log_support import emit_many

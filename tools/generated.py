@@ -23,7 +23,7 @@ import psycopg
 from aximo_db.cli.contract import rewritten
 from aximo_db.contract import contract_names, contract_text, read_contract, shipped_contract
 from aximo_db.dba.assets import install_script, sql_files
-from aximo_db.dba.doctor import facts
+from aximo_db.dba.catalog import facts
 from aximo_db.local.embedded import EmbeddedServer
 from tools import alike, metrics, privileges, reference, sentences, unasync, vocabulary
 

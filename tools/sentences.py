@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aximo_db.client import errors
+from tools import unasync
 from tools.regions import with_region
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,12 +196,10 @@ def _of_fields(text: str) -> Iterator[Sentence]:
 
 
 def of_sql() -> Iterator[Sentence]:
-    """The sentences of sql/, and of the SQL in Python that comes before a migration."""
-    paths = [*sorted((ROOT / "sql").rglob("*.sql")), ROOT / "aximo_db" / "dba" / "migrate.py"]
+    """The sentences of sql/, and of the SQL that comes before a migration."""
+    paths = [*sorted((ROOT / "sql").rglob("*.sql")), ROOT / "aximo_db" / "dba" / "preparation.sql"]
     for path in paths:
         text = re.sub(rf"({LITERAL})|--[^\n]*", lambda match: match[1] or "", path.read_text(encoding="utf-8"))
-        if path.name == "migrate.py":
-            text = path.read_text(encoding="utf-8")
         if path.name == "refuse_malformed.sql":
             yield from _of_fields(text)
             continue
@@ -270,10 +269,11 @@ def _shown(node: ast.expr) -> str:
 
 def of_python() -> Iterator[Sentence]:
     """The sentences of the package's own exceptions; the synchronous forms are the asynchronous ones'."""
+    made = unasync.paths()
     trees = {
         path: ast.parse(path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "aximo_db").rglob("*.py"))
-        if path.name not in ("store.py", "connections.py", "runs.py", "demo.py")
+        if path not in made and path.name != "demo.py"
     }
     for tree in trees.values():
         for name, values in _Scope(tree).module.items():

@@ -1,4 +1,4 @@
-"""Makes aximo_db/client/connections.py, store.py and runs.py from their asynchronous forms, so that each is written once."""
+"""Makes the synchronous modules of aximo_db/client from their asynchronous forms, so that each is written once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "aximo_db" / "client"
-NAMES = ("connections", "store", "runs")
+NAMES = ("connections", "session", "feed", "execution", "metrics", "runs", "store")
+HEAD = "# Made from async_{name}.py by tools/unasync.py: do not change.\n"
 
 # In order, each for one of the files at least; words first, then what is left of the asynchronous syntax.
 REPLACEMENTS = [
-    (r"The asynchronous store", "The store"),
-    (r"``(\w+)\.py`` is made from this file by ``tools/unasync\.py``; change this one\.",
-     r"Made from ``async_\1.py`` by ``tools/unasync.py``; change that one."),
+    (r"\n+``\w+\.py`` is made from this file by ``tools/unasync\.py``\.\n+", "\n\n"),
+    (r"\n\n(?=\"\"\"\n\nfrom __future__)", ""),
+    (r"([Tt]he) asynchronous (?=store|session|feed|contexts)", r"\1 "),
     (r"\baximo_db\.client\.async_(\w+)", r"aximo_db.client.\1"),
     (r"\ban asynchronous store's\b", "a store's"),
     (r", a cancelled task included,", ", KeyboardInterrupt included,"),
-    (r"import asyncio\n", ""),
     (r"asyncio\.sleep", "time.sleep"),
     (r"Awaitable\[T\]", "T"),
     (r"Iterable\[object\] \| AsyncIterable\[object\]", "Iterable[object]"),
     (r"    if isinstance\(events, AsyncIterable\):\n(?:.*\n)*?    else:\n        iterator = iter\(events\)\n        while (.*)\n            (.*)\n",
      r"    iterator = iter(events)\n    while \1\n        \2\n"),
-    (r"AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable", "Callable, Iterable, Iterator"),
-    (r"AsyncIterator, Awaitable, Callable, Sequence", "Callable, Iterator, Sequence"),
-    (r"\bAsync(Connection|ConnectionPool|Connections|Turn|Turns|LedgerCursor|EventStore|ExecutionScope|ActionScope|Iterator|Runs)\b", r"\1"),
+    (r"\bAsync(Connection|ConnectionPool|Connections|Turn|Turns|LedgerCursor|EventStore|ExecutionScope|ActionScope|Iterator|Runs|Session|Feed|Metrics)\b", r"\1"),
     (r"asynccontextmanager", "contextmanager"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),
@@ -42,23 +40,28 @@ def convert(texts: dict[str, str]) -> dict[str, str]:
         if not any(re.search(pattern, text) for text in texts.values()):
             raise SystemExit(f"nothing matches {pattern!r} any more")
         texts = {name: re.sub(pattern, replacement, text) for name, text in texts.items()}
-    return {name: _finished(name, text) for name, text in texts.items()}
+    return {name: HEAD.format(name=name) + _finished(name, text) for name, text in texts.items()}
 
 
 def _finished(name: str, text: str) -> str:
-    left = re.search(r"\b(async|await|asyncio|aclose)\b|Async(?!h)", text)
-    if left is not None:
-        raise SystemExit(f"{left.group()!r} is left in the synchronous form of {name}")
     # Imports and line lengths change with the words.
     for arguments in (["check", "--select", "I,F401", "--fix", "--quiet"], ["format", "--quiet"]):
         text = subprocess.run(
             [sys.executable, "-m", "ruff", *arguments, "--stdin-filename", str(FOLDER / f"{name}.py"), "-"],
             input=text, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
+    left = re.search(r"\b(async|await|asyncio|aclose)\b|Async(?!h)|asynchronous", text)
+    if left is not None:
+        raise SystemExit(f"{left.group()!r} is left in the synchronous form of {name}")
     return text
+
+
+def paths() -> dict[Path, str]:
+    """The names of the synchronous forms, by their paths."""
+    return {FOLDER / f"{name}.py": name for name in NAMES}
 
 
 def made() -> dict[Path, str]:
     """Every synchronous form, by its path."""
-    texts = {name: (FOLDER / f"async_{name}.py").read_text(encoding="utf-8") for name in NAMES}
-    return {FOLDER / f"{name}.py": text for name, text in convert(texts).items()}
+    texts = convert({name: (FOLDER / f"async_{name}.py").read_text(encoding="utf-8") for name in NAMES})
+    return {path: texts[name] for path, name in paths().items()}

@@ -2,7 +2,7 @@
 
 From sql/04_events: the types of events and the actors, in aximo_db/client/vocabulary.py and in docs/service.md. From the contract,
 which is made of the installed views: the rows of metrics in aximo_db/client/metric_rows.py, and what ``metrics`` returns for each
-view, in aximo_db/client/async_store.py.
+view, in aximo_db/client/async_metrics.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tools.regions import with_region
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "aximo_db"
 CLIENT = PACKAGE / "client"
-MADE = "Made by ``tools/vocabulary.py``; change that."
+MADE = "# Made by tools/vocabulary.py from the SQL and the contract: do not change."
 #: What psycopg makes of a column.
 TYPES = {
     "bigint": "int",
@@ -67,9 +67,10 @@ def _literal(values: list[str]) -> str:
 def vocabulary() -> str:
     """The module of the closed sets."""
     types, actors = _checked("event_type"), _checked("actor")
-    return f'''"""The closed sets of the event model, as type checkers know them.
+    return f'''{MADE}
+"""The closed sets of the event model, as type checkers know them.
 
-{MADE} The database refuses what is not in them, and says what is nearest.
+The database refuses what is not in them, and says what is nearest.
 """
 
 from __future__ import annotations
@@ -105,9 +106,10 @@ def metric_rows() -> str:
         columns = "\n".join(f"    {each['name']}: {_column(each, key.split(', '))}" for each in it["columns"])
         rows.append(f'class {_row(view)}(TypedDict):\n    """{meaning}"""\n\n{columns}\n')
     names = ", ".join(f'"{_row(view)}"' for view in _views())
-    return f'''"""The rows of the views of metrics, as :meth:`EventStore.metrics` returns them: dictionaries whose keys checkers know.
+    return f'''{MADE}
+"""The rows of the views of metrics, as :meth:`EventStore.metrics` returns them: dictionaries whose keys checkers know.
 
-{MADE} What each column means is in docs/bi.md and docs/reference.md.
+What each column means is in docs/bi.md and docs/reference.md.
 """
 
 from __future__ import annotations
@@ -155,8 +157,8 @@ def made() -> dict[Path, str]:
     files = {
         CLIENT / "vocabulary.py": vocabulary(),
         CLIENT / "metric_rows.py": metric_rows(),
-        CLIENT / "async_store.py": with_region(
-            CLIENT / "async_store.py",
+        CLIENT / "async_metrics.py": with_region(
+            CLIENT / "async_metrics.py",
             "    # Made by tools/vocabulary.py, up to the next such line.\n",
             "    # Up to here.\n",
             overloads(),

@@ -50,115 +50,125 @@ def run_demo(console: Console, data_dir: Path | None = None) -> None:
         ledger = LocalLedger(data_dir)
         if ledger.server.pid is None:
             stack.callback(ledger.server.stop)  # one that somebody else started is left alone
-
         console.print(Rule("1. An ordinary PostgreSQL, and the schema in it", align="left"))
         ledger.start()
-        dsns = ledger.dsns()
-        with psycopg.connect(dsns["owner"]) as connection:
-            row = connection.execute(
-                "select current_setting('server_version'), rolsuper, rolbypassrls"
-                " from pg_roles where rolname = session_user"
-            ).fetchone()
-        version, is_super, bypasses = row or ("", None, None)
-        console.print(
-            f"PostgreSQL {version}; installed by a login with superuser = {is_super}, bypassrls = {bypasses}.\n"
+        owner, service = ledger.dsns()["owner"], ledger.dsns()["service"]
+        store = stack.enter_context(EventStore(service))
+        _look_at_server(console, owner)
+        chapters: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("The recording of a real agent runtime goes in, twice", lambda: _import_twice(console, store)),
+            ("An execution that needs an approval", lambda: _ask_for_approvals(console, store.for_customer(VICTIM))),
+            ("Nobody changes an event, the owner included", lambda: _try_to_change(console, owner)),
+            ("Nobody sees another customer's events", lambda: _look_at_others(console, ledger, owner)),
+            ("A superuser can change an event, and is found out", lambda: _tamper(console, ledger, service)),
+            ("What the events amount to", lambda: _count(console, store, service)),
+            (
+                "What a DBA should know",
+                lambda: console.print(render.findings_table(examine(owner, customers=[VICTIM]))),
+            ),
         )
-
-        console.print(Rule("2. The recording of a real agent runtime goes in, twice", align="left"))
-        store = stack.enter_context(EventStore(dsns["service"]))
-        for attempt in ("first run ", "second run"):
-            with recording_path().open("rb") as source:
-                summary = import_lines(store, source)
-            console.print(
-                f"{attempt}: {summary.read:,} events read, {summary.inserted:,} inserted, "
-                f"{summary.duplicates:,} duplicates, {summary.refused:,} refused"
-            )
-        nordwind = store.for_customer(VICTIM)
-        failed = nordwind.executions(status="failed")
-        completed = nordwind.executions(status="completed")
-        console.print(
-            f"{VICTIM} has {len(completed):,} completed and {len(failed):,} failed executions. One that failed:\n"
-        )
-        chosen = max(failed, key=lambda execution: execution.events).execution_id
-        console.print(render.trace_tree(nordwind.trace(chosen), []))
-
-        console.print()
-        console.print(Rule("3. An execution that needs an approval", align="left"))
-        with nordwind.execution(
-            deployment_id="dep-nw-lead", skill_id="leadcapture_hvac", skill_version="v1.0", risk_level="R3"
-        ) as execution:
-            execution.action_prepared("send_email", {"approval_id": "offer"})
-            execution.action_prepared("bulk_broadcast", {"approval_id": "broadcast"})
-            execution.approval_requested("offer")
-            execution.approval_requested("broadcast")
-            _expect(
-                console,
-                "Dispatching before the answer",
-                lambda: execution.action_dispatched("send_email", {"approval_id": "offer"}),
-            )
-            execution.approval_granted("offer", actor="founder")
-            execution.approval_rejected("broadcast", {"reason": "not to every customer"}, actor="founder")
-            execution.action_dispatched("send_email", {"approval_id": "offer"})
-            _expect(
-                console,
-                "Dispatching what was rejected",
-                lambda: execution.action_dispatched("bulk_broadcast", {"approval_id": "broadcast"}),
-            )
-        console.print()
-        console.print(
-            render.trace_tree(
-                nordwind.trace(execution.execution_id), nordwind.approvals(execution_id=execution.execution_id)
-            )
-        )
-
-        console.print()
-        console.print(Rule("4. Nobody changes an event, the owner included", align="left"))
-        for statement in (
-            "update aximo_private.events set payload = '{}'",
-            "delete from aximo_private.events",
-            "truncate aximo_private.events",
-        ):
-            _attempt(console, dsns["owner"], statement)
-
-        console.print()
-        console.print(Rule("5. Nobody sees another customer's events", align="left"))
-        with psycopg.connect(dsns["owner"], autocommit=True) as connection:
-            if connection.execute("select from pg_roles where rolname = %s", (LOGIN,)).fetchone() is None:
-                connection.execute(sql.SQL("create role {} login").format(sql.Identifier(LOGIN)))
-            connection.execute(sql.SQL("grant aximo_reader to {}").format(sql.Identifier(LOGIN)))
-            connection.execute("select aximo.grant_customer(%s, %s)", (LOGIN, ONLOOKER))
-        onlooker = ledger.server.dsn(LOGIN, DATABASE)
-        console.print(f"As a login bound to {ONLOOKER}:")
-        with psycopg.connect(onlooker, autocommit=True) as connection:
-            for statement in (
-                "select count(*) from aximo.events",
-                f"select count(*) from aximo.events where customer_id = '{VICTIM}'",
-                f"set aximo.customer_id = '{VICTIM}'; select count(*) from aximo.events",
-            ):
-                cursor = connection.execute(statement)
-                while cursor.nextset():
-                    pass
-                row = cursor.fetchone()
-                console.print(f"  {statement}  →  [bold]{row[0] if row else None}[/]", markup=True)
-
-        console.print()
-        console.print(Rule("6. A superuser can change an event, and is found out", align="left"))
-        _tamper(console, ledger, dsns["service"])
-
-        console.print()
-        console.print(Rule("7. What the events amount to", align="left"))
-        store.refresh_metrics()
-        with psycopg.connect(dsns["service"]) as connection:
-            connection.execute(statements.SET_CUSTOMER, (VICTIM,))
-            print_metrics(connection, console)
-        if not verify_metrics(dsns["service"], customer_id=VICTIM).ok:
-            raise AximoError("metrics differ from the events", rule="demo")
-        console.print("Recomputed from the events: [green]the same numbers[/].")
-
-        console.print()
-        console.print(Rule("8. What a DBA should know", align="left"))
-        console.print(render.findings_table(examine(dsns["owner"], customers=[VICTIM])))
+        for number, (title, tell) in enumerate(chapters, 2):
+            console.print()
+            console.print(Rule(f"{number}. {title}", align="left"))
+            tell()
     console.print(f"\nDone in {time.monotonic() - began:.1f} s.")
+
+
+def _look_at_server(console: Console, owner: str) -> None:
+    with psycopg.connect(owner) as connection:
+        row = connection.execute(
+            "select current_setting('server_version'), rolsuper, rolbypassrls"
+            " from pg_roles where rolname = session_user"
+        ).fetchone()
+    version, is_super, bypasses = row or ("", None, None)
+    console.print(f"PostgreSQL {version}; installed by a login with superuser = {is_super}, bypassrls = {bypasses}.")
+
+
+def _import_twice(console: Console, store: EventStore) -> None:
+    for attempt in ("first run ", "second run"):
+        with recording_path().open("rb") as source:
+            summary = import_lines(store, source)
+        console.print(
+            f"{attempt}: {summary.read:,} events read, {summary.inserted:,} inserted, "
+            f"{summary.duplicates:,} duplicates, {summary.refused:,} refused"
+        )
+    nordwind = store.for_customer(VICTIM)
+    failed = nordwind.executions(status="failed")
+    completed = nordwind.executions(status="completed")
+    console.print(
+        f"{VICTIM} has {len(completed):,} completed and {len(failed):,} failed executions. One that failed:\n"
+    )
+    chosen = max(failed, key=lambda execution: execution.events).execution_id
+    console.print(render.trace_tree(nordwind.trace(chosen), []))
+
+
+def _ask_for_approvals(console: Console, nordwind: EventStore) -> None:
+    with nordwind.execution(
+        deployment_id="dep-nw-lead", skill_id="leadcapture_hvac", skill_version="v1.0", risk_level="R3"
+    ) as execution:
+        execution.action_prepared("send_email", {"approval_id": "offer"})
+        execution.action_prepared("bulk_broadcast", {"approval_id": "broadcast"})
+        execution.approval_requested("offer")
+        execution.approval_requested("broadcast")
+        _expect(
+            console,
+            "Dispatching before the answer",
+            lambda: execution.action_dispatched("send_email", {"approval_id": "offer"}),
+        )
+        execution.approval_granted("offer", actor="founder")
+        execution.approval_rejected("broadcast", {"reason": "not to every customer"}, actor="founder")
+        execution.action_dispatched("send_email", {"approval_id": "offer"})
+        _expect(
+            console,
+            "Dispatching what was rejected",
+            lambda: execution.action_dispatched("bulk_broadcast", {"approval_id": "broadcast"}),
+        )
+    console.print()
+    console.print(
+        render.trace_tree(
+            nordwind.trace(execution.execution_id), nordwind.approvals(execution_id=execution.execution_id)
+        )
+    )
+
+
+def _try_to_change(console: Console, owner: str) -> None:
+    for statement in (
+        "update aximo_private.events set payload = '{}'",
+        "delete from aximo_private.events",
+        "truncate aximo_private.events",
+    ):
+        _attempt(console, owner, statement)
+
+
+def _look_at_others(console: Console, ledger: LocalLedger, owner: str) -> None:
+    with psycopg.connect(owner, autocommit=True) as connection:
+        if connection.execute("select from pg_roles where rolname = %s", (LOGIN,)).fetchone() is None:
+            connection.execute(sql.SQL("create role {} login").format(sql.Identifier(LOGIN)))
+        connection.execute(sql.SQL("grant aximo_reader to {}").format(sql.Identifier(LOGIN)))
+        connection.execute("select aximo.grant_customer(%s, %s)", (LOGIN, ONLOOKER))
+    onlooker = ledger.server.dsn(LOGIN, DATABASE)
+    console.print(f"As a login bound to {ONLOOKER}:")
+    with psycopg.connect(onlooker, autocommit=True) as connection:
+        for statement in (
+            "select count(*) from aximo.events",
+            f"select count(*) from aximo.events where customer_id = '{VICTIM}'",
+            f"set aximo.customer_id = '{VICTIM}'; select count(*) from aximo.events",
+        ):
+            cursor = connection.execute(statement)
+            while cursor.nextset():
+                pass
+            row = cursor.fetchone()
+            console.print(f"  {statement}  →  [bold]{row[0] if row else None}[/]", markup=True)
+
+
+def _count(console: Console, store: EventStore, service: str) -> None:
+    store.refresh_metrics()
+    with psycopg.connect(service) as connection:
+        connection.execute(statements.SET_CUSTOMER, (VICTIM,))
+        print_metrics(connection, console)
+    if not verify_metrics(service, customer_id=VICTIM).ok:
+        raise AximoError("metrics differ from the events", rule="demo")
+    console.print("Recomputed from the events: [green]the same numbers[/].")
 
 
 def _tamper(console: Console, ledger: LocalLedger, service: str) -> None:

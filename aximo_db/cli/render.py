@@ -1,4 +1,4 @@
-"""What people see: tables and trees on a terminal."""
+"""Tables, trees and lines of a terminal, made of what the commands found."""
 
 from __future__ import annotations
 
@@ -69,7 +69,6 @@ _STYLES = {
 }
 _MOST_DIFFERENCES = 50
 _MOST_MISSING = 20
-#: As wide as nothing is that is shown.
 
 
 def _styled(word: str, text: str | None = None) -> Text:

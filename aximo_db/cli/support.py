@@ -24,20 +24,24 @@ from uuid import UUID
 import psycopg
 import typer
 import typer.core
+from psycopg import Connection
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from aximo_db.client.connect import connect
 from aximo_db.client.dsn import libpq_dsn
 from aximo_db.client.errors import AximoError, CustomerError, ReadOnlyError
-from aximo_db.client.events import UnreadableJson
+from aximo_db.client.events import Log, UnreadableJson
 from aximo_db.client.runs import Runs
+from aximo_db.client.statements import SET_CUSTOMER
 from aximo_db.client.store import EventStore
 from aximo_db.dba import needed_role as needed
 from aximo_db.files import terminal
 from aximo_db.files.output import Outlet, writing
 from aximo_db.files.source import is_gzip
+from aximo_db.lines.exporter import number_new_events
 from aximo_db.lines.importer import ImportStoppedError, ImportSummary
 
 __all__ = [
@@ -49,11 +53,15 @@ __all__ = [
     "Db",
     "Follow",
     "Lines",
+    "LogName",
     "Output",
     "Panel",
     "Program",
     "Rejects",
     "Start",
+    "at_work",
+    "counting",
+    "customers_transaction",
     "ended",
     "err",
     "exporting",
@@ -108,6 +116,9 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="A file; els
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")]
 Start = Annotated[
     int | None, typer.Option("--from", min=1, help="Begin with this number; with the last 20 if left out.")
+]
+LogName = Annotated[
+    Log, typer.Option("--log", help="Which of its logs: of events, or of the events of tool runs.", show_choices=True)
 ]
 CursorName = Annotated[
     str | None, typer.Option("--name", help="Begin where this cursor is, and move it: each entry at least once.")
@@ -508,6 +519,44 @@ def told(error: OSError) -> None:
     """Says what went wrong with a file."""
     where = error.filename or "input or output"
     err().print(f"[bold red]error:[/] {plain(f'{where}: {error.strerror or error}')}")
+
+
+@contextlib.contextmanager
+def customers_transaction(db: str | None, customer: str | None, *, numbers: bool = False) -> Iterator[Connection[Any]]:
+    """A connection in a transaction for a customer.
+
+    Args:
+        db, customer: the options.
+        numbers: whether what is new is numbered before, if the login may; else that is left to others.
+    """
+    with connect(db) as connection:
+        if numbers:
+            number_new_events(connection)
+        with connection.transaction():
+            if customer is not None:
+                connection.execute(SET_CUSTOMER, (customer,))
+            yield connection
+
+
+@contextlib.contextmanager
+def counting(what: str, *, hidden: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar for entries; gives what is told how many are done, and of how many, if that is known."""
+    console = err()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} entries"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def at_work(what: str, *, hidden: bool) -> contextlib.AbstractContextManager[object]:
+    """Says that something is being done, where it can't be told how far it is."""
+    console = err()
+    return console.status(what) if console.is_terminal and not hidden else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The asynchronous store's tool runs: what they are and did, and the log of their events.
 
-``runs.py`` is made from this file by ``tools/unasync.py``; change this one.
+``runs.py`` is made from this file by ``tools/unasync.py``.
 """
 
 from __future__ import annotations
@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from psycopg.rows import class_row
 
 from aximo_db.client import statements
 from aximo_db.client.async_connections import AnyConnection
+from aximo_db.client.async_feed import AsyncFeed
+from aximo_db.client.async_session import AsyncSession
 from aximo_db.client.events import LogCursor
-from aximo_db.client.ledger_cursors import AsyncLedgerCursor
 from aximo_db.client.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
-
-if TYPE_CHECKING:
-    from aximo_db.client.async_store import AsyncEventStore
 
 __all__ = ["AsyncRuns"]
 
@@ -39,8 +37,8 @@ class AsyncRuns:
     ``customer_id``: whose runs, if not the store's customer.
     """
 
-    def __init__(self, store: AsyncEventStore) -> None:
-        self._store = store
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     # What they are and did
 
@@ -76,13 +74,13 @@ class AsyncRuns:
         }
         order = "created_at desc, run_id desc"
         query, values = statements.select("runs", Run, conditions, order, limit, schema="helix")
-        return await self._store._read(query, values, class_row(Run), call="runs.list", customer_id=customer_id)
+        return await self._session.read(query, values, class_row(Run), call="runs.list", customer_id=customer_id)
 
     async def get(self, run_id: str, *, customer_id: str | None = None) -> Run | None:
         """The run, or ``None`` if the customer has no such run."""
         query, values = statements.select("runs", Run, {"run_id": run_id}, "run_id", None, schema="helix")
         row_factory = class_row(Run)
-        rows: _Runs = await self._store._read(query, values, row_factory, call="runs.get", customer_id=customer_id)
+        rows: _Runs = await self._session.read(query, values, row_factory, call="runs.get", customer_id=customer_id)
         return rows[0] if rows else None
 
     async def events(self, run_id: str, after: int | None = None, *, customer_id: str | None = None) -> _RunEvents:
@@ -95,9 +93,9 @@ class AsyncRuns:
         """
         query, values = statements.run_events_page(run_id, after, None)
         row_factory = class_row(RunEvent)
-        return await self._store._read(query, values, row_factory, call="runs.events", customer_id=customer_id)
+        return await self._session.read(query, values, row_factory, call="runs.events", customer_id=customer_id)
 
-    async def iter_events(
+    def iter_events(
         self, run_id: str, after: int | None = None, *, customer_id: str | None = None, page_size: int = 1000
     ) -> AsyncIterator[RunEvent]:
         """The events of a run in order, read page by page; no transaction stays open in between.
@@ -111,29 +109,21 @@ class AsyncRuns:
             customer_id: whose, if not the store's customer.
             page_size: events a query.
         """
-        if page_size < 1:
-            raise ValueError("page_size is at least 1")
-        while True:
-            query, values = statements.run_events_page(run_id, after, page_size)
-            page: _RunEvents = await self._store._read(
-                query,
-                values,
-                class_row(RunEvent),
-                call="runs.iter_events",
-                customer_id=customer_id,
-                setup=statements.SET_CUSTOMER_FOR_PAGE,
-            )
-            for event in page:
-                yield event
-            if len(page) < page_size:
-                return
-            after = page[-1].event_id
+        return self._session.pages(
+            RunEvent,
+            lambda key: statements.run_events_page(run_id, key, page_size),
+            lambda event: event.event_id,
+            after,
+            call="runs.iter_events",
+            customer_id=customer_id,
+            page_size=page_size,
+        )
 
     async def kinds(self, *, customer_id: str | None = None) -> _Kinds:
         """The kinds of run events that the customer uses, and those listed and not used, in order of the kind."""
         query, values = statements.select("kind_usage", KindUsage, {}, "kind", None, schema="helix")
         row_factory = class_row(KindUsage)
-        kinds: _Kinds = await self._store._read(query, values, row_factory, call="runs.kinds", customer_id=customer_id)
+        kinds: _Kinds = await self._session.read(query, values, row_factory, call="runs.kinds", customer_id=customer_id)
         if not any(kind.events for kind in kinds):
             await self.log_size(customer_id=customer_id)  # which tells whether there is a customer
         return kinds
@@ -168,13 +158,9 @@ class AsyncRuns:
         """
 
         async def look(connection: AnyConnection) -> Observation:
-            cursor = AsyncLedgerCursor(connection, exact=self._store._exact)
-            prepare = self._store._prepare
-            await cursor.execute(statements.OBSERVE_RUN, (run_id, tool_name, requested_by), prepare=prepare)
-            row = await cursor.fetchone()
-            assert row is not None  # noqa: S101
-            await cursor.execute(statements.READ_RUN, {"run_id": run_id}, prepare=prepare)
-            return Observation(row[0], *statements.run_and_events(await cursor.fetchall()))
+            row = await self._session.row(connection, statements.OBSERVE_RUN, (run_id, tool_name, requested_by))
+            rows = await self._session.rows(connection, statements.READ_RUN, {"run_id": run_id})
+            return Observation(row[0], *statements.run_and_events(rows))
 
         return await self._write(look, "runs.observe", customer_id)
 
@@ -192,9 +178,8 @@ class AsyncRuns:
         """
 
         async def say(connection: AnyConnection) -> Run:
-            cursor = AsyncLedgerCursor(connection, row_factory=class_row(Run), exact=self._store._exact)
-            await cursor.execute(statements.LINK_RUN, (execution_id, run_id), prepare=self._store._prepare)
-            run: Run | None = await cursor.fetchone()
+            values = (execution_id, run_id)
+            run: Run | None = await self._session.row(connection, statements.LINK_RUN, values, class_row(Run))
             if run is None:
                 raise statements.no_such_run(run_id)
             return run
@@ -202,18 +187,22 @@ class AsyncRuns:
         return await self._write(say, "runs.link", customer_id)
 
     async def _write(self, work: Callable[[AnyConnection], Awaitable[T]], call: str, customer_id: str | None) -> T:
-        customer = customer_id if customer_id is not None else self._store._customer_id
-        return await self._store._run(work, call=call, customer=customer or "", atomic=True, writing=True)
+        customer = self._session.customer(customer_id) or ""
+        return await self._session.run(work, call=call, customer=customer, atomic=True, writing=True)
 
     # The log of their events
 
+    @property
+    def _feed(self) -> AsyncFeed[RunLogEntry]:
+        return AsyncFeed(self._session, statements.RUN_EVENTS)
+
     async def log_size(self, *, customer_id: str | None = None) -> int:
         """How many entries the log of run events has; 0 if the login has not that customer."""
-        return await self._store._log_size(statements.RUN_EVENTS, customer_id)
+        return await self._feed.size(customer_id)
 
     async def cursors(self, *, customer_id: str | None = None) -> _Cursors:
         """The consumers of the log of run events and how far they have come, in order of their names."""
-        return await self._store._cursors(statements.RUN_EVENTS, customer_id)
+        return await self._feed.cursors(customer_id)
 
     async def read_log(
         self, after: int = 0, max_entries: int = 1000, *, advance: bool = False, customer_id: str | None = None
@@ -229,7 +218,7 @@ class AsyncRuns:
         Raises:
             The same as :meth:`AsyncEventStore.read_log`.
         """
-        return await self._store._page(statements.RUN_EVENTS, after, max_entries, advance, customer_id)
+        return await self._feed.page(after, max_entries, advance, customer_id)
 
     @asynccontextmanager
     async def consume(
@@ -239,8 +228,7 @@ class AsyncRuns:
 
         Names of consumers are the log's own: one of the log of events may have the same.
         """
-        log = statements.RUN_EVENTS
-        async with self._store._consume(log, name, max_entries, customer_id) as (number, entries, connection):
+        async with self._feed.consume(name, max_entries, customer_id) as (number, entries, connection):
             yield RunLogBatch(name, number, entries, connection)
 
     def subscribe(
@@ -260,6 +248,4 @@ class AsyncRuns:
         Arguments, promises and errors are those of :meth:`AsyncEventStore.subscribe`; ``max_entries`` is its
         ``max_events``. Names of consumers are the log's own.
         """
-        return self._store._subscribe(
-            statements.RUN_EVENTS, name, after, max_entries, advance, follow, poll, stop, customer_id
-        )
+        return self._feed.subscribe(name, after, max_entries, advance, follow, poll, stop, customer_id)

@@ -1,4 +1,4 @@
-"""Waiting that a cancelled task sees through to its end. ``_waits.py`` is the same for threads."""
+"""Waiting that a cancelled task sees through to its end. ``waits.py`` is the same for threads."""
 
 from __future__ import annotations
 

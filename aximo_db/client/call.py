@@ -29,10 +29,10 @@ from aximo_db.client.events import NewEvent
 __all__ = ["Call", "Retry", "say_slow"]
 
 _log: Final = logging.getLogger("aximo_db")
-# Who does not ask for the log hears nothing of it, not even warnings.
+# A program that configures no logging gets no output, not even of warnings.
 _log.addHandler(logging.NullHandler())
 
-#: What numbers, counts and imports takes as long as there is to do.
+#: Calls that number, count or import: they take as long as there is work, and are never logged as slow.
 _TAKES_ITS_TIME: Final = ("advance_log", "refresh_metrics", "import")
 
 
@@ -201,7 +201,7 @@ class Call:
         # The driver's code, if it has one: what it means is the class.
         sqlstate = getattr(self._error, "sqlstate", None) or getattr(error, "sqlstate", None)
         retry = Retry(self._name, self._attempts, type(error), sqlstate, pause)
-        # Two transactions in each other's way are daily bread; a connection that is gone is not.
+        # A serialization failure or a deadlock is normal; a connection that is lost is not.
         level = logging.INFO if self._meaning is None else logging.WARNING
         _log.log(
             level,
@@ -217,7 +217,7 @@ class Call:
             try:
                 self._on_retry(retry)
             except Exception as raised:
-                # It watches. What became of the call is not for it to decide. Its text is not known to be harmless.
+                # A hook decides nothing, so the call goes on. Its error's text may quote an event, so only its class is logged.
                 _log.error("on_retry raised %s, and the call goes on", type(raised).__name__)
         return pause
 

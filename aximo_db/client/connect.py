@@ -1,15 +1,16 @@
-"""The connections that the commands and the auditing functions make for themselves."""
+"""The connections that commands and auditing functions make for themselves, and what they ask of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, LiteralString
 
 import psycopg
 
 from aximo_db.client.ledger_cursors import LedgerCursor
 from aximo_db.client.statements import default_dsn, not_connected
 
-__all__ = ["connect", "reached"]
+__all__ = ["connect", "reached", "value_of"]
 
 
 def connect(dsn: str | None, *, of_catalog: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
@@ -26,6 +27,12 @@ def connect(dsn: str | None, *, of_catalog: bool = False) -> psycopg.Connection[
     """
     cursors: type[psycopg.Cursor[Any]] = psycopg.Cursor if of_catalog else LedgerCursor
     return reached(dsn, autocommit=True, prepare_threshold=None, cursor_factory=cursors)
+
+
+def value_of(connection: psycopg.Connection[Any], query: LiteralString, values: Sequence[object] = ()) -> Any:
+    """The first value of the first row of a query, ``None`` if it has no row."""
+    row = LedgerCursor(connection).execute(query, values, prepare=False).fetchone()
+    return row[0] if row is not None else None
 
 
 def reached(dsn: str | None, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:

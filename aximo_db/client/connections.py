@@ -1,6 +1,5 @@
+# Made from async_connections.py by tools/unasync.py: do not change.
 """Where a store's connections come from, and whose turn it is on each of them.
-
-Made from ``async_connections.py`` by ``tools/unasync.py``; change that one.
 
 A connection is one conversation with the server. Two who speak at once get each other's answers, and a call that takes
 another one's transaction for its caller's is acknowledged and never committed. So there is one call at a time on a
@@ -218,7 +217,7 @@ class Connections:
                     connection.close()
         else:
             with self._own_turns.taken():
-                # What was interrupted half way is nothing to go on with.
+                # An interrupted call left a transaction open: the next call gets a new connection.
                 if self._own is not None and self._own.pgconn.transaction_status != _IDLE:
                     self._own.close()
                     self._own = None
@@ -252,7 +251,7 @@ class Connections:
         if connection.pgconn.transaction_status == TransactionStatus.INERROR:
             with suppress(psycopg.Error):
                 connection.rollback()
-        # Else somebody else may have written in it.
+        # A transaction that is still open may be somebody else's: it is not rolled back.
         self._turns.is_entangled = connection.pgconn.transaction_status != _IDLE
 
     @contextmanager
@@ -319,7 +318,7 @@ class Connections:
 
     def leave_to_parent(self) -> None:
         """In a forked process: leaves the connections to the process that has them, as they are."""
-        # Neither closed, which would tell the server, nor collected, which would warn.
+        # Kept: closing one would end the parent's session, and collecting one would warn.
         _inherited.extend(self._spares if self._own is None else [self._own, *self._spares])
         self._is_inherited = True
         self._own = None

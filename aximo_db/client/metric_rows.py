@@ -1,6 +1,7 @@
+# Made by tools/vocabulary.py from the SQL and the contract: do not change.
 """The rows of the views of metrics, as :meth:`EventStore.metrics` returns them: dictionaries whose keys checkers know.
 
-Made by ``tools/vocabulary.py``; change that. What each column means is in docs/bi.md and docs/reference.md.
+What each column means is in docs/bi.md and docs/reference.md.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ LINK_RUN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Feed(Generic[E]):
+class LogKind(Generic[E]):
     """A log of a customer, and how its entries are read.
 
     Attributes:
@@ -145,12 +145,12 @@ class Feed(Generic[E]):
     read: str
 
 
-def _feed(log: Log, entry: type[E], function: str) -> Feed[E]:
-    return Feed(log, entry, _READ_LOG.format(log=log, columns=columns(entry, "e"), function=function))
+def _log_kind(log: Log, entry: type[E], function: str) -> LogKind[E]:
+    return LogKind(log, entry, _READ_LOG.format(log=log, columns=columns(entry, "e"), function=function))
 
 
-EVENTS: Final = _feed("events", LogEntry, "aximo.read_log")
-RUN_EVENTS: Final = _feed("run_events", RunLogEntry, "helix.read_log")
+EVENTS: Final = _log_kind("events", LogEntry, "aximo.read_log")
+RUN_EVENTS: Final = _log_kind("run_events", RunLogEntry, "helix.read_log")
 
 
 def default_dsn(dsn: str | None) -> str:
@@ -488,20 +488,20 @@ def no_such_run(run_id: str) -> RunError:
     )
 
 
-def log_entries(feed: Feed[E], rows: Sequence[Sequence[Any]], after: int, max_events: int) -> list[E]:
-    """The entries in the rows of a feed's statement, if none is missing.
+def log_entries(kind: LogKind[E], rows: Sequence[Sequence[Any]], after: int, max_entries: int) -> list[E]:
+    """The entries in the rows of a log's statement, if none is missing.
 
     Raises:
         ProofError: the numbers do not go on from ``after``, or end before the log does.
     """
     size: int = rows[0][0]
-    entries = [feed.entry(*row[1:]) for row in rows if row[-1] is not None]
+    entries = [kind.entry(*row[1:]) for row in rows if row[-1] is not None]
     expected = after
     for entry in entries:
         expected += 1
         if entry.number != expected:
             raise _gap(expected, entry.number)
-    if expected < min(size, after + max_events):
+    if expected < min(size, after + max_entries):
         raise _gap(expected + 1, size)
     return entries
 

@@ -1,6 +1,7 @@
+# Made by tools/vocabulary.py from the SQL and the contract: do not change.
 """The closed sets of the event model, as type checkers know them.
 
-Made by ``tools/vocabulary.py``; change that. The database refuses what is not in them, and says what is nearest.
+The database refuses what is not in them, and says what is nearest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``async_waits.py`` does for tasks, for threads, which nobody cancels."""
+"""Waiting in a thread, which nobody cancels: the names of ``async_waits.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 __all__ = ["Lock", "acquire", "to_the_end"]
 
 T = TypeVar("T")
-# Its owner gets it again: a signal handler in the midst of a call then sees that it is busy, instead of hanging.
+# Reentrant, so that a signal handler in the midst of a call finds the connection busy instead of hanging.
 Lock = threading.RLock
 
 

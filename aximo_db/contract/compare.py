@@ -1,4 +1,4 @@
-"""What a change of a contract means for those who use it.
+"""Comparing two contracts: what each change means for those who use it.
 
 Two documents are walked together. How each difference is judged stands in ``judgements.txt``.
 """

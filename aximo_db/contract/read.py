@@ -1,4 +1,4 @@
-"""What a database, and this package, really offer."""
+"""Reading a contract from a database and from this package: what they really offer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ import psycopg
 
 from aximo_db.client.errors import register
 from aximo_db.contract.document import Contract, Json, shipped_contract
-from aximo_db.dba.assets import install_script
-from aximo_db.dba.doctor import _NEUTRAL
+from aximo_db.dba.assets import install_script, named_statements
+from aximo_db.dba.catalog import NEUTRAL
 
 __all__ = ["read_contract"]
 
 _HERE: Final = Path(__file__).resolve().parent
-_NAMED: Final = re.split(r"^-- name: (\w+)$", (_HERE / "read.sql").read_text(encoding="utf-8"), flags=re.MULTILINE)
-_STATEMENTS: Final = dict(zip(_NAMED[1::2], _NAMED[2::2], strict=True))
+_STATEMENTS: Final = named_statements("contract/read.sql")
 #: What is kept as null if there is none; anything else is left out.
 _KEPT: Final = frozenset({"name", "meaning", "using", "check"})
 _WORD: Final = re.compile(r"'(\w+)'")
@@ -50,7 +49,7 @@ def read_contract(connection: psycopg.Connection[Any], name: str, base: Contract
     if base.name != name:
         raise ValueError(f"this is contract {base.name}, not {name}")
     with connection.transaction():
-        for setting, value in _NEUTRAL:
+        for setting, value in NEUTRAL:
             connection.execute("select set_config(%s, %s, true)", (setting, value))
         return Contract(_Reader(connection, base).document())
 

@@ -1,4 +1,4 @@
-"""Where the SQL, the migrations and the recording are: inside the wheel, or beside the package in a checkout."""
+"""The files that come with the package: SQL, migrations and the recording; in the wheel, or beside it in a checkout."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import re
 from pathlib import Path
 from typing import Final
 
-__all__ = ["HEAD_SCHEMA_VERSION", "install_script", "migrations_path", "recording_path", "sql_files"]
+__all__ = [
+    "HEAD_SCHEMA_VERSION",
+    "PACKAGE",
+    "install_script",
+    "migrations_path",
+    "named_statements",
+    "recording_path",
+    "sql_files",
+]
 
 #: The schema version that the newest migration leaves behind: what ``aximo.schema_version()`` says then.
 HEAD_SCHEMA_VERSION: Final = 1
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE: Final = Path(__file__).resolve().parent.parent
 
 
 def _folder(name: str) -> Path:
-    packaged = _PACKAGE / f"_{name}"
-    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+    packaged = PACKAGE / f"_{name}"
+    return packaged if packaged.is_dir() else PACKAGE.parent / name
 
 
 def migrations_path() -> Path:
@@ -26,7 +34,7 @@ def migrations_path() -> Path:
 
 def recording_path() -> Path:
     """The recording of a real agent runtime that the demo imports: JSON lines, 2,438 events of three customers."""
-    return _PACKAGE / "data" / "runtime_events.jsonl"
+    return PACKAGE / "data" / "runtime_events.jsonl"
 
 
 def sql_files() -> list[Path]:
@@ -39,3 +47,9 @@ def sql_files() -> list[Path]:
 def install_script() -> str:
     """The current schema as one script, without transaction control."""
     return "\n".join(path.read_text(encoding="utf-8") for path in sql_files())
+
+
+def named_statements(name: str) -> dict[str, str]:
+    """The statements of a file of the package, each after a line ``-- name: …``."""
+    parts = re.split(r"^-- name: (\w+)$", (PACKAGE / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))

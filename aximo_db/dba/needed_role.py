@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import cache
 from typing import Final, NamedTuple
 
-from aximo_db.dba.doctor import GROUP_ROLES, OWNING_ROLES, expected_facts
+from aximo_db.dba.catalog import GROUP_ROLES, OWNING_ROLES, expected_facts
 
 __all__ = ["hint_for", "roles_for", "told"]
 

@@ -8,43 +8,12 @@ from typing import Any, Final
 import psycopg
 
 from aximo_db.client.errors import AximoError, InstallationError, ReadOnlyError
-from aximo_db.dba.doctor import GROUP_ROLES, OWNING_ROLES
+from aximo_db.dba.assets import named_statements
+from aximo_db.dba.catalog import GROUP_ROLES, OWNING_ROLES
 
 __all__ = ["is_installed", "one_error", "preflight"]
 
-_HERE: Final = """
-select
-    current_setting('server_version_num')::integer, current_setting('server_version'),
-    current_setting('server_encoding'),
-    current_user::text, current_database()::text, has_database_privilege(current_database(), 'create'),
-    pg_is_in_recovery() or current_setting('transaction_read_only')::boolean,
-    (select r.rolcreaterole or r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user)
-"""
-#: The schemas that are in the way of a first installation, and whose they are.
-_SQUATTERS: Final = """
-select format('schema %I, owned by %I', n.nspname, pg_get_userbyid(n.nspowner))
-from pg_catalog.pg_namespace as n
-where n.nspname in ('aximo', 'aximo_metrics', 'aximo_private', 'helix') and (
-    not pg_has_role(current_user, n.nspowner, 'usage')
-    or exists (select from pg_catalog.pg_proc as p where p.pronamespace = n.oid)
-    or exists (
-        select from pg_catalog.pg_class as c
-        where c.relnamespace = n.oid and c.relname not in ('alembic_version', 'alembic_version_pkc')
-    )
-)
-order by n.nspname
-"""
-#: The group roles that are there: whether they have rights they must not have, and whether this login may act as them.
-_ROLES: Final = """
-select
-    r.rolname::text, r.rolcanlogin or r.rolsuper or r.rolbypassrls or r.rolcreaterole,
-    pg_has_role(current_user, r.oid, 'usage')
-    or pg_has_role(current_user, r.oid, 'member with admin option')
-    or current_setting('server_version_num')::integer < 160000
-    and (select m.rolcreaterole from pg_catalog.pg_roles as m where m.rolname = current_user)
-from pg_catalog.pg_roles as r
-where r.rolname = any(%s)
-"""
+_SQL: Final = named_statements("dba/preflight.sql")
 
 
 def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
@@ -53,7 +22,7 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
     Nothing is changed, and nothing is locked. The SQL refuses the same when it runs, one thing at a time.
     """
     cursor = psycopg.Cursor(connection)
-    row = cursor.execute(_HERE).fetchone()
+    row = cursor.execute(_SQL["here"]).fetchone()
     number, version, encoding, login, database, may_create, is_read_only, may_make_roles = row or (0,) * 8
     found: list[AximoError] = []
 
@@ -81,13 +50,15 @@ def preflight(connection: psycopg.Connection[Any]) -> list[AximoError]:
             f"role {login} lacks CREATE on database {database}", "Install as the owner of the database.",
         )  # fmt: skip
     if not is_installed(connection):
-        squatters = [name for (name,) in cursor.execute(_SQUATTERS).fetchall()]
+        squatters = [name for (name,) in cursor.execute(_SQL["squatters"]).fetchall()]
         if squatters:
             refuse(
                 "schemas_are_ours", "a schema of the ledger's name is there already", "; ".join(squatters),
                 "If it is the ledger, migrate as the login that installed it. If not, rename or drop that schema.",
             )  # fmt: skip
-    roles = {name: (is_harmful, may_act) for name, is_harmful, may_act in cursor.execute(_ROLES, (list(GROUP_ROLES),))}
+    roles = {
+        name: (is_harmful, may_act) for name, is_harmful, may_act in cursor.execute(_SQL["roles"], (list(GROUP_ROLES),))
+    }
     missing = [name for name in GROUP_ROLES if name not in roles]
     if missing and not may_make_roles:
         refuse(
@@ -126,13 +97,5 @@ def one_error(problems: Sequence[AximoError]) -> AximoError:
 
 def is_installed(connection: psycopg.Connection[Any]) -> bool:
     """Whether the ledger's own version table is there. Whoever may look at the catalog sees that."""
-    query = """
-        select exists (
-            select from pg_catalog.pg_class as c
-            inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-            where n.nspname = 'aximo_private' and c.relname = 'alembic_version'
-                and pg_get_userbyid(c.relowner) = 'aximo_owner'
-        )
-    """
-    row = psycopg.Cursor(connection).execute(query).fetchone()
+    row = psycopg.Cursor(connection).execute(_SQL["is_installed"]).fetchone()
     return row is not None and row[0]

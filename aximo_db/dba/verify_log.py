@@ -1,4 +1,4 @@
-"""Checking a customer's log in the database: everything is recomputed here, and nothing that is derived is believed."""
+"""Checking a customer's log in the database, by recomputing from the events all that is derived; and proofs of it."""
 
 from __future__ import annotations
 
@@ -529,7 +529,7 @@ def _note(
         if stored is not None:
             return stored[0], stored[1]
     if key is not None:
-        # Whoever signs, vouches: not for a root of hashes that do not follow from the entries.
+        # A signature vouches for the root, so the kept hashes are recomputed from the entries first.
         LedgerCursor(connection).execute(statements.CHECK_LOG_NODES, (log,))
     query = (
         "select s.size, aximo.checkpoint_text(s.size, %s) from (select coalesce(%s, aximo.log_size(%s)) as size) as s"

@@ -1,4 +1,4 @@
-"""What keeps metrics true: counting them again, and comparing them with the events."""
+"""Checking metrics: compares them with the events, and counts again what they missed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import psycopg
 
 from aximo_db.client.connect import connect
 from aximo_db.client.errors import translate
+from aximo_db.client.statements import SET_CUSTOMER
 
 __all__ = ["MetricDifference", "MetricsVerdict", "recount_metrics", "verify_metrics"]
 
@@ -75,7 +76,7 @@ def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) ->
         try:
             with connection.transaction():
                 if customer_id is not None:
-                    connection.execute("select set_config('aximo.customer_id', %s, true)", (customer_id,))
+                    connection.execute(SET_CUSTOMER, (customer_id,))
                 rows = connection.execute(
                     "select view_name, key, column_name, stored, recomputed from aximo.verify_metrics()"
                 ).fetchall()

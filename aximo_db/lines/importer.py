@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, BinaryIO, Final, Literal, Self, TextIO, TypeVar
 from uuid import UUID, uuid5
@@ -79,13 +79,7 @@ class Refusal:
 
     def as_json(self) -> dict[str, Any]:
         """For a rejects file: one JSON object a line."""
-        return {
-            "line_number": self.line_number,
-            "code": self.code,
-            "rule": self.rule,
-            "reason": self.reason,
-            "line": self.line,
-        }
+        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -106,13 +100,7 @@ class ImportSummary:
 
     def as_json(self) -> dict[str, Any]:
         """The counts and the first refusals."""
-        return {
-            "read": self.read,
-            "inserted": self.inserted,
-            "duplicates": self.duplicates,
-            "refused": self.refused,
-            "first_refusals": [refusal.as_json() for refusal in self.first_refusals],
-        }
+        return asdict(self)
 
 
 class ImportStoppedError(Exception):
@@ -501,7 +489,7 @@ def _write_events(store: EventStore, function: str, lines: Sequence[_EventLine])
         [(inserted, duplicates)] = LedgerCursor(connection).execute(statement, arguments, prepare=False).fetchall()
         return inserted, duplicates
 
-    return store._run(write, call="import", atomic=True, writing=True)
+    return store._session.run(write, call="import", atomic=True, writing=True)
 
 
 def write_refusal(rejects: TextIO, refusal: Refusal) -> None:

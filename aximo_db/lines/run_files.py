@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal, LiteralString, TextIO
@@ -22,6 +22,7 @@ import psycopg
 from psycopg import Connection
 
 from aximo_db.client import statements
+from aximo_db.client.connect import value_of
 from aximo_db.client.errors import AximoError, MalformedEventError, may_quote, translate
 from aximo_db.client.events import read_moment, shortened
 from aximo_db.client.ledger_cursors import LedgerCursor
@@ -165,14 +166,8 @@ class RunLogSummary(ImportSummary):
 
     def as_json(self) -> dict[str, Any]:
         """The counts, the first refusals, and what is missing on which side."""
-        return {
-            **ImportSummary.as_json(self),
-            "compared": self.compared,
-            "missing_here": [{"line_number": each.line_number, "kind": each.kind} for each in self.missing_here],
-            "missing_there": [
-                {"event_id": each.event_id, "ts": each.ts.isoformat(), "kind": each.kind} for each in self.missing_there
-            ],
-        }
+        there = [{**asdict(each), "ts": each.ts.isoformat()} for each in self.missing_there]
+        return {**asdict(self), "missing_there": there}
 
 
 def import_runs(
@@ -209,10 +204,10 @@ def import_runs(
         ConnectionLostError: the server stayed away; run again to go on.
     """
     seen: Counter[bytes] = Counter()
-    customer = customer_id if customer_id is not None else store._customer_id
+    customer = store._session.customer(customer_id)
 
     def write(lines: Sequence[_RunLine]) -> tuple[int, int]:
-        return store._run(
+        return store._session.run(
             partial(_write, lines=lines, create_runs=create_runs), call="import", atomic=True, writing=True
         )
 
@@ -261,79 +256,107 @@ def import_run_log(
         CustomerError: no customer, or one that the login was not granted.
         ConnectionLostError: the server stayed away; run again.
     """
-    read = 0
-    lines: list[_RunLine] = []
-    unreadable: list[Refusal] = []
-    seen: Counter[bytes] = Counter()
-    for number, raw, position in raw_lines(source, LONGEST_LINE):
-        text = as_text(raw)
-        if not text.strip():
-            continue
-        read += 1
-        try:
-            lines.append(_line(number, raw, customer_id, seen, run_id))
-        except MalformedEventError as error:
-            unreadable.append(refusal_of(number, text, explained(error, raw, is_first=read == 1)))
-            if on_error == "stop":
-                break
-        if progress is not None and read % batch_size == 0:
-            progress(position, RunLogSummary(read))
+    found = _Log(
+        run_id, create_runs=create_runs, adds_missing=add_missing, stops=on_error == "stop", batch_size=batch_size
+    )
+    found.read(source, customer_id, progress)
+    customer = store._session.customer(customer_id) or ""
+    summary = store._session.run(found.bring, call="import", customer=customer, atomic=True, writing=True)
+    if rejects is not None:
+        for refusal in sorted(found.refused, key=lambda each: each.line_number):
+            write_refusal(rejects, refusal)
+    return summary
 
-    refused: list[Refusal] = []
 
-    def work(connection: Connection[Any]) -> RunLogSummary:
+class _Log:
+    """The log artifact of a run, on its way into the database.
+
+    Args:
+        run_id: the run.
+        create_runs: make the run if it does not exist.
+        adds_missing: add the lines that are missing, if the run has events.
+        stops: whether the first refused line ends it.
+        batch_size: lines a statement.
+
+    Attributes:
+        refused: the lines that the latest attempt refused.
+    """
+
+    def __init__(self, run_id: str, *, create_runs: bool, adds_missing: bool, stops: bool, batch_size: int) -> None:
+        self._run_id = run_id
+        self._create_runs = create_runs
+        self._adds_missing = adds_missing
+        self._stops = stops
+        self._batch_size = batch_size
+        self._lines: list[_RunLine] = []
+        self._unreadable: list[Refusal] = []
+        self._read = 0
+        self.refused: list[Refusal] = []
+
+    def read(
+        self, source: BinaryIO, customer_id: str | None, progress: Callable[[int, ImportSummary], None] | None
+    ) -> None:
+        """Reads the file as a whole."""
+        seen: Counter[bytes] = Counter()
+        for number, raw, position in raw_lines(source, LONGEST_LINE):
+            text = as_text(raw)
+            if not text.strip():
+                continue
+            self._read += 1
+            try:
+                self._lines.append(_line(number, raw, customer_id, seen, self._run_id))
+            except MalformedEventError as error:
+                self._unreadable.append(refusal_of(number, text, explained(error, raw, is_first=self._read == 1)))
+                if self._stops:
+                    break
+            if progress is not None and self._read % self._batch_size == 0:
+                progress(position, RunLogSummary(self._read))
+
+    def bring(self, connection: Connection[Any]) -> RunLogSummary:
+        """Adds the lines, or compares them with the events of the run; may be called again."""
         # Of a caller's transaction, which goes on, nothing is left if a line is refused.
         with connection.transaction():
-            return bring(connection)
+            return self._bring(connection, RunLogSummary(self._read))
 
-    def bring(connection: Connection[Any]) -> RunLogSummary:
-        summary = RunLogSummary(read)
-        refused.clear()
-        refused.extend(unreadable)
+    def _bring(self, connection: Connection[Any], summary: RunLogSummary) -> RunLogSummary:
+        refused = self.refused = list(self._unreadable)
 
         def refuse(refusal: Refusal) -> None:
             refused.append(refusal)
-            if on_error == "stop":
+            if self._stops:
                 summary.refuse(refusal)
                 summary.inserted = 0
                 raise ImportStoppedError(refusal, summary)
 
         def in_batches(lines: Sequence[_RunLine], write: Callable[..., tuple[int, int]]) -> None:
-            for start in range(0, len(lines), batch_size):
-                batch = lines[start : start + batch_size]
+            for start in range(0, len(lines), self._batch_size):
+                batch = lines[start : start + self._batch_size]
                 write_or_refuse(batch, partial(_in_savepoint, connection, write), summary, refuse)
 
-        if unreadable and on_error == "stop":
-            refuse(unreadable[0])
+        if self._unreadable and self._stops:
+            refuse(self._unreadable[0])
         whose = LedgerCursor(connection).execute(statements.WHOSE, prepare=False).fetchone()
         if whose is not None and whose[0] is None:
             raise statements.no_customer(whose[1])
-        summary.compared = _one(connection, _HAS_EVENTS, run_id)
-        if add_missing or not summary.compared:
+        summary.compared = value_of(connection, _HAS_EVENTS, (self._run_id,))
+        if self._adds_missing or not summary.compared:
             # Until this transaction ends nobody else writes to the run.
-            LedgerCursor(connection).execute(_LOCK, (run_id,), prepare=False)
-            summary.compared = _one(connection, _HAS_EVENTS, run_id)
-        add = partial(_write, run_id=run_id, create_runs=create_runs)
+            LedgerCursor(connection).execute(_LOCK, (self._run_id,), prepare=False)
+            summary.compared = value_of(connection, _HAS_EVENTS, (self._run_id,))
+        add = partial(_write, run_id=self._run_id, create_runs=self._create_runs)
         if not summary.compared:
-            in_batches(lines, add)
+            in_batches(self._lines, add)
         else:
-            in_batches(lines, _read)
+            in_batches(self._lines, _read)
             unread = {refusal.line_number for refusal in refused}
-            kept = [line for line in lines if line.number not in unread]
-            missing = _compare(connection, run_id, kept, summary)
+            kept = [line for line in self._lines if line.number not in unread]
+            missing = _compare(connection, self._run_id, kept, summary)
             summary.duplicates = len(kept) - len(missing)
-            if add_missing:
+            if self._adds_missing:
                 in_batches(missing, add)
         for refusal in sorted(refused, key=lambda each: each.line_number):
             summary.refuse(refusal)
         return summary
-
-    customer = customer_id if customer_id is not None else store._customer_id
-    summary = store._run(work, call="import", customer=customer or "", atomic=True, writing=True)
-    if rejects is not None:
-        for refusal in sorted(refused, key=lambda each: each.line_number):
-            write_refusal(rejects, refusal)
-    return summary
 
 
 _SHAPE: Final = "kind is a string that is not empty, message a string or null, data an object or null."
@@ -459,11 +482,6 @@ def _in_savepoint(
         raise translated from (None if may_quote(error) else error)
 
 
-def _one(connection: Connection[Any], query: LiteralString, *values: object) -> Any:
-    row = LedgerCursor(connection).execute(query, values, prepare=False).fetchone()
-    return row[0] if row is not None else None
-
-
 def _compare(
     connection: Connection[Any], run_id: str, lines: Sequence[_RunLine], summary: RunLogSummary
 ) -> list[_RunLine]:
@@ -518,7 +536,7 @@ def export_run_log(
         RunError: the customer has no such run.
     """
     with snapshot(dsn, customer_id) as connection:
-        if not _one(connection, _HAS_RUN, run_id):
+        if not value_of(connection, _HAS_RUN, (run_id,)):
             raise statements.no_such_run(run_id)
         return _export(connection, target, _LOG_LINES, (run_id,), progress)
 
@@ -544,7 +562,7 @@ def export_runs(
         RunError: the customer has no such run.
     """
     with snapshot(dsn, customer_id) as connection:
-        if run_id is not None and not _one(connection, _HAS_RUN, run_id):
+        if run_id is not None and not value_of(connection, _HAS_RUN, (run_id,)):
             raise statements.no_such_run(run_id)
         connection.execute("set local time zone 'UTC'")
         return _export(connection, target, _RUN_LINES, {"run": run_id}, progress)

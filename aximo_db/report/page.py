@@ -1,4 +1,4 @@
-"""The page: a template, and what it is filled with."""
+"""The report's page: fills the template ``page.html`` with the sections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers in words, and what is worked out of them: what the page and the terminal have in common."""
+"""Numbers in words, periods and levels of alerts: what the page and the terminal have in common."""
 
 from __future__ import annotations
 

@@ -1,0 +1,198 @@
+"""The commands ``aximo-db import``, ``export``, ``emit``, ``trace``, ``executions`` and ``tail``: events in and out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from aximo_db.cli import render
+from aximo_db.cli.support import (
+    AsJson,
+    BatchSize,
+    CursorName,
+    Customer,
+    CustomerOfLines,
+    Db,
+    Follow,
+    Lines,
+    LogName,
+    Output,
+    Panel,
+    Program,
+    Rejects,
+    Start,
+    err,
+    exporting,
+    fail,
+    import_file,
+    import_line,
+    name_the_customer,
+    out,
+    print_json,
+    print_log,
+    print_refused,
+    print_unnumbered,
+    refusals,
+    row_of,
+)
+from aximo_db.client.events import NewEvent
+from aximo_db.client.store import EventStore
+from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES
+from aximo_db.files import terminal
+from aximo_db.files.source import UnreadableFileError, json_lines
+from aximo_db.lines.exporter import export_log
+from aximo_db.lines.importer import import_lines
+
+__all__ = ["app"]
+
+app = Program()
+
+
+@app.does(Panel.WRITE, name="import", needs="aximo.emit_events")
+def import_(
+    file: Lines,
+    db: Db = None,
+    customer: CustomerOfLines = None,
+    rejects: Rejects = None,
+    batch_size: BatchSize = 1000,
+    accept_violations: Annotated[
+        bool,
+        typer.Option(
+            "--accept-violations",
+            help="Take history as it was; what breaks a rule is listed in aximo.violations. For operators.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import events from JSON lines of one or many customers. A second run adds nothing."""
+    take = partial(import_lines, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations)
+    summary = import_file(take, file, db, rejects, as_json=as_json)
+    if as_json:
+        print_json(summary.as_json())
+    else:
+        out().print(import_line(summary))
+        print_refused(summary, rejects)
+    if summary.refused:
+        raise typer.Exit(1)
+
+
+@app.does(Panel.READ, needs="aximo.log_lines")
+def export(
+    db: Db = None,
+    customer: Customer = None,
+    log: LogName = "events",
+    output: Output = None,
+) -> None:
+    """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
+    with refusals(), exporting(output) as (target, progress):
+        exported = export_log(db, target, customer_id=customer, log=log, progress=progress)
+    console = err()
+    console.print(f"{exported.written:,} events exported")
+    print_unnumbered(console, exported.unnumbered)
+
+
+@app.does(Panel.WRITE, needs="aximo.emit_event")
+def emit(
+    event_type: Annotated[
+        str | None, typer.Argument(help=f"One of {', '.join(EVENT_TYPES)}; left out: a whole event as JSON on stdin.")
+    ] = None,
+    deployment: Annotated[str | None, typer.Option(help="deployment_id")] = None,
+    skill: Annotated[str | None, typer.Option(help="skill_id")] = None,
+    skill_version: Annotated[str | None, typer.Option(help="skill_version")] = None,
+    execution: Annotated[str | None, typer.Option(help="execution_id")] = None,
+    actor: Annotated[str, typer.Option(help=f"One of {', '.join(ACTORS)}.")] = "operator",
+    payload: Annotated[str, typer.Option(help="A JSON object.")] = "{}",
+    error_code: Annotated[str | None, typer.Option(help="error_code")] = None,
+    event_id: Annotated[str | None, typer.Option(help="A UUID; the same again writes nothing.")] = None,
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one event."""
+    with refusals(), EventStore(db, customer_id=customer) as store:
+        try:
+            if event_type is None:
+                fields = json.loads(json_lines(sys.stdin.buffer).read())
+            else:
+                fields = {
+                    "event_type": event_type,
+                    "deployment_id": deployment,
+                    "skill_id": skill,
+                    "skill_version": skill_version,
+                    "execution_id": execution,
+                    "actor": actor,
+                    "payload": json.loads(payload),
+                    "error_code": error_code,
+                    "event_id": event_id,
+                }
+        except (ValueError, RecursionError) as error:
+            fail(f"not JSON: {error}", hint=error.hint if isinstance(error, UnreadableFileError) else None, code=2)
+        receipt = store.emit(NewEvent.of(fields))
+    if as_json:
+        print_json(receipt._asdict())
+    else:
+        duplicate = "  (a duplicate)" if receipt.duplicate else ""
+        out().print(f"{receipt.event_id}  {terminal.moment(receipt.recorded_at)}{duplicate}")
+
+
+@app.does(Panel.READ, needs="aximo.execution_trace")
+def trace(
+    execution: Annotated[str, typer.Argument(help="execution_id")],
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened in an execution: every event in order, its times, and who approved what."""
+    with refusals(), EventStore(db, customer_id=customer) as store:
+        steps = store.trace(execution)
+        approvals = store.approvals(execution_id=execution)
+    if as_json:
+        print_json([row_of(step) for step in steps])
+    elif steps:
+        out().print(render.trace_tree(steps, approvals))
+    if not steps:
+        fail("there is no such execution for this customer", hint=name_the_customer(customer))
+
+
+@app.does(Panel.READ, needs="aximo.executions")
+def executions(
+    customer: Customer = None,
+    status: Annotated[str | None, typer.Option(help="Only these: completed, failed, processing, …")] = None,
+    deployment: Annotated[str | None, typer.Option(help="Only of this deployment.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """List executions and how they stand or ended."""
+    with refusals(), EventStore(db, customer_id=customer) as store:
+        found = store.executions(status=status, deployment_id=deployment, limit=limit)
+    if as_json:
+        print_json([row_of(item) for item in found])
+    else:
+        out().print(render.executions_table(found))
+
+
+@app.does(Panel.READ, needs="aximo.read_log")
+def tail(
+    follow: Follow = False,
+    start: Start = None,
+    name: CursorName = None,
+    customer: Customer = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a customer's log by number: its end, or from a number or a cursor on."""
+    print_log(
+        db,
+        customer,
+        log=lambda store: store,
+        shown=render.log_entry,
+        start=start,
+        name=name,
+        follow=follow,
+        as_json=as_json,
+    )

@@ -1,0 +1,246 @@
+# Made from async_feed.py by tools/unasync.py: do not change.
+"""The feed of a customer's log: its entries in order, consumers with cursors, and the numbering before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Generic
+
+import psycopg
+from psycopg.rows import scalar_row
+
+from aximo_db.client import statements
+from aximo_db.client.connections import AnyConnection
+from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnectedError
+from aximo_db.client.events import AdvanceResult, LogCursor
+from aximo_db.client.session import Session
+from aximo_db.client.statements import E, LogKind
+
+__all__ = ["Feed", "advance", "advance_all"]
+
+
+def advance(session: Session, max_events: int, stop: Callable[[], bool] | None = None) -> AdvanceResult:
+    """Numbers committed events of all customers, at most so many."""
+
+    def work(connection: AnyConnection) -> AdvanceResult:
+        return AdvanceResult(*session.row(connection, statements.ADVANCE_LOG, (max_events,)))
+
+    return session.run(work, call="advance_log", stop=stop)
+
+
+def advance_all(session: Session, max_events: int) -> AdvanceResult:
+    """Numbers everything that is committed, at most so many events a transaction."""
+    numbered = 0
+    while True:
+        step = advance(session, max_events)
+        numbered += step.numbered
+        if not step.is_behind:
+            return AdvanceResult(numbered, step.is_behind)
+
+
+class Feed(Generic[E]):
+    """One of the logs of a session's customer. What its methods promise is in :class:`EventStore`.
+
+    Args:
+        session: the store's.
+        kind: which of the logs.
+    """
+
+    def __init__(self, session: Session, kind: LogKind[E]) -> None:
+        self._session = session
+        self._kind: LogKind[E] = kind
+
+    def size(self, customer_id: str | None) -> int:
+        """How many entries the log has; 0 if the login has not that customer."""
+        rows = self._session.read(
+            statements.LOG_SIZE, (self._kind.log,), scalar_row, call="log_size", customer_id=customer_id
+        )
+        return int(rows[0])
+
+    def cursors(self, customer_id: str | None) -> list[LogCursor]:
+        """The consumers of the log, in order of their names."""
+        return self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id=customer_id)
+
+    def page(self, after: int, max_entries: int, advance: bool, customer_id: str | None) -> list[E]:
+        """The entries after a number."""
+        if advance:
+            self._advance_apart(max_entries, None)
+        entries = self._read(after, max_entries, self._session.customer(customer_id), None)
+        if not entries:
+            self.size(customer_id)  # which tells whether there is a customer
+        return entries
+
+    @contextmanager
+    def consume(
+        self, name: str, max_entries: int, customer_id: str | None
+    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
+        """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
+        session = self._session
+        customer = session.customer(customer_id)
+        tries = session.tries("consume", time.monotonic(), writing=True)
+        while True:
+            reached = joined = opened = False
+            own: BaseException | None = None
+            try:
+                with session.connections.turn(apart=True) as (connection, joined):
+                    reached = True
+                    if not session.connections.was_used:
+                        session.check_versions(connection)
+                    with connection.transaction():
+                        before = session.customer_set(connection) if joined else ""
+                        named = (customer or before,)
+                        session.execute(connection, statements.SET_CUSTOMER, named)
+                        number = self._open_cursor(connection, name)
+                        entries = self._entries(connection, number, max_entries)
+                        opened = True
+                        tries.succeed()
+                        try:
+                            with session.connections.block(connection):
+                                yield number, entries, connection
+                        except BaseException as error:
+                            own = error
+                            raise
+                        if entries:
+                            # Set it again: the consumer may have set another customer meanwhile.
+                            session.execute(connection, statements.SET_CUSTOMER, named)
+                            values = (name, number, entries[-1].number, self._kind.log)
+                            session.execute(connection, statements.MOVE_CURSOR, values)
+                        if joined:
+                            session.execute(connection, statements.SET_CUSTOMER, (before,))
+                return
+            except (psycopg.Error, UnicodeEncodeError) as error:
+                if error is own:
+                    raise
+                tries.fail(error, reached=reached, joined=joined)
+                if not opened and tries.may_retry():
+                    time.sleep(tries.pause())
+                    continue
+                final = tries.final_error()
+                if final is None:
+                    raise
+                raise final from tries.cause
+
+    def subscribe(
+        self,
+        name: str | None,
+        after: int,
+        max_entries: int,
+        advance: bool,
+        follow: bool,
+        poll: tuple[float, float],
+        stop: Callable[[], bool] | None,
+        customer_id: str | None,
+    ) -> Iterator[E]:
+        """The entries one by one, and on with what comes."""
+        least, most = statements.poll_bounds(poll)
+        if name is not None and after != 0:
+            raise ValueError("a cursor knows where it is: either name or after")
+        stopped = stop if stop is not None else _never
+        customer = self._session.customer(customer_id)
+        wait = least
+        is_full = False
+        is_behind: bool | None = False
+        try:
+            number = done = self._begin(name, after, customer, stop)
+            while not stopped():
+                if advance and not is_full:
+                    is_behind = (self._advance_apart(max_entries, stop)).is_behind
+                entries = self._read(number, max_entries, customer, stop)
+                is_full = len(entries) == max_entries
+                if not entries:
+                    if is_behind:
+                        continue
+                    # While another session numbers events, the end is not known.
+                    if not follow and is_behind is False:
+                        return
+                    time.sleep(wait)
+                    wait = min(2 * wait, most)
+                    continue
+                wait = least
+                is_behind = advance and is_full
+                for entry in entries:
+                    if stopped():
+                        break
+                    try:
+                        yield entry
+                    except BaseException:
+                        # The caller closed it, or threw into it: keep its place if the connection is free.
+                        self._keep_place(name, number, done, customer)
+                        raise
+                    done = entry.number
+                if name is not None and done > number:
+                    self._move_cursor(name, number, done, customer, stop)
+                number = done
+        except (ConnectionLostError, NotConnectedError):
+            if not stopped():
+                raise
+
+    def _begin(self, name: str | None, after: int, customer: str | None, stop: Callable[[], bool] | None) -> int:
+        """Where a subscription begins."""
+
+        def begin(connection: AnyConnection) -> int:
+            if name is not None:
+                return self._open_cursor(connection, name)
+            self._session.check_customer(connection)
+            return after
+
+        return self._session.run(begin, call="subscribe", customer=customer or "", stop=stop)
+
+    def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
+        """Advances in a transaction that ends at once, or not at all."""
+        if self._session.connections.is_joining():
+            raise statements.advance_refused()
+        return advance(self._session, max(max_events, 10000), stop)
+
+    def _read(self, after: int, max_entries: int, customer: str | None, stop: Callable[[], bool] | None) -> list[E]:
+        def read(connection: AnyConnection) -> list[E]:
+            return self._entries(connection, after, max_entries)
+
+        return self._session.run(read, call="read_log", customer=customer or "", stop=stop)
+
+    def _entries(self, connection: AnyConnection, after: int, max_entries: int) -> list[E]:
+        rows = self._session.rows(connection, self._kind.read, (after, max_entries))
+        return statements.log_entries(self._kind, rows, after, max_entries)
+
+    def _open_cursor(self, connection: AnyConnection, name: str) -> int:
+        row = self._session.row(connection, statements.OPEN_CURSOR, (name, self._kind.log))
+        return int(row[0])
+
+    def _move_cursor(
+        self,
+        name: str,
+        start: int,
+        end: int,
+        customer: str | None,
+        stop: Callable[[], bool] | None,
+        *,
+        apart: bool = False,
+    ) -> None:
+        tried = False
+
+        def move(connection: AnyConnection) -> None:
+            nonlocal tried
+            if tried and self._open_cursor(connection, name) == end:
+                return  # it was moved, and only the answer was lost
+            tried = True
+            self._session.execute(connection, statements.MOVE_CURSOR, (name, start, end, self._kind.log))
+
+        self._session.run(move, call="move_cursor", customer=customer or "", stop=stop, apart=apart)
+
+    def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
+        """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
+        # The garbage collector may close it at any time, also while another statement runs on the connection.
+        if name is None or end == start or not self._session.connections.is_free():
+            return
+        with suppress(AximoError, psycopg.Error):  # then the entries come again
+            self._move_cursor(name, start, end, customer, _always, apart=True)
+
+
+def _never() -> bool:
+    return False
+
+
+def _always() -> bool:
+    return True

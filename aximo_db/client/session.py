@@ -1,0 +1,321 @@
+# Made from async_session.py by tools/unasync.py: do not change.
+"""The session: a call gets a connection, its customer and a transaction, and is tried again if it may."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg.rows import class_row, tuple_row
+
+from aximo_db.client import statements
+from aximo_db.client.call import Call, Retry, say_slow
+from aximo_db.client.connections import AnyConnection, AnyPool, Connections
+from aximo_db.client.errors import AximoError, CustomerError
+from aximo_db.client.events import NewEvent
+from aximo_db.client.ledger_cursors import LedgerCursor
+
+__all__ = ["Session"]
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Session:
+    """What every call of a store goes through. Arguments are those of :class:`EventStore`.
+
+    Attributes:
+        connections: where connections come from.
+        customer_id: the customer of calls that name none.
+        retry_for: how many seconds a call may be tried again.
+    """
+
+    def __init__(
+        self,
+        source: AnyConnection | AnyPool | str | None,
+        *,
+        customer_id: str | None,
+        retry_for: float,
+        prepare: bool,
+        exact_numbers: bool,
+        on_retry: Callable[[Retry], object] | None,
+        slow_after: float | None,
+    ) -> None:
+        self.connections = Connections(source, prepare=prepare)
+        self.customer_id = customer_id
+        self.retry_for = retry_for
+        self._prepare = prepare
+        self._exact = exact_numbers
+        self._on_retry = on_retry
+        self._slow_after = slow_after
+
+    def for_customer(self, customer_id: str) -> Self:
+        """The same session for another customer; it shares the connections."""
+        other = copy.copy(self)
+        other.customer_id = customer_id
+        return other
+
+    def customer(self, named: str | None) -> str | None:
+        """The customer that a call works for: the one that it names, else the session's."""
+        return named if named is not None else self.customer_id
+
+    # Statements, for work that has a connection
+
+    def rows(
+        self,
+        connection: AnyConnection,
+        query: str,
+        values: Sequence[Any] | Mapping[str, Any] = (),
+        row_factory: Callable[[Any], Any] = tuple_row,
+    ) -> list[Any]:
+        """All rows of a query."""
+        cursor = LedgerCursor(connection, row_factory=row_factory, exact=self._exact)
+        cursor.execute(query, values, prepare=self._prepare)
+        return cursor.fetchall()
+
+    def row(
+        self,
+        connection: AnyConnection,
+        query: str,
+        values: Sequence[Any] = (),
+        row_factory: Callable[[Any], Any] = tuple_row,
+    ) -> Any:
+        """The first row of a query, ``None`` if it has none."""
+        cursor = LedgerCursor(connection, row_factory=row_factory, exact=self._exact)
+        cursor.execute(query, values, prepare=self._prepare)
+        return cursor.fetchone()
+
+    def execute(self, connection: AnyConnection, query: str, values: Sequence[Any] = ()) -> None:
+        """Executes a statement whose result does not matter."""
+        LedgerCursor(connection).execute(query, values, prepare=self._prepare)
+
+    def check_customer(self, connection: AnyConnection) -> None:
+        """Refuses a session without a customer, which finds nothing: a customer that was forgotten is no empty answer.
+
+        Raises:
+            CustomerError: the session works for no customer.
+        """
+        customer, granted = self.row(connection, statements.WHOSE)
+        if customer is None:
+            raise statements.no_customer(granted)
+
+    # Calls
+
+    def read(
+        self,
+        query: str,
+        values: Sequence[Any],
+        row_factory: Callable[[Any], Any],
+        *,
+        call: str,
+        customer_id: str | None,
+        setup: str = statements.SET_CUSTOMER,
+    ) -> list[Any]:
+        """All rows of a query, as a call of its own."""
+
+        def read(connection: AnyConnection) -> list[Any]:
+            rows = self.rows(connection, query, values, row_factory)
+            if not rows:
+                self.check_customer(connection)
+            return rows
+
+        return self.run(read, call=call, customer=self.customer(customer_id) or "", setup=setup)
+
+    def select(
+        self,
+        view: str,
+        row: type[T],
+        conditions: Mapping[str, Any],
+        order: str,
+        *,
+        customer_id: str | None,
+        limit: int | None = None,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> list[T]:
+        """Rows of a view of schema ``aximo``, now or as of a moment."""
+        source = statements.as_of(view, as_of, known_at)
+        query, values = statements.select(source, row, conditions, order, limit)
+        values = [*statements.as_of_values(as_of, known_at), *values]
+        return self.read(query, values, class_row(row), call=view, customer_id=customer_id)
+
+    def pages(
+        self,
+        row: type[T],
+        page_after: Callable[[K | None], tuple[str, list[Any]]],
+        key: Callable[[T], K],
+        after: K | None,
+        *,
+        call: str,
+        customer_id: str | None,
+        page_size: int,
+    ) -> Iterator[T]:
+        """Rows in order of a key, read page by page; no transaction stays open in between.
+
+        Args:
+            row: the class of the rows.
+            page_after: the query and values of the page after a key.
+            key: the key of a row.
+            after: the key to go on after.
+            call: the store's method.
+            customer_id: whose, if not the session's customer.
+            page_size: rows a page.
+        """
+        if page_size < 1:
+            raise ValueError("page_size is at least 1")
+        setup = statements.SET_CUSTOMER_FOR_PAGE
+        while True:
+            query, values = page_after(after)
+            page: list[T] = self.read(query, values, class_row(row), call=call, customer_id=customer_id, setup=setup)
+            for each in page:
+                yield each
+            if len(page) < page_size:
+                return
+            after = key(page[-1])
+
+    def run(
+        self,
+        work: Callable[[AnyConnection], T],
+        *,
+        call: str,
+        customer: str | None = None,
+        named: str | None = None,
+        setup: str = statements.SET_CUSTOMER,
+        atomic: bool = False,
+        events: Sequence[NewEvent] = (),
+        writing: bool = False,
+        stop: Callable[[], bool] | None = None,
+        apart: bool = False,
+    ) -> T:
+        """Does work on a connection, in the caller's transaction or one of its own; tries again if it may.
+
+        Args:
+            work: what is done; perhaps several times.
+            call: the store's method, for the log.
+            customer: the customer to set for the work: ``""`` for none, ``None`` to leave what is set.
+            named: the customer that the work names itself, to be set if the work is refused without.
+            setup: the statement that sets the customer.
+            atomic: whether the work is more than one statement.
+            events: the events that it writes, for errors.
+            writing: whether it writes anything.
+            stop: asked before it is tried again; true ends it.
+            apart: whether to use another connection than the one that calls take turns on.
+        """
+        began = time.monotonic()
+        tries: Call | None = None  # as long as nothing failed, there is nothing to remember
+        reached = joined = False
+
+        def attempt(connection: AnyConnection, joining: bool) -> T:
+            nonlocal reached, joined
+            reached, joined = True, joining
+            return self._attempt(connection, joining, work, customer, setup, atomic)
+
+        try:
+            while True:
+                reached = joined = False
+                try:
+                    result = self.connections.call(attempt, apart=apart)
+                    self.connections.has_written |= writing
+                    if tries is not None:
+                        tries.succeed()
+                    if self._slow_after is not None and time.monotonic() - began >= self._slow_after:
+                        say_slow(call, time.monotonic() - began)
+                    return result
+                except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
+                    if tries is None:
+                        tries = self.tries(call, began, events=events, writing=writing, stop=stop)
+                    meaning = tries.fail(error, reached=reached, joined=joined)
+                    if tries.may_retry():
+                        if tries.needs_another_connection:
+                            self.connections.close()
+                        time.sleep(tries.pause())
+                        continue
+                    if isinstance(meaning, CustomerError) and not joined and customer is None and named is not None:
+                        # Perhaps a pooled session's earlier user left another customer behind: set it for certain.
+                        customer = named
+                        continue
+                    final = tries.final_error()
+                    if final is None:
+                        raise
+                    raise final from tries.cause
+        except (psycopg.Error, AximoError):
+            raise
+        except BaseException as interruption:
+            if tries is not None and tries.is_outcome_unknown:
+                interruption.__cause__ = statements.outcome_unknown(events)
+            raise
+
+    def tries(
+        self,
+        call: str,
+        began: float,
+        *,
+        events: Sequence[NewEvent] = (),
+        writing: bool = False,
+        stop: Callable[[], bool] | None = None,
+    ) -> Call:
+        """What remembers the failed attempts of a call that began at that time of the monotonic clock."""
+        deadline = began + self.retry_for
+        return Call(
+            self.connections, deadline, name=call, on_retry=self._on_retry, events=events, writing=writing, stop=stop
+        )
+
+    def _attempt(
+        self,
+        connection: AnyConnection,
+        joined: bool,
+        work: Callable[[AnyConnection], T],
+        customer: str | None,
+        setup: str,
+        atomic: bool,
+    ) -> T:
+        """Does the work once: in the caller's transaction, in one of its own, or as the one statement that it is."""
+        if not self.connections.was_used:
+            self.check_versions(connection)
+        if joined:
+            return self._join(connection, work, customer)
+        if connection.autocommit and not atomic and customer is None:
+            return work(connection)
+        with connection.transaction():
+            if customer is not None:
+                # Set it even if it is none: an earlier user of a pooled session may have left another customer there.
+                self.execute(connection, setup, (customer,))
+            return work(connection)
+
+    def _join(self, connection: AnyConnection, work: Callable[[AnyConnection], T], customer: str | None) -> T:
+        """Works in a caller's transaction, and leaves its customer as it was."""
+        if not customer:
+            return work(connection)
+        before = self.customer_set(connection)
+        self.execute(connection, statements.SET_CUSTOMER, (customer,))
+        result = work(connection)
+        self.execute(connection, statements.SET_CUSTOMER, (before,))
+        return result
+
+    def customer_set(self, connection: AnyConnection) -> str:
+        """The customer that is set in the transaction, ``""`` for none."""
+        before: tuple[str] = self.row(connection, statements.GET_CUSTOMER)
+        return before[0]
+
+    def check_versions(self, connection: AnyConnection) -> None:
+        """Refuses a schema that this package does not understand; from then on, the connections count as used.
+
+        Raises:
+            SchemaVersionError: the schema is missing, too old or too new.
+        """
+        try:
+            with connection.transaction():
+                cursor = LedgerCursor(connection)
+                cursor.execute(statements.VERSIONS, prepare=False)
+                row = cursor.fetchone()
+            if row is not None:
+                statements.check_versions(*row)
+        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
+            raise statements.schema_missing() from error
+        except psycopg.errors.InsufficientPrivilege:
+            pass  # a login that may only emit can't ask; the database answers for itself
+        self.connections.was_used = True
