@@ -97,6 +97,7 @@ def _template() -> Any:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
+        keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
         finalize=shown,
         trim_blocks=True,
