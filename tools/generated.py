@@ -2,9 +2,9 @@
 
 python -m tools.generated [--check]
 
-In the order in which they follow from each other: functions that are alike; the views of metrics by grain; the SQL of the first migration, until it is released; read
-from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts, the reference and the privileges; the names and rows
-that type checkers know; the synchronous client; the sentences of errors.
+In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; the
+SQL of the first migration, until it is released; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
+the reference and the privileges; the names and rows that type checkers know; the synchronous client; the sentences of errors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aximo_db.contract import contract_names, contract_text, read_contract, ship
 from aximo_db.dba.assets import install_script, sql_files
 from aximo_db.dba.doctor import facts
 from aximo_db.local.embedded import EmbeddedServer
-from tools import alike, metrics, privileges, reference, sentences, unasync, vocabulary
+from tools import alike, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "migrations" / "versions"
@@ -84,6 +84,7 @@ def from_installation() -> dict[Path, str]:
 
 
 STEPS = (
+    event_fields.made,
     alike.made,
     metrics.made,
     first_migration,

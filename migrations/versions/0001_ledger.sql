@@ -679,6 +679,7 @@ end;
 $$;
 comment on function aximo_private.new_event_id() is 'An id for an event that came without one: a UUIDv7.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every event of every customer. Nobody reads this table itself: aximo.events shows each session its part.
 create sequence aximo_private.events_position as bigint;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
@@ -754,15 +755,14 @@ comment on index aximo_private.events_of_deployments is 'What was declared of a 
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
 comment on index aximo_private.events_by_position is 'What is new to the log.';
 
--- ONLY leaves out the rows of a table that somebody lets inherit from this one.
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
+-- ONLY leaves out the rows of a table that somebody lets inherit from this one. payload || '{}' is the payload. But a condition on it, such
+-- as payload['k'] is not null, waits for the policy; otherwise it would run first, and EXPLAIN ANALYZE would tell whether an event of any
+-- customer has that key.
 create view aximo.events as
 select
-    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
-    actor,
-    -- The value is the same. But a condition on it, such as payload['k'] is not null, now waits for the policy; otherwise it would run
-    -- first, and EXPLAIN ANALYZE would tell whether an event of any customer has that key.
-    payload || '{}' as payload,
-    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload || '{}' as payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
@@ -786,6 +786,7 @@ comment on column aximo.events.recorded_by is 'The login that wrote it.';
 comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
 select aximo_private.take_comments('aximo.events', 'aximo_private.events');
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- The canonical line of an event, defined here and nowhere else: an export writes it, and a log entry is its hash. The text does not depend
 -- on the session's settings: JSON strings, jsonb's normal form, UTC to the microsecond. It never changes, because every proof depends on
 -- it.
@@ -819,14 +820,15 @@ return concat(
 );
 comment on function aximo_private.event_line(aximo_private.events) is 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 create function aximo_private.event_document(event aximo_private.events, has_timestamp boolean) returns jsonb
 language sql stable security invoker parallel safe
 return jsonb_build_object(
     'event_id', (event).event_id, 'event_type', (event).event_type, 'customer_id', (event).customer_id,
     'deployment_id', (event).deployment_id, 'skill_id', (event).skill_id, 'skill_version', (event).skill_version,
-    'execution_id', (event).execution_id, 'actor', (event).actor, 'risk_level', (event).risk_level,
-    'approval_mode', (event).approval_mode, 'correlation_id', (event).correlation_id, 'channel_type', (event).channel_type,
-    'error_code', (event).error_code, 'latency_ms', (event).latency_ms,
+    'execution_id', (event).execution_id, 'risk_level', (event).risk_level, 'approval_mode', (event).approval_mode, 'actor', (event).actor,
+    'correlation_id', (event).correlation_id, 'channel_type', (event).channel_type, 'error_code', (event).error_code,
+    'latency_ms', (event).latency_ms,
     'timestamp', case
         when not has_timestamp then null
         -- A moment out of range may have no text in this form. This one has, and is out of range too.
@@ -880,7 +882,8 @@ comment on column aximo_private.breach.approval_id is 'The approval that the eve
 comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
 comment on column aximo_private.breach.against_step is 'The step of the earlier event that it is broken against, for other rules; null if there is none.';
 
--- Checks the limits of an event's fields in one expression without an exception block, at a tenth of the cost of sixteen domains. True
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
+-- Checks the limits of an event's fields in one expression without an exception block, at a tenth of the cost of a domain for each. True
 -- means that the event keeps them. False means nothing: aximo_private.refuse_malformed then checks field by field.
 create function aximo_private.is_well_formed(event aximo_private.events) returns boolean
 language sql volatile security invoker parallel safe
@@ -1123,13 +1126,14 @@ comment on column aximo.receipt.event_id is 'The event''s id.';
 comment on column aximo.receipt.recorded_at is 'When it was recorded, by the database''s clock: the first time, if it was sent again.';
 comment on column aximo.receipt.duplicate is 'True if the same event had been recorded before; nothing was written now.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 create function aximo_private.event_fields() returns text[]
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
     select array[
-        'event_id', 'event_type', 'timestamp', 'customer_id', 'deployment_id', 'skill_id', 'skill_version', 'execution_id',
-        'risk_level', 'approval_mode', 'actor', 'payload', 'correlation_id', 'channel_type', 'error_code', 'latency_ms'
+        'event_id', 'event_type', 'timestamp', 'customer_id', 'deployment_id', 'skill_id', 'skill_version', 'execution_id', 'risk_level',
+        'approval_mode', 'actor', 'payload', 'correlation_id', 'channel_type', 'error_code', 'latency_ms'
     ]
 $$;
 alter function aximo_private.event_fields() owner to aximo_recorder;
@@ -1171,6 +1175,7 @@ $$;
 alter function aximo_private.nearest(text, text[]) owner to aximo_recorder;
 comment on function aximo_private.nearest(text, text[]) is 'Which of some words was meant, perhaps; null if none is near.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
 -- Of a payload it says no value, and of every other field at most 60 characters: what is said here is logged.
 create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void
@@ -1742,6 +1747,7 @@ $$;
 alter function aximo_private.refuse_step(aximo_private.breach, boolean) owner to aximo_recorder;
 comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is 'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Called for an event whose event_id is stored already. If the sender named no timestamp, the database made one up the first time, so a
 -- different timestamp is no difference.
 create function aximo_private.first_receipt(event aximo_private.events, has_timestamp boolean) returns aximo.receipt
@@ -1787,6 +1793,7 @@ $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
 comment on function aximo_private.first_receipt(aximo_private.events, boolean) is 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- The events of a batch as columns. A field that is null here gets its value when the event is inserted.
 create function aximo_private.parsed_events(events jsonb, customer text)
 returns table (
@@ -1833,6 +1840,7 @@ end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array as columns, in any order, each with its place and whether it is malformed.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
 -- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
 -- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
@@ -1968,8 +1976,8 @@ begin
                 )
                 select
                     t.event_id, t.event_type, t."timestamp", t.customer_id, t.deployment_id, t.skill_id, t.skill_version, t.execution_id,
-                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms,
-                    t.step, t.answers
+                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms, t.step,
+                    t.answers
                 from unnest(told) as t
                 -- The events after the first broken rule were worked out without it, so they are not inserted.
                 where is_history or breaches is null or t.position < breaches[1].place
@@ -2053,6 +2061,7 @@ $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
 comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is 'Writes a batch for aximo.emit_events and aximo.import_events, and an event that aximo.emit_event could not write at once.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Writes one event in one call; most writes come this way. One UPDATE of the execution's row checks the rules and takes the event in. Its
 -- conditions may only say that the event fits; all other events go to aximo_private.write_events, which knows the rules. The body is one
 -- and long because each further function and statement adds 20,000 to 50,000 instructions to about 600,000: docs/design/0004-emit-path.md.
@@ -2220,12 +2229,12 @@ begin
 
     if fits is not false and (this_step is not null or emit_event.execution_id is null) then
         insert into aximo_private.events as e (
-            event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-            correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+            event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
+            actor, payload, correlation_id, channel_type, error_code, latency_ms, step, answers
         ) values (
-            emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
-            emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
-            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, document, request, this_step
+            id, emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
+            emit_event.execution_id, emit_event.risk_level, emit_event.approval_mode, emit_event.actor, document, emit_event.correlation_id,
+            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, this_step, request
         )
         on conflict do nothing
         returning e.event_id, e.recorded_at, false into receipt;
@@ -2642,15 +2651,14 @@ comment on function aximo_private.as_of(boolean) is 'The moment that history is 
 -- The events that the other views of this folder are worked out from. It has no security_barrier, which would keep join conditions out. IS
 -- NOT TRUE keeps the planner from reading a whole index for a condition that nearly all rows meet.
 create view aximo_private.history as
-select
-    position, event_id, answers, step, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id,
-    risk_level, approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by
+select *
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
 select aximo_private.take_comments('aximo_private.events', 'aximo_private.history');
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Reads the table, not aximo_private.history: a trace is the most frequent question, and there is no trace for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
@@ -4357,6 +4365,7 @@ end;
 $$;
 comment on function helix.isolate_gateway_tables() is 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
 language plpgsql stable security invoker parallel safe rows 10
@@ -4388,16 +4397,20 @@ begin
         s.run_event_id, s.message
     from (
         select
-            e.customer_id, e."timestamp", e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level,
-            e.approval_mode, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id,
-            e.recorded_at, e.recorded_by, e.run_id, e.run_event_id, e.message, 0 as source, e.step as place,
+            e.customer_id, e."timestamp",
+            e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level, e.approval_mode, e.correlation_id,
+            e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id, e.recorded_at, e.recorded_by, e.run_id,
+            e.run_event_id, e.message,
+            0 as source, e.step as place,
             max(e.recorded_at) over (order by e.step) as arrived
         from aximo.execution_steps as e
         where e.customer_id = customer and e.execution_id = execution_trace.execution_id
         union all
         select
-            r.customer_id, r.ts, r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null,
-            r.recorded_at, r.recorded_by, r.run_id, r.event_id, r.message, 1, r.event_id,
+            r.customer_id, r.ts,
+            r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null, r.recorded_at, r.recorded_by,
+            r.run_id, r.event_id, r.message,
+            1, r.event_id,
             max(r.recorded_at) over (order by r.event_id)
         from helix.run_events as r
         where r.customer_id = customer
@@ -5242,11 +5255,12 @@ comment on column aximo.log_lines.line is 'The event''s canonical line, without 
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
 select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 create view aximo.log_entries as
 select
-    l.customer_id, l.number, e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id,
-    e.risk_level, e.approval_mode, e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at,
-    e.recorded_by, e.step
+    l.customer_id, l.number,
+    e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id, e.risk_level, e.approval_mode,
+    e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at, e.recorded_by, e.step
 from aximo.log_leaves as l
 -- A look-up for each entry: without statistics the planner may turn a join into a pass over all events.
 cross join lateral (
@@ -10101,6 +10115,7 @@ begin
 end;
 $$;
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
 revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
@@ -10128,8 +10143,8 @@ grant select, insert (role_name, customer_id), delete on aximo_private.customer_
 grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
-    event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload, correlation_id, channel_type, error_code, latency_ms, step, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- Rows that are written with the events. Only aximo.repair_executions deletes one.

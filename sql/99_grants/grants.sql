@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
 revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
@@ -25,8 +26,8 @@ grant select, insert (role_name, customer_id), delete on aximo_private.customer_
 grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
-    event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload, correlation_id, channel_type, error_code, latency_ms, step, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- Rows that are written with the events. Only aximo.repair_executions deletes one.
