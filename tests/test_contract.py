@@ -651,11 +651,11 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         adds("JSONL field added", "jsonl export.is_late"),
     ),
     "a payload field read by another name": (
-        edit("aximo_private.facts_of", '{"priority": "high"}', '{"priority": "urgent"}'),
+        edit("aximo_private.facts_of_entries", '{"priority": "high"}', '{"priority": "urgent"}'),
         breaks("payload field removed", "payload priority=high"),
     ),
     "a payload field no longer compared": (
-        edit("aximo_private.told_lives", "'approval_id'", "'approval'"),
+        edit("aximo_private.lives_after", "'approval_id'", "'approval'"),
         breaks("payload field removed", "payload approval_id"),
     ),
     "a column that no longer tells of a payload field": (

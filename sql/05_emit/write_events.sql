@@ -115,7 +115,7 @@ begin
 
             select t.lives, t.approvals, t.told, t.breaches
             into lives, approvals, told, breaches
-            from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
+            from aximo_private.lives_after(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
                 attempt := 2;
                 continue;
@@ -123,7 +123,7 @@ begin
 
             -- Rows are written before events, in the order of their ids: a row is its execution's lock.
             if lives is not null then
-                perform aximo_private.keep_lives(lives, approvals);
+                perform aximo_private.store_lives(lives, approvals);
             end if;
             perform aximo_private.note_deployments(told, first_only => breaches is null);
             with

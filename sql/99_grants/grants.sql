@@ -34,7 +34,7 @@ grant usage on sequence aximo_private.events_position to aximo_recorder;
 grant select, insert, update, delete on aximo_private.executions, aximo_private.approvals to aximo_recorder;
 grant select, insert on aximo_private.known_deployments to aximo_recorder;
 grant select, insert (event_id, against, customer_id, execution_id, rule) on aximo_private.violations to aximo_recorder;
-grant select on aximo_private.executions_told, aximo_private.approvals_told to aximo_recorder;
+grant select on aximo_private.executions_from_events, aximo_private.approvals_from_events to aximo_recorder;
 -- The installing login is a member of the owner and of the recorder. As the owner it could insert, and the recorder's policy would let it:
 -- together that would write what only the database may state. UPDATE, DELETE and TRUNCATE of events stay granted, so that the triggers
 -- refuse them by name.
@@ -85,7 +85,7 @@ grant select, update (high_position, entries, looked, undated_from) on aximo_pri
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
-grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.events_of_logs to aximo_sequencer;
 grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),
