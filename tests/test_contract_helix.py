@@ -388,13 +388,13 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         "alter table helix.run_events disable trigger append_only_row", breaks("guard removed", "helix.run_events append_only_row")
     ),
     "a trigger that replicas skip": (
-        "alter table helix.runs enable trigger refuse_run_change", puzzles("guard changed", "helix.runs refuse_run_change")
+        "alter table helix.runs enable trigger keep_run", puzzles("guard changed", "helix.runs keep_run")
     ),
     "a trigger added": (
         "create trigger zeal before insert on helix.runs for each row execute function suppress_redundant_updates_trigger()",
         puzzles("guard added", "helix.runs zeal"),
     ),
-    "a trigger called otherwise": ("alter trigger refuse_run_change on helix.runs rename to keep", set()),
+    "a trigger called otherwise": ("alter trigger keep_run on helix.runs rename to keep", set()),
     "a policy dropped": (
         "drop policy writers_add_own_run_events on helix.run_events",
         breaks("policy removed", "helix.run_events writers_add_own_run_events"),

@@ -87,10 +87,10 @@ $$;
 alter function aximo_private.refuse_run_change() owner to aximo_recorder;
 comment on function aximo_private.refuse_run_change() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
-create trigger refuse_run_change before update or delete on helix.runs
+create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.refuse_run_change();
-alter table helix.runs enable always trigger refuse_run_change;
-comment on trigger refuse_run_change on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
+alter table helix.runs enable always trigger keep_run;
+comment on trigger keep_run on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
 create trigger no_truncate before truncate on helix.runs
 for each statement execute function aximo_private.refuse_change();
 alter table helix.runs enable always trigger no_truncate;

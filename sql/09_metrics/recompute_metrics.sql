@@ -369,4 +369,4 @@ begin
     having count(*) > 0;
 end;
 $$;
-comment on function aximo.recompute_metrics(bigint) is 'The metrics of the session''s customer, worked out from the events up to a log number, without the sums: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
+comment on function aximo.recompute_metrics(bigint) is 'The metrics of the session''s customer, worked out from the events up to a log number, without rollups: the name of the view, the row''s key, its measures. Reads everything. Percentiles are exact. No rows if the session has no customer.';
