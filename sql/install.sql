@@ -104,7 +104,7 @@ begin;
 \ir 07_helix/helix.observations.sql
 \ir 07_helix/refuse_observed.sql
 \ir 07_helix/check_run.sql
-\ir 07_helix/refuse_run_change.sql
+\ir 07_helix/keep_run.sql
 \ir 07_helix/check_run_event.sql
 \ir 07_helix/event_kinds.sql
 \ir 07_helix/kind_usage.sql

@@ -494,7 +494,7 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
     "a view removed": ("drop view helix.kind_usage", breaks("relation removed", "helix.kind_usage") | of_promises("unknown kinds")),
     # rules and lines
     "a rule given another code": (
-        edit("aximo_private.refuse_run_change", "errcode = 'ZXRUN'", "errcode = 'ZXARG'"),
+        edit("aximo_private.keep_run", "errcode = 'ZXRUN'", "errcode = 'ZXARG'"),
         breaks("rule given another SQLSTATE", "rule run_goes_forward (ZXRUN)"),
     ),
     "a rule called otherwise": (

@@ -1,7 +1,7 @@
 -- The state of a run changes; what the run is does not, and a run that has events is not deleted. The published gateway writes started_at,
 -- finished_at, error and log_artifact_id of a finished run again: when a failed run is tried again, and when two gateways ran the same at
 -- once.
-create function aximo_private.refuse_run_change() returns trigger
+create function aximo_private.keep_run() returns trigger
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 set row_security = on
@@ -84,11 +84,11 @@ begin
     return new;
 end;
 $$;
-alter function aximo_private.refuse_run_change() owner to aximo_recorder;
-comment on function aximo_private.refuse_run_change() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+alter function aximo_private.keep_run() owner to aximo_recorder;
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
 
 create trigger keep_run before update or delete on helix.runs
-for each row execute function aximo_private.refuse_run_change();
+for each row execute function aximo_private.keep_run();
 alter table helix.runs enable always trigger keep_run;
 comment on trigger keep_run on helix.runs is 'Only the state of a run changes, and forward; one that has events stays.';
 create trigger no_truncate before truncate on helix.runs
