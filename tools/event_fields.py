@@ -7,9 +7,11 @@ comes last in every list, which is where a migration can add a column, an argume
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 
 from tools.regions import between
@@ -289,6 +291,14 @@ NUMBERS = [each for each in GIVEN if each.type == "bigint"]
 TEXTS = [each for each in IN_TABLE if each.domain in ("identifier", "short_text")]
 
 
+def _checked(domain: str) -> str:
+    """What may be in a closed set, as its domain lists it."""
+    text = (ROOT / "sql" / "04_events" / "domains.sql").read_text(encoding="utf-8")
+    found = re.search(rf"create domain aximo_private\.{domain} .*? in \((.*?)\)", text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
 def sql() -> dict[str, list[Region]]:
     """The lists in sql/, by file."""
     comments = [f"comment on column aximo.events.{each.column} is {_quoted(each.meaning)};" for each in SHOWN]
@@ -314,6 +324,8 @@ def sql() -> dict[str, list[Region]]:
             ),
         ],
         "04_events/is_well_formed.sql": [
+            Region("(event).event_type in (", ")\n    and", _checked("event_type").replace("\n    ", "\n")),
+            Region("(event).actor in (", ")\n", _checked("actor")),
             Region("        concat(\n", "        )\n    ) <= 255", _filled(_columns(TEXTS, "(event)."), 12)),
             Region(
                 "clock_timestamp() + interval '1 day'\n",
@@ -447,11 +459,15 @@ def sql() -> dict[str, list[Region]]:
 
 def python() -> dict[str, list[Region]]:
     """The lists in the Python client, by file."""
-    short = ", ".join(each.name for each in IN_CALL if each.domain == "short_text")
+    names = ", ".join(each.name for each in IN_CALL if each.domain == "short_text")
+    # With what follows it, as wide as ruff lets a docstring be.
+    short = "\n".join(wrap(f"{names}: optional, at most 255 characters.", 112, subsequent_indent=" " * 12))
     return {
         "client/events.py": [
             Region(
-                "when it happened; a naive one is UTC; now, if left out.\n        ", ": optional, at most 255", short
+                "when it happened; a naive one is UTC; now, if left out.\n",
+                "        latency_ms: optional",
+                f"        {short}\n",
             ),
             Region(
                 '        event_id: unique within the customer; a UUIDv7 if left out. Of any class of UUIDs.\n    """\n\n',

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -103,6 +104,7 @@ def main() -> int:
     check = parser.parse_args().check
     status = 0
     for step in STEPS:
+        is_newer = False
         for path, text in step().items():
             if path.exists() and path.read_text(encoding="utf-8") == text:
                 continue
@@ -112,7 +114,11 @@ def main() -> int:
                 status = 1
             else:
                 path.write_text(text, encoding="utf-8")
-                print(f"{name} written")
+                print(f"{name} written", flush=True)
+                is_newer = is_newer or path.suffix == ".py"
+        if step is event_fields.made and is_newer:
+            # The contracts are made of the package too, and this process has imported the one before.
+            os.execv(sys.executable, [sys.executable, "-m", "tools.generated"])
     return status
 
 
