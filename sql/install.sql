@@ -7,7 +7,7 @@
 -- three: "aximo-db worker", or keep_metrics by cron.
 --   00 to 03  roles, schemas; who may work for which customer; what tables have in common (append-only, isolated by customer)
 --   04  the event: its fields and limits; the table of events (append-only); those of executions and approvals, a row each, written with them
---   05  writing: emit_event, emit_events, import_events, close_stale_executions. told_lives works out what events lead to; broken_rule names
+--   05  writing: emit_event, emit_events, import_events, close_stale_executions. lives_after works out what events lead to; broken_rule names
 --       the rules
 --   06  reading: executions, approvals, deployments and their versions; each as it was at a moment (_as_of); verify_, repair_executions
 --   07  helix: runs and run_events, as a gateway writes them; import_runs, import_run_events, observe_run
@@ -65,8 +65,8 @@ begin;
 \ir 05_emit/refuse_malformed.sql
 \ir 05_emit/broken_rule.sql
 \ir 05_emit/has_unresolved.sql
-\ir 05_emit/told_lives.sql
-\ir 05_emit/keep_lives.sql
+\ir 05_emit/lives_after.sql
+\ir 05_emit/store_lives.sql
 \ir 05_emit/refuse_step.sql
 \ir 05_emit/first_receipt.sql
 \ir 05_emit/parsed_events.sql
@@ -83,12 +83,12 @@ begin;
 \ir 06_history/history.sql
 \ir 06_history/execution_steps.sql
 \ir 06_history/aximo.executions.sql
-\ir 06_history/executions_told.sql
+\ir 06_history/executions_from_events.sql
 \ir 06_history/executions_as_of.sql
 \ir 06_history/open_executions.sql
 \ir 06_history/open_executions_as_of.sql
 \ir 06_history/access_differences.sql
-\ir 06_history/approvals_told.sql
+\ir 06_history/approvals_from_events.sql
 \ir 06_history/aximo.approvals.sql
 \ir 06_history/approvals_as_of.sql
 \ir 06_history/started_executions.sql
@@ -125,8 +125,8 @@ begin;
 \ir 08_log/log_cursors.sql
 \ir 08_log/log_growth.sql
 \ir 08_log/numbering.sql
-\ir 08_log/loggable.sql
-\ir 08_log/is_logged.sql
+\ir 08_log/events_of_logs.sql
+\ir 08_log/has_number.sql
 \ir 08_log/tree_hash.sql
 \ir 08_log/hashes_below.sql
 \ir 08_log/grow_tree.sql
@@ -175,8 +175,8 @@ begin;
 \ir 09_metrics/unjudged_leads.sql
 \ir 09_metrics/list_of.sql
 \ir 09_metrics/month_end.sql
-\ir 09_metrics/note_growth.sql
-\ir 09_metrics/facts_of.sql
+\ir 09_metrics/note_uncounted.sql
+\ir 09_metrics/facts_of_entries.sql
 \ir 09_metrics/count_activity.sql
 \ir 09_metrics/count_actions.sql
 \ir 09_metrics/count_deployments.sql
@@ -225,7 +225,7 @@ begin;
 \ir 09_metrics/alerts_hourly.sql
 \ir 09_metrics/alerts_monthly.sql
 \ir 09_metrics/aximo_metrics.thresholds.sql
-\ir 09_metrics/told_lists.sql
+\ir 09_metrics/list_settings.sql
 \ir 09_metrics/high_risk_levels.sql
 \ir 09_metrics/lead_action_types.sql
 \ir 09_metrics/freshness.sql

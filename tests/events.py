@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+#: The optional fields that are short texts.
+SHORT_TEXTS = ("risk_level", "approval_mode", "correlation_id", "channel_type", "error_code")
 BASE = {"deployment_id": "dep-1", "skill_id": "skill-1", "skill_version": "1.0", "actor": "system"}
 
 

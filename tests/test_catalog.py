@@ -742,14 +742,14 @@ _WITHOUT_BARRIER = {
     "aximo.log_lines",
     "aximo.log_nodes",
     "aximo.open_executions",
-    "aximo_private.approvals_told",
-    "aximo_private.executions_told",
+    "aximo_private.approvals_from_events",
+    "aximo_private.executions_from_events",
     "aximo_private.history",
     "aximo_private.started_executions",
     "helix.log_entries",
 }
 # Shows its reader what he may see: only the sequencer reads it, whose policies show all.
-_AS_THE_READER = {"aximo_private.loggable"}
+_AS_THE_READER = {"aximo_private.events_of_logs"}
 
 
 def test_every_view_is_a_security_barrier_and_runs_as_the_owner(root: psycopg.Connection[Any]) -> None:

@@ -40,6 +40,7 @@ from aximo_db.lines import importer
 from aximo_db.lines.importer import Refusal
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, INSTALLS, VERSIONS, Ledger, _cloned
+from tests.events import SHORT_TEXTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "aximo_db" / "data" / "contracts" / "aximo.json"
@@ -160,16 +161,7 @@ FULL = {
     "actor": "system", "payload": {"a": 1}, "correlation_id": "k", "channel_type": "web", "error_code": "none", "latency_ms": 1,
     "recorded_at": "2026-01-01T00:00:00Z", "recorded_by": "r",
 }  # fmt: skip
-OPTIONAL = {
-    "execution_id",
-    "step",
-    "risk_level",
-    "approval_mode",
-    "correlation_id",
-    "channel_type",
-    "error_code",
-    "latency_ms",
-}
+OPTIONAL = {"execution_id", "step", "latency_ms", *SHORT_TEXTS}
 
 
 def test_the_fields_of_an_exported_line_are_those_that_are_written(surface: Surface) -> None:
@@ -591,7 +583,7 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         FREE + "alter domain aximo_private.short_text set not null",
         breaks("limit narrowed", "aximo_private.short_text") | {
             ("additive", "JSONL field tightened", f"jsonl export.{name}")
-            for name in ("approval_mode", "channel_type", "correlation_id", "error_code", "risk_level")
+            for name in SHORT_TEXTS
         },
     ),
     "an optional field required": (
@@ -651,11 +643,11 @@ LIVE: dict[str, tuple[str | Callable[[Surface], object], Judged]] = {
         adds("JSONL field added", "jsonl export.is_late"),
     ),
     "a payload field read by another name": (
-        edit("aximo_private.facts_of", '{"priority": "high"}', '{"priority": "urgent"}'),
+        edit("aximo_private.facts_of_entries", '{"priority": "high"}', '{"priority": "urgent"}'),
         breaks("payload field removed", "payload priority=high"),
     ),
     "a payload field no longer compared": (
-        edit("aximo_private.told_lives", "'approval_id'", "'approval'"),
+        edit("aximo_private.lives_after", "'approval_id'", "'approval'"),
         breaks("payload field removed", "payload approval_id"),
     ),
     "a column that no longer tells of a payload field": (

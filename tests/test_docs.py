@@ -21,7 +21,7 @@ from tools import reference, sentences
 from .conftest import BINARIES, Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = [page for page in PAGES if re.search(r"^```(python|sql)$", page.read_text(encoding="utf-8"), re.MULTILINE)]
 REGISTER = ROOT / "docs" / "errors.md"
 

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, VERSIONS, Ledger, _cloned
-from tests.events import emit, emit_life, event
+from tests.events import SHORT_TEXTS, emit, emit_life, event
 
 Connection = psycopg.Connection[Any]
 
@@ -45,7 +45,6 @@ WHITE_SPACE = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 IDS = ("customer_id", "deployment_id", "skill_id", "skill_version", "execution_id")
-SHORT_TEXTS = ("risk_level", "approval_mode", "correlation_id", "channel_type", "error_code")
 T0 = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -206,12 +205,9 @@ def test_every_field_is_stored_as_it_was_sent(service: Connection) -> None:
         "skill_id": "skill 漢",
         "skill_version": "1.0-β",
         "execution_id": "exec 😀",
-        "risk_level": "R2",
-        "approval_mode": "CONDITIONAL",
         "actor": "external_user",
         "payload": {"a": [1, 2.5, None, True, {"b": "ü"}], "": ""},
-        "correlation_id": "corr",
-        "channel_type": "web",
+        **{name: f"the {name}" for name in SHORT_TEXTS},
         "error_code": "",
         "latency_ms": 2**63 - 1,
     }
@@ -351,13 +347,9 @@ DIFFERENCES: dict[str, Any] = {
     "skill_id": "other",
     "skill_version": "other",
     "execution_id": "other",
-    "risk_level": "R1",
-    "approval_mode": "AUTO",
     "actor": "founder",
     "payload": {"a": 2},
-    "correlation_id": "other",
-    "channel_type": "other",
-    "error_code": "other",
+    **dict.fromkeys(SHORT_TEXTS, "other"),
     "latency_ms": 6,
 }
 

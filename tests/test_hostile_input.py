@@ -21,7 +21,7 @@ from aximo_db.client.events import NewEvent
 from aximo_db.client.store import EventStore
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, VERSIONS, Ledger, _cloned
-from tests.events import BASE, emit, event
+from tests.events import BASE, SHORT_TEXTS, emit, event
 
 Connection = psycopg.Connection[Any]
 
@@ -234,7 +234,6 @@ def test_what_is_no_event_in_a_batch_is_refused(quick: Connection, item: str, pl
             assert error.sqlstate in ("ZXARG", "ZXCUS")
 
 
-SHORT_TEXTS = ("risk_level", "approval_mode", "correlation_id", "channel_type", "error_code")
 FIELDS = [
     "event_id",
     "event_type",
@@ -244,13 +243,9 @@ FIELDS = [
     "skill_id",
     "skill_version",
     "execution_id",
-    "risk_level",
-    "approval_mode",
     "actor",
     "payload",
-    "correlation_id",
-    "channel_type",
-    "error_code",
+    *SHORT_TEXTS,
     "latency_ms",
 ]
 VALUES = ["text", "", 1, 1.5, -1, 10**30, True, False, [], "5", ["text"], [1], [["system"]], {}, {"a": 1}, " "]
@@ -502,8 +497,7 @@ def test_statements_in_ids_are_only_text(service: Connection) -> None:
 
 def test_every_text_may_be_in_any_script(service: Connection) -> None:
     text = "Ünï✓ 漢字 עברית 😀 \u202e\u200b e\u0301"
-    names = ("deployment_id", "skill_id", "skill_version", "execution_id", "risk_level", "approval_mode")
-    values = dict.fromkeys((*names, "correlation_id", "channel_type", "error_code"), text)
+    values = dict.fromkeys(("deployment_id", "skill_id", "skill_version", "execution_id", *SHORT_TEXTS), text)
     store = EventStore(service, customer_id=text)
     sent = NewEvent(event_type="execution_triggered", actor="system", payload={text: [text, {text: text}]}, **values)
     store.emit(sent)

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, VERSIONS, Ledger, _cloned
-from tests.events import emit, event
+from tests.events import SHORT_TEXTS, emit, event
 
 SCHEMAS = ["aximo", "aximo_private", "aximo_metrics", "helix"]
 GROUP_ROLES = ["aximo_reader", "aximo_writer", "aximo_operator", "aximo_auditor", "aximo_bi"]
@@ -1130,10 +1130,9 @@ def test_no_refusal_shows_a_value_in_its_message(filled: Ledger) -> None:
     mark, long = "secretmark", "secretmark" * 100
     good = {**event("execution_triggered", mark), "deployment_id": mark, "skill_id": mark, "skill_version": mark}
     text_fields = ("customer_id", "deployment_id", "skill_id", "skill_version", "execution_id", "event_type", "actor")
-    optional = ("risk_level", "approval_mode", "correlation_id", "channel_type", "error_code")
     malformed: list[Any] = [mark, [mark], None, 1, {mark: mark}]
     malformed += [
-        {**good, field: value} for field in (*text_fields, *optional) for value in (long, {mark: mark}, [mark])
+        {**good, field: value} for field in (*text_fields, *SHORT_TEXTS) for value in (long, {mark: mark}, [mark])
     ]
     malformed += [{**good, field: mark} for field in ("event_id", "timestamp", "latency_ms", "payload", "actor")]
     malformed += [{**good, "event_type": mark}, {**good, mark: mark}, {**good, "latency_ms": 1e300}]

@@ -15,7 +15,7 @@ OPEN = """
     select
         e.customer_id, e.execution_id, e.deployment_id, e.skill_id, e.skill_version, e.status, e.started_at, e.last_event_at,
         least(now(), moment) - e.started_at, least(now(), moment) - e.last_event_at
-    from aximo_private.executions_told as e
+    from aximo_private.executions_from_events as e
     where e.outcome is null and e.started_at is not null"""
 
 
@@ -28,10 +28,10 @@ class Past(NamedTuple):
 
 
 VIEWS = [
-    Past("approvals", " select * from aximo_private.approvals_told", True),
+    Past("approvals", " select * from aximo_private.approvals_from_events", True),
     Past("deployment_versions", " select * from aximo.deployment_versions", False),
     Past("deployments", " select * from aximo.deployments", False),
-    Past("executions", " select * from aximo_private.executions_told", True),
+    Past("executions", " select * from aximo_private.executions_from_events", True),
     Past("open_executions", OPEN, True),
 ]
 

@@ -2,15 +2,16 @@
 
 python -m tools.generated [--check]
 
-In the order in which they follow from each other: functions that are alike; the views of metrics by grain; the SQL of the first migration, until it is released; read
-from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts, the reference and the privileges; the names and rows
-that type checkers know; the synchronous client; the sentences of errors.
+In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; the
+SQL of the first migration, until it is released; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
+the reference and the privileges; the names and rows that type checkers know; the synchronous client; the sentences of errors.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from aximo_db.contract import contract_names, contract_text, read_contract, ship
 from aximo_db.dba.assets import install_script, sql_files
 from aximo_db.dba.catalog import facts
 from aximo_db.local.embedded import EmbeddedServer
-from tools import alike, metrics, privileges, reference, sentences, unasync, vocabulary
+from tools import alike, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "migrations" / "versions"
@@ -84,6 +85,7 @@ def from_installation() -> dict[Path, str]:
 
 
 STEPS = (
+    event_fields.made,
     alike.made,
     metrics.made,
     first_migration,
@@ -102,6 +104,7 @@ def main() -> int:
     check = parser.parse_args().check
     status = 0
     for step in STEPS:
+        is_newer = False
         for path, text in step().items():
             if path.exists() and path.read_text(encoding="utf-8") == text:
                 continue
@@ -111,7 +114,11 @@ def main() -> int:
                 status = 1
             else:
                 path.write_text(text, encoding="utf-8")
-                print(f"{name} written")
+                print(f"{name} written", flush=True)
+                is_newer = is_newer or path.suffix == ".py"
+        if step is event_fields.made and is_newer:
+            # The contracts are made of the package too, and this process has imported the one before.
+            os.execv(sys.executable, [sys.executable, "-m", "tools.generated"])
     return status
 
 

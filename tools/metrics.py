@@ -821,14 +821,14 @@ def list_view(name: str, item: str, comment: str, item_comment: str) -> str:
 {MADE}create view {view} with (security_barrier = true) as
 select
 {_listed([f"m.{column}" for column in columns], 4)}
-from aximo_private.told_lists as m
+from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = '{name}'
 {FENCE}
 """
         + _commented(
             "view", view, f"{comment}, and their history. Key: scope, effective_from, set_at, {item}.", comments
         )
-        + (f"select aximo_private.take_comments('{view}', 'aximo_private.told_lists');\n")
+        + (f"select aximo_private.take_comments('{view}', 'aximo_private.list_settings');\n")
     )
 
 
@@ -923,7 +923,7 @@ def freshness_rows() -> str:
 
 
 def shown_rows() -> str:
-    """Every row of every view, as a key and what is measured."""
+    """Every row of every view, as its key and its measures."""
     parts = []
     for number, (view, key, _, left_out) in enumerate(keys()):
         build = ", ".join(f"'{column}', v.{column}" for column in key)

@@ -1,6 +1,7 @@
 """Events as values: what is sent, what is stored, and what is derived from it.
 
 The fields are those of the event model v1.0, section 4 (spec section 2); the database enforces their limits.
+The lists of them in ``NewEvent``, ``Event`` and ``TraceStep`` are made by ``tools/event_fields.py``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from aximo_db.client.errors import (
     SchemaVersionError,
 )
 from aximo_db.client.events import (
+    FIELDS,
     LONE_SURROGATE,
     NO_NUL,
     NO_SURROGATE,
@@ -68,28 +69,8 @@ SET_CUSTOMER_FOR_PAGE: Final = (
 )
 GET_CUSTOMER: Final = "select coalesce(current_setting('aximo.customer_id', true), '')"
 
-_EMIT_FIELDS: Final = (
-    "event_type",
-    "deployment_id",
-    "skill_id",
-    "skill_version",
-    "actor",
-    "customer_id",
-    "execution_id",
-    "payload",
-    "timestamp",
-    "risk_level",
-    "approval_mode",
-    "correlation_id",
-    "channel_type",
-    "error_code",
-    "latency_ms",
-    "event_id",
-)
-_TEXT_FIELDS: Final = tuple(
-    name for name in _EMIT_FIELDS if name not in ("payload", "timestamp", "latency_ms", "event_id")
-)
-EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(_EMIT_FIELDS))})"
+_TEXT_FIELDS: Final = tuple(name for name in FIELDS if name not in ("payload", "timestamp", "latency_ms", "event_id"))
+EMIT: Final = f"select * from aximo.emit_event({', '.join(['%s'] * len(FIELDS))})"
 EMIT_BATCH: Final = "select * from aximo.emit_events(%s, %s)"
 CLOSE_STALE: Final = "select * from aximo.close_stale_executions(%s)"
 LOG_SIZE: Final = "select s.size from aximo.log_size(%s) as s (size) where aximo.current_customer() is not null"
@@ -360,7 +341,7 @@ def check_types(event: NewEvent) -> None:
 
 
 def emit_values(event: NewEvent, customer_id: str | None) -> Sequence[Any]:
-    """The arguments of ``aximo.emit_event``.
+    """The arguments of ``aximo.emit_event``; the list is made by ``tools/event_fields.py``.
 
     Text takes the type of its parameter, so that one prepared statement serves every event, whatever it leaves out and
     however large its latency is. A moment is none: in text, PostgreSQL reads no offset of 16 hours or more.

@@ -679,6 +679,7 @@ end;
 $$;
 comment on function aximo_private.new_event_id() is 'An id for an event that came without one: a UUIDv7.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every event of every customer. Nobody reads this table itself: aximo.events shows each session its part.
 create sequence aximo_private.events_position as bigint;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';
@@ -754,15 +755,14 @@ comment on index aximo_private.events_of_deployments is 'What was declared of a 
 comment on index aximo_private.events_by_correlation is 'Events that belong together.';
 comment on index aximo_private.events_by_position is 'What is new to the log.';
 
--- ONLY leaves out the rows of a table that somebody lets inherit from this one.
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
+-- ONLY leaves out the rows of a table that somebody lets inherit from this one. payload || '{}' is the payload. But a condition on it, such
+-- as payload['k'] is not null, waits for the policy; otherwise it would run first, and EXPLAIN ANALYZE would tell whether an event of any
+-- customer has that key.
 create view aximo.events as
 select
-    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
-    actor,
-    -- The value is the same. But a condition on it, such as payload['k'] is not null, now waits for the policy; otherwise it would run
-    -- first, and EXPLAIN ANALYZE would tell whether an event of any customer has that key.
-    payload || '{}' as payload,
-    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload || '{}' as payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';
@@ -786,6 +786,7 @@ comment on column aximo.events.recorded_by is 'The login that wrote it.';
 comment on column aximo.events.step is 'Its place in its execution: 1, 2, 3 … without a gap; null without an execution.';
 select aximo_private.take_comments('aximo.events', 'aximo_private.events');
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- The canonical line of an event, defined here and nowhere else: an export writes it, and a log entry is its hash. The text does not depend
 -- on the session's settings: JSON strings, jsonb's normal form, UTC to the microsecond. It never changes, because every proof depends on
 -- it.
@@ -819,14 +820,15 @@ return concat(
 );
 comment on function aximo_private.event_line(aximo_private.events) is 'An event as its canonical line of JSON, without a line feed: the fields of aximo.events in their order, those without a value left out.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 create function aximo_private.event_document(event aximo_private.events, has_timestamp boolean) returns jsonb
 language sql stable security invoker parallel safe
 return jsonb_build_object(
     'event_id', (event).event_id, 'event_type', (event).event_type, 'customer_id', (event).customer_id,
     'deployment_id', (event).deployment_id, 'skill_id', (event).skill_id, 'skill_version', (event).skill_version,
-    'execution_id', (event).execution_id, 'actor', (event).actor, 'risk_level', (event).risk_level,
-    'approval_mode', (event).approval_mode, 'correlation_id', (event).correlation_id, 'channel_type', (event).channel_type,
-    'error_code', (event).error_code, 'latency_ms', (event).latency_ms,
+    'execution_id', (event).execution_id, 'risk_level', (event).risk_level, 'approval_mode', (event).approval_mode, 'actor', (event).actor,
+    'correlation_id', (event).correlation_id, 'channel_type', (event).channel_type, 'error_code', (event).error_code,
+    'latency_ms', (event).latency_ms,
     'timestamp', case
         when not has_timestamp then null
         -- A moment out of range may have no text in this form. This one has, and is out of range too.
@@ -880,7 +882,8 @@ comment on column aximo_private.breach.approval_id is 'The approval that the eve
 comment on column aximo_private.breach.against is 'The earlier event it is broken against, where that is about an approval.';
 comment on column aximo_private.breach.against_step is 'The step of the earlier event that it is broken against, for other rules; null if there is none.';
 
--- Checks the limits of an event's fields in one expression without an exception block, at a tenth of the cost of sixteen domains. True
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
+-- Checks the limits of an event's fields in one expression without an exception block, at a tenth of the cost of a domain for each. True
 -- means that the event keeps them. False means nothing: aximo_private.refuse_malformed then checks field by field.
 create function aximo_private.is_well_formed(event aximo_private.events) returns boolean
 language sql volatile security invoker parallel safe
@@ -1123,13 +1126,14 @@ comment on column aximo.receipt.event_id is 'The event''s id.';
 comment on column aximo.receipt.recorded_at is 'When it was recorded, by the database''s clock: the first time, if it was sent again.';
 comment on column aximo.receipt.duplicate is 'True if the same event had been recorded before; nothing was written now.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 create function aximo_private.event_fields() returns text[]
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
     select array[
-        'event_id', 'event_type', 'timestamp', 'customer_id', 'deployment_id', 'skill_id', 'skill_version', 'execution_id',
-        'risk_level', 'approval_mode', 'actor', 'payload', 'correlation_id', 'channel_type', 'error_code', 'latency_ms'
+        'event_id', 'event_type', 'timestamp', 'customer_id', 'deployment_id', 'skill_id', 'skill_version', 'execution_id', 'risk_level',
+        'approval_mode', 'actor', 'payload', 'correlation_id', 'channel_type', 'error_code', 'latency_ms'
     ]
 $$;
 alter function aximo_private.event_fields() owner to aximo_recorder;
@@ -1171,6 +1175,7 @@ $$;
 alter function aximo_private.nearest(text, text[]) owner to aximo_recorder;
 comment on function aximo_private.nearest(text, text[]) is 'Which of some words was meant, perhaps; null if none is near.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
 -- Of a payload it says no value, and of every other field at most 60 characters: what is said here is logged.
 create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void
@@ -1446,7 +1451,7 @@ comment on function aximo_private.has_unresolved(text, text, boolean, text[], ax
 -- other in a circle. With from_nothing it uses these events alone and reads no rows.
 -- The body is one and long: handing an execution's row to a function costs 27,000 instructions an event, a tenth of a batch's
 -- (docs/design/0004-emit-path.md).
-create function aximo_private.told_lives(
+create function aximo_private.lives_after(
     -- Sorted by execution and customer, and within each by place (position).
     batch aximo_private.events[],
     is_history boolean,
@@ -1669,12 +1674,12 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';
+alter function aximo_private.lives_after(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
+comment on function aximo_private.lives_after(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';
 
 -- Writes the rows as they are given. Nobody checks here whether another transaction changed a row meanwhile: the unique index of steps
 -- finds out when the events are written.
-create function aximo_private.keep_lives(lives aximo_private.executions[], approvals aximo_private.approvals[]) returns void
+create function aximo_private.store_lives(lives aximo_private.executions[], approvals aximo_private.approvals[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -1702,8 +1707,8 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.keep_lives(aximo_private.executions[], aximo_private.approvals[]) owner to aximo_recorder;
-comment on function aximo_private.keep_lives(aximo_private.executions[], aximo_private.approvals[]) is 'Writes the rows of executions and approvals, whether they are there or not.';
+alter function aximo_private.store_lives(aximo_private.executions[], aximo_private.approvals[]) owner to aximo_recorder;
+comment on function aximo_private.store_lives(aximo_private.executions[], aximo_private.approvals[]) is 'Writes the rows of executions and approvals, whether they are there or not.';
 
 create function aximo_private.refuse_step(breach aximo_private.breach, is_batch boolean) returns void
 language plpgsql volatile security invoker parallel safe
@@ -1742,6 +1747,7 @@ $$;
 alter function aximo_private.refuse_step(aximo_private.breach, boolean) owner to aximo_recorder;
 comment on function aximo_private.refuse_step(aximo_private.breach, boolean) is 'Raises ZXSEQ or ZXATT for an event that breaks a rule of its execution''s life, with the rule in the constraint field.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Called for an event whose event_id is stored already. If the sender named no timestamp, the database made one up the first time, so a
 -- different timestamp is no difference.
 create function aximo_private.first_receipt(event aximo_private.events, has_timestamp boolean) returns aximo.receipt
@@ -1787,6 +1793,7 @@ $$;
 alter function aximo_private.first_receipt(aximo_private.events, boolean) owner to aximo_recorder;
 comment on function aximo_private.first_receipt(aximo_private.events, boolean) is 'The receipt that an event got when it was first written. ZXDUP: its event_id is that of an event with other content.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- The events of a batch as columns. A field that is null here gets its value when the event is inserted.
 create function aximo_private.parsed_events(events jsonb, customer text)
 returns table (
@@ -1833,6 +1840,7 @@ end;
 alter function aximo_private.parsed_events(jsonb, text) owner to aximo_recorder;
 comment on function aximo_private.parsed_events(jsonb, text) is 'The events of a JSON array as columns, in any order, each with its place and whether it is malformed.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
 -- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
 -- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
@@ -1949,7 +1957,7 @@ begin
 
             select t.lives, t.approvals, t.told, t.breaches
             into lives, approvals, told, breaches
-            from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
+            from aximo_private.lives_after(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
                 attempt := 2;
                 continue;
@@ -1957,7 +1965,7 @@ begin
 
             -- Rows are written before events, in the order of their ids: a row is its execution's lock.
             if lives is not null then
-                perform aximo_private.keep_lives(lives, approvals);
+                perform aximo_private.store_lives(lives, approvals);
             end if;
             perform aximo_private.note_deployments(told, first_only => breaches is null);
             with
@@ -1968,8 +1976,8 @@ begin
                 )
                 select
                     t.event_id, t.event_type, t."timestamp", t.customer_id, t.deployment_id, t.skill_id, t.skill_version, t.execution_id,
-                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms,
-                    t.step, t.answers
+                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms, t.step,
+                    t.answers
                 from unnest(told) as t
                 -- The events after the first broken rule were worked out without it, so they are not inserted.
                 where is_history or breaches is null or t.position < breaches[1].place
@@ -2053,6 +2061,7 @@ $$;
 alter function aximo_private.write_events(jsonb, text, boolean, boolean) owner to aximo_recorder;
 comment on function aximo_private.write_events(jsonb, text, boolean, boolean) is 'Writes a batch for aximo.emit_events and aximo.import_events, and an event that aximo.emit_event could not write at once.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Writes one event in one call; most writes come this way. One UPDATE of the execution's row checks the rules and takes the event in. Its
 -- conditions may only say that the event fits; all other events go to aximo_private.write_events, which knows the rules. The body is one
 -- and long because each further function and statement adds 20,000 to 50,000 instructions to about 600,000: docs/design/0004-emit-path.md.
@@ -2220,12 +2229,12 @@ begin
 
     if fits is not false and (this_step is not null or emit_event.execution_id is null) then
         insert into aximo_private.events as e (
-            event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-            correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+            event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
+            actor, payload, correlation_id, channel_type, error_code, latency_ms, step, answers
         ) values (
-            emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
-            emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
-            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, document, request, this_step
+            id, emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
+            emit_event.execution_id, emit_event.risk_level, emit_event.approval_mode, emit_event.actor, document, emit_event.correlation_id,
+            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, this_step, request
         )
         on conflict do nothing
         returning e.event_id, e.recorded_at, false into receipt;
@@ -2389,7 +2398,7 @@ begin
     where x.customer_id = customer and x.execution_id = execution
     for no key update;
     select t.lives, t.approvals into retold
-    from aximo_private.told_lives(
+    from aximo_private.lives_after(
         array(select e from only aximo_private.events as e where e.customer_id = customer and e.execution_id = execution order by e.step),
         is_history => true, from_nothing => true
     ) as t;
@@ -2399,7 +2408,7 @@ begin
         delete from aximo_private.executions as x
         where x.customer_id = customer and x.execution_id = execution;
     else
-        perform aximo_private.keep_lives(retold.lives, retold.approvals);
+        perform aximo_private.store_lives(retold.lives, retold.approvals);
     end if;
 end;
 $$;
@@ -2489,7 +2498,7 @@ begin
                     order by e.step
                 ) as events
         ) as s
-        cross join lateral aximo_private.told_lives(s.events, is_history => true, from_nothing => true) as t;
+        cross join lateral aximo_private.lives_after(s.events, is_history => true, from_nothing => true) as t;
         return query
         select
             case
@@ -2531,7 +2540,7 @@ begin
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        -- Compared by the approvals: told_lives leaves an event that answers nothing as it came.
+        -- Compared by the approvals: lives_after leaves an event that answers nothing as it came.
         left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
         where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
@@ -2642,15 +2651,14 @@ comment on function aximo_private.as_of(boolean) is 'The moment that history is 
 -- The events that the other views of this folder are worked out from. It has no security_barrier, which would keep join conditions out. IS
 -- NOT TRUE keeps the planner from reading a whole index for a condition that nearly all rows meet.
 create view aximo_private.history as
-select
-    position, event_id, answers, step, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id,
-    risk_level, approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by
+select *
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;
 comment on view aximo_private.history is 'The events of the session''s customer, up to the moment looked at, with their order of arrival.';
 select aximo_private.take_comments('aximo_private.events', 'aximo_private.history');
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Reads the table, not aximo_private.history: a trace is the most frequent question, and there is no trace for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select
@@ -2727,7 +2735,7 @@ comment on column aximo.executions.outcome is 'completed or failed; null while i
 select aximo_private.take_comments('aximo.executions', 'aximo_private.executions');
 
 -- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
-create view aximo_private.executions_told as
+create view aximo_private.executions_from_events as
 select
     e.customer_id, e.execution_id,
     (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
@@ -2761,8 +2769,8 @@ select
 from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
-comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
-select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');
+comment on view aximo_private.executions_from_events is 'aximo.executions up to the moment looked at, from events alone.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_from_events');
 
 -- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
@@ -2782,7 +2790,7 @@ begin
         ),
         true
     );
-    return query select * from aximo_private.executions_told;
+    return query select * from aximo_private.executions_from_events;
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
@@ -2826,7 +2834,7 @@ begin
     select
         e.customer_id, e.execution_id, e.deployment_id, e.skill_id, e.skill_version, e.status, e.started_at, e.last_event_at,
         least(now(), moment) - e.started_at, least(now(), moment) - e.last_event_at
-    from aximo_private.executions_told as e
+    from aximo_private.executions_from_events as e
     where e.outcome is null and e.started_at is not null;
     perform set_config('aximo.as_of', '', true);
 end;
@@ -2857,7 +2865,7 @@ alter function aximo_private.access_differences() owner to aximo_gatekeeper;
 comment on function aximo_private.access_differences() is 'Where the access map differs from its history, for doctor: a login has a customer in the map and not by the history, or by the history and not in the map.';
 
 -- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
-create view aximo_private.approvals_told as
+create view aximo_private.approvals_from_events as
 select
     r.customer_id, r.execution_id, r.payload ->> 'approval_id' as approval_id,
     r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
@@ -2897,7 +2905,7 @@ left join lateral (
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
-comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
+comment on view aximo_private.approvals_from_events is 'aximo.approvals up to the moment looked at, from events alone.';
 
 create view aximo.approvals as
 select
@@ -2914,7 +2922,7 @@ from (
 -- text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
-    from aximo_private.approvals_told as s
+    from aximo_private.approvals_from_events as s
     where s.customer_id = a.customer_id and s.execution_id = a.execution_id and s.request_event_id = a.request_event_id
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
@@ -2940,7 +2948,7 @@ comment on column aximo.approvals.actions_withheld is 'If it was rejected or tim
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
-select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_from_events');
 
 -- Made by tools/alike.py, which makes others like it; change that.
 -- Runs as the recorder, as the view that it reads is nobody else's. The view reads as the owner: what the session's customer has.
@@ -2960,7 +2968,7 @@ begin
         ),
         true
     );
-    return query select * from aximo_private.approvals_told;
+    return query select * from aximo_private.approvals_from_events;
     perform set_config('aximo.as_of', '', true);
 end;
 $$;
@@ -4357,6 +4365,7 @@ end;
 $$;
 comment on function helix.isolate_gateway_tables() is 'Gives the gateway''s own tables (projects, artifacts, param_sets, run_inputs, run_outputs), as far as they exist, a customer_id and policies by it. For the owner of these tables; rows that are there become those of the session''s customer. Returns their names. Can be run again.';
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
 language plpgsql stable security invoker parallel safe rows 10
@@ -4388,16 +4397,20 @@ begin
         s.run_event_id, s.message
     from (
         select
-            e.customer_id, e."timestamp", e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level,
-            e.approval_mode, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id,
-            e.recorded_at, e.recorded_by, e.run_id, e.run_event_id, e.message, 0 as source, e.step as place,
+            e.customer_id, e."timestamp",
+            e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level, e.approval_mode, e.correlation_id,
+            e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id, e.recorded_at, e.recorded_by, e.run_id,
+            e.run_event_id, e.message,
+            0 as source, e.step as place,
             max(e.recorded_at) over (order by e.step) as arrived
         from aximo.execution_steps as e
         where e.customer_id = customer and e.execution_id = execution_trace.execution_id
         union all
         select
-            r.customer_id, r.ts, r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null,
-            r.recorded_at, r.recorded_by, r.run_id, r.event_id, r.message, 1, r.event_id,
+            r.customer_id, r.ts,
+            r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null, r.recorded_at, r.recorded_by,
+            r.run_id, r.event_id, r.message,
+            1, r.event_id,
             max(r.recorded_at) over (order by r.event_id)
         from helix.run_events as r
         where r.customer_id = customer
@@ -4602,7 +4615,7 @@ comment on column aximo_private.numbering.is_cut is 'Whether there may be more: 
 
 -- The events that are numbered: the only place that says which tables have a log. It shows what its reader may see, and the sequencer may
 -- see all.
-create view aximo_private.loggable with (security_invoker = true) as
+create view aximo_private.events_of_logs with (security_invoker = true) as
 select
     'events' as log,
     position, customer_id, event_id, null::bigint as run_event_id, recorded_at,
@@ -4621,36 +4634,36 @@ select
         8388608
     ) as weight
 from only helix.run_events; -- noqa: PRS
-comment on view aximo_private.loggable is 'Every event of every customer that is to have a number in a log.';
-comment on column aximo_private.loggable.log is 'The log it belongs to: one of aximo_private.logs.';
-comment on column aximo_private.loggable.position is 'Order of arrival, with gaps; given after the transaction got its id.';
-comment on column aximo_private.loggable.customer_id is 'Whose it is.';
-comment on column aximo_private.loggable.event_id is 'The event, of log events.';
-comment on column aximo_private.loggable.run_event_id is 'The event, of log run_events.';
-comment on column aximo_private.loggable.weight is 'How many bytes of text it may be, at most, told without reading it; rarely more.';
-comment on column aximo_private.loggable.recorded_at is 'When it was written, by the database''s clock.';
+comment on view aximo_private.events_of_logs is 'Every event of every customer that is to have a number in a log.';
+comment on column aximo_private.events_of_logs.log is 'The log it belongs to: one of aximo_private.logs.';
+comment on column aximo_private.events_of_logs.position is 'Order of arrival, with gaps; given after the transaction got its id.';
+comment on column aximo_private.events_of_logs.customer_id is 'Whose it is.';
+comment on column aximo_private.events_of_logs.event_id is 'The event, of log events.';
+comment on column aximo_private.events_of_logs.run_event_id is 'The event, of log run_events.';
+comment on column aximo_private.events_of_logs.weight is 'How many bytes of text it may be, at most, told without reading it; rarely more.';
+comment on column aximo_private.events_of_logs.recorded_at is 'When it was written, by the database''s clock.';
 
 -- A function, so that it stays a look-up in one of two partial indexes: the planner may turn EXISTS in a query into a pass over the log for
 -- each event.
-create function aximo_private.is_logged(customer_id text, event_id uuid, run_event_id bigint) returns boolean
+create function aximo_private.has_number(customer_id text, event_id uuid, run_event_id bigint) returns boolean
 language plpgsql stable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if is_logged.event_id is not null then
+    if has_number.event_id is not null then
         return exists (
             select from only aximo_private.log_entries as l
-            where l.customer_id = is_logged.customer_id and l.event_id = is_logged.event_id
+            where l.customer_id = has_number.customer_id and l.event_id = has_number.event_id
         );
     end if;
     return exists (
         select from only aximo_private.log_entries as l
-        where l.customer_id = is_logged.customer_id and l.run_event_id = is_logged.run_event_id
+        where l.customer_id = has_number.customer_id and l.run_event_id = has_number.run_event_id
     );
 end;
 $$;
-alter function aximo_private.is_logged(text, uuid, bigint) owner to aximo_sequencer;
-comment on function aximo_private.is_logged(text, uuid, bigint) is 'Whether an event has a number.';
+alter function aximo_private.has_number(text, uuid, bigint) owner to aximo_sequencer;
+comment on function aximo_private.has_number(text, uuid, bigint) is 'Whether an event has a number.';
 
 -- Hashes pairs, level by level; a last hash without a partner moves up unchanged. This is the same tree as that of RFC 9162, which splits
 -- at powers of two.
@@ -4792,10 +4805,10 @@ begin
         from open_holes as h
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
-            from aximo_private.loggable as s
+            from aximo_private.events_of_logs as s
             where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
                 -- After a restore that lost the sequence's value, a position may have been given twice.
-                and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
+                and not aximo_private.has_number(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
             limit number_new.max_events
         ) as e
@@ -4804,7 +4817,7 @@ begin
     ),
     young as (
         select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
-        from aximo_private.loggable as s
+        from aximo_private.events_of_logs as s
         where s.log = number_new.log and s.position > high and s.position > 0
         order by s.position
         limit number_new.max_events
@@ -4827,11 +4840,11 @@ begin
         select
             w.*,
             -- An event above the highest position may have its number already, after a restore or with replication: it is passed over.
-            number_new.look and not w.is_late and aximo_private.is_logged(w.customer_id, w.event_id, w.run_event_id) as is_there
+            number_new.look and not w.is_late and aximo_private.has_number(w.customer_id, w.event_id, w.run_event_id) as is_there
         from waiting as w
         where coalesce(w.weight_before, 0) < bytes_at_most
     ),
-    heads as materialized (
+    sizes as materialized (
         select
             c.customer_id,
             coalesce(
@@ -4865,7 +4878,7 @@ begin
                 ) as s
             )
         from found as f
-        inner join heads as h on h.customer_id = f.customer_id
+        inner join sizes as h on h.customer_id = f.customer_id
         where not f.is_there
         returning customer_id, number
     )
@@ -5009,12 +5022,12 @@ begin
             from aximo_private.logs as h
             cross join lateral (
                 select s.customer_id, s.event_id, s.run_event_id
-                from aximo_private.loggable as s
+                from aximo_private.events_of_logs as s
                 where s.log = h.log and s.position > 0
                 order by s.position
                 limit 1
             ) as f
-            where h.high_position = 0 and aximo_private.is_logged(f.customer_id, f.event_id, f.run_event_id)
+            where h.high_position = 0 and aximo_private.has_number(f.customer_id, f.event_id, f.run_event_id)
         ) then
         raise exception using
             errcode = 'ZXENV',
@@ -5071,7 +5084,7 @@ begin
         numbered := numbered + found_new;
 
         perform aximo_private.grow_tree(which, touched);
-        perform aximo_private.note_growth(touched, which);
+        perform aximo_private.note_uncounted(touched, which);
     end loop;
     update aximo_private.log_state as s
     set advanced_at = clock_timestamp()
@@ -5242,11 +5255,12 @@ comment on column aximo.log_lines.line is 'The event''s canonical line, without 
 comment on column aximo.log_lines.leaf is 'sha256 of a zero byte and the line in UTF-8, as it was when the event was numbered.';
 select aximo_private.take_comments('aximo.log_leaves', 'aximo.log_lines');
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 create view aximo.log_entries as
 select
-    l.customer_id, l.number, e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id,
-    e.risk_level, e.approval_mode, e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at,
-    e.recorded_by, e.step
+    l.customer_id, l.number,
+    e.event_id, e.event_type, e."timestamp", e.deployment_id, e.skill_id, e.skill_version, e.execution_id, e.risk_level, e.approval_mode,
+    e.actor, e.payload, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.recorded_at, e.recorded_by, e.step
 from aximo.log_leaves as l
 -- A look-up for each entry: without statistics the planner may turn a join into a pass over all events.
 cross join lateral (
@@ -5761,8 +5775,8 @@ begin
             where h.log = e.log and e.position between h.first_position and h.last_position
         ),
         e.run_event_id
-    from aximo_private.loggable as e
-    where e.log = unlogged_events.log and e.customer_id = customer and not aximo_private.is_logged(customer, e.event_id, e.run_event_id)
+    from aximo_private.events_of_logs as e
+    where e.log = unlogged_events.log and e.customer_id = customer and not aximo_private.has_number(customer, e.event_id, e.run_event_id)
     order by e.position;
 end;
 $$;
@@ -5934,14 +5948,14 @@ begin
     with
     missed as (
         select e.log, e.position
-        from aximo_private.loggable as e
+        from aximo_private.events_of_logs as e
         inner join aximo_private.logs as s on s.log = e.log
         where e.position <= s.high_position
             and not exists (
                 select from aximo_private.log_holes as h
                 where h.log = e.log and e.position between h.first_position and h.last_position
             )
-            and not aximo_private.is_logged(e.customer_id, e.event_id, e.run_event_id)
+            and not aximo_private.has_number(e.customer_id, e.event_id, e.run_event_id)
     ),
     remembered as (
         insert into aximo_private.log_holes (log, first_position, last_position, seen_by)
@@ -6555,7 +6569,7 @@ language sql stable security invoker parallel safe
 return (date_trunc('month', moment at time zone 'UTC') + interval '1 month') at time zone 'UTC';
 comment on function aximo_private.month_end(timestamptz) is 'When the month of UTC ends that a moment is in.';
 
-create function aximo_private.note_growth(growth aximo_private.log_growth[], of_log text) returns void
+create function aximo_private.note_uncounted(growth aximo_private.log_growth[], of_log text) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -6575,12 +6589,12 @@ begin
     from unnest(growth) as g;
 end;
 $$;
-alter function aximo_private.note_growth(aximo_private.log_growth[], text) owner to aximo_sequencer;
-comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
+alter function aximo_private.note_uncounted(aximo_private.log_growth[], text) owner to aximo_sequencer;
+comment on function aximo_private.note_uncounted(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
 
 -- Turns new log entries into facts to count: the events themselves, and the durations that become known by them. The facts are the same
 -- whichever event came first.
-create function aximo_private.facts_of(touched aximo_private.log_growth[])
+create function aximo_private.facts_of_entries(touched aximo_private.log_growth[])
 returns setof aximo_private.fact
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -6689,8 +6703,8 @@ begin
     from paired as d;
 end;
 $$;
-alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';
+alter function aximo_private.facts_of_entries(aximo_private.log_growth[]) owner to aximo_sequencer;
+comment on function aximo_private.facts_of_entries(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 -- Adds facts to the sums of all grains. The rows they belong to are taken away, and written anew with both added up.
@@ -7163,7 +7177,7 @@ declare
     facts aximo_private.fact[];
 begin
     if of_log = 'events' then
-        facts := array(select f from aximo_private.facts_of(growth) as f);
+        facts := array(select f from aximo_private.facts_of_entries(growth) as f);
         perform aximo_private.count_activity(facts, step);
         perform aximo_private.count_actions(facts, step);
         perform aximo_private.count_deployments(facts, step);
@@ -9168,7 +9182,7 @@ comment on column aximo_metrics.thresholds.scope is 'deployment, customer or all
 comment on column aximo_metrics.thresholds.set_by is 'The login that set it; null for those of all customers.';
 select aximo_private.take_comments('aximo_metrics.thresholds', 'aximo_private.thresholds');
 
-create view aximo_private.told_lists with (security_barrier = true) as
+create view aximo_private.list_settings with (security_barrier = true) as
 select
     c.customer_id, m.list, nullif(m.effective_from, '-infinity') as effective_from, m.set_at, i.item, m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
@@ -9182,10 +9196,10 @@ select
 from aximo_private.metric_lists as m
 left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
-comment on view aximo_private.told_lists is 'The settings of the session''s customer that are lists, one row an entry.';
-comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
-comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
-comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
+comment on view aximo_private.list_settings is 'The settings of the session''s customer that are lists, one row an entry.';
+comment on column aximo_private.list_settings.customer_id is 'The session''s customer.';
+comment on column aximo_private.list_settings.list is 'high_risk_levels or lead_action_types.';
+comment on column aximo_private.list_settings.item is 'An entry; null if there is none.';
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.high_risk_levels with (security_barrier = true) as
@@ -9198,7 +9212,7 @@ select
     m.is_current,
     m.scope,
     m.set_by
-from aximo_private.told_lists as m
+from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
@@ -9212,7 +9226,7 @@ comment on column aximo_metrics.high_risk_levels.is_withdrawal is 'Whether it ta
 comment on column aximo_metrics.high_risk_levels.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.high_risk_levels.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.high_risk_levels.set_by is 'The login that set it; null for those of all customers.';
-select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.told_lists');
+select aximo_private.take_comments('aximo_metrics.high_risk_levels', 'aximo_private.list_settings');
 
 -- Made by tools/metrics.py, where measures, grains and columns are declared; change that.
 create view aximo_metrics.lead_action_types with (security_barrier = true) as
@@ -9225,7 +9239,7 @@ select
     m.is_current,
     m.scope,
     m.set_by
-from aximo_private.told_lists as m
+from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
@@ -9239,7 +9253,7 @@ comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it t
 comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
-select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.told_lists');
+select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.list_settings');
 
 create view aximo_metrics.freshness with (security_barrier = true) as
 select
@@ -10101,6 +10115,7 @@ begin
 end;
 $$;
 
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
 revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
@@ -10128,15 +10143,15 @@ grant select, insert (role_name, customer_id), delete on aximo_private.customer_
 grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
-    event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload, correlation_id, channel_type, error_code, latency_ms, step, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- Rows that are written with the events. Only aximo.repair_executions deletes one.
 grant select, insert, update, delete on aximo_private.executions, aximo_private.approvals to aximo_recorder;
 grant select, insert on aximo_private.known_deployments to aximo_recorder;
 grant select, insert (event_id, against, customer_id, execution_id, rule) on aximo_private.violations to aximo_recorder;
-grant select on aximo_private.executions_told, aximo_private.approvals_told to aximo_recorder;
+grant select on aximo_private.executions_from_events, aximo_private.approvals_from_events to aximo_recorder;
 -- The installing login is a member of the owner and of the recorder. As the owner it could insert, and the recorder's policy would let it:
 -- together that would write what only the database may state. UPDATE, DELETE and TRUNCATE of events stay granted, so that the triggers
 -- refuse them by name.
@@ -10187,7 +10202,7 @@ grant select, update (high_position, entries, looked, undated_from) on aximo_pri
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
-grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.events_of_logs to aximo_sequencer;
 grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),

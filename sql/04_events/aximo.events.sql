@@ -1,12 +1,11 @@
--- ONLY leaves out the rows of a table that somebody lets inherit from this one.
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
+-- ONLY leaves out the rows of a table that somebody lets inherit from this one. payload || '{}' is the payload. But a condition on it, such
+-- as payload['k'] is not null, waits for the policy; otherwise it would run first, and EXPLAIN ANALYZE would tell whether an event of any
+-- customer has that key.
 create view aximo.events as
 select
-    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
-    actor,
-    -- The value is the same. But a condition on it, such as payload['k'] is not null, now waits for the policy; otherwise it would run
-    -- first, and EXPLAIN ANALYZE would tell whether an event of any customer has that key.
-    payload || '{}' as payload,
-    correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload || '{}' as payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by, step::bigint as step
 from only aximo_private.events; -- noqa: PRS
 comment on view aximo.events is 'The events of the session''s customer, one row an event. Key: event_id.';
 comment on column aximo.events.event_id is 'The event''s id, unique within its customer.';

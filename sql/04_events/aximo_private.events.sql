@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every event of every customer. Nobody reads this table itself: aximo.events shows each session its part.
 create sequence aximo_private.events_position as bigint;
 comment on sequence aximo_private.events_position is 'Order of arrival, with gaps. Never shown: the gaps between one''s own numbers tell other customers'' volume.';

@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- The canonical line of an event, defined here and nowhere else: an export writes it, and a log entry is its hash. The text does not depend
 -- on the session's settings: JSON strings, jsonb's normal form, UTC to the microsecond. It never changes, because every proof depends on
 -- it.

@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Writes one event in one call; most writes come this way. One UPDATE of the execution's row checks the rules and takes the event in. Its
 -- conditions may only say that the event fits; all other events go to aximo_private.write_events, which knows the rules. The body is one
 -- and long because each further function and statement adds 20,000 to 50,000 instructions to about 600,000: docs/design/0004-emit-path.md.
@@ -165,12 +166,12 @@ begin
 
     if fits is not false and (this_step is not null or emit_event.execution_id is null) then
         insert into aximo_private.events as e (
-            event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-            correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+            event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode,
+            actor, payload, correlation_id, channel_type, error_code, latency_ms, step, answers
         ) values (
-            emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
-            emit_event.execution_id, emit_event.actor, emit_event.risk_level, emit_event.approval_mode, emit_event.correlation_id,
-            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, id, document, request, this_step
+            id, emit_event.event_type, moment, customer, emit_event.deployment_id, emit_event.skill_id, emit_event.skill_version,
+            emit_event.execution_id, emit_event.risk_level, emit_event.approval_mode, emit_event.actor, document, emit_event.correlation_id,
+            emit_event.channel_type, emit_event.error_code, emit_event.latency_ms, this_step, request
         )
         on conflict do nothing
         returning e.event_id, e.recorded_at, false into receipt;

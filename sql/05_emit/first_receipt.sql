@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Called for an event whose event_id is stored already. If the sender named no timestamp, the database made one up the first time, so a
 -- different timestamp is no difference.
 create function aximo_private.first_receipt(event aximo_private.events, has_timestamp boolean) returns aximo.receipt

@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- The events of a batch as columns. A field that is null here gets its value when the event is inserted.
 create function aximo_private.parsed_events(events jsonb, customer text)
 returns table (

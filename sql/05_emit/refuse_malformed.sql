@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Says what is wrong with an event that the domains or the shape checks refused. Runs only then: the limits themselves are the domains'.
 -- Of a payload it says no value, and of every other field at most 60 characters: what is said here is logged.
 create function aximo_private.refuse_malformed(event jsonb, place bigint, customer text) returns void

@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Writes a batch, all or nothing, in the order of the array. The first attempt assumes that no event of it is stored yet and that nothing
 -- is wrong with it, which is nearly always so. If that does not hold, the second attempt looks at each event and says what is wrong. History
 -- is taken as it was: an event that breaks a rule of its execution's life is kept, and listed in aximo.violations.
@@ -114,7 +115,7 @@ begin
 
             select t.lives, t.approvals, t.told, t.breaches
             into lives, approvals, told, breaches
-            from aximo_private.told_lives(batch, is_history, from_nothing => false) as t;
+            from aximo_private.lives_after(batch, is_history, from_nothing => false) as t;
             if attempt = 1 and not is_history and breaches is not null then
                 attempt := 2;
                 continue;
@@ -122,7 +123,7 @@ begin
 
             -- Rows are written before events, in the order of their ids: a row is its execution's lock.
             if lives is not null then
-                perform aximo_private.keep_lives(lives, approvals);
+                perform aximo_private.store_lives(lives, approvals);
             end if;
             perform aximo_private.note_deployments(told, first_only => breaches is null);
             with
@@ -133,8 +134,8 @@ begin
                 )
                 select
                     t.event_id, t.event_type, t."timestamp", t.customer_id, t.deployment_id, t.skill_id, t.skill_version, t.execution_id,
-                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms,
-                    t.step, t.answers
+                    t.risk_level, t.approval_mode, t.actor, t.payload, t.correlation_id, t.channel_type, t.error_code, t.latency_ms, t.step,
+                    t.answers
                 from unnest(told) as t
                 -- The events after the first broken rule were worked out without it, so they are not inserted.
                 where is_history or breaches is null or t.position < breaches[1].place

@@ -16,7 +16,7 @@ begin
         ),
         true
     );
-    return query select * from aximo_private.approvals_told;
+    return query select * from aximo_private.approvals_from_events;
     perform set_config('aximo.as_of', '', true);
 end;
 $$;

@@ -13,7 +13,7 @@ from (
 -- text.
 left join lateral (
     select s.approval_id, s.actions_withheld, s.request_event_id
-    from aximo_private.approvals_told as s
+    from aximo_private.approvals_from_events as s
     where s.customer_id = a.customer_id and s.execution_id = a.execution_id and s.request_event_id = a.request_event_id
         and (a.decided_at is not null and a.decision <> 'granted' or a.approval_id ~ '^(sha256|json) ')
     offset 0
@@ -39,4 +39,4 @@ comment on column aximo.approvals.actions_withheld is 'If it was rejected or tim
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
-select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_told');
+select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_from_events');

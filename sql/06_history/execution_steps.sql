@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Reads the table, not aximo_private.history: a trace is the most frequent question, and there is no trace for a moment in the past.
 create view aximo.execution_steps with (security_barrier = true) as
 select

@@ -1,9 +1,7 @@
 -- The events that the other views of this folder are worked out from. It has no security_barrier, which would keep join conditions out. IS
 -- NOT TRUE keeps the planner from reading a whole index for a condition that nearly all rows meet.
 create view aximo_private.history as
-select
-    position, event_id, answers, step, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id,
-    risk_level, approval_mode, actor, payload, correlation_id, channel_type, error_code, latency_ms, recorded_at, recorded_by
+select *
 from only aximo_private.events -- noqa: PRS
 where ("timestamp" > (select aximo_private.as_of())) is not true
     and (recorded_at > (select aximo_private.as_of(known => true))) is not true;

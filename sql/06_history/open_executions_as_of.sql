@@ -20,7 +20,7 @@ begin
     select
         e.customer_id, e.execution_id, e.deployment_id, e.skill_id, e.skill_version, e.status, e.started_at, e.last_event_at,
         least(now(), moment) - e.started_at, least(now(), moment) - e.last_event_at
-    from aximo_private.executions_told as e
+    from aximo_private.executions_from_events as e
     where e.outcome is null and e.started_at is not null;
     perform set_config('aximo.as_of', '', true);
 end;

@@ -10,7 +10,7 @@ begin
     where x.customer_id = customer and x.execution_id = execution
     for no key update;
     select t.lives, t.approvals into retold
-    from aximo_private.told_lives(
+    from aximo_private.lives_after(
         array(select e from only aximo_private.events as e where e.customer_id = customer and e.execution_id = execution order by e.step),
         is_history => true, from_nothing => true
     ) as t;
@@ -20,7 +20,7 @@ begin
         delete from aximo_private.executions as x
         where x.customer_id = customer and x.execution_id = execution;
     else
-        perform aximo_private.keep_lives(retold.lives, retold.approvals);
+        perform aximo_private.store_lives(retold.lives, retold.approvals);
     end if;
 end;
 $$;

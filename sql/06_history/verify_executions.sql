@@ -48,7 +48,7 @@ begin
                     order by e.step
                 ) as events
         ) as s
-        cross join lateral aximo_private.told_lives(s.events, is_history => true, from_nothing => true) as t;
+        cross join lateral aximo_private.lives_after(s.events, is_history => true, from_nothing => true) as t;
         return query
         select
             case
@@ -90,7 +90,7 @@ begin
             life.execution_id, s.step, s.event_id, null
         from unnest(retold.events) with ordinality as s
         inner join unnest(retold.told) with ordinality as o on o.ordinality = s.ordinality
-        -- Compared by the approvals: told_lives leaves an event that answers nothing as it came.
+        -- Compared by the approvals: lives_after leaves an event that answers nothing as it came.
         left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
         where s.step <> o.step or s.answers is distinct from a.request_event_id
             or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position

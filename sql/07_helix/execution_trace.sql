@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- plpgsql keeps the plan; a SQL function is planned at every call before PostgreSQL 18.
 create function aximo.execution_trace(execution_id text) returns setof aximo.execution_steps
 language plpgsql stable security invoker parallel safe rows 10
@@ -29,16 +30,20 @@ begin
         s.run_event_id, s.message
     from (
         select
-            e.customer_id, e."timestamp", e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level,
-            e.approval_mode, e.correlation_id, e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id,
-            e.recorded_at, e.recorded_by, e.run_id, e.run_event_id, e.message, 0 as source, e.step as place,
+            e.customer_id, e."timestamp",
+            e.event_type, e.actor, e.deployment_id, e.skill_id, e.skill_version, e.risk_level, e.approval_mode, e.correlation_id,
+            e.channel_type, e.error_code, e.latency_ms, e.payload, e.event_id, e.answers_event_id, e.recorded_at, e.recorded_by, e.run_id,
+            e.run_event_id, e.message,
+            0 as source, e.step as place,
             max(e.recorded_at) over (order by e.step) as arrived
         from aximo.execution_steps as e
         where e.customer_id = customer and e.execution_id = execution_trace.execution_id
         union all
         select
-            r.customer_id, r.ts, r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null,
-            r.recorded_at, r.recorded_by, r.run_id, r.event_id, r.message, 1, r.event_id,
+            r.customer_id, r.ts,
+            r.kind, 'system', null, null, null, null, null, null, null, null, null, r.data, null, null, r.recorded_at, r.recorded_by,
+            r.run_id, r.event_id, r.message,
+            1, r.event_id,
             max(r.recorded_at) over (order by r.event_id)
         from helix.run_events as r
         where r.customer_id = customer

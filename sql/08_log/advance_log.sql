@@ -39,12 +39,12 @@ begin
             from aximo_private.logs as h
             cross join lateral (
                 select s.customer_id, s.event_id, s.run_event_id
-                from aximo_private.loggable as s
+                from aximo_private.events_of_logs as s
                 where s.log = h.log and s.position > 0
                 order by s.position
                 limit 1
             ) as f
-            where h.high_position = 0 and aximo_private.is_logged(f.customer_id, f.event_id, f.run_event_id)
+            where h.high_position = 0 and aximo_private.has_number(f.customer_id, f.event_id, f.run_event_id)
         ) then
         raise exception using
             errcode = 'ZXENV',
@@ -101,7 +101,7 @@ begin
         numbered := numbered + found_new;
 
         perform aximo_private.grow_tree(which, touched);
-        perform aximo_private.note_growth(touched, which);
+        perform aximo_private.note_uncounted(touched, which);
     end loop;
     update aximo_private.log_state as s
     set advanced_at = clock_timestamp()

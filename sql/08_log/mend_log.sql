@@ -18,14 +18,14 @@ begin
     with
     missed as (
         select e.log, e.position
-        from aximo_private.loggable as e
+        from aximo_private.events_of_logs as e
         inner join aximo_private.logs as s on s.log = e.log
         where e.position <= s.high_position
             and not exists (
                 select from aximo_private.log_holes as h
                 where h.log = e.log and e.position between h.first_position and h.last_position
             )
-            and not aximo_private.is_logged(e.customer_id, e.event_id, e.run_event_id)
+            and not aximo_private.has_number(e.customer_id, e.event_id, e.run_event_id)
     ),
     remembered as (
         insert into aximo_private.log_holes (log, first_position, last_position, seen_by)

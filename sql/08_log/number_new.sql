@@ -56,10 +56,10 @@ begin
         from open_holes as h
         cross join lateral (
             select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
-            from aximo_private.loggable as s
+            from aximo_private.events_of_logs as s
             where s.log = number_new.log and s.position between h.first_position and h.last_position and s.position > 0
                 -- After a restore that lost the sequence's value, a position may have been given twice.
-                and not aximo_private.is_logged(s.customer_id, s.event_id, s.run_event_id)
+                and not aximo_private.has_number(s.customer_id, s.event_id, s.run_event_id)
             order by s.position
             limit number_new.max_events
         ) as e
@@ -68,7 +68,7 @@ begin
     ),
     young as (
         select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
-        from aximo_private.loggable as s
+        from aximo_private.events_of_logs as s
         where s.log = number_new.log and s.position > high and s.position > 0
         order by s.position
         limit number_new.max_events
@@ -91,11 +91,11 @@ begin
         select
             w.*,
             -- An event above the highest position may have its number already, after a restore or with replication: it is passed over.
-            number_new.look and not w.is_late and aximo_private.is_logged(w.customer_id, w.event_id, w.run_event_id) as is_there
+            number_new.look and not w.is_late and aximo_private.has_number(w.customer_id, w.event_id, w.run_event_id) as is_there
         from waiting as w
         where coalesce(w.weight_before, 0) < bytes_at_most
     ),
-    heads as materialized (
+    sizes as materialized (
         select
             c.customer_id,
             coalesce(
@@ -129,7 +129,7 @@ begin
                 ) as s
             )
         from found as f
-        inner join heads as h on h.customer_id = f.customer_id
+        inner join sizes as h on h.customer_id = f.customer_id
         where not f.is_there
         returning customer_id, number
     )

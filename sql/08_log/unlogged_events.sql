@@ -19,8 +19,8 @@ begin
             where h.log = e.log and e.position between h.first_position and h.last_position
         ),
         e.run_event_id
-    from aximo_private.loggable as e
-    where e.log = unlogged_events.log and e.customer_id = customer and not aximo_private.is_logged(customer, e.event_id, e.run_event_id)
+    from aximo_private.events_of_logs as e
+    where e.log = unlogged_events.log and e.customer_id = customer and not aximo_private.has_number(customer, e.event_id, e.run_event_id)
     order by e.position;
 end;
 $$;

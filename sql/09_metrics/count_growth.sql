@@ -7,7 +7,7 @@ declare
     facts aximo_private.fact[];
 begin
     if of_log = 'events' then
-        facts := array(select f from aximo_private.facts_of(growth) as f);
+        facts := array(select f from aximo_private.facts_of_entries(growth) as f);
         perform aximo_private.count_activity(facts, step);
         perform aximo_private.count_actions(facts, step);
         perform aximo_private.count_deployments(facts, step);

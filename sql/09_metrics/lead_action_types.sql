@@ -9,7 +9,7 @@ select
     m.is_current,
     m.scope,
     m.set_by
-from aximo_private.told_lists as m
+from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
 -- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
 offset 0;
@@ -23,4 +23,4 @@ comment on column aximo_metrics.lead_action_types.is_withdrawal is 'Whether it t
 comment on column aximo_metrics.lead_action_types.is_current is 'Whether it is the latest that has taken effect. The customer''s own goes before the one of all.';
 comment on column aximo_metrics.lead_action_types.scope is 'customer, or all customers that set none.';
 comment on column aximo_metrics.lead_action_types.set_by is 'The login that set it; null for those of all customers.';
-select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.told_lists');
+select aximo_private.take_comments('aximo_metrics.lead_action_types', 'aximo_private.list_settings');

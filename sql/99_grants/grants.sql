@@ -1,3 +1,4 @@
+-- The lists of an event's fields in this file are made by tools/event_fields.py.
 -- Every privilege there is, in one place. Deny first, then grant by name.
 revoke all on schema aximo, aximo_metrics, aximo_private, helix from public;
 revoke all on all tables in schema aximo, aximo_metrics, aximo_private, helix from public;
@@ -25,15 +26,15 @@ grant select, insert (role_name, customer_id), delete on aximo_private.customer_
 grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
 grant insert (
-    event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, actor, risk_level, approval_mode,
-    correlation_id, channel_type, error_code, latency_ms, event_id, payload, answers, step
+    event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
+    payload, correlation_id, channel_type, error_code, latency_ms, step, answers
 ) on aximo_private.events to aximo_recorder;
 grant usage on sequence aximo_private.events_position to aximo_recorder;
 -- Rows that are written with the events. Only aximo.repair_executions deletes one.
 grant select, insert, update, delete on aximo_private.executions, aximo_private.approvals to aximo_recorder;
 grant select, insert on aximo_private.known_deployments to aximo_recorder;
 grant select, insert (event_id, against, customer_id, execution_id, rule) on aximo_private.violations to aximo_recorder;
-grant select on aximo_private.executions_told, aximo_private.approvals_told to aximo_recorder;
+grant select on aximo_private.executions_from_events, aximo_private.approvals_from_events to aximo_recorder;
 -- The installing login is a member of the owner and of the recorder. As the owner it could insert, and the recorder's policy would let it:
 -- together that would write what only the database may state. UPDATE, DELETE and TRUNCATE of events stay granted, so that the triggers
 -- refuse them by name.
@@ -84,7 +85,7 @@ grant select, update (high_position, entries, looked, undated_from) on aximo_pri
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
 grant select on aximo.log_leaves, aximo.log_nodes, aximo.checkpoints to aximo_sequencer;
-grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.loggable to aximo_sequencer;
+grant select on helix.runs, helix.run_events, helix.event_kinds, aximo_private.events_of_logs to aximo_sequencer;
 grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.numbering, aximo_private.identifier to aximo_sequencer;
 grant execute on function
     aximo.current_customer(),

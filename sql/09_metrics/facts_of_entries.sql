@@ -1,6 +1,6 @@
 -- Turns new log entries into facts to count: the events themselves, and the durations that become known by them. The facts are the same
 -- whichever event came first.
-create function aximo_private.facts_of(touched aximo_private.log_growth[])
+create function aximo_private.facts_of_entries(touched aximo_private.log_growth[])
 returns setof aximo_private.fact
 language plpgsql stable security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
@@ -109,5 +109,5 @@ begin
     from paired as d;
 end;
 $$;
-alter function aximo_private.facts_of(aximo_private.log_growth[]) owner to aximo_sequencer;
-comment on function aximo_private.facts_of(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';
+alter function aximo_private.facts_of_entries(aximo_private.log_growth[]) owner to aximo_sequencer;
+comment on function aximo_private.facts_of_entries(aximo_private.log_growth[]) is 'The facts to count in new entries of the log: each event, each execution whose start and end are both known now, each approval whose request and answer are.';

@@ -1,5 +1,5 @@
 -- Worked out from the events: for a moment in the past, and for the actions that a denial withheld.
-create view aximo_private.approvals_told as
+create view aximo_private.approvals_from_events as
 select
     r.customer_id, r.execution_id, r.payload ->> 'approval_id' as approval_id,
     r.deployment_id, r.skill_id, r.skill_version, r.risk_level, r.approval_mode, r."timestamp" as requested_at, r.actor as requested_by,
@@ -39,4 +39,4 @@ left join lateral (
         )
 ) as w on d.event_type in ('approval_rejected', 'approval_timeout')
 where r.event_type = 'approval_requested';
-comment on view aximo_private.approvals_told is 'aximo.approvals up to the moment looked at, from events alone.';
+comment on view aximo_private.approvals_from_events is 'aximo.approvals up to the moment looked at, from events alone.';

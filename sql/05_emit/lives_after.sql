@@ -3,7 +3,7 @@
 -- other in a circle. With from_nothing it uses these events alone and reads no rows.
 -- The body is one and long: handing an execution's row to a function costs 27,000 instructions an event, a tenth of a batch's
 -- (docs/design/0004-emit-path.md).
-create function aximo_private.told_lives(
+create function aximo_private.lives_after(
     -- Sorted by execution and customer, and within each by place (position).
     batch aximo_private.events[],
     is_history boolean,
@@ -226,5 +226,5 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.told_lives(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
-comment on function aximo_private.told_lives(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';
+alter function aximo_private.lives_after(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
+comment on function aximo_private.lives_after(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';

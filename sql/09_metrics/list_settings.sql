@@ -1,4 +1,4 @@
-create view aximo_private.told_lists with (security_barrier = true) as
+create view aximo_private.list_settings with (security_barrier = true) as
 select
     c.customer_id, m.list, nullif(m.effective_from, '-infinity') as effective_from, m.set_at, i.item, m.items is null as is_withdrawal,
     m.effective_from <= now() and not exists (
@@ -12,7 +12,7 @@ select
 from aximo_private.metric_lists as m
 left join lateral unnest(m.items) as i (item) on true
 cross join aximo_private.known_customer as c;
-comment on view aximo_private.told_lists is 'The settings of the session''s customer that are lists, one row an entry.';
-comment on column aximo_private.told_lists.customer_id is 'The session''s customer.';
-comment on column aximo_private.told_lists.list is 'high_risk_levels or lead_action_types.';
-comment on column aximo_private.told_lists.item is 'An entry; null if there is none.';
+comment on view aximo_private.list_settings is 'The settings of the session''s customer that are lists, one row an entry.';
+comment on column aximo_private.list_settings.customer_id is 'The session''s customer.';
+comment on column aximo_private.list_settings.list is 'high_risk_levels or lead_action_types.';
+comment on column aximo_private.list_settings.item is 'An entry; null if there is none.';

@@ -1,5 +1,5 @@
 -- Worked out from the events, for a moment in the past: the rows only say how executions stand now.
-create view aximo_private.executions_told as
+create view aximo_private.executions_from_events as
 select
     e.customer_id, e.execution_id,
     (array_agg(e.deployment_id order by e.step))[1] as deployment_id,
@@ -33,5 +33,5 @@ select
 from aximo_private.history as e
 where e.execution_id is not null
 group by e.customer_id, e.execution_id;
-comment on view aximo_private.executions_told is 'aximo.executions up to the moment looked at, from events alone.';
-select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_told');
+comment on view aximo_private.executions_from_events is 'aximo.executions up to the moment looked at, from events alone.';
+select aximo_private.take_comments('aximo.executions', 'aximo_private.executions_from_events');

@@ -1,6 +1,6 @@
 -- Writes the rows as they are given. Nobody checks here whether another transaction changed a row meanwhile: the unique index of steps
 -- finds out when the events are written.
-create function aximo_private.keep_lives(lives aximo_private.executions[], approvals aximo_private.approvals[]) returns void
+create function aximo_private.store_lives(lives aximo_private.executions[], approvals aximo_private.approvals[]) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -28,5 +28,5 @@ begin
     end if;
 end;
 $$;
-alter function aximo_private.keep_lives(aximo_private.executions[], aximo_private.approvals[]) owner to aximo_recorder;
-comment on function aximo_private.keep_lives(aximo_private.executions[], aximo_private.approvals[]) is 'Writes the rows of executions and approvals, whether they are there or not.';
+alter function aximo_private.store_lives(aximo_private.executions[], aximo_private.approvals[]) owner to aximo_recorder;
+comment on function aximo_private.store_lives(aximo_private.executions[], aximo_private.approvals[]) is 'Writes the rows of executions and approvals, whether they are there or not.';

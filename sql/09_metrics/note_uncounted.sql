@@ -1,4 +1,4 @@
-create function aximo_private.note_growth(growth aximo_private.log_growth[], of_log text) returns void
+create function aximo_private.note_uncounted(growth aximo_private.log_growth[], of_log text) returns void
 language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -18,5 +18,5 @@ begin
     from unnest(growth) as g;
 end;
 $$;
-alter function aximo_private.note_growth(aximo_private.log_growth[], text) owner to aximo_sequencer;
-comment on function aximo_private.note_growth(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
+alter function aximo_private.note_uncounted(aximo_private.log_growth[], text) owner to aximo_sequencer;
+comment on function aximo_private.note_uncounted(aximo_private.log_growth[], text) is 'Notes up to which number some customers'' logs have grown, for aximo.count_metrics.';
