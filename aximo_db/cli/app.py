@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import psycopg
@@ -33,18 +33,23 @@ from aximo_db.cli import runs as cli_runs
 from aximo_db.cli import worker as cli_worker
 from aximo_db.cli.support import (
     AsJson,
+    Batch,
     BatchSize,
     CursorName,
     Customer,
     CustomerOfLines,
     Db,
     Follow,
+    KeepExtensions,
     Lines,
     Output,
     Panel,
     Program,
     Rejects,
     Start,
+    TailFormat,
+    TypePrefix,
+    cloudevents_options,
     ended,
     exporting,
     import_file,
@@ -53,6 +58,7 @@ from aximo_db.cli.support import (
     needed_role,
     nobody_reads,
     patient_streams,
+    print_cloudevents,
     print_log,
     print_refused,
     print_unnumbered,
@@ -76,8 +82,8 @@ from aximo_db.dba.verify_log import customers_of, prove_growth, prove_inclusion,
 from aximo_db.dba.verify_metrics import recount_metrics, verify_metrics
 from aximo_db.files import terminal
 from aximo_db.files.source import UnreadableFileError, json_lines
-from aximo_db.lines.exporter import export_log, number_new_events
-from aximo_db.lines.importer import import_lines
+from aximo_db.lines.exporter import Exported, export_log, number_new_events
+from aximo_db.lines.importer import ImportSummary, import_lines
 from aximo_db.report.query import Grain, read_metrics
 from aximo_db.report.terminal import print_metrics
 
@@ -273,10 +279,21 @@ def import_(
             help="Take history as it was; what breaks a rule is listed in aximo.violations. For operators.",
         ),
     ] = False,
+    format_: Annotated[
+        Literal["jsonl", "cloudevents"], typer.Option("--format", help="Lines as exported, or CloudEvents 1.0.")
+    ] = "jsonl",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
+    keep_extensions: KeepExtensions = False,
     as_json: AsJson = False,
 ) -> None:
     """Import events from JSON lines of one or many customers. A second run adds nothing."""
-    take = partial(import_lines, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations)
+    is_cloudevents = format_ == "cloudevents"
+    options = cloudevents_options(is_cloudevents, type_prefix, batch=batch, keep_extensions=keep_extensions)
+    take: Callable[..., ImportSummary] = import_lines
+    if is_cloudevents:
+        from aximo_db.lines.cloudevents import import_cloudevents as take
+    take = partial(take, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations, **options)
     summary = import_file(take, file, db, rejects, as_json=as_json)
     if as_json:
         _print_json(summary.as_json())
@@ -292,11 +309,32 @@ def export(
     db: Db = None,
     customer: Customer = None,
     log: LogName = "events",
+    format_: Annotated[
+        Literal["jsonl", "cloudevents", "ocel-json", "ocel-sqlite"],
+        typer.Option("--format", help="Lines that are proved; CloudEvents 1.0; or, for process mining, OCEL 2.0."),
+    ] = "jsonl",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
     output: Output = None,
 ) -> None:
     """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
+    is_cloudevents = format_ == "cloudevents"
+    options = cloudevents_options(is_cloudevents, type_prefix, batch=batch)
+    write: Callable[..., Exported] = partial(export_log, log=log)
+    if is_cloudevents:
+        from aximo_db.lines.cloudevents import export_cloudevents
+
+        write = partial(export_cloudevents, log=log, **options)
+    elif format_ in ("ocel-json", "ocel-sqlite"):
+        from aximo_db.lines.ocel import export_ocel
+
+        if log != "events":
+            _fail("OCEL is of executions and approvals", hint="Leave out --log run_events.", code=2)
+        if format_ == "ocel-sqlite" and output is None:
+            _fail("an SQLite file is no text", hint="Name a file with -o.", code=2)
+        write = partial(export_ocel, form="json" if format_ == "ocel-json" else "sqlite")
     with _refusals(), exporting(output) as (target, progress):
-        exported = export_log(db, target, customer_id=customer, log=log, progress=progress)
+        exported = write(db, target, customer_id=customer, progress=progress)
     console = _err()
     console.print(f"{exported.written:,} events exported")
     print_unnumbered(console, exported.unnumbered)
@@ -429,11 +467,21 @@ def tail(
     follow: Follow = False,
     start: Start = None,
     name: CursorName = None,
+    format_: TailFormat = "text",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
     customer: Customer = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a customer's log by number: its end, or from a number or a cursor on."""
+    if format_ == "cloudevents":
+        print_cloudevents(
+            db, customer, log="events", start=start, name=name, follow=follow, as_json=as_json, batch=batch,
+            type_prefix=type_prefix,
+        )  # fmt: skip
+        return
+    cloudevents_options(False, type_prefix, batch=batch)
     print_log(
         db,
         customer,
