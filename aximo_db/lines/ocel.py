@@ -21,6 +21,7 @@ import psycopg
 
 from aximo_db.client import statements
 from aximo_db.client.errors import ProofError
+from aximo_db.client.vocabulary import EVENT_TYPES
 from aximo_db.lines.exporter import FETCH, Exported, snapshot, unnumbered
 
 __all__ = ["export_ocel"]
@@ -207,7 +208,14 @@ class _ObjectLog:
                 f" ocel_changed_field text{columns}, foreign key (ocel_id) references object (ocel_id))"
             )
             database.execute(f"create index {name}_changes on object_{name} (ocel_id)")
-        self._types: set[str] = set()
+        # All of them, used or not: whoever asks finds the same tables in every file.
+        columns = "".join(f", {each} {kind}" for each, kind in _EVENT_ATTRIBUTES.items()).replace("string", "text")
+        for name in EVENT_TYPES:
+            database.execute("insert into event_map_type values (?, ?)", (name, name))
+            database.execute(
+                f"create table event_{name} (ocel_id text not null primary key, ocel_time timestamp not null{columns},"
+                " foreign key (ocel_id) references event (ocel_id))"
+            )
 
     def add(self, event: dict[str, Any]) -> None:
         """Adds an event and what it is about."""
@@ -234,14 +242,6 @@ class _ObjectLog:
 
     def _add_event(self, event: dict[str, Any]) -> None:
         name = event["event_type"]
-        if name not in self._types:
-            self._types.add(name)
-            self._all("insert into event_map_type values (?, ?)", name, name)
-            columns = "".join(f", {each} {kind}" for each, kind in _EVENT_ATTRIBUTES.items()).replace("string", "text")
-            self._all(
-                f"create table event_{name} (ocel_id text not null primary key, ocel_time timestamp not null{columns},"
-                " foreign key (ocel_id) references event (ocel_id))"
-            )
         self._all("insert into event values (?, ?)", event["event_id"], name)
         values = [event["number"] if each == "log_number" else event[each] for each in _EVENT_ATTRIBUTES]
         places = ", ".join("?" * (len(values) + 2))
