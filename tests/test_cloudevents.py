@@ -362,8 +362,8 @@ def two(request: pytest.FixtureRequest, servers: Callable[[str], EmbeddedServer]
         yield ledgers
 
 
-def service(ledger: Ledger) -> None:
-    ledger.login(SERVICE, "aximo_writer", "aximo_operator", customers=("*",))
+def service(ledger: Ledger, name: str = SERVICE) -> str:
+    return ledger.login(name, "aximo_writer", "aximo_operator", customers=("*",))
 
 
 AWKWARD = "a/ b%\n\x7f\u009f\ufffe😀"
@@ -496,7 +496,7 @@ def test_a_refused_element_is_told_by_its_place_and_its_text(two: tuple[Ledger, 
         told = [json.loads(each) for each in rejects.getvalue().splitlines()]
         assert {each["line_number"]: each["line"].strip() for each in told} == {2: bad, 3: late, 4: "5"}
         assert {each["rule"] for each in told} == {
-            "cloudevent_attributes_agree",
+            "actor_known",
             "event_id_well_formed",
             "event_is_object",
         }
@@ -539,13 +539,12 @@ def test_without_a_customer_there_is_an_error_and_no_empty_answer(two: tuple[Led
 
 
 def test_an_event_that_was_taken_away_is_no_shorter_log(one_ledger: Ledger) -> None:
-    service(one_ledger)
-    dsn = one_ledger.dsn(SERVICE)
+    dsn = one_ledger.dsn(service(one_ledger, "ce_other"))
     with EventStore(dsn, customer_id="acme") as store:
         ids = [store.emit({**_emitted(), "event_id": uuid4()}).event_id for _ in range(3)]
         store.advance_all()
         with one_ledger.superuser() as root:
-            root.execute("set session_replication_role = replica")
+            root.execute("alter table aximo_private.events disable trigger all")
             root.execute("delete from aximo_private.events where event_id = %s", (ids[1],))
         with pytest.raises(ProofError):
             export_cloudevents(dsn, io.StringIO(), customer_id="acme")
@@ -639,8 +638,8 @@ def test_the_page_may_be_pasted(two: tuple[Ledger, Ledger], tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     with EventStore(two[1].dsn(SERVICE), customer_id="nordwind") as store:
         store.advance_all()
-        assert store.log_size() == 979
-    assert "2" in done.stdout
+        assert store.log_size() == 969
+    assert f'"sequence":"{2:019}"' in done.stdout
 
 
 def test_every_attribute_stands_on_the_page() -> None:
