@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BI_VENV := .venv-bi
+OCEL_VENV := .venv-ocel
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet
 QUICK := access catalog emit immutability store tables tlog
@@ -16,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tmp/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up test test-quick test-heavy test-bi test-gateway lint bench generated clean
+.PHONY: demo up test test-quick test-heavy test-bi test-ocel test-gateway lint bench generated clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/aximo-db demo
@@ -25,7 +26,7 @@ up: $(VENV)/.installed
 	@$(BIN)/aximo-db up
 
 test: $(VENV)/.tested
-	@$(BIN)/python -m pytest -m "not heavy and not bi and not gateway" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not heavy and not bi and not ocel and not gateway" -n 2 --dist loadfile
 
 test-quick: $(VENV)/.tested
 	@AXIMO_TEST_QUICK=1 $(BIN)/python -m pytest -m "not heavy" -n 2 --dist loadfile $(QUICK:%=tests/test_%.py)
@@ -37,6 +38,10 @@ test-heavy: $(VENV)/.tested
 test-bi: $(BI_VENV)/.installed
 	@npm install --silent --no-save --prefix .tmp/node pg || echo "no npm: node-postgres is skipped"
 	@NODE_PATH=$(CURDIR)/.tmp/node/node_modules $(BI_VENV)/bin/python -m pytest -m bi tests/bi
+
+# A tool of process mining reads what is exported for it. It is AGPL, so it stays out of the other environment.
+test-ocel: $(OCEL_VENV)/.installed
+	@$(OCEL_VENV)/bin/python -m pytest -m ocel tests/ocel
 
 # A gateway's own test suite, of its checkout after "npm ci": make test-gateway AXIMO_GATEWAY=...
 test-gateway: $(VENV)/.tested
@@ -67,7 +72,7 @@ generated: $(VENV)/.linted
 	@$(BIN)/python -m tools.generated
 
 clean:
-	rm -rf $(VENV) $(BI_VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache
+	rm -rf $(VENV) $(BI_VENV) $(OCEL_VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or later is needed') if sys.version_info < (3, 11) else None"
@@ -77,6 +82,12 @@ $(BI_VENV)/.installed: pyproject.toml
 	@$(PYTHON) -m venv $(BI_VENV)
 	@echo "Installing into $(BI_VENV) ..."
 	@$(BI_VENV)/bin/python -m pip --quiet install --editable ".[test,bi]"
+	@touch $@
+
+$(OCEL_VENV)/.installed: pyproject.toml
+	@$(PYTHON) -m venv $(OCEL_VENV)
+	@echo "Installing into $(OCEL_VENV) ..."
+	@$(OCEL_VENV)/bin/python -m pip --quiet install --editable ".[test,ocel]"
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python

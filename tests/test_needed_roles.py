@@ -110,6 +110,25 @@ def test_with_the_role_that_is_named_the_login_may(ledger: Ledger, command: str,
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "--format", "cloudevents"],
+        ["export", "--format", "ocel-json"],
+        ["tail", "--format", "cloudevents"],
+        ["runs", "tail", "--format", "cloudevents"],
+        ["runs", "export", "--format", "cloudevents"],
+    ],
+)
+def test_another_form_needs_no_other_role(ledger: Ledger, arguments: list[str]) -> None:
+    group = 2 if arguments[0] == "runs" else 1
+    for role in roles_for(needs()[" ".join(arguments[:group])]):
+        run(*arguments, "-c", "c", "--db", ledger.dsn(f"needed_{role}"))
+    code = run(*arguments, "-c", "c", "--db", ledger.dsn(ROLELESS), code=1)
+    assert "42501" in code.stderr
+    assert "needs the role" in code.stderr
+
+
+@pytest.mark.parametrize(
     ("command", "role"),
     [
         ("executions", "aximo_reader"),

@@ -151,6 +151,27 @@ def test_every_path_of_every_command_is_known_to_be_read_or_written() -> None:
 # What is written where
 
 
+@pytest.mark.parametrize("form", ["cloudevents", "cloudevents --batch", "ocel-json", "ocel-sqlite"])
+@pytest.mark.usefixtures("no_mask")
+def test_every_form_of_an_export_is_written_as_any_file_is(site: Site, tmp_path: Path, form: str) -> None:
+    command = ["export", "--db", site.dsn, "-c", CUSTOMER, "--format", *form.split(), "-o"]
+    (tmp_path / "link").symlink_to("there")
+    run(*command, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    content = (tmp_path / "there").read_bytes()
+    assert content.startswith(b"SQLite format 3\0") if form == "ocel-sqlite" else content.endswith(b"\n")
+    assert mode(tmp_path / "there") == 0o600
+    os.mkfifo(tmp_path / "pipe")
+    thread, found = reading(tmp_path / "pipe")
+    run(*command, tmp_path / "pipe")
+    thread.join()
+    assert len(found[0]) == len(content)
+    # What fails leaves the file as it was.
+    run(*command[:2], "host=/nowhere", *command[3:], tmp_path / "there", code=1)
+    assert (tmp_path / "there").read_bytes() == content
+    assert {each.name for each in tmp_path.iterdir()} == {"link", "there", "pipe"}
+
+
 @every_output
 @pytest.mark.usefixtures("no_mask")
 def test_a_new_file_is_for_its_owner_only_and_whole(written: tuple[str, str], site: Site, tmp_path: Path) -> None:
@@ -629,6 +650,12 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "runs export": (["--db", "{dsn}", "-c", CUSTOMER, "--shape", "run"], 0),
 }
 SERVERS = {"up", "down", "demo"}  # they are tried in test_cli.py
+#: The same of other forms of what they print.
+FORMS: dict[str, tuple[list[str], int]] = {
+    f"{name} --format {form}": PRINTED[name]
+    for name in ("export", "tail", "runs tail")
+    for form in ("cloudevents", "cloudevents --batch", *(("ocel-json",) if name == "export" else ()))
+}
 
 
 def test_every_command_is_tried_with_a_reader_that_goes_away() -> None:
@@ -637,10 +664,10 @@ def test_every_command_is_tried_with_a_reader_that_goes_away() -> None:
 
 @pytest.mark.parametrize(
     ("name", "also_errors"),
-    [*((name, False) for name in PRINTED), *((name, True) for name in ("export", "import", "executions"))],
+    [*((name, False) for name in (*PRINTED, *FORMS)), *((name, True) for name in ("export", "import", "executions"))],
 )
 def test_a_reader_that_goes_away_is_no_error(site: Site, name: str, also_errors: bool) -> None:
-    arguments, code = PRINTED[name]
+    arguments, code = {**PRINTED, **FORMS}[name]
     (site.folder / "printed").unlink(missing_ok=True)
     (site.folder / "printed.pub").unlink(missing_ok=True)
     values = {"dsn": site.dsn, "folder": site.folder, "event_id": site.event_id, "run_id": site.run_id}

@@ -194,8 +194,15 @@ def test_nothing_of_another_customer_is_changed(ledger: Ledger, login: str) -> N
 COMMANDS: dict[str, list[list[str]]] = {
     "trace": [[SHARED], [EXECUTIONS[VICTIM]], ["--json", SHARED]],
     "executions": [[], ["--json"]],
-    "export": [["-o", "-"], ["--log", "run_events", "-o", "-"]],
-    "tail": [["--from", "1"], ["--json", "--from", "1"]],
+    "export": [
+        ["-o", "-"],
+        ["--log", "run_events", "-o", "-"],
+        ["--format", "cloudevents"],
+        ["--format", "cloudevents", "--log", "run_events"],
+        ["--format", "ocel-json"],
+        ["--format", "ocel-sqlite", "-o", "log.sqlite"],
+    ],
+    "tail": [["--from", "1"], ["--json", "--from", "1"], ["--format", "cloudevents", "--from", "1"]],
     "checkpoint": [["-o", "-"]],
     "verify": [[], ["--log", "run_events"]],
     "prove": [["aaaaaaaa-0000-4000-8000-000000000001"]],
@@ -204,13 +211,14 @@ COMMANDS: dict[str, list[list[str]]] = {
     "verify-metrics": [[]],
     "runs list": [[], ["--json"]],
     "runs show": [[OWN_RUN], [VICTIMS_RUN], ["--json", VICTIMS_RUN]],
-    "runs tail": [["--from", "1"], ["--json", "--from", "1"]],
+    "runs tail": [["--from", "1"], ["--json", "--from", "1"], ["--format", "cloudevents", "--from", "1"]],
     "runs export": [
         ["--shape", "run"],
         ["--shape", "row"],
         ["--shape", "log", "--run", OWN_RUN],
         ["--shape", "log", "--run", VICTIMS_RUN],
         ["--shape", "run", "--run", VICTIMS_RUN],
+        ["--format", "cloudevents"],
     ],
 }
 #: What takes a customer to write for him, or to look after the database.
@@ -246,7 +254,7 @@ def test_no_command_shows_another_customer(
     seen = ""
     for arguments in COMMANDS[command]:
         done = CliRunner().invoke(app, [*command.split(), *arguments, "--customer", OWN, "--db", ledger.dsn(login)])
-        written = "".join(path.read_text(encoding="utf-8") for path in tmp_path.iterdir())
+        written = "".join(path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.iterdir())
         told = done.output + written
         for said in sorted(arguments, key=len, reverse=True):
             told = told.replace(said, "")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from aximo_db.cli import render
 from aximo_db.cli.support import (
     AsJson,
+    Batch,
     BatchSize,
     CursorName,
     Customer,
     CustomerOfLines,
     Db,
     Follow,
+    KeepExtensions,
     Lines,
     LogName,
     Output,
@@ -25,6 +28,9 @@ from aximo_db.cli.support import (
     Program,
     Rejects,
     Start,
+    TailFormat,
+    TypePrefix,
+    cloudevents_options,
     err,
     exporting,
     fail,
@@ -32,6 +38,7 @@ from aximo_db.cli.support import (
     import_line,
     name_the_customer,
     out,
+    print_cloudevents,
     print_json,
     print_log,
     print_refused,
@@ -44,8 +51,8 @@ from aximo_db.client.store import EventStore
 from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES
 from aximo_db.files import terminal
 from aximo_db.files.source import UnreadableFileError, json_lines
-from aximo_db.lines.exporter import export_log
-from aximo_db.lines.importer import import_lines
+from aximo_db.lines.exporter import Exported, export_log
+from aximo_db.lines.importer import ImportSummary, import_lines
 
 __all__ = ["app"]
 
@@ -66,10 +73,21 @@ def import_(
             help="Take history as it was; what breaks a rule is listed in aximo.violations. For operators.",
         ),
     ] = False,
+    format_: Annotated[
+        Literal["jsonl", "cloudevents"], typer.Option("--format", help="Lines as exported, or CloudEvents 1.0.")
+    ] = "jsonl",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
+    keep_extensions: KeepExtensions = False,
     as_json: AsJson = False,
 ) -> None:
     """Import events from JSON lines of one or many customers. A second run adds nothing."""
-    take = partial(import_lines, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations)
+    is_cloudevents = format_ == "cloudevents"
+    options = cloudevents_options(is_cloudevents, type_prefix, batch=batch, keep_extensions=keep_extensions)
+    take: Callable[..., ImportSummary] = import_lines
+    if is_cloudevents:
+        from aximo_db.lines.cloudevents import import_cloudevents as take
+    take = partial(take, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations, **options)
     summary = import_file(take, file, db, rejects, as_json=as_json)
     if as_json:
         print_json(summary.as_json())
@@ -85,11 +103,32 @@ def export(
     db: Db = None,
     customer: Customer = None,
     log: LogName = "events",
+    format_: Annotated[
+        Literal["jsonl", "cloudevents", "ocel-json", "ocel-sqlite"],
+        typer.Option("--format", help="Lines that are proved; CloudEvents 1.0; or, for process mining, OCEL 2.0."),
+    ] = "jsonl",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
     output: Output = None,
 ) -> None:
     """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
+    is_cloudevents = format_ == "cloudevents"
+    options = cloudevents_options(is_cloudevents, type_prefix, batch=batch)
+    write: Callable[..., Exported] = partial(export_log, log=log)
+    if is_cloudevents:
+        from aximo_db.lines.cloudevents import export_cloudevents
+
+        write = partial(export_cloudevents, log=log, **options)
+    elif format_ in ("ocel-json", "ocel-sqlite"):
+        from aximo_db.lines.ocel import export_ocel
+
+        if log != "events":
+            fail("OCEL is of executions and approvals", hint="Leave out --log run_events.", code=2)
+        if format_ == "ocel-sqlite" and output is None:
+            fail("an SQLite file is no text", hint="Name a file with -o.", code=2)
+        write = partial(export_ocel, form="json" if format_ == "ocel-json" else "sqlite")
     with refusals(), exporting(output) as (target, progress):
-        exported = export_log(db, target, customer_id=customer, log=log, progress=progress)
+        exported = write(db, target, customer_id=customer, progress=progress)
     console = err()
     console.print(f"{exported.written:,} events exported")
     print_unnumbered(console, exported.unnumbered)
@@ -181,11 +220,21 @@ def tail(
     follow: Follow = False,
     start: Start = None,
     name: CursorName = None,
+    format_: TailFormat = "text",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
     customer: Customer = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a customer's log by number: its end, or from a number or a cursor on."""
+    if format_ == "cloudevents":
+        print_cloudevents(
+            db, customer, log="events", start=start, name=name, follow=follow, as_json=as_json, batch=batch,
+            type_prefix=type_prefix,
+        )  # fmt: skip
+        return
+    cloudevents_options(False, type_prefix, batch=batch)
     print_log(
         db,
         customer,

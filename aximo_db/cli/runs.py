@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -11,17 +12,22 @@ import typer
 from aximo_db.cli import render
 from aximo_db.cli.support import (
     AsJson,
+    Batch,
     BatchSize,
     CursorName,
     Customer,
     CustomerOfLines,
     Db,
     Follow,
+    KeepExtensions,
     Lines,
     Output,
     Program,
     Rejects,
     Start,
+    TailFormat,
+    TypePrefix,
+    cloudevents_options,
     err,
     exporting,
     fail,
@@ -29,6 +35,7 @@ from aximo_db.cli.support import (
     import_line,
     name_the_customer,
     out,
+    print_cloudevents,
     print_json,
     print_log,
     print_refused,
@@ -37,7 +44,7 @@ from aximo_db.cli.support import (
     row_of,
 )
 from aximo_db.client.store import EventStore
-from aximo_db.lines.exporter import export_log
+from aximo_db.lines.exporter import Exported, export_log
 from aximo_db.lines.importer import ImportSummary
 from aximo_db.lines.run_files import export_run_log, export_runs, import_run_log, import_runs
 
@@ -47,6 +54,10 @@ app = Program(name="runs", help="Tool runs and their events (HelixMCP Events v1)
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="run_id")]
 Shape = Literal["row", "log", "run"]
+Format = Annotated[
+    Literal["jsonl", "cloudevents"],
+    typer.Option("--format", help="Lines as exported, or, of the log of run events, CloudEvents 1.0."),
+]
 
 
 @app.does(name="list", needs="helix.runs")
@@ -98,11 +109,21 @@ def tail(
     follow: Follow = False,
     start: Start = None,
     name: CursorName = None,
+    format_: TailFormat = "text",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
     customer: Customer = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a customer's log of run events by number: its end, or from a number or a cursor on."""
+    if format_ == "cloudevents":
+        print_cloudevents(
+            db, customer, log="run_events", start=start, name=name, follow=follow, as_json=as_json, batch=batch,
+            type_prefix=type_prefix,
+        )  # fmt: skip
+        return
+    cloudevents_options(False, type_prefix, batch=batch)
     print_log(
         db,
         customer,
@@ -129,6 +150,10 @@ def import_(
     add_missing: Annotated[
         bool, typer.Option("--add-missing", help="With --run: add the lines that are missing here.")
     ] = False,
+    format_: Format = "jsonl",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
+    keep_extensions: KeepExtensions = False,
     batch_size: BatchSize = 1000,
     customer: CustomerOfLines = None,
     db: Db = None,
@@ -140,12 +165,21 @@ def import_(
     """
     if add_missing and run is None:
         fail("only of a run's log it is known what is missing", hint="Give --run.", code=2)
+    is_cloudevents = format_ == "cloudevents"
+    if is_cloudevents and run is not None:
+        fail("a log artifact is no file of CloudEvents", hint="Leave out --run: each CloudEvent names its run.", code=2)
+    further = cloudevents_options(is_cloudevents, type_prefix, batch=batch, keep_extensions=keep_extensions)
     summary: ImportSummary
     told: Any = None
     missing = False
     options: dict[str, Any] = {"customer_id": customer, "batch_size": batch_size, "create_runs": create_runs}
     if run is None:
-        summary = import_file(partial(import_runs, **options), file, db, rejects, as_json=as_json)
+        take_all: Callable[..., ImportSummary] = import_runs
+        if is_cloudevents:
+            from aximo_db.lines.cloudevents import import_cloudevents
+
+            take_all = partial(import_cloudevents, log="run_events", **further)
+        summary = import_file(partial(take_all, **options), file, db, rejects, as_json=as_json)
     else:
         take = partial(import_run_log, run_id=run, add_missing=add_missing, **options)
         summary = compared = import_file(take, file, db, rejects, as_json=as_json, before="Nothing was added.")
@@ -168,6 +202,9 @@ def export(
         typer.Option(help="The log of run events, line n is entry n; or one run's log; or the runs themselves."),
     ] = "row",
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run: for log and run.")] = None,
+    format_: Format = "jsonl",
+    batch: Batch = False,
+    type_prefix: TypePrefix = None,
     output: Output = None,
     customer: Customer = None,
     db: Db = None,
@@ -177,10 +214,19 @@ def export(
         fail("a log is exported whole: line n is entry n", hint="Use --shape log for the events of a run.", code=2)
     if shape == "log" and run is None:
         fail("a log artifact is of one run", hint="Give --run.", code=2)
+    is_cloudevents = format_ == "cloudevents"
+    if is_cloudevents and shape != "row":
+        fail("CloudEvents are the log of run events", hint="Leave out --shape and --run.", code=2)
+    further = cloudevents_options(is_cloudevents, type_prefix, batch=batch)
     unnumbered = 0
     with refusals(), exporting(output, "lines") as (target, progress):
         if shape == "row":
-            exported = export_log(db, target, customer_id=customer, log="run_events", progress=progress)
+            write: Callable[..., Exported] = export_log
+            if is_cloudevents:
+                from aximo_db.lines.cloudevents import export_cloudevents
+
+                write = partial(export_cloudevents, **further)
+            exported = write(db, target, customer_id=customer, log="run_events", progress=progress)
             written, unnumbered = exported.written, exported.unnumbered
         elif shape == "log" and run is not None:
             written = export_run_log(db, target, run, customer_id=customer, progress=progress)

@@ -18,7 +18,7 @@ from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, NoReturn, TextIO, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, Literal, NoReturn, TextIO, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -46,12 +46,14 @@ from aximo_db.lines.importer import ImportStoppedError, ImportSummary
 
 __all__ = [
     "AsJson",
+    "Batch",
     "BatchSize",
     "CursorName",
     "Customer",
     "CustomerOfLines",
     "Db",
     "Follow",
+    "KeepExtensions",
     "Lines",
     "LogName",
     "Output",
@@ -59,7 +61,10 @@ __all__ = [
     "Program",
     "Rejects",
     "Start",
+    "TailFormat",
+    "TypePrefix",
     "at_work",
+    "cloudevents_options",
     "counting",
     "customers_transaction",
     "ended",
@@ -74,6 +79,7 @@ __all__ = [
     "out",
     "patient_streams",
     "plain",
+    "print_cloudevents",
     "print_json",
     "print_log",
     "print_refused",
@@ -122,6 +128,24 @@ LogName = Annotated[
 ]
 CursorName = Annotated[
     str | None, typer.Option("--name", help="Begin where this cursor is, and move it: each entry at least once.")
+]
+
+TailFormat = Annotated[
+    Literal["text", "cloudevents"], typer.Option("--format", help="For people, or as CloudEvents 1.0, one a line.")
+]
+Batch = Annotated[bool, typer.Option("--batch", help="With --format cloudevents: one JSON array in place of lines.")]
+TypePrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--type-prefix", help='With --format cloudevents: what types begin with, such as com.example.aximo.; "aximo.".'
+    ),
+]
+KeepExtensions = Annotated[
+    bool,
+    typer.Option(
+        "--keep-extensions",
+        help="With --format cloudevents: keep extensions that are not known with the payload; else they are refused.",
+    ),
 ]
 
 S = TypeVar("S", bound=ImportSummary)
@@ -330,18 +354,9 @@ def print_log(
         log: who reads it.
         shown: an entry, for people.
     """
-    if name is not None and start is not None:
-        fail("a cursor knows where it is", hint="Give --name or --from.", code=2)
-    with refusals(), EventStore(db, customer_id=customer) as store:
-        try:
-            store.advance_all()
-            may_advance = True
-        except (psycopg.errors.InsufficientPrivilege, CustomerError, ReadOnlyError):
-            may_advance = False  # what has its number can be read all the same
+    with _following(db, customer, start, name) as (store, may_advance):
         reader = log(store)
-        after = 0
-        if name is None:
-            after = start - 1 if start is not None else max(reader.log_size() - 20, 0)
+        after = _first(reader, start, name)
         console = out()
         for entry in reader.subscribe(name, after=after, advance=may_advance, follow=follow):
             if as_json:
@@ -351,6 +366,80 @@ def print_log(
                 sys.stdout.flush()
             if nobody_reads():
                 break
+
+
+def cloudevents_options(is_wanted: bool, type_prefix: str | None, **options: bool) -> dict[str, Any]:
+    """The options of CloudEvents, as functions take them; ends the command if there are some and none are wanted."""
+    given = {
+        name: value for name, value in {**options, "type_prefix": type_prefix}.items() if value not in (None, False)
+    }
+    if given and not is_wanted:
+        named = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        fail("that is an option of CloudEvents", hint=f"{named} is for --format cloudevents.", code=2)
+    return given
+
+
+def print_cloudevents(
+    db: str | None,
+    customer: str | None,
+    *,
+    log: Log,
+    start: int | None,
+    name: str | None,
+    follow: bool,
+    as_json: bool,
+    batch: bool,
+    type_prefix: str | None,
+) -> None:
+    """Prints the entries of a log as CloudEvents: its end, or from a number or a cursor on.
+
+    Args:
+        db, customer, start, name, follow, as_json, batch, type_prefix: the options.
+        log: which log.
+    """
+    from aximo_db.lines.cloudevents import tail_cloudevents
+
+    if as_json:
+        fail("CloudEvents are JSON", hint="Leave out --json.", code=2)
+    if batch and follow:
+        fail("an array that never ends can't be read", hint="Leave out --batch or --follow.", code=2)
+    options = cloudevents_options(True, type_prefix)
+    with _following(db, customer, start, name) as (store, may_advance):
+        reader = store if log == "events" else store.runs
+        after = _first(reader, start, name)
+        events = tail_cloudevents(store, name, log=log, after=after, advance=may_advance, follow=follow, **options)
+        with exporting(None) as (target, _):
+            before = "[\n" if batch else ""
+            for event in events:
+                target.write(f"{before}{event}" if batch else f"{event}\n")
+                before = ",\n"
+                if follow:
+                    target.flush()
+            if batch:
+                target.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+@contextlib.contextmanager
+def _following(
+    db: str | None, customer: str | None, start: int | None, name: str | None
+) -> Iterator[tuple[EventStore, bool]]:
+    """A store whose log is read, and whether the login numbers what is new; that is done first."""
+    if name is not None and start is not None:
+        fail("a cursor knows where it is", hint="Give --name or --from.", code=2)
+    with refusals(), EventStore(db, customer_id=customer) as store:
+        try:
+            store.advance_all()
+            may_advance = True
+        except (psycopg.errors.InsufficientPrivilege, CustomerError, ReadOnlyError):
+            may_advance = False  # what has its number can be read all the same
+        yield store, may_advance
+
+
+def _first(reader: EventStore | Runs, start: int | None, name: str | None) -> int:
+    """The number after which it is read, if there is no cursor."""
+    if name is not None:
+        return 0
+    return start - 1 if start is not None else max(reader.log_size() - 20, 0)
 
 
 def import_file(

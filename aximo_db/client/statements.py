@@ -47,7 +47,21 @@ from aximo_db.client.events import (
 )
 from aximo_db.client.run_events import Run, RunEvent, RunLogEntry
 
-E = TypeVar("E", LogEntry, RunLogEntry)
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An entry of a log as its line.
+
+    Attributes:
+        line: as it is exported.
+        number: its number.
+    """
+
+    line: str
+    number: int
+
+
+E = TypeVar("E", LogEntry, RunLogEntry, LogLine)
 
 #: What this package speaks; the schema says with aximo.oldest_client() whether it still listens.
 CLIENT_PROTOCOL: Final = 1
@@ -132,6 +146,21 @@ def _log_kind(log: Log, entry: type[E], function: str) -> LogKind[E]:
 
 EVENTS: Final = _log_kind("events", LogEntry, "aximo.read_log")
 RUN_EVENTS: Final = _log_kind("run_events", RunLogEntry, "helix.read_log")
+
+
+def lines_of(log: Log) -> LogKind[LogLine]:
+    """A log, read as its lines. One whose event was taken away is missing in it."""
+    return LogKind(
+        log,
+        LogLine,
+        "select s.size, e.line, e.number"
+        f" from (select aximo.log_size('{log}') as size, %s::bigint as after, %s::bigint as most offset 0) as s"
+        " left join lateral ("
+        " select l.line, l.number from aximo.log_lines as l"
+        f" where l.log = '{log}' and l.number > s.after and l.number <= s.after + s.most and l.line is not null"
+        " offset 0"
+        ") as e on true order by e.number",
+    )
 
 
 def default_dsn(dsn: str | None) -> str:

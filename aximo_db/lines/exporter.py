@@ -101,23 +101,41 @@ def export_log(
     statements.check_log(log)
     written = 0
     with snapshot(dsn, customer_id, numbered=True) as connection:
-        with connection.cursor("export_lines") as cursor:
-            cursor.itersize = FETCH
-            cursor.execute(_LINES, (log,))
-            for number, line in cursor:
-                if number != written + 1 or line is None:
-                    raise ProofError(
-                        "the log is not whole",
-                        rule="log_is_whole",
-                        detail=f"entry {written + 1} is missing, or its event is",
-                        hint=f"Run aximo-db verify --log {log}, which names what is missing.",
-                    )
-                target.write(line)
-                target.write("\n")
-                written += 1
-                if progress is not None and written % FETCH == 0:
-                    progress(written)
-        row = connection.execute(_COUNTS[log]).fetchone()
+        for _, line in numbered_lines(connection, log):
+            target.write(line)
+            target.write("\n")
+            written += 1
+            if progress is not None and written % FETCH == 0:
+                progress(written)
+        missing = unnumbered(connection, log, written)
     if progress is not None:
         progress(written)
-    return Exported(written, (row[0] if row else 0) - written)
+    return Exported(written, missing)
+
+
+def numbered_lines(connection: psycopg.Connection[tuple[Any, ...]], log: Log) -> Iterator[tuple[int, str]]:
+    """The entries of a log of the session's customer with their numbers, in order, none missing.
+
+    Raises:
+        ProofError: an entry's event is not there, or a number is missing: somebody took it away.
+    """
+    last = 0
+    with connection.cursor("export_lines") as cursor:
+        cursor.itersize = FETCH
+        cursor.execute(_LINES, (log,))
+        for number, line in cursor:
+            if number != last + 1 or line is None:
+                raise ProofError(
+                    "the log is not whole",
+                    rule="log_is_whole",
+                    detail=f"entry {last + 1} is missing, or its event is",
+                    hint=f"Run aximo-db verify --log {log}, which names what is missing.",
+                )
+            yield number, line
+            last = number
+
+
+def unnumbered(connection: psycopg.Connection[tuple[Any, ...]], log: Log, numbered: int) -> int:
+    """How many events of a log of the session's customer are there beside so many that have their numbers."""
+    row = connection.execute(_COUNTS[log]).fetchone()
+    return (row[0] if row else 0) - numbered

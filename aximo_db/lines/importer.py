@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, BinaryIO, Final, Literal, Self, TextIO, TypeVar
+from typing import Any, BinaryIO, Final, Literal, Self, TextIO, TypeAlias, TypeVar
 from uuid import UUID, uuid5
 
 from psycopg import Connection
@@ -124,6 +124,10 @@ class Line:
 
 
 L = TypeVar("L", bound=Line)
+#: Makes of a line, as it stands in a file, the text that is sent, and the object that it is.
+Read: TypeAlias = Callable[[bytes], tuple[str, dict[str, Any]]]
+#: Finds in a file the lines, each with its number and the position after it; of one that is too long, the beginning.
+Split: TypeAlias = Callable[[BinaryIO, int], Iterator[tuple[int, bytes, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,8 @@ def import_lines(
     batch_size: int = 1000,
     accept_violations: bool = False,
     progress: Callable[[int, ImportSummary], None] | None = None,
+    read: Read | None = None,
+    split: Split | None = None,
 ) -> ImportSummary:
     """Imports JSON lines, each an event with the fields of ``aximo.events``.
 
@@ -162,6 +168,8 @@ def import_lines(
         accept_violations: take history as it was: what breaks a rule of its execution's life is listed in
             ``aximo.violations`` when it is numbered, instead of refused. Needs the role ``aximo_operator``.
         progress: called after each batch with the bytes read and the counts.
+        read: makes of a line of another kind the line that it stands for, and the object that this is.
+        split: finds the lines in a file of another kind.
 
     Raises:
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``.
@@ -173,12 +181,13 @@ def import_lines(
     seen: Counter[bytes] = Counter()
     return import_each(
         source,
-        lambda number, raw: _event_line(number, raw, customer_id, seen),
+        lambda number, raw: _event_line(number, raw, customer_id, seen, read),
         lambda lines: _write_events(store, function, lines),
         on_error=on_error,
         rejects=rejects,
         batch_size=batch_size,
         progress=progress,
+        split=split,
     )
 
 
@@ -192,6 +201,7 @@ def import_each(
     batch_size: int,
     progress: Callable[[int, ImportSummary], None] | None,
     longest: int = LONGEST_LINE,
+    split: Split | None = None,
 ) -> ImportSummary:
     """Reads lines, writes them batch by batch, and refuses what can't be read or written.
 
@@ -201,6 +211,7 @@ def import_each(
         write: writes lines, all or nothing, and returns how many were inserted and how many were there.
         on_error, rejects, batch_size, progress: as for :func:`import_lines`.
         longest: of a longer line, in bytes, ``parse`` gets no more than the beginning.
+        split: finds the lines in the file; :func:`raw_lines` if left out.
 
     Raises:
         ImportStoppedError, MalformedEventError, ConnectionLostError: as :func:`import_lines`.
@@ -224,7 +235,7 @@ def import_each(
         if progress is not None:
             progress(position, summary)
 
-    for number, raw, after in raw_lines(source, longest):
+    for number, raw, after in (split or raw_lines)(source, longest):
         position = after
         text = as_text(raw)
         if not text.strip():
@@ -343,14 +354,16 @@ def customer_of(event: Mapping[str, Any], default: str | None) -> str | None:
     return customer if customer is not None else default
 
 
-def _event_line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]) -> _EventLine:
+def _event_line(
+    number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes], read: Read | None = None
+) -> _EventLine:
     if len(raw) > LONGEST_LINE:
         raise MalformedEventError(
             rule="payload_size",
             detail=f"the line has more than {LONGEST_LINE:,} bytes, which no event has",
             hint="A payload has at most 1 MiB as text. Keep the rest elsewhere, and name it in the payload.",
         )
-    text, event = read_object(raw)
+    text, event = (read or read_object)(raw)
     customer = customer_of(event, customer_id)
     event_id = event.get("event_id")
     if event_id is not None and not is_text(event_id):
@@ -366,7 +379,7 @@ def _event_line(number: int, raw: bytes, customer_id: str | None, seen: Counter[
         lacks["customer_id"] = customer
     # At the end: of a key that comes twice, PostgreSQL takes the last one.
     whole = f"{text[:-1]}{',' if event else ''}{json.dumps(lacks)[1:]}" if lacks else text
-    return _EventLine(number, text, whole, any(name in event for name in _IGNORED))
+    return _EventLine(number, as_text(raw) if read else text, whole, any(name in event for name in _IGNORED))
 
 
 class _Number(str):

@@ -33,7 +33,9 @@ from aximo_db.lines.importer import (
     ImportStoppedError,
     ImportSummary,
     Line,
+    Read,
     Refusal,
+    Split,
     as_text,
     canonical_text,
     customer_of,
@@ -99,6 +101,7 @@ class _RunLine(Line):
     """A line of any shape.
 
     Attributes:
+        whole: as it is sent.
         customer_id: whose; ``None`` for the session's.
         is_run: whether it is a row of ``helix.runs``.
         repetition: how often the event came in the file so far, this time included.
@@ -107,6 +110,7 @@ class _RunLine(Line):
         said: what it says, whenever: the same text for the same kind, message and data.
     """
 
+    whole: str
     customer_id: str | None
     is_run: bool = False
     repetition: int = 1
@@ -180,6 +184,8 @@ def import_runs(
     batch_size: int = 1000,
     create_runs: bool = True,
     progress: Callable[[int, ImportSummary], None] | None = None,
+    read: Read | None = None,
+    split: Split | None = None,
 ) -> ImportSummary:
     """Imports JSON lines: events of tool runs, and rows of ``helix.runs``, in the order of the file.
 
@@ -197,6 +203,7 @@ def import_runs(
         batch_size: lines a transaction.
         create_runs: make runs that do not exist; else their events are refused.
         progress: called after each batch with the bytes read and the counts.
+        read, split: as for :func:`aximo_db.lines.importer.import_lines`.
 
     Raises:
         ImportStoppedError: a line was refused and ``on_error`` is ``stop``.
@@ -213,13 +220,14 @@ def import_runs(
 
     return import_each(
         source,
-        lambda number, raw: _line(number, raw, customer, seen, None),
+        lambda number, raw: _line(number, raw, customer, seen, None, read),
         write,
         on_error=on_error,
         rejects=rejects,
         batch_size=batch_size,
         progress=progress,
         longest=LONGEST_LINE,
+        split=split,
     )
 
 
@@ -362,7 +370,14 @@ class _Log:
 _SHAPE: Final = "kind is a string that is not empty, message a string or null, data an object or null."
 
 
-def _line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes], run_id: str | None) -> _RunLine:
+def _line(
+    number: int,
+    raw: bytes,
+    customer_id: str | None,
+    seen: Counter[bytes],
+    run_id: str | None,
+    read: Read | None = None,
+) -> _RunLine:
     """A line of any shape, or of the log of that run."""
     if len(raw) > LONGEST_LINE:
         raise MalformedEventError(
@@ -370,13 +385,14 @@ def _line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]
             detail=f"the line has more than {LONGEST_LINE:,} bytes, which no run event has",
             hint="A run event has at most 8 MiB as JSON. Keep the rest as an artifact.",
         )
-    text, found = read_object(raw)
+    whole, found = (read or read_object)(raw)
+    text = as_text(raw) if read else whole
     customer = customer_of(found, customer_id)
     if run_id is None and "status" in found and "kind" not in found:
         for name in _RUN_MOMENTS:
             if is_text(found.get(name)):
                 _moment(found[name], name)
-        return _RunLine(number, text, customer, is_run=True)
+        return _RunLine(number, text, whole, customer, is_run=True)
     own = found.get("run_id")
     if own is not None and not is_text(own):
         raise MalformedEventError(rule="run_id_is_string", detail="run_id is not a string", hint="Write it in quotes.")
@@ -404,7 +420,14 @@ def _line(number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes]
     said = canonical_text([kind, message, data])
     identity = canonical_text([customer, own if own is not None else run_id, moment.isoformat()]) + said
     return _RunLine(
-        number, text, customer, repetition=repetition_of(identity, seen) + 1, kind=str(kind), moment=moment, said=said
+        number,
+        text,
+        whole,
+        customer,
+        repetition=repetition_of(identity, seen) + 1,
+        kind=str(kind),
+        moment=moment,
+        said=said,
     )
 
 
@@ -444,7 +467,7 @@ def _write(
                 .execute(
                     _IMPORT_RUNS if part[0].is_run else _IMPORT_EVENTS,
                     {
-                        "lines": [line.text for line in part],
+                        "lines": [line.whole for line in part],
                         "customer": customer,
                         "run": run_id,
                         "create": create_runs,
@@ -462,7 +485,7 @@ def _write(
 
 def _read(connection: Connection[Any], lines: Sequence[_RunLine]) -> tuple[int, int]:
     """Has PostgreSQL read the lines; it is what refuses some."""
-    LedgerCursor(connection).execute(_READABLE, {"lines": [line.text for line in lines]}, prepare=False)
+    LedgerCursor(connection).execute(_READABLE, {"lines": [line.whole for line in lines]}, prepare=False)
     return 0, 0
 
 
@@ -486,7 +509,7 @@ def _compare(
     connection: Connection[Any], run_id: str, lines: Sequence[_RunLine], summary: RunLogSummary
 ) -> list[_RunLine]:
     """The lines that are missing here, in order; and puts into the summary what is missing on either side."""
-    values = {"run": run_id, "lines": [line.text for line in lines]}
+    values = {"run": run_id, "lines": [line.whole for line in lines]}
     alike: dict[str, list[_RunLine]] = defaultdict(list)
     for line in lines:
         alike[line.said].append(line)
