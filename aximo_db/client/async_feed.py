@@ -64,9 +64,7 @@ class AsyncFeed(Generic[E]):
 
     async def cursors(self, customer_id: str | None) -> list[LogCursor]:
         """The consumers of the log, in order of their names."""
-        return await self._session.select(
-            "cursors", LogCursor, {"log": self._kind.log}, "name", customer_id=customer_id
-        )
+        return await self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id)
 
     async def page(self, after: int, max_entries: int, advance: bool, customer_id: str | None) -> list[E]:
         """The entries after a number."""

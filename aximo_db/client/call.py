@@ -217,7 +217,7 @@ class Call:
             try:
                 self._on_retry(retry)
             except Exception as raised:
-                # A hook decides nothing, so the call goes on. Its error's text may quote an event, so only its class is logged.
+                # A hook decides nothing. The text of its error may quote an event, so only its class is logged.
                 _log.error("on_retry raised %s, and the call goes on", type(raised).__name__)
         return pause
 

@@ -61,7 +61,7 @@ class Feed(Generic[E]):
 
     def cursors(self, customer_id: str | None) -> list[LogCursor]:
         """The consumers of the log, in order of their names."""
-        return self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id=customer_id)
+        return self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id)
 
     def page(self, after: int, max_entries: int, advance: bool, customer_id: str | None) -> list[E]:
         """The entries after a number."""

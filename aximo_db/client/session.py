@@ -131,16 +131,14 @@ class Session:
         row: type[T],
         conditions: Mapping[str, Any],
         order: str,
-        *,
         customer_id: str | None,
         limit: int | None = None,
-        as_of: datetime | None = None,
-        known_at: datetime | None = None,
+        moments: tuple[datetime | None, datetime | None] = (None, None),
     ) -> list[T]:
-        """Rows of a view of schema ``aximo``, now or as of a moment."""
-        source = statements.as_of(view, as_of, known_at)
+        """Rows of a view of schema ``aximo``: now, or as of a moment and as far as known at another one."""
+        source = statements.as_of(view, *moments)
         query, values = statements.select(source, row, conditions, order, limit)
-        values = [*statements.as_of_values(as_of, known_at), *values]
+        values = [*statements.as_of_values(*moments), *values]
         return self.read(query, values, class_row(row), call=view, customer_id=customer_id)
 
     def pages(

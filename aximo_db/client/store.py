@@ -309,16 +309,8 @@ class EventStore(Metrics):
         if status in ("completed", "failed") and as_of is known_at is None:
             conditions["outcome"] = status  # the same, and it has an index
         order = "started_at, execution_id"
-        return self._session.select(
-            "executions",
-            Execution,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
-        )
+        moments = (as_of, known_at)
+        return self._session.select("executions", Execution, conditions, order, customer_id, limit, moments)
 
     def open_executions(
         self,
@@ -333,14 +325,7 @@ class EventStore(Metrics):
         conditions = {"deployment_id": deployment_id}
         order = "started_at, execution_id"
         return self._session.select(
-            "open_executions",
-            OpenExecution,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
+            "open_executions", OpenExecution, conditions, order, customer_id, limit, (as_of, known_at)
         )
 
     def approvals(
@@ -361,16 +346,8 @@ class EventStore(Metrics):
         """
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
-        return self._session.select(
-            "approvals",
-            Approval,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
-        )
+        moments = (as_of, known_at)
+        return self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
 
     def deployments(
         self,
@@ -380,9 +357,8 @@ class EventStore(Metrics):
         known_at: datetime | None = None,
     ) -> list[Deployment]:
         """Every deployment with its status and version. Arguments as :meth:`executions`."""
-        return self._session.select(
-            "deployments", Deployment, {}, "deployment_id", customer_id=customer_id, as_of=as_of, known_at=known_at
-        )
+        moments = (as_of, known_at)
+        return self._session.select("deployments", Deployment, {}, "deployment_id", customer_id, None, moments)
 
     def deployment_versions(
         self,
@@ -396,13 +372,7 @@ class EventStore(Metrics):
         conditions = {"deployment_id": deployment_id}
         order = "deployment_id, began_at"
         return self._session.select(
-            "deployment_versions",
-            DeploymentVersion,
-            conditions,
-            order,
-            customer_id=customer_id,
-            as_of=as_of,
-            known_at=known_at,
+            "deployment_versions", DeploymentVersion, conditions, order, customer_id, None, (as_of, known_at)
         )
 
     def iter_events(
