@@ -92,7 +92,7 @@ class AsyncFeed(Generic[E]):
                     if not session.connections.was_used:
                         await session.check_versions(connection)
                     async with connection.transaction():
-                        before = await session.customer_set(connection) if joined else ""
+                        before = await session.customer_setting(connection) if joined else ""
                         named = (customer or before,)
                         await session.execute(connection, statements.SET_CUSTOMER, named)
                         number = await self._open_cursor(connection, name)

@@ -295,13 +295,13 @@ class AsyncSession:
         """Works in a caller's transaction, and leaves its customer as it was."""
         if not customer:
             return await work(connection)
-        before = await self.customer_set(connection)
+        before = await self.customer_setting(connection)
         await self.execute(connection, statements.SET_CUSTOMER, (customer,))
         result = await work(connection)
         await self.execute(connection, statements.SET_CUSTOMER, (before,))
         return result
 
-    async def customer_set(self, connection: AnyConnection) -> str:
+    async def customer_setting(self, connection: AnyConnection) -> str:
         """The customer that is set in the transaction, ``""`` for none."""
         before: tuple[str] = await self.row(connection, statements.GET_CUSTOMER)
         return before[0]

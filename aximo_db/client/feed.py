@@ -89,7 +89,7 @@ class Feed(Generic[E]):
                     if not session.connections.was_used:
                         session.check_versions(connection)
                     with connection.transaction():
-                        before = session.customer_set(connection) if joined else ""
+                        before = session.customer_setting(connection) if joined else ""
                         named = (customer or before,)
                         session.execute(connection, statements.SET_CUSTOMER, named)
                         number = self._open_cursor(connection, name)

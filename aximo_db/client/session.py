@@ -288,13 +288,13 @@ class Session:
         """Works in a caller's transaction, and leaves its customer as it was."""
         if not customer:
             return work(connection)
-        before = self.customer_set(connection)
+        before = self.customer_setting(connection)
         self.execute(connection, statements.SET_CUSTOMER, (customer,))
         result = work(connection)
         self.execute(connection, statements.SET_CUSTOMER, (before,))
         return result
 
-    def customer_set(self, connection: AnyConnection) -> str:
+    def customer_setting(self, connection: AnyConnection) -> str:
         """The customer that is set in the transaction, ``""`` for none."""
         before: tuple[str] = self.row(connection, statements.GET_CUSTOMER)
         return before[0]
