@@ -14,7 +14,7 @@ from typing import Generic
 import psycopg
 from psycopg.rows import scalar_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection
 from aximo_db.client.async_session import AsyncSession
 from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnectedError
@@ -194,7 +194,7 @@ class AsyncFeed(Generic[E]):
     async def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
         if await self._session.connections.is_joining():
-            raise statements.advance_refused()
+            raise own_errors.advance_refused()
         return await advance(self._session, max(max_events, 10000), stop)
 
     async def _read(

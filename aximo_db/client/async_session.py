@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.rows import class_row, tuple_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection, AnyPool, AsyncConnections
 from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.errors import AximoError, CustomerError
@@ -104,7 +104,7 @@ class AsyncSession:
         """
         customer, granted = await self.row(connection, statements.WHOSE)
         if customer is None:
-            raise statements.no_customer(granted)
+            raise own_errors.no_customer(granted)
 
     # Calls
 
@@ -249,7 +249,7 @@ class AsyncSession:
             raise
         except BaseException as interruption:
             if tries is not None and tries.is_outcome_unknown:
-                interruption.__cause__ = statements.outcome_unknown(events)
+                interruption.__cause__ = own_errors.outcome_unknown(events)
             raise
 
     def tries(
@@ -320,7 +320,7 @@ class AsyncSession:
             if row is not None:
                 statements.check_versions(*row)
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
-            raise statements.schema_missing() from error
+            raise own_errors.schema_missing() from error
         except psycopg.errors.InsufficientPrivilege:
             pass  # a login that may only emit can't ask; the database answers for itself
         self.connections.was_used = True

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg.rows import class_row, tuple_row
 from uuid_utils.compat import uuid7
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection, AnyPool
 from aximo_db.client.async_execution import AsyncExecutionScope
 from aximo_db.client.async_feed import AsyncFeed, advance, advance_all
@@ -140,7 +140,7 @@ class AsyncEventStore(AsyncMetrics):
         async def write(connection: AnyConnection) -> Receipt:
             receipt: Receipt = await self._session.row(connection, statements.EMIT, values, statements.receipt_row)
             if receipt.event_id != new.event_id:
-                raise statements.receipt_of_another(new, receipt)
+                raise own_errors.receipt_of_another(new, receipt)
             return receipt
 
         named = self._session.customer(new.customer_id)
@@ -174,7 +174,7 @@ class AsyncEventStore(AsyncMetrics):
         async def write(connection: AnyConnection) -> list[Receipt]:
             values = (document, customer_id)
             receipts = await self._session.rows(connection, statements.EMIT_BATCH, values, statements.receipt_row)
-            statements.check_receipts(batch, receipts)
+            own_errors.check_receipts(batch, receipts)
             return receipts
 
         unnamed = any(self._session.customer(event.customer_id) is None for event in batch)

@@ -11,7 +11,7 @@ from typing import Generic
 import psycopg
 from psycopg.rows import scalar_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.connections import AnyConnection
 from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnectedError
 from aximo_db.client.events import AdvanceResult, LogCursor
@@ -191,7 +191,7 @@ class Feed(Generic[E]):
     def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
         if self._session.connections.is_joining():
-            raise statements.advance_refused()
+            raise own_errors.advance_refused()
         return advance(self._session, max(max_events, 10000), stop)
 
     def _read(self, after: int, max_entries: int, customer: str | None, stop: Callable[[], bool] | None) -> list[E]:

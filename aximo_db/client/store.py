@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg.rows import class_row, tuple_row
 from uuid_utils.compat import uuid7
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.call import Retry
 from aximo_db.client.connections import AnyConnection, AnyPool
 from aximo_db.client.errors import AximoError
@@ -138,7 +138,7 @@ class EventStore(Metrics):
         def write(connection: AnyConnection) -> Receipt:
             receipt: Receipt = self._session.row(connection, statements.EMIT, values, statements.receipt_row)
             if receipt.event_id != new.event_id:
-                raise statements.receipt_of_another(new, receipt)
+                raise own_errors.receipt_of_another(new, receipt)
             return receipt
 
         named = self._session.customer(new.customer_id)
@@ -172,7 +172,7 @@ class EventStore(Metrics):
         def write(connection: AnyConnection) -> list[Receipt]:
             values = (document, customer_id)
             receipts = self._session.rows(connection, statements.EMIT_BATCH, values, statements.receipt_row)
-            statements.check_receipts(batch, receipts)
+            own_errors.check_receipts(batch, receipts)
             return receipts
 
         unnamed = any(self._session.customer(event.customer_id) is None for event in batch)
