@@ -42,7 +42,8 @@ from aximo_db.cli.support import (
 from aximo_db.client.connect import connect, value_of
 from aximo_db.client.errors import AximoError, CustomerError, told_by
 from aximo_db.client.events import Log
-from aximo_db.client.statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE, no_customer
+from aximo_db.client.own_errors import no_customer
+from aximo_db.client.statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE
 from aximo_db.dba.verify_log import LogVerdict, customers_of, prove_growth, prove_inclusion, verify_log
 from aximo_db.dba.verify_metrics import verify_metrics
 from aximo_db.lines.exporter import number_new_events

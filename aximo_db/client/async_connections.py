@@ -22,7 +22,7 @@ from psycopg import AsyncConnection
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_waits import Lock, acquire
 from aximo_db.client.ledger_cursors import AsyncLedgerCursor
 
@@ -107,20 +107,20 @@ class AsyncTurns:
             NotConnectedError: it is closed.
         """
         if self.is_inherited:
-            raise statements.other_process()
+            raise own_errors.other_process()
         if connection.closed:
-            raise statements.not_connected("the connection is closed")
+            raise own_errors.not_connected("the connection is closed")
         if self.block is not None and self.block is not block and self.block not in _inside.get():
-            raise statements.in_a_consumers_block()
+            raise own_errors.in_a_consumers_block()
         pgconn = connection.pgconn
         status = pgconn.transaction_status
         if status == _ACTIVE or (was_busy and status != _IDLE) or pgconn.pipeline_status != _NO_PIPELINE:
-            raise statements.connection_busy()
+            raise own_errors.connection_busy()
         if status == _IDLE:
             self.is_entangled = False
         elif self.is_entangled:
-            raise statements.transactions_entangled()
-        statements.check_encoding(pgconn)
+            raise own_errors.transactions_entangled()
+        own_errors.check_encoding(pgconn)
         return status != _IDLE
 
 
@@ -198,9 +198,9 @@ class AsyncConnections:
                         await self._clear_away(self.lent)
         elif self.pool is not None:
             if self._is_inherited:
-                raise statements.other_process()
+                raise own_errors.other_process()
             async with self.pool.connection() as connection:
-                statements.check_encoding(connection.pgconn)
+                own_errors.check_encoding(connection.pgconn)
                 if not apart:
                     yield AsyncTurn(connection, False)
                     return

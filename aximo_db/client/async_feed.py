@@ -14,7 +14,7 @@ from typing import Generic
 import psycopg
 from psycopg.rows import scalar_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection
 from aximo_db.client.async_session import AsyncSession
 from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnectedError
@@ -64,9 +64,7 @@ class AsyncFeed(Generic[E]):
 
     async def cursors(self, customer_id: str | None) -> list[LogCursor]:
         """The consumers of the log, in order of their names."""
-        return await self._session.select(
-            "cursors", LogCursor, {"log": self._kind.log}, "name", customer_id=customer_id
-        )
+        return await self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id)
 
     async def page(self, after: int, max_entries: int, advance: bool, customer_id: str | None) -> list[E]:
         """The entries after a number."""
@@ -94,7 +92,7 @@ class AsyncFeed(Generic[E]):
                     if not session.connections.was_used:
                         await session.check_versions(connection)
                     async with connection.transaction():
-                        before = await session.customer_set(connection) if joined else ""
+                        before = await session.customer_setting(connection) if joined else ""
                         named = (customer or before,)
                         await session.execute(connection, statements.SET_CUSTOMER, named)
                         number = await self._open_cursor(connection, name)
@@ -196,7 +194,7 @@ class AsyncFeed(Generic[E]):
     async def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
         if await self._session.connections.is_joining():
-            raise statements.advance_refused()
+            raise own_errors.advance_refused()
         return await advance(self._session, max(max_events, 10000), stop)
 
     async def _read(

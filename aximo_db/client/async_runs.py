@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from psycopg.rows import class_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection
 from aximo_db.client.async_feed import AsyncFeed
 from aximo_db.client.async_session import AsyncSession
@@ -181,7 +181,7 @@ class AsyncRuns:
             values = (execution_id, run_id)
             run: Run | None = await self._session.row(connection, statements.LINK_RUN, values, class_row(Run))
             if run is None:
-                raise statements.no_such_run(run_id)
+                raise own_errors.no_such_run(run_id)
             return run
 
         return await self._write(say, "runs.link", customer_id)

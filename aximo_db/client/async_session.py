@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.rows import class_row, tuple_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection, AnyPool, AsyncConnections
 from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.errors import AximoError, CustomerError
@@ -104,7 +104,7 @@ class AsyncSession:
         """
         customer, granted = await self.row(connection, statements.WHOSE)
         if customer is None:
-            raise statements.no_customer(granted)
+            raise own_errors.no_customer(granted)
 
     # Calls
 
@@ -134,16 +134,14 @@ class AsyncSession:
         row: type[T],
         conditions: Mapping[str, Any],
         order: str,
-        *,
         customer_id: str | None,
         limit: int | None = None,
-        as_of: datetime | None = None,
-        known_at: datetime | None = None,
+        moments: tuple[datetime | None, datetime | None] = (None, None),
     ) -> list[T]:
-        """Rows of a view of schema ``aximo``, now or as of a moment."""
-        source = statements.as_of(view, as_of, known_at)
+        """Rows of a view of schema ``aximo``: now, or as of a moment and as far as known at another one."""
+        source = statements.as_of(view, *moments)
         query, values = statements.select(source, row, conditions, order, limit)
-        values = [*statements.as_of_values(as_of, known_at), *values]
+        values = [*statements.as_of_values(*moments), *values]
         return await self.read(query, values, class_row(row), call=view, customer_id=customer_id)
 
     async def pages(
@@ -251,7 +249,7 @@ class AsyncSession:
             raise
         except BaseException as interruption:
             if tries is not None and tries.is_outcome_unknown:
-                interruption.__cause__ = statements.outcome_unknown(events)
+                interruption.__cause__ = own_errors.outcome_unknown(events)
             raise
 
     def tries(
@@ -297,13 +295,13 @@ class AsyncSession:
         """Works in a caller's transaction, and leaves its customer as it was."""
         if not customer:
             return await work(connection)
-        before = await self.customer_set(connection)
+        before = await self.customer_setting(connection)
         await self.execute(connection, statements.SET_CUSTOMER, (customer,))
         result = await work(connection)
         await self.execute(connection, statements.SET_CUSTOMER, (before,))
         return result
 
-    async def customer_set(self, connection: AnyConnection) -> str:
+    async def customer_setting(self, connection: AnyConnection) -> str:
         """The customer that is set in the transaction, ``""`` for none."""
         before: tuple[str] = await self.row(connection, statements.GET_CUSTOMER)
         return before[0]
@@ -322,7 +320,7 @@ class AsyncSession:
             if row is not None:
                 statements.check_versions(*row)
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
-            raise statements.schema_missing() from error
+            raise own_errors.schema_missing() from error
         except psycopg.errors.InsufficientPrivilege:
             pass  # a login that may only emit can't ask; the database answers for itself
         self.connections.was_used = True

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg.rows import class_row, tuple_row
 from uuid_utils.compat import uuid7
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection, AnyPool
 from aximo_db.client.async_execution import AsyncExecutionScope
 from aximo_db.client.async_feed import AsyncFeed, advance, advance_all
@@ -140,7 +140,7 @@ class AsyncEventStore(AsyncMetrics):
         async def write(connection: AnyConnection) -> Receipt:
             receipt: Receipt = await self._session.row(connection, statements.EMIT, values, statements.receipt_row)
             if receipt.event_id != new.event_id:
-                raise statements.receipt_of_another(new, receipt)
+                raise own_errors.receipt_of_another(new, receipt)
             return receipt
 
         named = self._session.customer(new.customer_id)
@@ -174,7 +174,7 @@ class AsyncEventStore(AsyncMetrics):
         async def write(connection: AnyConnection) -> list[Receipt]:
             values = (document, customer_id)
             receipts = await self._session.rows(connection, statements.EMIT_BATCH, values, statements.receipt_row)
-            statements.check_receipts(batch, receipts)
+            own_errors.check_receipts(batch, receipts)
             return receipts
 
         unnamed = any(self._session.customer(event.customer_id) is None for event in batch)
@@ -317,16 +317,8 @@ class AsyncEventStore(AsyncMetrics):
         if status in ("completed", "failed") and as_of is known_at is None:
             conditions["outcome"] = status  # the same, and it has an index
         order = "started_at, execution_id"
-        return await self._session.select(
-            "executions",
-            Execution,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
-        )
+        moments = (as_of, known_at)
+        return await self._session.select("executions", Execution, conditions, order, customer_id, limit, moments)
 
     async def open_executions(
         self,
@@ -341,14 +333,7 @@ class AsyncEventStore(AsyncMetrics):
         conditions = {"deployment_id": deployment_id}
         order = "started_at, execution_id"
         return await self._session.select(
-            "open_executions",
-            OpenExecution,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
+            "open_executions", OpenExecution, conditions, order, customer_id, limit, (as_of, known_at)
         )
 
     async def approvals(
@@ -369,16 +354,8 @@ class AsyncEventStore(AsyncMetrics):
         """
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
-        return await self._session.select(
-            "approvals",
-            Approval,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
-        )
+        moments = (as_of, known_at)
+        return await self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
 
     async def deployments(
         self,
@@ -388,9 +365,8 @@ class AsyncEventStore(AsyncMetrics):
         known_at: datetime | None = None,
     ) -> list[Deployment]:
         """Every deployment with its status and version. Arguments as :meth:`executions`."""
-        return await self._session.select(
-            "deployments", Deployment, {}, "deployment_id", customer_id=customer_id, as_of=as_of, known_at=known_at
-        )
+        moments = (as_of, known_at)
+        return await self._session.select("deployments", Deployment, {}, "deployment_id", customer_id, None, moments)
 
     async def deployment_versions(
         self,
@@ -404,13 +380,7 @@ class AsyncEventStore(AsyncMetrics):
         conditions = {"deployment_id": deployment_id}
         order = "deployment_id, began_at"
         return await self._session.select(
-            "deployment_versions",
-            DeploymentVersion,
-            conditions,
-            order,
-            customer_id=customer_id,
-            as_of=as_of,
-            known_at=known_at,
+            "deployment_versions", DeploymentVersion, conditions, order, customer_id, None, (as_of, known_at)
         )
 
     def iter_events(

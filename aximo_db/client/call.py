@@ -15,7 +15,7 @@ import psycopg
 from psycopg.transaction import OutOfOrderTransactionNesting
 from psycopg_pool import PoolClosed
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.errors import (
     AximoError,
     ConnectionLostError,
@@ -158,11 +158,11 @@ class Call:
             return error
         event = self._events[0] if len(self._events) == 1 else None
         if not reached and isinstance(error, psycopg.Error):
-            return statements.not_connected(error, is_unnamed=self._connections.dsn == "")
+            return own_errors.not_connected(error, is_unnamed=self._connections.dsn == "")
         if isinstance(error, OutOfOrderTransactionNesting):
             self._connections.entangle()
-            return statements.transaction_not_whole()
-        malformed = statements.malformed_text(error, event)
+            return own_errors.transaction_not_whole()
+        malformed = own_errors.malformed_text(error, event)
         if malformed is not None or not isinstance(error, psycopg.Error):
             return malformed
         return translate(error, event, writing=self._writing)
@@ -217,8 +217,7 @@ class Call:
             try:
                 self._on_retry(retry)
             except Exception as raised:
-                # A hook decides nothing, so the call goes on. The text of its error may quote an event: only its
-                # class is logged.
+                # A hook decides nothing. The text of its error may quote an event, so only its class is logged.
                 _log.error("on_retry raised %s, and the call goes on", type(raised).__name__)
         return pause
 
@@ -236,7 +235,7 @@ class Call:
         """What the caller gets instead of the last attempt's error; ``None`` for that error itself."""
         meaning = self._meaning
         if self.is_outcome_unknown and not isinstance(meaning, ConnectionLostError):
-            meaning = statements.outcome_unknown(self._events)
+            meaning = own_errors.outcome_unknown(self._events)
         if meaning is not None:
             meaning.concern(self._events)
         return None if meaning is self._error else meaning

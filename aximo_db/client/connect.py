@@ -8,7 +8,8 @@ from typing import Any, LiteralString
 import psycopg
 
 from aximo_db.client.ledger_cursors import LedgerCursor
-from aximo_db.client.statements import default_dsn, not_connected
+from aximo_db.client.own_errors import not_connected
+from aximo_db.client.statements import default_dsn
 
 __all__ = ["connect", "reached", "value_of"]
 

@@ -11,7 +11,7 @@ from typing import Generic
 import psycopg
 from psycopg.rows import scalar_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.connections import AnyConnection
 from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnectedError
 from aximo_db.client.events import AdvanceResult, LogCursor
@@ -61,7 +61,7 @@ class Feed(Generic[E]):
 
     def cursors(self, customer_id: str | None) -> list[LogCursor]:
         """The consumers of the log, in order of their names."""
-        return self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id=customer_id)
+        return self._session.select("cursors", LogCursor, {"log": self._kind.log}, "name", customer_id)
 
     def page(self, after: int, max_entries: int, advance: bool, customer_id: str | None) -> list[E]:
         """The entries after a number."""
@@ -89,7 +89,7 @@ class Feed(Generic[E]):
                     if not session.connections.was_used:
                         session.check_versions(connection)
                     with connection.transaction():
-                        before = session.customer_set(connection) if joined else ""
+                        before = session.customer_setting(connection) if joined else ""
                         named = (customer or before,)
                         session.execute(connection, statements.SET_CUSTOMER, named)
                         number = self._open_cursor(connection, name)
@@ -191,7 +191,7 @@ class Feed(Generic[E]):
     def _advance_apart(self, max_events: int, stop: Callable[[], bool] | None) -> AdvanceResult:
         """Advances in a transaction that ends at once, or not at all."""
         if self._session.connections.is_joining():
-            raise statements.advance_refused()
+            raise own_errors.advance_refused()
         return advance(self._session, max(max_events, 10000), stop)
 
     def _read(self, after: int, max_entries: int, customer: str | None, stop: Callable[[], bool] | None) -> list[E]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor
+from psycopg import AsyncCursor, Cursor
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader
 from psycopg.postgres import register_default_adapters
@@ -61,7 +61,23 @@ _ADAPTERS: Final = _own_adapters(readable_json)
 _EXACT_ADAPTERS: Final = _own_adapters(exact_json)
 
 
-class LedgerCursor(Cursor[Any]):
+class _OwnResults:
+    """What the two cursors have in common; goes before the driver's class."""
+
+    format: Format
+
+    def __init__(self, connection: Any, *, row_factory: RowFactory = tuple_row, exact: bool = False) -> None:
+        self._own_adapters = _EXACT_ADAPTERS if exact else _ADAPTERS
+        super().__init__(connection, row_factory=row_factory)  # type: ignore[call-arg]
+        self.format = Format.BINARY
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """The driver's adapters by default, not the connection's."""
+        return self._own_adapters
+
+
+class LedgerCursor(_OwnResults, Cursor[Any]):
     """A cursor of the package's own.
 
     Args:
@@ -70,30 +86,6 @@ class LedgerCursor(Cursor[Any]):
         exact: whether numbers in JSON keep every digit, as Decimals.
     """
 
-    def __init__(
-        self, connection: Connection[Any], *, row_factory: RowFactory = tuple_row, exact: bool = False
-    ) -> None:
-        self._own_adapters = _EXACT_ADAPTERS if exact else _ADAPTERS
-        super().__init__(connection, row_factory=row_factory)
-        self.format = Format.BINARY
 
-    @property
-    def adapters(self) -> AdaptersMap:
-        """The driver's adapters by default, not the connection's."""
-        return self._own_adapters
-
-
-class AsyncLedgerCursor(AsyncCursor[Any]):
+class AsyncLedgerCursor(_OwnResults, AsyncCursor[Any]):
     """An asynchronous cursor of the package's own. Arguments as :class:`LedgerCursor`."""
-
-    def __init__(
-        self, connection: AsyncConnection[Any], *, row_factory: RowFactory = tuple_row, exact: bool = False
-    ) -> None:
-        self._own_adapters = _EXACT_ADAPTERS if exact else _ADAPTERS
-        super().__init__(connection, row_factory=row_factory)
-        self.format = Format.BINARY
-
-    @property
-    def adapters(self) -> AdaptersMap:
-        """The driver's adapters by default, not the connection's."""
-        return self._own_adapters

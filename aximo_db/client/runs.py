@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from psycopg.rows import class_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.connections import AnyConnection
 from aximo_db.client.events import LogCursor
 from aximo_db.client.feed import Feed
@@ -179,7 +179,7 @@ class Runs:
             values = (execution_id, run_id)
             run: Run | None = self._session.row(connection, statements.LINK_RUN, values, class_row(Run))
             if run is None:
-                raise statements.no_such_run(run_id)
+                raise own_errors.no_such_run(run_id)
             return run
 
         return self._write(say, "runs.link", customer_id)

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg.rows import class_row, tuple_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.connections import AnyConnection, AnyPool, Connections
 from aximo_db.client.errors import AximoError, CustomerError
@@ -101,7 +101,7 @@ class Session:
         """
         customer, granted = self.row(connection, statements.WHOSE)
         if customer is None:
-            raise statements.no_customer(granted)
+            raise own_errors.no_customer(granted)
 
     # Calls
 
@@ -131,16 +131,14 @@ class Session:
         row: type[T],
         conditions: Mapping[str, Any],
         order: str,
-        *,
         customer_id: str | None,
         limit: int | None = None,
-        as_of: datetime | None = None,
-        known_at: datetime | None = None,
+        moments: tuple[datetime | None, datetime | None] = (None, None),
     ) -> list[T]:
-        """Rows of a view of schema ``aximo``, now or as of a moment."""
-        source = statements.as_of(view, as_of, known_at)
+        """Rows of a view of schema ``aximo``: now, or as of a moment and as far as known at another one."""
+        source = statements.as_of(view, *moments)
         query, values = statements.select(source, row, conditions, order, limit)
-        values = [*statements.as_of_values(as_of, known_at), *values]
+        values = [*statements.as_of_values(*moments), *values]
         return self.read(query, values, class_row(row), call=view, customer_id=customer_id)
 
     def pages(
@@ -246,7 +244,7 @@ class Session:
             raise
         except BaseException as interruption:
             if tries is not None and tries.is_outcome_unknown:
-                interruption.__cause__ = statements.outcome_unknown(events)
+                interruption.__cause__ = own_errors.outcome_unknown(events)
             raise
 
     def tries(
@@ -290,13 +288,13 @@ class Session:
         """Works in a caller's transaction, and leaves its customer as it was."""
         if not customer:
             return work(connection)
-        before = self.customer_set(connection)
+        before = self.customer_setting(connection)
         self.execute(connection, statements.SET_CUSTOMER, (customer,))
         result = work(connection)
         self.execute(connection, statements.SET_CUSTOMER, (before,))
         return result
 
-    def customer_set(self, connection: AnyConnection) -> str:
+    def customer_setting(self, connection: AnyConnection) -> str:
         """The customer that is set in the transaction, ``""`` for none."""
         before: tuple[str] = self.row(connection, statements.GET_CUSTOMER)
         return before[0]
@@ -315,7 +313,7 @@ class Session:
             if row is not None:
                 statements.check_versions(*row)
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction) as error:
-            raise statements.schema_missing() from error
+            raise own_errors.schema_missing() from error
         except psycopg.errors.InsufficientPrivilege:
             pass  # a login that may only emit can't ask; the database answers for itself
         self.connections.was_used = True

@@ -9,26 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar, get_args
 from uuid import UUID
 
-import psycopg
-
+from aximo_db.client import own_errors
 from aximo_db.client.dsn import libpq_dsn
 from aximo_db.client.errors import (
     AximoError,
-    ConnectionLostError,
-    ConnectionStateError,
-    CustomerError,
     MalformedEventError,
-    NotConnectedError,
-    ProofError,
-    RunError,
     SchemaVersionError,
 )
 from aximo_db.client.events import (
     FIELDS,
-    LONE_SURROGATE,
-    NO_NUL,
-    NO_SURROGATE,
-    NUL_CHARACTER,
     Approval,
     Deployment,
     DeploymentVersion,
@@ -207,132 +196,6 @@ def check_versions(schema_version: int, oldest_client: int) -> None:
         )
 
 
-def not_connected(reason: str | psycopg.Error, *, is_unnamed: bool = False) -> NotConnectedError:
-    """The error for a call that had no connection to be made on.
-
-    Args:
-        reason: what is wrong, or what the driver says, with the address that it tried.
-        is_unnamed: whether nobody named a database, so that libpq's own variables and defaults did.
-    """
-    hint = (
-        "Nothing was sent. AXIMO_DB_URL is not set: set it to postgresql://USER@HOST:PORT/DATABASE,"
-        ' or to what "aximo-db up" prints, which starts a PostgreSQL to try.'
-        if is_unnamed
-        else "Nothing was sent. Look at the address, at the server, and at who closed the connection or the pool."
-    )
-    if isinstance(reason, psycopg.ProgrammingError):
-        # libpq quotes the part that it can't read, which may be that of a password.
-        detail = "libpq can't read the connection string"
-        hint = (
-            "Nothing was sent. Write postgresql://USER@HOST:PORT/DATABASE, or host=HOST dbname=DATABASE user=USER,"
-            " and %-encode what a URL has other uses for."
-        )
-    else:
-        detail = str(reason).strip()
-    return NotConnectedError(rule="connection_open", detail=detail, hint=hint)
-
-
-def connection_busy() -> ConnectionStateError:
-    """The error for a connection on which a statement that is not the store's has not ended."""
-    return ConnectionStateError(
-        "somebody else's statement is running on the connection",
-        rule="connection_is_free",
-        hint="Use a connection for one thing at a time and outside of pipelines, or give the store a pool.",
-    )
-
-
-def in_a_consumers_block() -> ConnectionStateError:
-    """The error for a call from outside on a connection with a consumer's transaction."""
-    return ConnectionStateError(
-        "a consumer is using the connection",
-        rule="block_is_the_consumers",
-        hint="Wait for the block of consume to end, or make a store over batch.connection inside of it.",
-    )
-
-
-def transactions_entangled() -> ConnectionStateError:
-    """The error for a connection with a transaction that nobody will end, or nobody knows who."""
-    return ConnectionStateError(
-        "two transactions got mixed up on the connection",
-        rule="transactions_are_whole",
-        hint="Roll back or commit on the connection, and open no transaction while a call of the store is under way.",
-    )
-
-
-def other_process() -> ConnectionStateError:
-    """The error for a connection or a pool that the process inherited when it was forked."""
-    return ConnectionStateError(
-        "the connection belongs to the process that forked this one",
-        rule="connection_of_this_process",
-        hint="Connect after the fork. A store over a connection string does so by itself.",
-    )
-
-
-def check_encoding(pgconn: Any) -> None:
-    """Refuses a session in which not every text can be sent and read.
-
-    Raises:
-        ConnectionStateError: its client_encoding is not UTF8.
-    """
-    encoding: bytes | None = pgconn.parameter_status(b"client_encoding")
-    if encoding not in (b"UTF8", None):
-        raise ConnectionStateError(
-            "the session's client_encoding is not UTF8",
-            rule="client_encoding_is_utf8",
-            detail=f"client_encoding {encoding.decode()}",
-            hint="Send: set client_encoding = 'UTF8'.",
-        )
-
-
-def transaction_not_whole() -> ConnectionLostError:
-    """The error for a call that could not end its own transaction, as somebody else opened one inside of it."""
-    return ConnectionLostError(
-        "somebody else's transaction got mixed up with the call's",
-        rule="transactions_are_whole",
-        hint="Emit the same event again, on another connection.",
-    )
-
-
-def outcome_unknown(events: Sequence[NewEvent]) -> ConnectionLostError:
-    """The error for a call of which an earlier attempt was lost, whatever became of the last one."""
-    lost = ConnectionLostError(
-        "the connection to the database was lost, and trying again did not tell what became of the call",
-        hint="Emit the same event again." if events else None,
-    )
-    lost.concern(events)
-    return lost
-
-
-def receipt_of_another(event: NewEvent, receipt: Receipt) -> ConnectionLostError:
-    """The error for an answer that is another event's: somebody else reads and writes on the same connection."""
-    return ConnectionLostError(
-        "the answer is another event's",
-        rule="receipt_is_the_events",
-        detail=f"event {event.event_id}, receipt for {receipt.event_id}",
-        hint="Emit the same event again, on a connection that nobody else uses.",
-    )
-
-
-def check_receipts(events: Sequence[NewEvent], receipts: Sequence[Receipt]) -> None:
-    """Looks whether each receipt is its own event's.
-
-    Raises:
-        ConnectionLostError: it is not.
-    """
-    for event, receipt in zip(events, receipts, strict=True):
-        if receipt.event_id != event.event_id:
-            raise receipt_of_another(event, receipt)
-
-
-def schema_missing() -> SchemaVersionError:
-    """The error for a database in which the schema was never installed."""
-    return SchemaVersionError(
-        "the ledger's schema is not installed in this database",
-        rule="schema_installed",
-        hint="Run aximo-db migrate as the owner of the database, or look whether this is the right database.",
-    )
-
-
 _LATENCY: Final = "Give whole milliseconds, from 0 on."
 
 
@@ -404,22 +267,6 @@ def receipt_row(_: object) -> Callable[[Sequence[Any]], Receipt]:
     return Receipt._make
 
 
-def malformed_text(error: Exception, event: NewEvent | None) -> MalformedEventError | None:
-    """The ledger's error for a value the driver could not even send, or ``None`` for other errors."""
-    if isinstance(error, UnicodeEncodeError):
-        return MalformedEventError(rule="no_lone_surrogate", detail=LONE_SURROGATE, hint=NO_SURROGATE, event=event)
-    if isinstance(error, psycopg.DataError) and error.sqlstate is None:
-        return MalformedEventError(rule="no_nul_character", detail=NUL_CHARACTER, hint=NO_NUL, event=event)
-    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None and "adapt" in str(error):
-        return MalformedEventError(
-            rule="fields_typed",
-            detail=str(error),  # which names the type, and no value
-            hint="Give text as str, moments as datetime, latency_ms as int and the payload as a mapping.",
-            event=event,
-        )
-    return None
-
-
 def batch_value(events: Sequence[NewEvent], customer_id: str | None) -> str:
     """The argument of ``aximo.emit_events``; the customer is of events that name none."""
     return to_json([event.as_json(customer_id) for event in events])
@@ -488,16 +335,6 @@ def run_and_events(rows: Sequence[Sequence[Any]]) -> tuple[Run, list[RunEvent]]:
     return Run(*rows[0][:width]), [RunEvent(*row[width:]) for row in rows if row[width] is not None]
 
 
-def no_such_run(run_id: str) -> RunError:
-    """The error for a run that the customer has not; the database's, where it finds that out."""
-    return RunError(
-        "this customer has no such run",
-        rule="run_known",
-        detail=f"run_id {shortened(run_id)!r}",
-        hint="Look at the run_id and at the customer. A run of another customer counts as none.",
-    )
-
-
 def log_entries(kind: LogKind[E], rows: Sequence[Sequence[Any]], after: int, max_entries: int) -> list[E]:
     """The entries in the rows of a log's statement, if none is missing.
 
@@ -510,19 +347,10 @@ def log_entries(kind: LogKind[E], rows: Sequence[Sequence[Any]], after: int, max
     for entry in entries:
         expected += 1
         if entry.number != expected:
-            raise _gap(expected, entry.number)
+            raise own_errors.log_gap(expected, entry.number)
     if expected < min(size, after + max_entries):
-        raise _gap(expected + 1, size)
+        raise own_errors.log_gap(expected + 1, size)
     return entries
-
-
-def _gap(missing: int, found: int) -> ProofError:
-    return ProofError(
-        "a number of the log is missing",
-        rule="log_is_dense",
-        detail=f"number {missing} is missing, and {found} is there",
-        hint="Somebody removed an entry. Run aximo-db verify, which names what is missing.",
-    )
 
 
 def metrics(view: str) -> str:
@@ -534,31 +362,6 @@ def metrics(view: str) -> str:
             hint="The views are listed in aximo_metrics.freshness, and in docs/bi.md.",
         )
     return f'select * from aximo_metrics."{view}"'
-
-
-def advance_refused() -> MalformedEventError:
-    """The error for an advance that would keep every other one out until the caller's transaction ends."""
-    return MalformedEventError(
-        "advance=True can't be given inside of the caller's transaction",
-        rule="advance_outside_transaction",
-        hint="Read outside of the transaction, or call advance_log() in it and end it soon: others wait for it.",
-    )
-
-
-def no_customer(granted: Sequence[str]) -> CustomerError:
-    """The error for a session that works for no customer, which sees nothing.
-
-    Args:
-        granted: whom its login may name, the first of them.
-    """
-    if not granted:
-        detail = "its login was granted no customer, or all of them and there is none yet"
-        hint = "Have one granted with aximo.grant_customer, or name one as customer_id."
-    else:
-        names = ", ".join(repr(each) for each in granted[:10])
-        detail = f"its login may name {names}{' and others' if len(granted) > 10 else ''}"
-        hint = "Name one of them as customer_id, or have another granted with aximo.grant_customer."
-    return CustomerError("this session reads for no customer", rule="customer_granted", detail=detail, hint=hint)
 
 
 def poll_bounds(poll: tuple[float, float]) -> tuple[float, float]:

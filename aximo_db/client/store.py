@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg.rows import class_row, tuple_row
 from uuid_utils.compat import uuid7
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.call import Retry
 from aximo_db.client.connections import AnyConnection, AnyPool
 from aximo_db.client.errors import AximoError
@@ -138,7 +138,7 @@ class EventStore(Metrics):
         def write(connection: AnyConnection) -> Receipt:
             receipt: Receipt = self._session.row(connection, statements.EMIT, values, statements.receipt_row)
             if receipt.event_id != new.event_id:
-                raise statements.receipt_of_another(new, receipt)
+                raise own_errors.receipt_of_another(new, receipt)
             return receipt
 
         named = self._session.customer(new.customer_id)
@@ -172,7 +172,7 @@ class EventStore(Metrics):
         def write(connection: AnyConnection) -> list[Receipt]:
             values = (document, customer_id)
             receipts = self._session.rows(connection, statements.EMIT_BATCH, values, statements.receipt_row)
-            statements.check_receipts(batch, receipts)
+            own_errors.check_receipts(batch, receipts)
             return receipts
 
         unnamed = any(self._session.customer(event.customer_id) is None for event in batch)
@@ -309,16 +309,8 @@ class EventStore(Metrics):
         if status in ("completed", "failed") and as_of is known_at is None:
             conditions["outcome"] = status  # the same, and it has an index
         order = "started_at, execution_id"
-        return self._session.select(
-            "executions",
-            Execution,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
-        )
+        moments = (as_of, known_at)
+        return self._session.select("executions", Execution, conditions, order, customer_id, limit, moments)
 
     def open_executions(
         self,
@@ -333,14 +325,7 @@ class EventStore(Metrics):
         conditions = {"deployment_id": deployment_id}
         order = "started_at, execution_id"
         return self._session.select(
-            "open_executions",
-            OpenExecution,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
+            "open_executions", OpenExecution, conditions, order, customer_id, limit, (as_of, known_at)
         )
 
     def approvals(
@@ -361,16 +346,8 @@ class EventStore(Metrics):
         """
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
-        return self._session.select(
-            "approvals",
-            Approval,
-            conditions,
-            order,
-            customer_id=customer_id,
-            limit=limit,
-            as_of=as_of,
-            known_at=known_at,
-        )
+        moments = (as_of, known_at)
+        return self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
 
     def deployments(
         self,
@@ -380,9 +357,8 @@ class EventStore(Metrics):
         known_at: datetime | None = None,
     ) -> list[Deployment]:
         """Every deployment with its status and version. Arguments as :meth:`executions`."""
-        return self._session.select(
-            "deployments", Deployment, {}, "deployment_id", customer_id=customer_id, as_of=as_of, known_at=known_at
-        )
+        moments = (as_of, known_at)
+        return self._session.select("deployments", Deployment, {}, "deployment_id", customer_id, None, moments)
 
     def deployment_versions(
         self,
@@ -396,13 +372,7 @@ class EventStore(Metrics):
         conditions = {"deployment_id": deployment_id}
         order = "deployment_id, began_at"
         return self._session.select(
-            "deployment_versions",
-            DeploymentVersion,
-            conditions,
-            order,
-            customer_id=customer_id,
-            as_of=as_of,
-            known_at=known_at,
+            "deployment_versions", DeploymentVersion, conditions, order, customer_id, None, (as_of, known_at)
         )
 
     def iter_events(

@@ -296,7 +296,7 @@ def _access_map(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
         elif customers > 1:
             yield Finding("note", "access", f"Login {name} may work for {customers} customers, one a transaction.")
     differences = connection.execute(
-        "select role_name, customer_id, is_granted from aximo_private.accessdifferences() order by 1, 2"
+        "select role_name, customer_id, is_granted from aximo_private.access_differences() order by 1, 2"
     ).fetchall()
     for name, customer, is_granted in differences:
         what = (

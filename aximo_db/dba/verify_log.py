@@ -21,6 +21,7 @@ from aximo_db.client import statements
 from aximo_db.client.connect import connect
 from aximo_db.client.events import Log
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.dba.assets import named_statements
 
 __all__ = ["LogVerdict", "Problem", "customers_of", "prove_growth", "prove_inclusion", "tile_reader", "verify_log"]
 
@@ -34,40 +35,7 @@ _IDS: Final[Mapping[Log, tuple[type, LiteralString]]] = {
     "events": (UUID, "select number from aximo.log_leaves where log = 'events' and event_id = %s"),
     "run_events": (int, "select number from aximo.log_leaves where log = 'run_events' and run_event_id = %s"),
 }
-
-
-_LINES: Final = """
-select number, event_id, run_event_id, line, leaf
-from aximo.log_lines
-where log = %s and number between %s and %s
-order by number
-"""
-#: Where the lines were looked at before.
-_LEAVES: Final = """
-select number, event_id, run_event_id, null::text, leaf
-from aximo.log_leaves
-where log = %s and number between %s and %s
-order by number
-"""
-#: Of the subtrees that end between two entries; level by level, by the index.
-_NODES: Final = """
-select n.level, n.index, n.hash
-from (select v.level, (256::numeric ^ v.level)::bigint as width from generate_series(1, 7) as v (level)) as g
-cross join lateral (
-    select k.level, k.index, k.hash
-    from aximo.log_nodes as k
-    where k.log = %(log)s and k.level = g.level and k.index between (%(start)s - 1) / g.width and %(end)s / g.width - 1
-    offset 0
-) as n
-"""
-_NODES_AHEAD: Final = """
-select level, index
-from aximo.log_nodes
-where log = %(log)s
-    and (level not between 1 and 7 or (index + 1) * 256::numeric ^ level > (select aximo.log_size(%(log)s)))
-order by level, index
-"""
-_NEXT: Final = "select min(number) from aximo.log_leaves where log = %s and number > %s"
+_SQL: Final = named_statements("dba/verify_log.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +323,7 @@ class _Walk:
         reads_lines = end >= self._first
         with connection.cursor("verify_lines") as cursor:
             cursor.itersize = _FETCH
-            cursor.execute(_LINES if reads_lines else _LEAVES, (log, start, end))
+            cursor.execute(_SQL["lines" if reads_lines else "leaves"], (log, start, end))
             for number, event_id, run_event_id, line, leaf in cursor:
                 if number != tree.size + 1:
                     break
@@ -364,7 +332,7 @@ class _Walk:
                     progress(number, total)
         if tree.size == end:
             return True
-        row = LedgerCursor(connection).execute(_NEXT, (log, tree.size)).fetchone()
+        row = LedgerCursor(connection).execute(_SQL["next"], (log, tree.size)).fetchone()
         detail = f"the next entry is {row[0]}" if row and row[0] is not None else "there is none after it"
         self._verdict.add(Problem("number_missing", tree.size + 1, None, detail))
         return False
@@ -375,7 +343,7 @@ class _Walk:
         verdict.size, verdict.root = size, self._tree.root()
         if not is_last:
             return
-        for level, index in LedgerCursor(connection).execute(_NODES_AHEAD, {"log": verdict.log}):
+        for level, index in LedgerCursor(connection).execute(_SQL["nodes_ahead"], {"log": verdict.log}):
             verdict.add(
                 Problem("node_differs", None, None, f"level {level}, index {index} is of entries that are not there")
             )
@@ -386,7 +354,7 @@ class _Walk:
         self._nodes = {
             (level, index): bytes(digest)
             for level, index, digest in LedgerCursor(connection).execute(
-                _NODES, {"log": self._verdict.log, "start": start, "end": end}
+                _SQL["nodes"], {"log": self._verdict.log, "start": start, "end": end}
             )
         }
 
@@ -516,16 +484,7 @@ def _note(
 ) -> tuple[int, str]:
     """A checkpoint of the size asked for, else the latest one there is."""
     if key is None:
-        stored = (
-            LedgerCursor(connection)
-            .execute(
-                "select size, note from aximo.checkpoints"
-                " where log = %s and size >= %s and (%s::bigint is null or size = %s)"
-                " order by size desc, position(E'\\n\\n' in note) > 0 desc, made_at desc limit 1",
-                (log, at_least, size, size),
-            )
-            .fetchone()
-        )
+        stored = LedgerCursor(connection).execute(_SQL["stored_checkpoint"], (log, at_least, size, size)).fetchone()
         if stored is not None:
             return stored[0], stored[1]
     if key is not None:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final, Literal, LiteralString, TextIO
 import psycopg
 from psycopg import Connection
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.connect import value_of
 from aximo_db.client.errors import AximoError, MalformedEventError, may_quote, translate
 from aximo_db.client.events import read_moment, shortened
@@ -345,7 +345,7 @@ class _Log:
             refuse(self._unreadable[0])
         whose = LedgerCursor(connection).execute(statements.WHOSE, prepare=False).fetchone()
         if whose is not None and whose[0] is None:
-            raise statements.no_customer(whose[1])
+            raise own_errors.no_customer(whose[1])
         summary.compared = value_of(connection, _HAS_EVENTS, (self._run_id,))
         if self._adds_missing or not summary.compared:
             # Until this transaction ends nobody else writes to the run.
@@ -497,7 +497,7 @@ def _in_savepoint(
         with connection.transaction():
             return write(connection, lines=lines)
     except (psycopg.Error, UnicodeEncodeError) as error:
-        translated: AximoError | None = statements.malformed_text(error, None)
+        translated: AximoError | None = own_errors.malformed_text(error, None)
         if translated is None and isinstance(error, psycopg.Error) and not connection.broken:
             translated = translate(error, writing=True)
         if translated is None:
@@ -560,7 +560,7 @@ def export_run_log(
     """
     with snapshot(dsn, customer_id) as connection:
         if not value_of(connection, _HAS_RUN, (run_id,)):
-            raise statements.no_such_run(run_id)
+            raise own_errors.no_such_run(run_id)
         return _export(connection, target, _LOG_LINES, (run_id,), progress)
 
 
@@ -586,7 +586,7 @@ def export_runs(
     """
     with snapshot(dsn, customer_id) as connection:
         if run_id is not None and not value_of(connection, _HAS_RUN, (run_id,)):
-            raise statements.no_such_run(run_id)
+            raise own_errors.no_such_run(run_id)
         connection.execute("set local time zone 'UTC'")
         return _export(connection, target, _RUN_LINES, {"run": run_id}, progress)
 
