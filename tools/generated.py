@@ -4,7 +4,8 @@ python -m tools.generated [--check]
 
 In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; the
 SQL of the first migration, until it is released; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
-the reference and the privileges; the names and rows that type checkers know; the synchronous client; the sentences of errors.
+the reference and the privileges; the names and rows that type checkers know; the columns that BI tools
+want listed; the synchronous client; the sentences of errors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from aximo_db.contract import contract_names, contract_text, read_contract, ship
 from aximo_db.dba.assets import install_script, sql_files
 from aximo_db.dba.doctor import facts
 from aximo_db.local.embedded import EmbeddedServer
-from tools import alike, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
+from tools import alike, bi, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "migrations" / "versions"
@@ -92,6 +93,7 @@ STEPS = (
     migration_hashes,
     from_installation,
     vocabulary.made,
+    bi.made,
     unasync.made,
     sentences.made,
 )
