@@ -498,10 +498,15 @@ def python() -> dict[str, list[Region]]:
     }
 
 
+def rules() -> list[str]:
+    """The rules that say which type of JSON a field has."""
+    return [f"{each.name}_is_{each.json}" for each in IN_CHECK]
+
+
 def pages() -> dict[str, list[Region]]:
     """The lists in docs/, by file."""
     in_line_names = [f"`{each.name}`" for each in IN_LINE]
-    strings = [f"`{each.name}_is_string`" for each in IN_CHECK if each.json == "string"]
+    strings = [f"`{rule}`" for rule in rules() if rule.endswith("_is_string")]
     return {
         "auditor.md": [
             Region(

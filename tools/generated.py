@@ -4,7 +4,8 @@ python -m tools.generated [--check]
 
 In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; the
 SQL of the first migration, until it is released; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
-the reference and the privileges; the names and rows that type checkers know; the synchronous client; the sentences of errors.
+the reference and the privileges; the names and rows that type checkers know; the columns that BI tools
+want listed; the synchronous client; the sentences of errors.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from typing import Any
 import psycopg
 
 from aximo_db.cli.contract import rewritten
-from aximo_db.contract import contract_names, contract_text, read_contract, shipped_contract
+from aximo_db.contract import Contract, contract_names, contract_text, read_contract, shipped_contract
 from aximo_db.dba.assets import install_script, sql_files
 from aximo_db.dba.catalog import facts
 from aximo_db.local.embedded import EmbeddedServer
-from tools import alike, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
+from tools import alike, bi, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 MIGRATIONS = ROOT / "migrations" / "versions"
@@ -67,6 +68,23 @@ def installation() -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
         yield lambda login: psycopg.connect(server.dsn(login, "ledger"), autocommit=True, options=pinned)
 
 
+def told_of_new_rules(contract: Contract) -> Contract:
+    """The contract with the rules that no contract has yet, so that reading looks where they are raised; it drops those of others."""
+    known = {
+        (code, rule)
+        for name in contract_names()
+        for code, entry in shipped_contract(name).document["errors"].items()
+        for rule in entry["rules"]
+    }
+    said = {(each.code, each.rule) for each in sentences.sentences()} | {
+        ("ZXARG", rule) for rule in event_fields.rules()
+    }
+    for code, rule in sorted(said - known):
+        if code in contract.document["errors"] and rule.isidentifier():
+            contract.document["errors"][code]["rules"][rule] = []
+    return contract
+
+
 def from_installation() -> dict[Path, str]:
     """What is read from the catalog of a fresh installation."""
     found: dict[Path, str] = {}
@@ -76,7 +94,7 @@ def from_installation() -> dict[Path, str]:
         for name in contract_names():
             old = shipped_contract(name)
             with connect(INSTALLER) as connection:
-                new = rewritten(old, read_contract(connection, name, old))
+                new = rewritten(old, read_contract(connection, name, told_of_new_rules(old)))
             found[DATA / "contracts" / f"{name}.json"] = contract_text(new)
         with connect("postgres") as connection:
             found[reference.TARGET] = reference.render(connection)
@@ -92,6 +110,7 @@ STEPS = (
     migration_hashes,
     from_installation,
     vocabulary.made,
+    bi.made,
     unasync.made,
     sentences.made,
 )
