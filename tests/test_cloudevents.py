@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -653,3 +654,10 @@ def test_nothing_of_it_is_imported_by_who_does_not_use_it() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     for name in ("cloudevents", "jsonschema", "pm4py", "sqlite3", "aximo_db.lines.cloudevents", "aximo_db.lines.ocel"):
         assert name not in loaded
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    plain = " ".join(project["dependencies"])
+    assert not [name for name in ("cloudevents", "jsonschema", "pm4py", "pandas") if name in plain]
+    # AGPL: in no other environment than its own.
+    further = {name: " ".join(each) for name, each in project["optional-dependencies"].items()}
+    assert [name for name, each in further.items() if "pm4py" in each] == ["ocel"]
+    assert not [name for name, each in further.items() if re.search(r"aximo-db\[[^]]*ocel", each)]
