@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, Literal, TextIO
 
 from psycopg.rows import scalar_row
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.errors import MalformedEventError
 from aximo_db.client.events import Log, shortened
 from aximo_db.client.feed import Feed
@@ -215,7 +215,7 @@ def export_cloudevents(
         row = connection.execute("select aximo.log_origin(%s)", (log,)).fetchone()
         if row is None or row[0] is None:
             whose = connection.execute(statements.WHOSE).fetchone()
-            raise statements.no_customer(whose[1] if whose is not None else ())
+            raise own_errors.no_customer(whose[1] if whose is not None else ())
         writer = CloudEventWriter(row[0], log, type_prefix)
         if batch:
             target.write("[")

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, TextIO
 
 import psycopg
 
-from aximo_db.client import statements
+from aximo_db.client import own_errors, statements
 from aximo_db.client.errors import ProofError
 from aximo_db.client.vocabulary import EVENT_TYPES
 from aximo_db.lines.exporter import FETCH, Exported, snapshot, unnumbered
@@ -144,7 +144,7 @@ def _events(connection: psycopg.Connection[tuple[Any, ...]]) -> Iterator[dict[st
     row = connection.execute("select aximo.current_customer(), aximo.log_size('events')").fetchone()
     if row is None or row[0] is None:
         whose = connection.execute(statements.WHOSE).fetchone()
-        raise statements.no_customer(whose[1] if whose is not None else ())
+        raise own_errors.no_customer(whose[1] if whose is not None else ())
     last = 0
     with connection.cursor("export_events") as cursor:
         cursor.itersize = FETCH
