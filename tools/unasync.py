@@ -28,6 +28,7 @@ REPLACEMENTS = [
     (r"AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable", "Callable, Iterable, Iterator"),
     (r"AsyncIterator, Awaitable, Callable, Sequence", "Callable, Iterator, Sequence"),
     (r"\bAsync(Connection|ConnectionPool|Connections|Turn|Turns|LedgerCursor|EventStore|ExecutionScope|ActionScope|Iterator|Runs)\b", r"\1"),
+    (r"AbstractAsyncContextManager", "AbstractContextManager"),
     (r"asynccontextmanager", "contextmanager"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from types import TracebackType
@@ -51,6 +51,7 @@ from aximo_db.client.runs import Runs
 from aximo_db.client.statements import E, Feed
 from aximo_db.client.vocabulary import Actor, EventType
 from aximo_db.client.waits import to_the_end
+from aximo_db.client.watch import Watch, Watched
 
 __all__ = ["ActionScope", "EventStore", "ExecutionScope"]
 
@@ -102,6 +103,8 @@ class EventStore:
         self._exact = exact_numbers
         self._on_retry = on_retry
         self._slow_after = slow_after
+        # Set by aximo_db.otel; without it, a call asks once whether there is one.
+        self._watch: Watch | None = None
 
     def for_customer(self, customer_id: str) -> EventStore:
         """A store over the same connection or pool that works for a customer. Cheap; close one of them only."""
@@ -139,11 +142,16 @@ class EventStore:
                 was written.
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
-        new = NewEvent.of(event)
+        try:
+            new = NewEvent.of(event)
+        except AximoError as error:
+            self._refused("emit", error)
+            raise
         try:
             values = statements.emit_values(new, self._customer_id)
         except AximoError as error:
             error.concern((new,))
+            self._refused("emit", error)
             raise
 
         def write(connection: AnyConnection) -> Receipt:
@@ -169,7 +177,11 @@ class EventStore:
             The same as :meth:`emit`; the error's detail has the event's place in the batch, and ``events`` the whole
             batch.
         """
-        batch = [NewEvent.of(event) for event in events]
+        try:
+            batch = [NewEvent.of(event) for event in events]
+        except AximoError as error:
+            self._refused("emit_batch", error)
+            raise
         if not batch:
             return []
         try:
@@ -181,6 +193,7 @@ class EventStore:
             document = statements.batch_value(batch, self._customer_id)
         except AximoError as error:
             error.concern(batch)
+            self._refused("emit_batch", error)
             raise
 
         def write(connection: AnyConnection) -> list[Receipt]:
@@ -697,17 +710,33 @@ class EventStore:
         with self._consume(statements.EVENTS, name, max_events, customer_id) as (number, entries, connection):
             yield LogBatch(name, number, entries, connection)
 
-    @contextmanager
     def _consume(
         self, feed: Feed[E], name: str, max_events: int, customer_id: str | None
-    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
+    ) -> AbstractContextManager[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
         customer = customer_id if customer_id is not None else self._customer_id
+        if self._watch is None:
+            return self._consumed(feed, name, max_events, customer, None)
+        return self._consumed_watched(self._watch, feed, name, max_events, customer)
+
+    @contextmanager
+    def _consumed_watched(
+        self, watch: Watch, feed: Feed[E], name: str, max_events: int, customer: str | None
+    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
+        with watch.call("consume", customer, ()) as watched:
+            with self._consumed(feed, name, max_events, customer, watched) as found:
+                with watched.aside():
+                    yield found
+
+    @contextmanager
+    def _consumed(
+        self, feed: Feed[E], name: str, max_events: int, customer: str | None, watched: Watched | None
+    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
         call = Call(
             self._connections,
             time.monotonic() + self._retry_for,
             name="consume",
-            on_retry=self._on_retry,
+            on_retry=self._on_retry if watched is None else watched.retries(self._on_retry),
             writing=True,
         )
         while True:
@@ -728,6 +757,10 @@ class EventStore:
                         setting.execute(statements.SET_CUSTOMER, named, prepare=self._prepare)
                         number = self._open_cursor(connection, feed, name)
                         entries = self._entries(connection, feed, number, max_events)
+                        behind = 0
+                        if watched is not None:
+                            watched.reached(connection)
+                            behind = self._behind(connection, feed, entries, max_events)
                         opened = True
                         call.succeed()
                         try:
@@ -743,6 +776,8 @@ class EventStore:
                             setting.execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
                         if joined:
                             setting.execute(statements.SET_CUSTOMER, (before,), prepare=self._prepare)
+                if self._watch is not None:
+                    self._watch.behind(name, feed.log, customer, behind)
                 return
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
@@ -824,6 +859,8 @@ class EventStore:
                 entries = self._read_log(feed, number, max_events, customer, stop)
                 is_full = len(entries) == max_events
                 if not entries:
+                    if name is not None and self._watch is not None:
+                        self._watch.behind(name, feed.log, customer, 0)
                     if is_behind:
                         continue
                     # While another session numbers events, the end is not known.
@@ -845,7 +882,7 @@ class EventStore:
                         raise
                     done = entry.number
                 if name is not None and done > number:
-                    self._move_cursor(feed, name, number, done, customer, stop)
+                    self._move_cursor(feed, name, number, done, customer, stop, told=True)
                 number = done
         except (ConnectionLostError, NotConnectedError):
             if not stopped():
@@ -925,6 +962,18 @@ class EventStore:
         cursor.execute(feed.read, (after, max_events), prepare=self._prepare)
         return statements.log_entries(feed, cursor.fetchall(), after, max_events)
 
+    def _size(self, connection: AnyConnection, feed: Feed[E]) -> int:
+        cursor = LedgerCursor(connection)
+        cursor.execute(statements.LOG_SIZE, (feed.log,), prepare=self._prepare)
+        row = cursor.fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def _behind(self, connection: AnyConnection, feed: Feed[E], entries: Sequence[E], max_events: int) -> int:
+        """How many entries are left after these."""
+        if len(entries) < max_events:
+            return 0
+        return self._size(connection, feed) - entries[-1].number
+
     def _open_cursor(self, connection: AnyConnection, feed: Feed[E], name: str) -> int:
         cursor = LedgerCursor(connection)
         cursor.execute(statements.OPEN_CURSOR, (name, feed.log), prepare=self._prepare)
@@ -942,18 +991,24 @@ class EventStore:
         stop: Callable[[], bool] | None,
         *,
         apart: bool = False,
+        told: bool = False,
     ) -> None:
         tried = False
+        behind: int | None = None
 
         def move(connection: AnyConnection) -> None:
-            nonlocal tried
+            nonlocal tried, behind
             if tried and self._open_cursor(connection, feed, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
             values = (name, start, end, feed.log)
             LedgerCursor(connection).execute(statements.MOVE_CURSOR, values, prepare=self._prepare)
+            if told and self._watch is not None:
+                behind = self._size(connection, feed) - end
 
         self._run(move, call="move_cursor", customer=customer or "", stop=stop, apart=apart)
+        if behind is not None and self._watch is not None:
+            self._watch.behind(name, feed.log, customer, behind)
 
     def _keep_place(self, feed: Feed[E], name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""
@@ -1024,8 +1079,14 @@ class EventStore:
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
         apart: bool = False,
+        watched: Watched | None = None,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may."""
+        if self._watch is not None and watched is None:
+            return self._run_watched(
+                self._watch, work, call=call, customer=customer, named=named, setup=setup, atomic=atomic,
+                events=events, writing=writing, stop=stop, apart=apart,
+            )  # fmt: skip
         began = time.monotonic()
         tries: Call | None = None  # as long as nothing failed, there is nothing to remember
         reached = joined = False
@@ -1052,7 +1113,7 @@ class EventStore:
                             self._connections,
                             began + self._retry_for,
                             name=call,
-                            on_retry=self._on_retry,
+                            on_retry=self._on_retry if watched is None else watched.retries(self._on_retry),
                             events=events,
                             writing=writing,
                             stop=stop,
@@ -1077,6 +1138,33 @@ class EventStore:
             if tries is not None and tries.is_outcome_unknown:
                 interruption.__cause__ = statements.outcome_unknown(events)
             raise
+
+    def _run_watched(
+        self,
+        watch: Watch,
+        work: Callable[[AnyConnection], T],
+        *,
+        call: str,
+        customer: str | None,
+        named: str | None,
+        events: Sequence[NewEvent],
+        **how: Any,
+    ) -> T:
+        whose = customer or named or self._customer_id
+        with watch.call(call, whose, events) as watched:
+
+            def seen(connection: AnyConnection) -> T:
+                watched.reached(connection)
+                return work(connection)
+
+            result = self._run(seen, call=call, customer=customer, named=named, events=events, watched=watched, **how)
+            watched.done(result)
+            return result
+
+    def _refused(self, call: str, error: AximoError) -> None:
+        """Tells who watches of an event that was refused here, before anything was sent."""
+        if self._watch is not None:
+            self._watch.refused(call, error)
 
     def _work_on(
         self,
@@ -1231,7 +1319,11 @@ class ExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        try:
+            event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        except AximoError as error:
+            self._store._refused("emit", error)
+            raise
         self._settle()
         return self._emit(event)
 
