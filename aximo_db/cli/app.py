@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from aximo_db import __version__, audit
 from aximo_db.audit.note import read_secret_key, read_verifier_key, sign, signers, write_key_pair
 from aximo_db.cli import contract as cli_contract
+from aximo_db.cli import otel as cli_otel
 from aximo_db.cli import render
 from aximo_db.cli import runs as cli_runs
 from aximo_db.cli import worker as cli_worker
@@ -444,6 +445,9 @@ def tail(
         follow=follow,
         as_json=as_json,
     )
+
+
+app.does(Panel.READ, needs="aximo.read_log")(cli_otel.otel)
 
 
 @app.does(Panel.PROVE)
