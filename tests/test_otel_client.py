@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from importlib.metadata import requires
 from typing import Any
 from uuid import uuid4
 
@@ -483,3 +484,34 @@ def test_nothing_of_it_is_loaded_by_who_does_not_use_it(module: str, then: str) 
     code = LOADED.format(module=module, then=then)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_plain_install_brings_nothing_of_it() -> None:
+    wanted = [each for each in requires("aximo-db") or () if "extra ==" not in each]
+    assert {re.split(r"[^a-z-]", each)[0] for each in wanted} == {
+        "psycopg",
+        "psycopg-pool",
+        "alembic",
+        "typer",
+        "rich",
+        "cryptography",
+        "uuid-utils",
+    }
+
+
+WITHOUT = (
+    "import sys\nsys.modules[{missing!r}] = None\nsys.argv = {arguments!r}\nfrom aximo_db.cli.app import main\nmain()"
+)
+
+
+@pytest.mark.parametrize(
+    ("missing", "rule"),
+    [("opentelemetry.trace", "opentelemetry_present"), ("opentelemetry.sdk.trace", "span_exporter_present")],
+)
+def test_what_is_missing_is_named_with_its_extra(missing: str, rule: str) -> None:
+    code = WITHOUT.format(missing=missing, arguments=["aximo-db", "otel"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"ZXENV {rule}" in done.stderr
+    assert "aximo-db[otel-export]" in done.stderr
+    assert "Traceback" not in done.stderr

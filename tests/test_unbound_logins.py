@@ -24,8 +24,8 @@ from aximo_db.lines.run_files import export_run_log, export_runs, import_run_log
 from aximo_db.local.embedded import EmbeddedServer
 from tests import test_isolation as isolation
 from tests.conftest import VERSIONS, Ledger, _cloned
-from tests.test_connections import NO_CALLS, WRITES
 from tests.otlp_sink import sink
+from tests.test_connections import NO_CALLS, WRITES
 from tests.test_isolation import CALLS, EXECUTIONS, GROUP_ROLES, MARKS, OWN, SCHEMAS, TRACES, VICTIM
 
 UNBOUND = ("postgres", "bypass_login")

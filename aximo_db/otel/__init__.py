@@ -8,13 +8,13 @@ from __future__ import annotations
 
 try:
     import opentelemetry.trace  # noqa: F401
-except ImportError as error:  # pragma: no cover
+except ImportError as error:
     from aximo_db.client.errors import InstallationError
 
     raise InstallationError(
         "spans need OpenTelemetry",
         rule="opentelemetry_present",
-        hint="pip install 'aximo-db[otel]' for a service, 'aximo-db[otel-export]' to send executions.",
+        hint="Install it: pip install 'aximo-db[otel]' for a service, 'aximo-db[otel-export]' to send executions.",
     ) from error
 
 from aximo_db.otel.watching import instrument, traced
