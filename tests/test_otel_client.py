@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.metadata import requires
@@ -91,7 +92,7 @@ class Told:
                 for metric in scope.metrics:
                     for point in metric.data.data_points if metric.name == name else ():
                         key = tuple(sorted((point.attributes or {}).items()))
-                        found[key] = getattr(point, "value", None) if hasattr(point, "value") else point.count
+                        found[key] = point.value if hasattr(point, "value") else (point.count, point.sum)
         return found
 
     def everything(self) -> str:
@@ -313,7 +314,7 @@ def test_an_emit_is_a_span_with_what_it_wrote(ledger_: Ledger, dsn: str, told: T
         ("deployment_created", "new"): 1,
     }
     durations = told.points("db.client.operation.duration")
-    assert sum(durations.values()) == 4
+    assert sum(count for count, _ in durations.values()) == 4
     assert all(dict(key)["db.namespace"] == ledger_.name for key in durations)
 
 
@@ -387,6 +388,7 @@ def test_what_a_consumer_does_is_inside_of_its_span_and_not_in_its_time(dsn: str
     with told.watch(EventStore(dsn, customer_id=customer)) as store, tracer.start_as_current_span("handles") as outer:
         with store.consume("consumer"), tracer.start_as_current_span("does"):
             store.log_size()
+            time.sleep(0.5)
     log_size, does, consumed, handles = told.spans
     assert [log_size.parent.span_id, does.parent.span_id, consumed.parent.span_id] == [  # type: ignore[union-attr]
         does.context.span_id,
@@ -394,6 +396,12 @@ def test_what_a_consumer_does_is_inside_of_its_span_and_not_in_its_time(dsn: str
         handles.context.span_id,
     ]
     assert outer.get_span_context().span_id == handles.context.span_id
+    assert consumed.end_time - consumed.start_time > 500_000_000
+    durations = {
+        dict(key)["db.operation.name"]: sums for key, sums in told.points("db.client.operation.duration").items()
+    }
+    assert durations["consume"][0] == 1
+    assert 0 < durations["consume"][1] < 0.4
 
 
 async def test_calls_at_once_are_spans_beside_each_other(dsn: str, told: Told, customer: str) -> None:
