@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "trace": ["e"],
     "executions": [],
     "tail": [],
+    "otel": ["--endpoint", "http://127.0.0.1:9"],
     "metrics": [],
     "report": ["-o", "{folder}/report.html"],
     "checkpoint": ["-o", "{folder}/checkpoint"],

@@ -631,6 +631,7 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "advance": (["--db", "{dsn}", "--json"], 0),
     "tail": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "worker": (["--once", "--db", "{dsn}"], 0),
+    "otel": (["--db", "{dsn}", "-c", CUSTOMER, "--since", "1000000", "--json"], 0),
     "keygen": (["a", "-o", "{folder}/printed"], 0),
     "checkpoint": (["--db", "{dsn}", "-c", CUSTOMER, "--no-keep"], 0),
     "verify": (["--export", "{folder}/bad", "--checkpoint", "{folder}/checkpoint"], 1),

@@ -24,6 +24,7 @@ from aximo_db.lines.run_files import export_run_log, export_runs, import_run_log
 from aximo_db.local.embedded import EmbeddedServer
 from tests import test_isolation as isolation
 from tests.conftest import VERSIONS, Ledger, _cloned
+from tests.otlp_sink import sink
 from tests.test_connections import NO_CALLS, WRITES
 from tests.test_isolation import CALLS, EXECUTIONS, GROUP_ROLES, MARKS, OWN, SCHEMAS, TRACES, VICTIM
 
@@ -223,6 +224,8 @@ COMMANDS: dict[str, list[list[str]]] = {
 }
 #: What takes a customer to write for him, or to look after the database.
 NOT_SHOWN = {"import", "emit", "runs import", "doctor", "worker"}
+#: What sends it elsewhere, with a test of its own.
+SENT = {"otel"}
 
 
 def commands() -> dict[str, Any]:
@@ -241,7 +244,7 @@ def commands() -> dict[str, Any]:
 
 def test_every_command_that_takes_a_customer_is_tried() -> None:
     taking = {name for name, each in commands().items() if any("--customer" in param.opts for param in each.params)}
-    assert taking == set(COMMANDS) | NOT_SHOWN
+    assert taking == set(COMMANDS) | NOT_SHOWN | SENT
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -261,3 +264,15 @@ def test_no_command_shows_another_customer(
         assert not traces_in(told), (arguments, done.output)
         seen += told
     assert MARKS[OWN] in seen or command in {"prove", "verify", "verify-metrics", "metrics", "runs tail"}
+
+
+@pytest.mark.parametrize("login", UNBOUND)
+def test_no_span_of_another_customer_is_sent(ledger: Ledger, login: str) -> None:
+    with sink() as receiver:
+        command = ["otel", "--customer", OWN, "--db", ledger.dsn(login), "--endpoint", receiver.endpoint]
+        done = CliRunner().invoke(app, [*command, "--since", "1", "--open", "--arguments"])
+        assert done.exit_code == 0, done.output
+        sent = repr(receiver.spans)
+        assert MARKS[OWN] in sent
+        # The id of the execution is used by both.
+        assert not traces_in(sent.replace(SHARED, "")), done.output

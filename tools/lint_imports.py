@@ -23,11 +23,12 @@ ROOMS: Final = {
     "client": set[str](),
     "audit": {"files"},
     "lines": {"client", "files"},
+    "otel": {"client"},
     "report": {"client", "files"},
     "dba": {"audit", "client", "files"},
     "contract": {"client", "dba", "files"},
     "local": {"client", "dba", "files"},
-    "cli": {"files", "client", "audit", "lines", "report", "dba", "contract", "local"},
+    "cli": {"files", "client", "audit", "lines", "report", "dba", "contract", "local", "otel"},
 }
 #: A room, and what it may import from outside of the package and of Python itself; a room that is not named: anything.
 LIBRARIES: Final = {
@@ -35,6 +36,7 @@ LIBRARIES: Final = {
     "client": {"psycopg", "psycopg_pool", "uuid_utils"},
     "audit": {"cryptography"},
     "lines": {"psycopg"},
+    "otel": {"opentelemetry", "psycopg"},
 }
 
 

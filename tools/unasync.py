@@ -26,6 +26,7 @@ REPLACEMENTS = [
     (r"    if isinstance\(events, AsyncIterable\):\n(?:.*\n)*?    else:\n        iterator = iter\(events\)\n        while (.*)\n            (.*)\n",
      r"    iterator = iter(events)\n    while \1\n        \2\n"),
     (r"\bAsync(Connection|ConnectionPool|Connections|Turn|Turns|LedgerCursor|EventStore|ExecutionScope|ActionScope|Iterator|Runs|Session|Feed|Metrics)\b", r"\1"),
+    (r"AbstractAsyncContextManager", "AbstractContextManager"),
     (r"asynccontextmanager", "contextmanager"),
     (r"__aenter__", "__enter__"),
     (r"__aexit__", "__exit__"),

@@ -21,6 +21,7 @@ from aximo_db.client.events import NewEvent, Receipt
 from aximo_db.client.vocabulary import Actor, EventType
 
 if TYPE_CHECKING:
+    from aximo_db.client.async_session import AsyncSession
     from aximo_db.client.async_store import AsyncEventStore
 
 __all__ = ["AsyncActionScope", "AsyncExecutionScope"]
@@ -34,8 +35,11 @@ class AsyncExecutionScope:
     emitted once more before the next one.
     """
 
-    def __init__(self, store: AsyncEventStore, common: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
+    def __init__(
+        self, store: AsyncEventStore, session: AsyncSession, common: Mapping[str, Any], payload: Mapping[str, Any]
+    ) -> None:
         self._store = store
+        self._session = session
         self._common = common
         self._payload = payload
         self._triggered = False
@@ -114,7 +118,11 @@ class AsyncExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        try:
+            event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        except AximoError as error:
+            self._session.refused("emit", error)
+            raise
         await self._settle()
         return await self._emit(event)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Generic
 
 import psycopg
@@ -20,6 +20,7 @@ from aximo_db.client.async_session import AsyncSession
 from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnectedError
 from aximo_db.client.events import AdvanceResult, LogCursor
 from aximo_db.client.statements import E, LogKind
+from aximo_db.client.watch import Watch, Watched
 
 __all__ = ["AsyncFeed", "advance", "advance_all"]
 
@@ -75,14 +76,30 @@ class AsyncFeed(Generic[E]):
             await self.size(customer_id)  # which tells whether there is a customer
         return entries
 
-    @asynccontextmanager
-    async def consume(
+    def consume(
         self, name: str, max_entries: int, customer_id: str | None
-    ) -> AsyncIterator[tuple[int, list[E], AnyConnection]]:
+    ) -> AbstractAsyncContextManager[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
+        watch, customer = self._session.watch, self._session.customer(customer_id)
+        if watch is None:
+            return self._consumed(name, max_entries, customer, None)
+        return self._consumed_watched(watch, name, max_entries, customer)
+
+    @asynccontextmanager
+    async def _consumed_watched(
+        self, watch: Watch, name: str, max_entries: int, customer: str | None
+    ) -> AsyncIterator[tuple[int, list[E], AnyConnection]]:
+        with watch.call("consume", customer, ()) as watched:
+            async with self._consumed(name, max_entries, customer, watched) as found:
+                with watched.aside():
+                    yield found
+
+    @asynccontextmanager
+    async def _consumed(
+        self, name: str, max_entries: int, customer: str | None, watched: Watched | None
+    ) -> AsyncIterator[tuple[int, list[E], AnyConnection]]:
         session = self._session
-        customer = session.customer(customer_id)
-        tries = session.tries("consume", time.monotonic(), writing=True)
+        tries = session.tries("consume", time.monotonic(), writing=True, watched=watched)
         while True:
             reached = joined = opened = False
             own: BaseException | None = None
@@ -97,6 +114,10 @@ class AsyncFeed(Generic[E]):
                         await session.execute(connection, statements.SET_CUSTOMER, named)
                         number = await self._open_cursor(connection, name)
                         entries = await self._entries(connection, number, max_entries)
+                        behind: int | None = None
+                        if watched is not None:
+                            watched.reached(connection)
+                            behind = await self._behind(connection, entries, max_entries)
                         opened = True
                         tries.succeed()
                         try:
@@ -112,6 +133,7 @@ class AsyncFeed(Generic[E]):
                             await session.execute(connection, statements.MOVE_CURSOR, values)
                         if joined:
                             await session.execute(connection, statements.SET_CUSTOMER, (before,))
+                self._tell(name, customer, behind)
                 return
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
@@ -153,6 +175,7 @@ class AsyncFeed(Generic[E]):
                 entries = await self._read(number, max_entries, customer, stop)
                 is_full = len(entries) == max_entries
                 if not entries:
+                    self._tell(name, customer, 0)
                     if is_behind:
                         continue
                     # While another session numbers events, the end is not known.
@@ -174,7 +197,7 @@ class AsyncFeed(Generic[E]):
                         raise
                     done = entry.number
                 if name is not None and done > number:
-                    await self._move_cursor(name, number, done, customer, stop)
+                    await self._move_cursor(name, number, done, customer, stop, told=True)
                 number = done
         except (ConnectionLostError, NotConnectedError):
             if not stopped():
@@ -209,6 +232,22 @@ class AsyncFeed(Generic[E]):
         rows = await self._session.rows(connection, self._kind.read, (after, max_entries))
         return statements.log_entries(self._kind, rows, after, max_entries)
 
+    async def _behind(self, connection: AnyConnection, entries: Sequence[E], max_entries: int) -> int:
+        """How many entries are left after these."""
+        if len(entries) < max_entries:
+            return 0
+        return await self._size_on(connection) - entries[-1].number
+
+    async def _size_on(self, connection: AnyConnection) -> int:
+        row = await self._session.row(connection, statements.LOG_SIZE, (self._kind.log,))
+        return int(row[0]) if row is not None else 0
+
+    def _tell(self, name: str | None, customer: str | None, behind: int | None) -> None:
+        """Tells who watches how far a consumer is behind, if that is known."""
+        watch = self._session.watch
+        if watch is not None and name is not None and behind is not None:
+            watch.behind(name, self._kind.log, customer, behind)
+
     async def _open_cursor(self, connection: AnyConnection, name: str) -> int:
         row = await self._session.row(connection, statements.OPEN_CURSOR, (name, self._kind.log))
         return int(row[0])
@@ -222,17 +261,22 @@ class AsyncFeed(Generic[E]):
         stop: Callable[[], bool] | None,
         *,
         apart: bool = False,
+        told: bool = False,
     ) -> None:
         tried = False
+        behind: int | None = None
 
         async def move(connection: AnyConnection) -> None:
-            nonlocal tried
+            nonlocal tried, behind
             if tried and await self._open_cursor(connection, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
             await self._session.execute(connection, statements.MOVE_CURSOR, (name, start, end, self._kind.log))
+            if told and self._session.watch is not None:
+                behind = await self._size_on(connection) - end
 
         await self._session.run(move, call="move_cursor", customer=customer or "", stop=stop, apart=apart)
+        self._tell(name, customer, behind)
 
     async def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""

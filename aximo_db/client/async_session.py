@@ -21,6 +21,7 @@ from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.errors import AximoError, CustomerError
 from aximo_db.client.events import NewEvent
 from aximo_db.client.ledger_cursors import AsyncLedgerCursor
+from aximo_db.client.watch import Watch, Watched
 
 __all__ = ["AsyncSession"]
 
@@ -35,6 +36,7 @@ class AsyncSession:
         connections: where connections come from.
         customer_id: the customer of calls that name none.
         retry_for: how many seconds a call may be tried again.
+        watch: who is told of calls. Without one, a call asks once whether there is one.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class AsyncSession:
         self.connections = AsyncConnections(source, prepare=prepare)
         self.customer_id = customer_id
         self.retry_for = retry_for
+        self.watch: Watch | None = None  # set by aximo_db.otel
         self._prepare = prepare
         self._exact = exact_numbers
         self._on_retry = on_retry
@@ -193,6 +196,7 @@ class AsyncSession:
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
         apart: bool = False,
+        watched: Watched | None = None,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may.
 
@@ -207,7 +211,13 @@ class AsyncSession:
             writing: whether it writes anything.
             stop: asked before it is tried again; true ends it.
             apart: whether to use another connection than the one that calls take turns on.
+            watched: the call as who watches it knows it, if that was told already.
         """
+        if self.watch is not None and watched is None:
+            return await self._run_watched(
+                self.watch, work, call=call, customer=customer, named=named, setup=setup, atomic=atomic,
+                events=events, writing=writing, stop=stop, apart=apart,
+            )  # fmt: skip
         began = time.monotonic()
         tries: Call | None = None  # as long as nothing failed, there is nothing to remember
         reached = joined = False
@@ -230,7 +240,7 @@ class AsyncSession:
                     return result
                 except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
                     if tries is None:
-                        tries = self.tries(call, began, events=events, writing=writing, stop=stop)
+                        tries = self.tries(call, began, events=events, writing=writing, stop=stop, watched=watched)
                     meaning = tries.fail(error, reached=reached, joined=joined)
                     if tries.may_retry():
                         if tries.needs_another_connection:
@@ -252,6 +262,35 @@ class AsyncSession:
                 interruption.__cause__ = own_errors.outcome_unknown(events)
             raise
 
+    async def _run_watched(
+        self,
+        watch: Watch,
+        work: Callable[[AnyConnection], Awaitable[T]],
+        *,
+        call: str,
+        customer: str | None,
+        named: str | None,
+        events: Sequence[NewEvent],
+        **how: Any,
+    ) -> T:
+        whose = customer or named or self.customer_id
+        with watch.call(call, whose, events) as watched:
+
+            async def seen(connection: AnyConnection) -> T:
+                watched.reached(connection)
+                return await work(connection)
+
+            result = await self.run(
+                seen, call=call, customer=customer, named=named, events=events, watched=watched, **how
+            )
+            watched.done(result)
+            return result
+
+    def refused(self, call: str, error: AximoError) -> None:
+        """Tells who watches of an event that was refused here, before anything was sent."""
+        if self.watch is not None:
+            self.watch.refused(call, error)
+
     def tries(
         self,
         call: str,
@@ -260,12 +299,12 @@ class AsyncSession:
         events: Sequence[NewEvent] = (),
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
+        watched: Watched | None = None,
     ) -> Call:
         """What remembers the failed attempts of a call that began at that time of the monotonic clock."""
         deadline = began + self.retry_for
-        return Call(
-            self.connections, deadline, name=call, on_retry=self._on_retry, events=events, writing=writing, stop=stop
-        )
+        on_retry = self._on_retry if watched is None else watched.retries(self._on_retry)
+        return Call(self.connections, deadline, name=call, on_retry=on_retry, events=events, writing=writing, stop=stop)
 
     async def _attempt(
         self,

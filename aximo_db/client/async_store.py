@@ -130,11 +130,16 @@ class AsyncEventStore(AsyncMetrics):
                 was written.
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
-        new = NewEvent.of(event)
+        try:
+            new = NewEvent.of(event)
+        except AximoError as error:
+            self._session.refused("emit", error)
+            raise
         try:
             values = statements.emit_values(new, self._session.customer_id)
         except AximoError as error:
             error.concern((new,))
+            self._session.refused("emit", error)
             raise
 
         async def write(connection: AnyConnection) -> Receipt:
@@ -157,7 +162,11 @@ class AsyncEventStore(AsyncMetrics):
             The same as :meth:`emit`; the error's detail has the event's place in the batch, and ``events`` the whole
             batch.
         """
-        batch = [NewEvent.of(event) for event in events]
+        try:
+            batch = [NewEvent.of(event) for event in events]
+        except AximoError as error:
+            self._session.refused("emit_batch", error)
+            raise
         if not batch:
             return []
         try:
@@ -169,6 +178,7 @@ class AsyncEventStore(AsyncMetrics):
             document = statements.batch_value(batch, self._session.customer_id)
         except AximoError as error:
             error.concern(batch)
+            self._session.refused("emit_batch", error)
             raise
 
         async def write(connection: AnyConnection) -> list[Receipt]:
@@ -247,7 +257,7 @@ class AsyncEventStore(AsyncMetrics):
             "correlation_id": correlation_id,
             "channel_type": channel_type,
         }
-        return AsyncExecutionScope(self, common, payload or {})
+        return AsyncExecutionScope(self, self._session, common, payload or {})
 
     async def close_stale_executions(
         self, older_than: timedelta, *, customer_id: str | None = None

@@ -19,6 +19,7 @@ from aximo_db.client.vocabulary import Actor, EventType
 from aximo_db.client.waits import to_the_end
 
 if TYPE_CHECKING:
+    from aximo_db.client.session import Session
     from aximo_db.client.store import EventStore
 
 __all__ = ["ActionScope", "ExecutionScope"]
@@ -32,8 +33,11 @@ class ExecutionScope:
     emitted once more before the next one.
     """
 
-    def __init__(self, store: EventStore, common: Mapping[str, Any], payload: Mapping[str, Any]) -> None:
+    def __init__(
+        self, store: EventStore, session: Session, common: Mapping[str, Any], payload: Mapping[str, Any]
+    ) -> None:
         self._store = store
+        self._session = session
         self._common = common
         self._payload = payload
         self._triggered = False
@@ -112,7 +116,11 @@ class ExecutionScope:
             payload: its payload.
             **fields: other fields of :class:`NewEvent`, such as ``actor`` or ``timestamp``.
         """
-        event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        try:
+            event = NewEvent.of({**self._common, "event_type": event_type, "payload": payload or {}, **fields})
+        except AximoError as error:
+            self._session.refused("emit", error)
+            raise
         self._settle()
         return self._emit(event)
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Generic
 
 import psycopg
@@ -17,6 +17,7 @@ from aximo_db.client.errors import AximoError, ConnectionLostError, NotConnected
 from aximo_db.client.events import AdvanceResult, LogCursor
 from aximo_db.client.session import Session
 from aximo_db.client.statements import E, LogKind
+from aximo_db.client.watch import Watch, Watched
 
 __all__ = ["Feed", "advance", "advance_all"]
 
@@ -72,14 +73,30 @@ class Feed(Generic[E]):
             self.size(customer_id)  # which tells whether there is a customer
         return entries
 
-    @contextmanager
     def consume(
         self, name: str, max_entries: int, customer_id: str | None
-    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
+    ) -> AbstractContextManager[tuple[int, list[E], AnyConnection]]:
         """Where the cursor is, the next entries, and the connection in whose transaction it is moved at the end."""
+        watch, customer = self._session.watch, self._session.customer(customer_id)
+        if watch is None:
+            return self._consumed(name, max_entries, customer, None)
+        return self._consumed_watched(watch, name, max_entries, customer)
+
+    @contextmanager
+    def _consumed_watched(
+        self, watch: Watch, name: str, max_entries: int, customer: str | None
+    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
+        with watch.call("consume", customer, ()) as watched:
+            with self._consumed(name, max_entries, customer, watched) as found:
+                with watched.aside():
+                    yield found
+
+    @contextmanager
+    def _consumed(
+        self, name: str, max_entries: int, customer: str | None, watched: Watched | None
+    ) -> Iterator[tuple[int, list[E], AnyConnection]]:
         session = self._session
-        customer = session.customer(customer_id)
-        tries = session.tries("consume", time.monotonic(), writing=True)
+        tries = session.tries("consume", time.monotonic(), writing=True, watched=watched)
         while True:
             reached = joined = opened = False
             own: BaseException | None = None
@@ -94,6 +111,10 @@ class Feed(Generic[E]):
                         session.execute(connection, statements.SET_CUSTOMER, named)
                         number = self._open_cursor(connection, name)
                         entries = self._entries(connection, number, max_entries)
+                        behind: int | None = None
+                        if watched is not None:
+                            watched.reached(connection)
+                            behind = self._behind(connection, entries, max_entries)
                         opened = True
                         tries.succeed()
                         try:
@@ -109,6 +130,7 @@ class Feed(Generic[E]):
                             session.execute(connection, statements.MOVE_CURSOR, values)
                         if joined:
                             session.execute(connection, statements.SET_CUSTOMER, (before,))
+                self._tell(name, customer, behind)
                 return
             except (psycopg.Error, UnicodeEncodeError) as error:
                 if error is own:
@@ -150,6 +172,7 @@ class Feed(Generic[E]):
                 entries = self._read(number, max_entries, customer, stop)
                 is_full = len(entries) == max_entries
                 if not entries:
+                    self._tell(name, customer, 0)
                     if is_behind:
                         continue
                     # While another session numbers events, the end is not known.
@@ -171,7 +194,7 @@ class Feed(Generic[E]):
                         raise
                     done = entry.number
                 if name is not None and done > number:
-                    self._move_cursor(name, number, done, customer, stop)
+                    self._move_cursor(name, number, done, customer, stop, told=True)
                 number = done
         except (ConnectionLostError, NotConnectedError):
             if not stopped():
@@ -204,6 +227,22 @@ class Feed(Generic[E]):
         rows = self._session.rows(connection, self._kind.read, (after, max_entries))
         return statements.log_entries(self._kind, rows, after, max_entries)
 
+    def _behind(self, connection: AnyConnection, entries: Sequence[E], max_entries: int) -> int:
+        """How many entries are left after these."""
+        if len(entries) < max_entries:
+            return 0
+        return self._size_on(connection) - entries[-1].number
+
+    def _size_on(self, connection: AnyConnection) -> int:
+        row = self._session.row(connection, statements.LOG_SIZE, (self._kind.log,))
+        return int(row[0]) if row is not None else 0
+
+    def _tell(self, name: str | None, customer: str | None, behind: int | None) -> None:
+        """Tells who watches how far a consumer is behind, if that is known."""
+        watch = self._session.watch
+        if watch is not None and name is not None and behind is not None:
+            watch.behind(name, self._kind.log, customer, behind)
+
     def _open_cursor(self, connection: AnyConnection, name: str) -> int:
         row = self._session.row(connection, statements.OPEN_CURSOR, (name, self._kind.log))
         return int(row[0])
@@ -217,17 +256,22 @@ class Feed(Generic[E]):
         stop: Callable[[], bool] | None,
         *,
         apart: bool = False,
+        told: bool = False,
     ) -> None:
         tried = False
+        behind: int | None = None
 
         def move(connection: AnyConnection) -> None:
-            nonlocal tried
+            nonlocal tried, behind
             if tried and self._open_cursor(connection, name) == end:
                 return  # it was moved, and only the answer was lost
             tried = True
             self._session.execute(connection, statements.MOVE_CURSOR, (name, start, end, self._kind.log))
+            if told and self._session.watch is not None:
+                behind = self._size_on(connection) - end
 
         self._session.run(move, call="move_cursor", customer=customer or "", stop=stop, apart=apart)
+        self._tell(name, customer, behind)
 
     def _keep_place(self, name: str | None, start: int, end: int, customer: str | None) -> None:
         """Moves the cursor of a subscription that is closed: once, and not in a transaction of the caller's."""

@@ -18,6 +18,7 @@ from aximo_db.client.connections import AnyConnection, AnyPool, Connections
 from aximo_db.client.errors import AximoError, CustomerError
 from aximo_db.client.events import NewEvent
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.watch import Watch, Watched
 
 __all__ = ["Session"]
 
@@ -32,6 +33,7 @@ class Session:
         connections: where connections come from.
         customer_id: the customer of calls that name none.
         retry_for: how many seconds a call may be tried again.
+        watch: who is told of calls. Without one, a call asks once whether there is one.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Session:
         self.connections = Connections(source, prepare=prepare)
         self.customer_id = customer_id
         self.retry_for = retry_for
+        self.watch: Watch | None = None  # set by aximo_db.otel
         self._prepare = prepare
         self._exact = exact_numbers
         self._on_retry = on_retry
@@ -188,6 +191,7 @@ class Session:
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
         apart: bool = False,
+        watched: Watched | None = None,
     ) -> T:
         """Does work on a connection, in the caller's transaction or one of its own; tries again if it may.
 
@@ -202,7 +206,13 @@ class Session:
             writing: whether it writes anything.
             stop: asked before it is tried again; true ends it.
             apart: whether to use another connection than the one that calls take turns on.
+            watched: the call as who watches it knows it, if that was told already.
         """
+        if self.watch is not None and watched is None:
+            return self._run_watched(
+                self.watch, work, call=call, customer=customer, named=named, setup=setup, atomic=atomic,
+                events=events, writing=writing, stop=stop, apart=apart,
+            )  # fmt: skip
         began = time.monotonic()
         tries: Call | None = None  # as long as nothing failed, there is nothing to remember
         reached = joined = False
@@ -225,7 +235,7 @@ class Session:
                     return result
                 except (psycopg.Error, UnicodeEncodeError, AximoError) as error:
                     if tries is None:
-                        tries = self.tries(call, began, events=events, writing=writing, stop=stop)
+                        tries = self.tries(call, began, events=events, writing=writing, stop=stop, watched=watched)
                     meaning = tries.fail(error, reached=reached, joined=joined)
                     if tries.may_retry():
                         if tries.needs_another_connection:
@@ -247,6 +257,33 @@ class Session:
                 interruption.__cause__ = own_errors.outcome_unknown(events)
             raise
 
+    def _run_watched(
+        self,
+        watch: Watch,
+        work: Callable[[AnyConnection], T],
+        *,
+        call: str,
+        customer: str | None,
+        named: str | None,
+        events: Sequence[NewEvent],
+        **how: Any,
+    ) -> T:
+        whose = customer or named or self.customer_id
+        with watch.call(call, whose, events) as watched:
+
+            def seen(connection: AnyConnection) -> T:
+                watched.reached(connection)
+                return work(connection)
+
+            result = self.run(seen, call=call, customer=customer, named=named, events=events, watched=watched, **how)
+            watched.done(result)
+            return result
+
+    def refused(self, call: str, error: AximoError) -> None:
+        """Tells who watches of an event that was refused here, before anything was sent."""
+        if self.watch is not None:
+            self.watch.refused(call, error)
+
     def tries(
         self,
         call: str,
@@ -255,12 +292,12 @@ class Session:
         events: Sequence[NewEvent] = (),
         writing: bool = False,
         stop: Callable[[], bool] | None = None,
+        watched: Watched | None = None,
     ) -> Call:
         """What remembers the failed attempts of a call that began at that time of the monotonic clock."""
         deadline = began + self.retry_for
-        return Call(
-            self.connections, deadline, name=call, on_retry=self._on_retry, events=events, writing=writing, stop=stop
-        )
+        on_retry = self._on_retry if watched is None else watched.retries(self._on_retry)
+        return Call(self.connections, deadline, name=call, on_retry=on_retry, events=events, writing=writing, stop=stop)
 
     def _attempt(
         self,

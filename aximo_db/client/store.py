@@ -128,11 +128,16 @@ class EventStore(Metrics):
                 was written.
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
-        new = NewEvent.of(event)
+        try:
+            new = NewEvent.of(event)
+        except AximoError as error:
+            self._session.refused("emit", error)
+            raise
         try:
             values = statements.emit_values(new, self._session.customer_id)
         except AximoError as error:
             error.concern((new,))
+            self._session.refused("emit", error)
             raise
 
         def write(connection: AnyConnection) -> Receipt:
@@ -155,7 +160,11 @@ class EventStore(Metrics):
             The same as :meth:`emit`; the error's detail has the event's place in the batch, and ``events`` the whole
             batch.
         """
-        batch = [NewEvent.of(event) for event in events]
+        try:
+            batch = [NewEvent.of(event) for event in events]
+        except AximoError as error:
+            self._session.refused("emit_batch", error)
+            raise
         if not batch:
             return []
         try:
@@ -167,6 +176,7 @@ class EventStore(Metrics):
             document = statements.batch_value(batch, self._session.customer_id)
         except AximoError as error:
             error.concern(batch)
+            self._session.refused("emit_batch", error)
             raise
 
         def write(connection: AnyConnection) -> list[Receipt]:
@@ -241,7 +251,7 @@ class EventStore(Metrics):
             "correlation_id": correlation_id,
             "channel_type": channel_type,
         }
-        return ExecutionScope(self, common, payload or {})
+        return ExecutionScope(self, self._session, common, payload or {})
 
     def close_stale_executions(
         self, older_than: timedelta, *, customer_id: str | None = None
