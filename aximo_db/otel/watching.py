@@ -78,7 +78,6 @@ CALLS: Final[Mapping[str, _Named]] = {
 }
 #: Seconds, as the conventions advise.
 _BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
-_NO_TRACE: Final[Mapping[str, str]] = {}
 
 
 def instrument(
