@@ -181,7 +181,7 @@ def emit_story(store: EventStore) -> None:
 def test_the_names_are_those_of_the_conventions(dsn: str, customer: str, receiver: Sink) -> None:
     with EventStore(dsn, customer_id=customer) as store:
         emit_story(store)
-        origin = store._read(
+        origin = store._session.read(
             "select aximo.log_origin()", (), lambda cursor: lambda row: row[0], call="x", customer_id=None
         )
     send(dsn, customer, receiver)
