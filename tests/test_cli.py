@@ -525,6 +525,28 @@ def test_up_starts_a_server_and_down_stops_it(tmp_path: Path) -> None:
     assert (again.returncode, str(data) in again.stderr) == (0, True)
 
 
+def test_up_leaves_a_later_server_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "aximo_db", "up", "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        for _ in range(5):
+            up.stdout.readline()
+        os.kill(up.pid, signal.SIGSTOP)  # it sleeps while the server is stopped, and another one started
+        try:
+            assert start("down", "--data", str(data), timeout=60).returncode == 0
+            assert start("up", "--data", str(data), "--detach", timeout=60).returncode == 0
+        finally:
+            os.kill(up.pid, signal.SIGCONT)
+        _, told = up.communicate(timeout=60)
+    later = EmbeddedServer(data)
+    try:
+        assert (up.returncode, told.rstrip().endswith("was stopped by another command.")) == (0, True)
+        assert later.pid is not None
+    finally:
+        later.stop("immediate")
+
+
 def test_up_tells_its_steps_and_how_to_connect_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     data = tmp_path / "data"
     command = [sys.executable, "-m", "aximo_db", "up", "--data", str(data)]

@@ -437,8 +437,8 @@ def soon(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 def base_backup(source: EmbeddedServer, target: Path, *options: str) -> None:
     run(source.bin_dir, "pg_basebackup", "-D", str(target), "-c", "fast", "-d", source.dsn(), *options)
     # The socket's lock is among the files, as the embedded server has its socket in the data directory.
-    for name in ("server.log", f".s.PGSQL.{source.socket_port}.lock"):
-        (target / name).unlink(missing_ok=True)
+    (target / f".s.PGSQL.{source.socket_port}.lock").unlink(missing_ok=True)
+    (target / "server.log").write_bytes(b"")
     target.chmod(0o700)
     hand_over(target, source)
 

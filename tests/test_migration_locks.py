@@ -140,10 +140,10 @@ def test_the_command_says_who_holds_what(one_ledger: Ledger, moved: Callable[[],
 
 @pytest.fixture
 def moved(one_ledger: Ledger) -> Callable[[], None]:
-    """Lets the database be at another version than the newest."""
+    """Lets the database be at an older version than the newest: at none."""
 
     def move() -> None:
         with one_ledger.superuser() as root:
-            root.execute("update aximo_private.alembic_version set version_num = 'another'")
+            root.execute("delete from aximo_private.alembic_version")
 
     return move

@@ -518,7 +518,8 @@ SINGLE: list[tuple[str, tuple[str, ...], bool, tuple[str, ...]]] = [
     ("tool_runs_by_status", ("tool_name", "status", "day"), True, ()),
 ]
 FENCE = """\
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 """
 COUNTS_UP_TO = """\

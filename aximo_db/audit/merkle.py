@@ -101,7 +101,7 @@ class Tree:
             raise ValueError(f"a leaf hash has {HASH_SIZE} bytes, not {len(leaf)}")
         size = self._size
         frontier = self._frontier
-        # As many merges as the size ends in one bits: carrying, as in a binary counter.
+        # One merge for each 1 bit at the end of the size, as one is carried when 1 is added to it.
         while size & 1:
             leaf = sha256(b"\x01" + frontier.pop() + leaf).digest()
             size >>= 1

@@ -33,6 +33,11 @@ ONLOOKER = "acme-hvac"
 LOGIN = "acme_analyst"
 
 
+def _headline(console: Console, title: str) -> None:
+    # A console that writes into a file or a pipe has no width of its own.
+    console.print(Rule(title, align="left"), width=min(console.width, 100))
+
+
 def run_demo(console: Console, data_dir: Path | None = None) -> None:
     """Tells the story on a console.
 
@@ -50,7 +55,7 @@ def run_demo(console: Console, data_dir: Path | None = None) -> None:
         ledger = LocalLedger(data_dir)
         if ledger.server.pid is None:
             stack.callback(ledger.server.stop)  # one that somebody else started is left alone
-        console.print(Rule("1. An ordinary PostgreSQL, and the schema in it", align="left"))
+        _headline(console, "1. An ordinary PostgreSQL, and the schema in it")
         ledger.start()
         owner, service = ledger.dsns()["owner"], ledger.dsns()["service"]
         store = stack.enter_context(EventStore(service))
@@ -69,7 +74,7 @@ def run_demo(console: Console, data_dir: Path | None = None) -> None:
         )
         for number, (title, tell) in enumerate(chapters, 2):
             console.print()
-            console.print(Rule(f"{number}. {title}", align="left"))
+            _headline(console, f"{number}. {title}")
             tell()
     console.print(f"\nDone in {time.monotonic() - began:.1f} s.")
 

@@ -112,18 +112,21 @@ def up(
         ledger = LocalLedger(data, port=port)
         is_ours = ledger.start(None if as_json else lambda step: console.print(f"[dim]{plain(step)}[/]"))
         server = ledger.server
+        pid = server.pid
         try:
             _print_ledger(ledger, is_running_already=not is_ours, as_json=as_json)
             if not is_ours or end is None:
                 return
             if not as_json:
                 console.print("[dim]Ctrl-C stops it.[/]")
-            end.wait()
+            while not end.wait(1) and server.pid == pid:
+                pass
         finally:
-            if is_ours and not detach:
-                server.stop()
+            # Another server may run there by now, which is somebody else's.
+            was_stopped = is_ours and not detach and server.pid == pid and server.stop()
         if not as_json:
-            console.print(f"The server on {plain(str(server.data_dir))} was stopped.")
+            by = "" if was_stopped else " by another command"
+            console.print(f"The server on {plain(str(server.data_dir))} was stopped{by}.")
 
 
 def _print_ledger(ledger: LocalLedger, *, is_running_already: bool, as_json: bool) -> None:

@@ -315,6 +315,13 @@ def plain(text: str) -> str:
     return escape(text)
 
 
+#: The hint of the package and of the database is for programs.
+_GIVE_CUSTOMER: Final = (
+    "Give --customer one that the login was granted: select * from aximo.my_customers() lists them."
+    " The owner grants another with aximo.grant_customer."
+)
+
+
 @contextlib.contextmanager
 def refusals(code: int = 1) -> Iterator[None]:
     """Shows the ledger's and the driver's errors as a person wants them, and ends the command with an exit code."""
@@ -322,7 +329,8 @@ def refusals(code: int = 1) -> Iterator[None]:
         yield
     except AximoError as error:
         rule = f" {error.rule}" if error.rule else ""
-        fail(f"{error.message} ({error.sqlstate}{rule})", detail=error.detail, hint=error.hint, code=code)
+        hint = _GIVE_CUSTOMER if error.rule == "customer_granted" else error.hint
+        fail(f"{error.message} ({error.sqlstate}{rule})", detail=error.detail, hint=hint, code=code)
     except OSError as error:
         told(error)
         raise typer.Exit(code) from error

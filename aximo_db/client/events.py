@@ -61,7 +61,7 @@ class NewEvent:
     """An event to be written. Its ``event_id`` is made with it, so emitting the same object again is safe.
 
     Attributes:
-        event_type: one of the 22 types: ``aximo_db.EVENT_TYPES``.
+        event_type: one of ``aximo_db.EVENT_TYPES``.
         deployment_id, skill_id, skill_version: required, 1 to 255 characters, not blank.
         actor: ``system``, ``founder``, ``operator`` or ``external_user``.
         customer_id: whose event it is; ``None`` for the store's or the login's only customer.

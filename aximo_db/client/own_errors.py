@@ -50,7 +50,8 @@ def not_connected(reason: str | psycopg.Error, *, is_unnamed: bool = False) -> N
         "Nothing was sent. AXIMO_DB_URL is not set: set it to postgresql://USER@HOST:PORT/DATABASE,"
         ' or to what "aximo-db up" prints, which starts a PostgreSQL to try.'
         if is_unnamed
-        else "Nothing was sent. Look at the address, at the server, and at who closed the connection or the pool."
+        else "Nothing was sent. See whether the server runs, and whether the address is the right one;"
+        ' "aximo-db up" starts the server of a ledger that it made. A pool may be closed, or out of connections.'
     )
     if isinstance(reason, psycopg.ProgrammingError):
         # libpq quotes the part that it can't read, which may be that of a password.

@@ -330,7 +330,7 @@ def read_object(raw: bytes) -> tuple[str, dict[str, Any]]:
             rule="text_is_utf_8", detail=f"the line is not UTF-8 at byte {error.start}", hint=_UTF_8
         ) from error
     except json.JSONDecodeError as error:
-        # Its words and the place; they quote nothing but one character.
+        # The parser's words and the place quote one character of the line at most.
         detail = f"the line is not JSON: {error.msg}, at character {error.pos + 1}"
         raise MalformedEventError(rule="json_well_formed", detail=detail, hint=_JSON_LINE) from error
     except ValueError:

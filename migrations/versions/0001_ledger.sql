@@ -609,7 +609,7 @@ create domain aximo_private.milliseconds as bigint
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
 -- The size is the length of the text that a reader gets. Numbers that make the text far longer than the value are refused before the text
--- is made. A value of at most 2048 bytes, uncompressed (hence || '{}'), has no room for many of them. PostgreSQL checks constraints in the
+-- is made. A value of at most 2048 bytes, uncompressed (|| '{}' makes such a copy), has no room for many of them. PostgreSQL checks constraints in the
 -- order of their names, so payload_is_object comes first.
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')
@@ -915,7 +915,7 @@ return coalesce(
     and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
     and coalesce((event).latency_ms, 0) >= 0
     and jsonb_typeof((event).payload) = 'object'
-    -- The uncompressed size (hence || '{}'), checked before the text is made: the text of a number may be 10,000 times as long as the
+    -- The uncompressed size (|| '{}' makes an uncompressed copy), checked before the text is made: the text of a number may be 10,000 times as long as the
     -- number.
     and pg_column_size((event).payload || '{}') <= 2048
     and octet_length((event).payload::text) <= 1048576,
@@ -1139,8 +1139,8 @@ $$;
 alter function aximo_private.event_fields() owner to aximo_recorder;
 comment on function aximo_private.event_fields() is 'The fields a client may set.';
 
--- What is asked for only when something is refused, so that it may be slow. Two texts are near if they share pairs of neighbouring
--- characters; the number is that of shared pairs to all, from 0 to 1.
+-- Called only after a refusal, so it may be slow. How like two words are is how many of their pairs of neighbouring characters they share,
+-- from 0, none, to 1, all.
 create function aximo_private.nearest(word text, words text[]) returns text
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
@@ -3716,7 +3716,7 @@ begin
         when new.kind is null or new.kind = '' then 'kind_present'
         when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
         when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
-        -- The uncompressed sizes (hence || '{}').
+        -- The uncompressed sizes: || '{}' makes an uncompressed copy.
         when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
         -- The size in the event's line, where a control character takes six bytes.
@@ -8136,7 +8136,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.execution_health is 'How executions go, by day. Key: deployment_id, skill_id, skill_version, day.';
@@ -8196,7 +8197,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.execution_health_hourly is 'How executions go, by hour. Key: deployment_id, skill_id, skill_version, hour.';
@@ -8256,7 +8258,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.execution_health_monthly is 'How executions go, by month. Key: deployment_id, skill_id, skill_version, month.';
@@ -8307,7 +8310,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.business_value is 'What executions bring, by day. Key: deployment_id, skill_id, skill_version, day.';
@@ -8349,7 +8353,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.business_value_hourly is 'What executions bring, by hour. Key: deployment_id, skill_id, skill_version, hour.';
@@ -8391,7 +8396,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.business_value_monthly is 'What executions bring, by month. Key: deployment_id, skill_id, skill_version, month.';
@@ -8430,7 +8436,8 @@ select
     ) as counts_up_to
 from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.actions is 'Actions by type and risk, by day. Key: deployment_id, skill_id, skill_version, day, action_type, risk_level.';
@@ -8466,7 +8473,8 @@ select
     ) as counts_up_to
 from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.actions_hourly is 'Actions by type and risk, by hour. Key: deployment_id, skill_id, skill_version, hour, action_type, risk_level.';
@@ -8502,7 +8510,8 @@ select
     ) as counts_up_to
 from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.actions_monthly is 'Actions by type and risk, by month. Key: deployment_id, skill_id, skill_version, month, action_type, risk_level.';
@@ -8547,7 +8556,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'day'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.sla_governance is 'Approvals, service levels and escalations, by day. Key: deployment_id, skill_id, skill_version, day.';
@@ -8601,7 +8611,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.sla_governance_hourly is 'Approvals, service levels and escalations, by hour. Key: deployment_id, skill_id, skill_version, hour.';
@@ -8655,7 +8666,8 @@ select
     ) as counts_up_to
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.sla_governance_monthly is 'Approvals, service levels and escalations, by month. Key: deployment_id, skill_id, skill_version, month.';
@@ -8710,7 +8722,8 @@ select
     ) as counts_up_to
 from aximo_private.deployments_kept as m
 where m.customer_id = (select aximo.current_customer())
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.deployment_status is 'Each deployment: its state, and its totals since the beginning. Key: deployment_id.';
@@ -8780,7 +8793,8 @@ cross join lateral (
     offset 0
 ) as d
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.customer_overview is 'The customer''s totals since the beginning: one row. Key: customer_id.';
@@ -8835,7 +8849,8 @@ select
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';
@@ -8876,7 +8891,8 @@ select
 from aximo_private.runs_kept as m
 where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
@@ -8918,7 +8934,8 @@ select
     ) as counts_up_to
 from aximo_private.runs_kept as m
 where m.customer_id = (select aximo.current_customer())
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.tool_runs_by_status is 'Runs of tools, by what was said of them and day. Key: tool_name, status, day.';
@@ -8993,7 +9010,8 @@ cross join lateral (
     from (select m.bucket + interval '24 hours' as bucket_end) as e
 ) as t
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';
@@ -9066,7 +9084,8 @@ cross join lateral (
     from (select m.bucket + interval '1 hour' as bucket_end) as e
 ) as t
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.alerts_hourly is 'Rates and averages above their threshold, by hour, one row a deployment and metric. Key: deployment_id, hour, metric.';
@@ -9139,7 +9158,8 @@ cross join lateral (
     from (select ((m.bucket at time zone 'UTC') + interval '1 month') at time zone 'UTC' as bucket_end) as e
 ) as t
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.alerts_monthly is 'Rates and averages above their threshold, by month, one row a deployment and metric. Key: deployment_id, month, metric.';
@@ -9214,7 +9234,8 @@ select
     m.set_by
 from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';
@@ -9241,7 +9262,8 @@ select
     m.set_by
 from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';

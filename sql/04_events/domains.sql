@@ -42,7 +42,7 @@ create domain aximo_private.milliseconds as bigint
 comment on domain aximo_private.milliseconds is 'A duration in milliseconds, not negative.';
 
 -- The size is the length of the text that a reader gets. Numbers that make the text far longer than the value are refused before the text
--- is made. A value of at most 2048 bytes, uncompressed (hence || '{}'), has no room for many of them. PostgreSQL checks constraints in the
+-- is made. A value of at most 2048 bytes, uncompressed (|| '{}' makes such a copy), has no room for many of them. PostgreSQL checks constraints in the
 -- order of their names, so payload_is_object comes first.
 create domain aximo_private.payload as jsonb
     constraint payload_is_object check (jsonb_typeof(value) = 'object')

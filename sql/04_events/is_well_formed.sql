@@ -31,7 +31,7 @@ return coalesce(
     and (event)."timestamp" between '1970-01-01 00:00:00+00' and clock_timestamp() + interval '1 day'
     and coalesce((event).latency_ms, 0) >= 0
     and jsonb_typeof((event).payload) = 'object'
-    -- The uncompressed size (hence || '{}'), checked before the text is made: the text of a number may be 10,000 times as long as the
+    -- The uncompressed size (|| '{}' makes an uncompressed copy), checked before the text is made: the text of a number may be 10,000 times as long as the
     -- number.
     and pg_column_size((event).payload || '{}') <= 2048
     and octet_length((event).payload::text) <= 1048576,

@@ -1,5 +1,5 @@
--- What is asked for only when something is refused, so that it may be slow. Two texts are near if they share pairs of neighbouring
--- characters; the number is that of shared pairs to all, from 0 to 1.
+-- Called only after a refusal, so it may be slow. How like two words are is how many of their pairs of neighbouring characters they share,
+-- from 0, none, to 1, all.
 create function aximo_private.nearest(word text, words text[]) returns text
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp

@@ -26,7 +26,7 @@ begin
         when new.kind is null or new.kind = '' then 'kind_present'
         when jsonb_typeof(new.data) <> 'object' then 'data_is_object'
         when jsonb_typeof(new.extra) <> 'object' then 'extra_is_object'
-        -- The uncompressed sizes (hence || '{}').
+        -- The uncompressed sizes: || '{}' makes an uncompressed copy.
         when pg_column_size(new.data || '{}') > 2048 and aximo_private.has_extreme_number(new.data)
             or pg_column_size(new.extra || '{}') > 2048 and aximo_private.has_extreme_number(new.extra) then 'run_event_numbers'
         -- The size in the event's line, where a control character takes six bytes.

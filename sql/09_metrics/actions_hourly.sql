@@ -18,7 +18,8 @@ select
     ) as counts_up_to
 from aximo_private.actions_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'hour'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.actions_hourly is 'Actions by type and risk, by hour. Key: deployment_id, skill_id, skill_version, hour, action_type, risk_level.';

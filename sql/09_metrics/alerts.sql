@@ -56,7 +56,8 @@ cross join lateral (
     from (select m.bucket + interval '24 hours' as bucket_end) as e
 ) as t
 where (m.value > t.escalation or m.value > t.warning) and m.denominator >= coalesce(t.minimum, 0)
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.alerts is 'Rates and averages above their threshold, by day, one row a deployment and metric. Key: deployment_id, day, metric.';

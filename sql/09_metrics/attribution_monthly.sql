@@ -25,7 +25,8 @@ select
 from aximo_private.activity_kept as m
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'month'
 group by m.customer_id, m.bucket
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.attribution_monthly is 'What a customer has used, for billing, by month. Key: month.';

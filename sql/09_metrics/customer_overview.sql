@@ -42,7 +42,8 @@ cross join lateral (
     offset 0
 ) as d
 where m.customer_id = (select aximo.current_customer()) and m.grain = 'customer'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.customer_overview is 'The customer''s totals since the beginning: one row. Key: customer_id.';

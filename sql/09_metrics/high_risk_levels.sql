@@ -11,7 +11,8 @@ select
     m.set_by
 from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'high_risk_levels'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.high_risk_levels is 'The risk levels that count as high in attribution_monthly, and their history. Key: scope, effective_from, set_at, risk_level.';

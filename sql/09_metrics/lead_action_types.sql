@@ -11,7 +11,8 @@ select
     m.set_by
 from aximo_private.list_settings as m
 where m.customer_id = (select aximo.current_customer()) and m.list = 'lead_action_types'
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.lead_action_types is 'The action types that count as leads in business_value, and their history. Key: scope, effective_from, set_at, action_type.';

@@ -27,7 +27,8 @@ select
 from aximo_private.runs_kept as m
 where m.customer_id = (select aximo.current_customer())
 group by m.customer_id, m.tool_name, m.day
--- What a query asks for is looked at after this: else EXPLAIN ANALYZE shows whether it met another customer's row.
+-- offset 0 keeps a query's own conditions out of here, so that they meet only this customer's rows: else EXPLAIN ANALYZE would count those
+-- of other customers.
 offset 0;
 
 comment on view aximo_metrics.tool_runs is 'Runs of tools, by day. A run counts on the day of the event that says so. Key: tool_name, day.';
