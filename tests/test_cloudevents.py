@@ -98,7 +98,10 @@ payloads = st.dictionaries(
     short, st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(short, inner, max_size=3))
 )
 #: Numbers that no float holds, as jsonb writes them.
-NUMBERS = '"n": 1.10, "m": 123456789012345678901234, "k": 0.12345678901234567890'
+NUMBERS = ", ".join(
+    f'"a key that no other has {n}": {number}'
+    for n, number in enumerate(("1.10", "123456789012345678901234", "0.12345678901234567890"))
+)
 MOMENT = "2026-03-01T12:00:00.123456Z"
 
 
