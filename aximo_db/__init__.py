@@ -155,15 +155,16 @@ _MODULES = {
     "client.runs": ("Runs",),
     "client.execution": ("ActionScope", "ExecutionScope"),
     "client.store": ("EventStore",),
-    "tlog": (),
     "client.vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
+#: Modules that programs import from here by their old, short paths.
+_PATHS = ("embedded", "errors", "exporter", "run_files", "tlog")
 
 if not TYPE_CHECKING:  # a type checker sees the imports above, and reports names that do not exist
 
     def __getattr__(name: str) -> object:
-        if name in _MODULES:
+        if name in _PATHS:
             return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -173,4 +174,4 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and reports name
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    return sorted({*globals(), *_HOMES, *_PATHS})

@@ -1193,7 +1193,7 @@ def test_the_package_still_has_all_its_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         aximo_db.Nothing  # noqa: B018
     run("from aximo_db import *\nassert EventStore.__module__ == 'aximo_db.client.store' and __version__")
-    run("import aximo_db\nassert aximo_db.client.errors.register and aximo_db.EventStore and aximo_db.tlog")
+    run("import aximo_db\nassert aximo_db.errors.register and aximo_db.EventStore and aximo_db.tlog")
     run("import aximo_db\nfrom aximo_db import EventStore, AximoError\nassert aximo_db.AximoError is AximoError")
 
 
