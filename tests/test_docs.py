@@ -204,10 +204,10 @@ def rules_in_sql() -> set[str]:
 
 
 def rules_in_python() -> set[str]:
-    text = sources("aximo_db", ".py")
+    text = sources("aximo_db", ".py") + sources("aximo_db", ".sql")
     found = set(re.findall(r"rule=\"(\w+)\"", text)) | set(_MALFORMED.values())
     found |= {f"{field}_present" for field in _REQUIRED}
-    # What comes before a migration is SQL in Python.
+    # What comes before a migration is SQL of the package.
     found |= set(re.findall(r"constraint = '(\w+)'", text))
     return found - {"demo"}  # the demo's own check of itself
 
