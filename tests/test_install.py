@@ -544,8 +544,8 @@ def test_a_server_that_is_too_old_or_only_read_is_told(
         connection.execute("set transaction read only")
         assert [(each.rule, each.sqlstate) for each in preflight(connection)] == [("session_may_write", "25006")]
         connection.rollback()
-        query = preflight_module._HERE.replace("current_setting('server_version_num')::integer", "140099")
-        monkeypatch.setattr(preflight_module, "_HERE", query)
+        query = preflight_module._SQL["here"].replace("current_setting('server_version_num')::integer", "140099", 1)
+        monkeypatch.setitem(preflight_module._SQL, "here", query)
         assert [each.rule for each in preflight(connection)] == ["server_recent_enough"]
 
 

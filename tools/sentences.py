@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PAGE = ROOT / "docs" / "errors.md"
 BEGIN, END = "<!-- made by tools/sentences.py -->\n", "<!-- up to here -->\n"
-CLASSES = {cls.__name__: cls for cls in errors.register.values()}
+REGISTER = dict(errors.register)
+CLASSES = {cls.__name__: cls for cls in REGISTER.values()}
 LITERAL = r"'(?:[^']|'')*'"
 
 
@@ -317,14 +318,14 @@ def line(sentence: Sentence) -> str:
 def sentences() -> list[Sentence]:
     """All of them, each once, by code and rule."""
     found = {each for each in (*of_sql(), *of_python()) if each.message and "‹translate" not in each.message}
-    order = list(errors.register)
+    order = list(REGISTER)
     return sorted(found, key=lambda each: (order.index(each.code), *(part or "" for part in each[1:])))
 
 
 def listed() -> str:
     """The list, with a heading for each code."""
     parts = []
-    for code, cls in errors.register.items():
+    for code, cls in REGISTER.items():
         lines = list(dict.fromkeys(line(each) for each in sentences() if each.code == code))
         parts.append(f"\n#### {code}, {cls.__name__}\n\n" + "\n".join(lines) + "\n")
     return "".join(parts) + "\n"
