@@ -295,7 +295,7 @@ def of_python() -> Iterator[Sentence]:
                 for code_rule, detail in errors._UNREAD.items():
                     yield Sentence(cls.sqlstate, code_rule, message, detail, errors._UNREAD_HINT)
                 continue
-            if path.name == "importer.py" and rule == "‹rule›":
+            if message == "‹message›" or (path.name == "importer.py" and rule == "‹rule›"):
                 continue  # another one's, said again
             yield Sentence(cls.sqlstate, rule, message, parts["detail"] or None, parts["hint"] or None)
 

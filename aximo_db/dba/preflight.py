@@ -92,6 +92,7 @@ def one_error(problems: Sequence[AximoError]) -> AximoError:
         f"the ledger can't be installed here, for {len(problems)} reasons",
         rule=problems[0].rule,
         detail="\n".join(told),
+        hint="What to do about each stands beneath it. Then migrate again.",
     )
 
 

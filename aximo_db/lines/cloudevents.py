@@ -378,7 +378,7 @@ class CloudEventReader:
                     "this is no event of this ledger",
                     rule="cloudevent_attribute_present",
                     detail=f"{name} is missing",
-                    hint="docs/cloudevents.md says which attributes make an event of the ledger of a CloudEvent.",
+                    hint="See docs/cloudevents.md for the attributes that make a CloudEvent an event of the ledger.",
                 )
 
     def _agree(self, strings: dict[str, str], expected: dict[str, str | None]) -> None:

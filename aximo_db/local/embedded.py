@@ -234,14 +234,22 @@ class EmbeddedServer:
         except FileNotFoundError:
             return
         except NotADirectoryError as error:
-            raise InstallationError(f"{self.data_dir} is no directory", rule="data_dir_is_ours", hint=hint) from error
+            detail = f"{self.data_dir} is no directory"
+            raise InstallationError(
+                "no server is kept there", rule="data_dir_is_ours", detail=detail, hint=hint
+            ) from error
         if names and not {"PG_VERSION", _LOG} <= set(names):
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             is_postgres = "PG_VERSION" in names
+            what = (
+                "another data directory of PostgreSQL"
+                if is_postgres
+                else "not empty, and no data directory of PostgreSQL"
+            )
             raise InstallationError(
-                f"{self.data_dir} is {'another' if is_postgres else 'not empty, and no'} data directory of PostgreSQL",
+                "no server is kept there",
                 rule="data_dir_is_ours",
-                detail=f"there is {shown}",
+                detail=f"{self.data_dir} is {what} data directory of PostgreSQL: there is {shown}",
                 hint=hint,
             )
 
