@@ -10,7 +10,7 @@ BI_VENV := .venv-bi
 OCEL_VENV := .venv-ocel
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet
-QUICK := access catalog emit immutability store tables tlog
+QUICK := access emit immutability store tlog
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Compiled modules are kept outside of the folders of the sources.
@@ -29,7 +29,7 @@ test: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m "not heavy and not bi and not ocel and not gateway" -n 2 --dist loadfile
 
 test-quick: $(VENV)/.tested
-	@AXIMO_TEST_QUICK=1 $(BIN)/python -m pytest -m "not heavy" -n 2 --dist loadfile $(QUICK:%=tests/test_%.py)
+	@AXIMO_TEST_QUICK=1 $(BIN)/python -m pytest -m "not heavy" -n 2 --dist worksteal $(QUICK:%=tests/test_%.py)
 
 test-heavy: $(VENV)/.tested
 	@$(BIN)/python -m pytest -m heavy
