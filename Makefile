@@ -52,7 +52,7 @@ lint: $(VENV)/.linted
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy tests/typed_usage.py
+	@$(BIN)/python -m pytest -q tests/test_types.py
 	@$(BIN)/python -m tools.generated --check
 	@$(BIN)/sqlfluff lint --disable-progress-bar sql
 	@$(BIN)/python tools/lint_sql.py
