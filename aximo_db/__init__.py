@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from aximo_db.client.store import EventStore
     from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ACTORS",
