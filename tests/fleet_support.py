@@ -67,6 +67,8 @@ def start(folder: Path, version: str, **settings: str) -> EmbeddedServer:
             "wal_level": "logical",
             "max_worker_processes": "16",
             "max_replication_slots": "20",
+            "max_wal_senders": "20",
+            "max_logical_replication_workers": "12",
             "wal_retrieve_retry_interval": "200ms",
             "log_min_messages": "warning",
             **settings,

@@ -32,6 +32,8 @@ _PIECE: Final = 5_000
 #: What may be left to check, in entries, and to send, in bytes, when the pause begins.
 _FEW: Final = 2_000
 _NEAR: Final = 1_000_000
+#: Seconds after which it is said what is waited for.
+_LONG_S: Final = 5.0
 #: Errors of a subscription in a row after which nobody waits any longer.
 _PATIENCE: Final = 3
 
@@ -161,9 +163,17 @@ def _publish(move: _Move) -> None:
 
 
 def _keep_wal(move: _Move) -> None:
-    """The source keeps what is written from now on."""
-    if not move.source.ask("slot", name=move.name):
+    """The source keeps what is written from now on. PostgreSQL waits for all transactions of the cluster that write."""
+    if move.source.ask("slot", name=move.name):
+        return
+    _wait_for_writers(move, move.source, "on the source")
+    move.source.run(f"set statement_timeout = {int(move.timeout * 1000)}")
+    try:
         move.source.ask("make_slot", name=move.name)
+    except psycopg.errors.QueryCanceled:
+        raise _LateError("a transaction of another database of the source's cluster writes") from None
+    finally:
+        move.source.run("set statement_timeout = 0")
 
 
 def _subscribe(move: _Move) -> None:
@@ -182,6 +192,7 @@ def _subscribe(move: _Move) -> None:
 def _catch_up(move: _Move) -> None:
     """Until every table is copied, and what was written meanwhile has come."""
     failed: int | None = None
+    began = time.monotonic()
     while True:
         row = move.target.ask("copied", name=move.name)
         tables, ready, rows, errors = row[0] if row else (0, 0, 0, 0)
@@ -200,6 +211,9 @@ def _catch_up(move: _Move) -> None:
             move.say("catch up", f"{tables} tables copied" + ("" if behind is None else f", {behind:,} bytes behind"))
         else:
             move.say("catch up", f"{ready} of {tables} tables copied, {rows:,} rows of the next")
+            if time.monotonic() - began > _LONG_S and not rows:
+                waiting = "; ".join(row[2] for row in move.source.ask("running"))
+                move.say("catch up", f"waits for transactions on the source: {waiting}" if waiting else "waits")
         move.wait(0.2)
 
 
@@ -511,7 +525,7 @@ def move(
         NotConnectedError: a node was not reached.
     """
     with _prepared(customer, source, target, source_for_server, timeout, progress, bouncer) as it:
-        problems = check(it.source, it.target)
+        problems = check(it.source, it.target, is_copying=bool(_subscription(it)))
         if problems:
             raise one_refusal(problems)
         began = it.phase()
@@ -539,7 +553,7 @@ def _go(it: _Move) -> None:
         _stay(it)
         if isinstance(error, _LateError):
             raise MovedError(
-                "the pause would have been too long, and the customer stays where it is",
+                "it would have taken too long, and the customer stays where it is",
                 rule="pause_is_short",
                 detail="; ".join(map(str, error.args)) or f"after {it.timeout:g} s",
                 hint="End what holds it up, or give more time with --timeout, and move again: what has arrived is kept.",

@@ -12,8 +12,8 @@ __all__ = ["check", "one_refusal", "phase_of", "warnings"]
 
 #: So many run_ids are looked up at a time.
 _CHUNK: Final = 10_000
-#: What a subscription takes of the source while it copies: its slot, and two for the tables under way.
-_SLOTS: Final = 3
+#: What a subscription takes of either server at least: a slot, a sender and a worker for what is new, and one for a table.
+_SLOTS: Final = 2
 
 #: Where a move stands, by what both nodes say: source, then target; ``None`` is no placement.
 _PHASES: Final = {
@@ -36,10 +36,15 @@ def phase_of(source: Placement | None, target: Placement | None, nodes: tuple[in
     return None if is_other else _PHASES.get(key)
 
 
-def check(source: Node, target: Node) -> list[AximoError]:
-    """Every reason not to move the customer, or not to go on."""
-    found: list[AximoError] = []
-    for look in (_room, _fleet, _logins, _tables, _settings, _state, _run_ids):
+def check(source: Node, target: Node, *, is_copying: bool) -> list[AximoError]:
+    """Every reason not to move the customer, or not to go on.
+
+    Args:
+        source, target: the nodes.
+        is_copying: whether the slot and the subscription are there already.
+    """
+    found: list[AximoError] = [] if is_copying else [*_room(source, target)]
+    for look in (_fleet, _logins, _tables, _settings, _state, _run_ids):
         found += look(source, target)
     return found
 

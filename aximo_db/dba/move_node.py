@@ -97,6 +97,8 @@ class Node:
             # A statement of a move takes as long as there are rows.
             for setting in ("statement_timeout", "idle_session_timeout", "lock_timeout", "jit"):
                 connection.execute(f"set {setting} = 0".encode())
+            # Of a mover that was killed, what it waits for ends, and so does its lock.
+            connection.execute("set client_connection_check_interval = 1000")
             connection.execute("select set_config('aximo.customer_id', %s, false)", (customer,))
         except BaseException:
             connection.close()
