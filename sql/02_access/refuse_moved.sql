@@ -21,7 +21,7 @@ begin
         rule := case
             when found_one.state = 'leaving' then 'customer_is_leaving'
             when found_one.state = 'arriving' then 'customer_is_arriving'
-            else 'customer_is_gone'
+            when found_one.state = 'gone' then 'customer_is_gone'
         end;
         raise exception using
             errcode = 'ZXMOV',
