@@ -236,10 +236,10 @@ class _Log:
             return
         facts = self.facts
         self.findings.append(f"{self._checkpoint.origin}: {self._size:,} entries, root {facts['root_base64']}.")
-        by = facts["signed_by"]
+        by = f", signed by {', '.join(facts['signed_by'])}" if facts["signed_by"] else ""
         self.findings.append(
-            f"{facts['checkpoints']:,} checkpoints{f', signed by {", ".join(by)}' if by else ''};"
-            f" {facts['cosignatures']:,} cosignatures, {facts['cosignatures_verified']:,} of them by a key that was given."
+            f"{facts['checkpoints']:,} checkpoints{by}; {facts['cosignatures']:,} cosignatures,"
+            f" {facts['cosignatures_verified']:,} of them by a key that was given."
         )
         if facts["stamps"]:
             said = f"{facts['stamps']:,} time stamps"

@@ -1,7 +1,7 @@
 """Asking others for their word on a checkpoint, over HTTP: an authority for a time stamp, witnesses for a cosignature.
 
-RFC 3161, and ``add-checkpoint`` of C2SP tlog-witness: https://c2sp.org/tlog-witness. What they say is looked at before it
-is kept. None of them ever sees an event.
+RFC 3161, and ``add-checkpoint`` of C2SP tlog-witness: https://c2sp.org/tlog-witness. What they say is looked at before
+it is kept. None of them ever sees an event.
 """
 
 from __future__ import annotations

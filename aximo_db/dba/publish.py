@@ -1,7 +1,8 @@
 """Publishing a customer's log as a folder that any web server can serve: tiles first, the checkpoint last.
 
 See docs/design/0020-published-folders.md. A file that is there is never written again, but for ``checkpoint``,
-``checkpoints/SHA256SUMS`` and ``entries/omitted``, which are replaced as a whole. So a publisher may be killed at any time.
+``checkpoints/SHA256SUMS`` and ``entries/omitted``, which are replaced as a whole. So a publisher may be killed at any
+time.
 """
 
 from __future__ import annotations
@@ -479,7 +480,7 @@ class _Writer:
                 "the published checkpoint is not signed by the key",
                 rule="published_checkpoint_is_ours",
                 detail=str(error),
-                hint="Give the key that signed it, too: --key may come often. If that is the key, the file was changed.",
+                hint="Give the key that signed it, too: --key may come often. If it is that key, the file was changed.",
             ) from None
 
     def _grow(self, growth: _Growth, size: int, leaves: IO[bytes]) -> None:
