@@ -276,7 +276,8 @@ class _Log:
         if _FOLDER_NAME.fullmatch(name) and name != folder_name(found.origin):
             self._fail(CHECKPOINT, f"it is of {found.origin}, whose folder has another name")
         self.facts["signed_by"] = self._signed(CHECKPOINT, data, needed=True)
-        return found
+        # Everything else is compared with it: if it is not what it should be, there is nothing to compare with.
+        return found if self.ok else None
 
     def _signed(self, path: str, note: bytes, *, needed: bool) -> list[str]:
         """Who signed a note; a failure if a key that was given did it wrongly, or none did.
@@ -565,8 +566,9 @@ class _Log:
             place = tile_at(path) if path.startswith("tile/entries/") else None
             if place is None or (place[1] * TILE_WIDTH + place[2] <= self._size and place[2] == TILE_WIDTH):
                 continue
-            if place[1] * TILE_WIDTH + place[2] != self._size:
+            if (end := place[1] * TILE_WIDTH + place[2]) != self._size:
                 self._look_at_bundle(path, place[1], self._source.read(path) or b"", place[2])
+                last = max(last, end) if last >= place[1] * TILE_WIDTH and end <= self._size else last
         self.facts |= {"entries": last, "omitted": omitted}
 
     def _look_at_bundle(self, path: str, index: int, data: bytes, width: int | None = None) -> None:

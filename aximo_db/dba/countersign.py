@@ -27,7 +27,15 @@ _SIZE: Final = "text/x.tlog.size"
 
 
 class NotGivenError(Exception):
-    """An authority or a witness did not answer, or refused, or its answer does not hold."""
+    """An authority or a witness did not answer, or refused, or its answer does not hold.
+
+    Attributes:
+        is_silent: it did not answer at all.
+    """
+
+    def __init__(self, message: str, *, is_silent: bool = False) -> None:
+        super().__init__(message)
+        self.is_silent = is_silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +92,9 @@ def _post(url: str, body: bytes, kind: str) -> tuple[int, str, bytes]:
             with error:
                 return error.code, error.headers.get_content_type(), error.read(_MOST_BYTES)
     except urllib.error.URLError as error:
-        raise NotGivenError(f"{url}: {error.reason}") from error
+        raise NotGivenError(f"{url}: {error.reason}", is_silent=True) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotGivenError(f"{url}: {error}") from error
+        raise NotGivenError(f"{url}: {error}", is_silent=True) from error
 
 
 def ask_for_stamp(url: str, note: bytes) -> bytes:

@@ -12,10 +12,11 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Final, get_args
@@ -26,7 +27,6 @@ from aximo_db.audit.checkpoint import Checkpoint, open_checkpoint
 from aximo_db.audit.merkle import HASH_SIZE, TILE_WIDTH, TileReader, Tree, leaf_hash, root_of
 from aximo_db.audit.note import SecretKey, parse_note, sign
 from aximo_db.audit.published import fork_text, omitted_text, read_omitted, read_sums, sums_text
-from aximo_db.audit.stamp import NoStampLibrary
 from aximo_db.audit.tiles import (
     CHECKPOINT,
     FORKS,
@@ -76,6 +76,7 @@ class Publishing:
         tsa: the address of an authority of time stamps.
         witnesses: who is asked to cosign.
         fork: why a log that is another one than the published one begins anew; ``None`` to stop instead.
+        silent: addresses that did not answer: they are not asked again for another log, which would wait as long.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class Publishing:
     tsa: str | None = None
     witnesses: Sequence[Witness] = ()
     fork: str | None = None
+    silent: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -592,19 +594,26 @@ class _Countersigned:
         """Does it; what can't be had is told, and is no error."""
         note = (self._files.there.read(note_path(self._done.size)) or b"").decode()
         for witness in self._how.witnesses:
-            try:
-                self._cosign(witness, note)
-            except (NotGivenError, ValueError) as error:
-                self._done.warnings.append(f"witness {error}")
+            self._try("witness", witness.url, partial(self._cosign, witness, note))
         self._join(note)
         if self._how.tsa is not None:
-            try:
-                self._stamp(self._how.tsa)
-            except (NotGivenError, NoStampLibrary) as error:
-                self._done.warnings.append(f"time stamp {error}")
+            self._try("time stamp", self._how.tsa, partial(self._stamp, self._how.tsa))
         self._files.sync()
         _sums(self._files)
         self._files.close()
+
+    def _try(self, what: str, url: str, ask: Callable[[], None]) -> None:
+        if url in self._how.silent:
+            self._done.warnings.append(f"{what} {url}: it did not answer before, and was not asked")
+            return
+        try:
+            ask()
+        except NotGivenError as error:
+            self._done.warnings.append(f"{what} {error}")
+            if error.is_silent:
+                self._how.silent.add(url)
+        except ValueError as error:
+            self._done.warnings.append(f"{what} {url}: {error}")
 
     def _kept(self, ending: str) -> list[int]:
         """The sizes of which there is a file with this ending."""
