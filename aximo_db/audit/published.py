@@ -311,14 +311,17 @@ class _Log:
             kept = _KEPT.fullmatch(name)
             data = self._source.read(path)
             if data is None:
-                self._fail(path, f"it is in {SUMS}, and is not there")
+                self._fail(path, f"it is in {self._prefix}{SUMS}, and is not there")
             elif kept is None:
                 self._strangers += 1
             else:
                 if name in sums and sha256(data).hexdigest() != sums[name]:
-                    self._fail(path, f"it is not what {SUMS} says")
+                    self._fail(path, f"it is not what {self._prefix}{SUMS} says")
                 if kept["stamp"] is None and kept["key"] is None:
                     notes[int(kept["size"])] = data
+                    # Of the latest one the sum is written after it.
+                    if name not in sums and int(kept["size"]) < self._size:
+                        self._fail(path, f"it is not in {self._prefix}{SUMS}")
                 else:
                     others.append((path, kept, data))
         for size, data in sorted(notes.items()):

@@ -439,6 +439,7 @@ class _Writer:
             self._connection, "select aximo.log_size(%s), aximo.log_root(null, %s)", (self._log, self._log)
         )
         files = _Files(self._done.folder)
+        _sums(files)
         old = self._old(files)
         was = self._done.was = old.size if old is not None else 0
         if size < was:
@@ -526,8 +527,9 @@ class _Writer:
         for index in range((size + TILE_WIDTH - 1) // TILE_WIDTH):
             width = min(TILE_WIDTH, size - index * TILE_WIDTH)
             path = bundle_path(index, width)
-            is_known = index in without and width == TILE_WIDTH
-            if is_known or (self._done.folder / path).exists():
+            # What was published before is not read again.
+            is_old = index * TILE_WIDTH + width <= self._done.was
+            if (index in without and width == TILE_WIDTH) or (is_old and (self._done.folder / path).exists()):
                 continue
             lines = self._lines(files, index, width)
             long = {index * TILE_WIDTH + at for at, line in enumerate(lines, 1) if len(line) > LONGEST_ENTRY}
