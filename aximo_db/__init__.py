@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ImmutableError,
         InstallationError,
         MalformedEventError,
+        MovedError,
         NotConnectedError,
         ProofError,
         ReadOnlyError,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from aximo_db.client.store import EventStore
     from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ACTORS",
@@ -87,6 +88,7 @@ __all__ = [
     "LogCursor",
     "LogEntry",
     "MalformedEventError",
+    "MovedError",
     "NewEvent",
     "NotConnectedError",
     "Observation",
@@ -126,6 +128,7 @@ _MODULES = {
         "ImmutableError",
         "InstallationError",
         "MalformedEventError",
+        "MovedError",
         "NotConnectedError",
         "ProofError",
         "ReadOnlyError",
