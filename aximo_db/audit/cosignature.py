@@ -21,7 +21,7 @@ SIGNER: Final = 1
 COSIGNER: Final = 4
 POST_QUANTUM: Final = 6
 
-_MOMENT: Final = 8  # bytes
+_MOMENT_BYTES: Final = 8  # bytes
 _LATEST: Final = 2**63 - 1
 
 
@@ -46,16 +46,16 @@ class Kind:
 
 KINDS: Final = {
     SIGNER: Kind("Ed25519", 32, 64),
-    COSIGNER: Kind("Ed25519 of a witness", 32, _MOMENT + 64),
-    POST_QUANTUM: Kind("ML-DSA-44", 1312, _MOMENT + 2420),
+    COSIGNER: Kind("Ed25519 of a witness", 32, _MOMENT_BYTES + 64),
+    POST_QUANTUM: Kind("ML-DSA-44", 1312, _MOMENT_BYTES + 2420),
 }
 
 
 def moment_of(kind: int, signature: bytes) -> int | None:
     """When a witness says that it cosigned, in seconds since 1970; ``None`` of another signature."""
-    if kind == SIGNER or len(signature) < _MOMENT:
+    if kind == SIGNER or len(signature) < _MOMENT_BYTES:
         return None
-    return int.from_bytes(signature[:_MOMENT], "big")
+    return int.from_bytes(signature[:_MOMENT_BYTES], "big")
 
 
 def cosigned(kind: int, name: str, moment: int, text: bytes) -> bytes | None:
@@ -107,7 +107,7 @@ def accepts(kind: int, name: str, public_key: bytes, signature: bytes, text: byt
         return False
     message: bytes | None = text
     if (moment := moment_of(kind, signature)) is not None:
-        message, signature = cosigned(kind, name, moment, text), signature[_MOMENT:]
+        message, signature = cosigned(kind, name, moment, text), signature[_MOMENT_BYTES:]
     if message is None:
         return False
     try:

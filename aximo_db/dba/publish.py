@@ -310,8 +310,8 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _sums(files: _Files) -> None:
-    """Adds the sums of files that ``checkpoints/SHA256SUMS`` does not have."""
+def _sums(files: _Files, size: int) -> None:
+    """Adds the sums of files, up to a size, that ``checkpoints/SHA256SUMS`` does not have."""
     data = files.there.read(SUMS)
     try:
         sums = {} if data is None else read_sums(data)
@@ -325,7 +325,8 @@ def _sums(files: _Files) -> None:
     before = len(sums)
     for path in files.there.names(HISTORY):
         name = path.removeprefix(f"{HISTORY}/")
-        if path != SUMS and name not in sums and (content := files.there.read(path)) is not None:
+        of = name.partition(".")[0]
+        if of.isdecimal() and int(of) <= size and name not in sums and (content := files.there.read(path)) is not None:
             sums[name] = sha256(content).hexdigest()
     if len(sums) != before:
         files.replace(SUMS, sums_text(sums).encode())
@@ -439,9 +440,9 @@ class _Writer:
             self._connection, "select aximo.log_size(%s), aximo.log_root(null, %s)", (self._log, self._log)
         )
         files = _Files(self._done.folder)
-        _sums(files)
         old = self._old(files)
         was = self._done.was = old.size if old is not None else 0
+        self._finish(files, was)
         if size < was:
             raise ProofError(
                 "the log is shorter than what was published of it",
@@ -471,6 +472,14 @@ class _Writer:
             self._write_checkpoint(files, checkpoint, is_new=old is None or size > was)
         files.close()
         self._done.size, self._done.root = size, checkpoint.root_text
+
+    def _finish(self, files: _Files, was: int) -> None:
+        """Writes what is written after a checkpoint, should its publisher have been killed."""
+        current = files.there.read(CHECKPOINT)
+        if current is not None and files.there.read(note_path(was)) is None:
+            files.put(note_path(was), current)
+        files.sync()
+        _sums(files, was)
 
     def _old(self, files: _Files) -> Checkpoint | None:
         data = files.there.read(CHECKPOINT)
@@ -559,16 +568,12 @@ class _Writer:
         return lines
 
     def _write_checkpoint(self, files: _Files, checkpoint: Checkpoint, *, is_new: bool) -> None:
-        # The one before is kept before it is replaced, should its publisher have been killed.
-        current = files.there.read(CHECKPOINT)
-        if current is not None and files.there.read(note_path(self._done.was)) is None:
-            files.put(note_path(self._done.was), current)
         if is_new:
             note = sign(checkpoint.text(), *self._how.keys).encode()
             files.replace(CHECKPOINT, note)
             files.put(note_path(checkpoint.size), note)
         files.sync()
-        _sums(files)
+        _sums(files, checkpoint.size)
 
 
 def _differs(size: int) -> ProofError:
@@ -601,7 +606,7 @@ class _Countersigned:
         if self._how.tsa is not None:
             self._try("time stamp", self._how.tsa, partial(self._stamp, self._how.tsa))
         self._files.sync()
-        _sums(self._files)
+        _sums(self._files, self._done.size)
         self._files.close()
 
     def _try(self, what: str, url: str, ask: Callable[[], None]) -> None:
