@@ -1005,3 +1005,61 @@ def test_a_library_without_ml_dsa_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.mldsa", None)
     with pytest.raises(ValueError, match="newer library"):
         tlog.open_note(note, witness.key)
+
+
+# What an auditor is told to run
+
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "auditor.md"
+
+
+def test_an_outsider_checks_one_event_with_what_the_page_says(site: Site, tmp_path: Path) -> None:
+    site.emit(600)
+    site.publish("--entries")
+    text = PAGE.read_text(encoding="utf-8")
+    (tmp_path / "in_folder.py").write_text(
+        text.split("```py\n# in_folder.py")[1].split("\n```\n")[0].partition("\n")[2]
+    )
+    lines = [
+        line
+        for path in ("000", "001", "002.p/88")
+        for line in entries_of((site.log / "tile/entries" / path).read_bytes())
+    ]
+
+    def python(event_id: str) -> tuple[int, str]:
+        command = [sys.executable, "-I", "-S", tmp_path / "in_folder.py", site.log, event_id]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    for number in (1, 256, 257, 600):
+        found = json.loads(lines[number - 1])["event_id"]
+        assert python(found) == (0, f"{origin_of(site)}: entry {number} of 600\n{lines[number - 1].decode()}\n")
+    assert python(str(uuid4())) == (1, "it is not in this log\n")
+    # Another event in its place, or a tile that was made to fit it.
+    bundle, tile = site.log / "tile/entries/001", site.log / "tile/0/001"
+    event_id = json.loads(lines[299])["event_id"]
+    before = bundle.read_bytes(), tile.read_bytes()
+    bundle.write_bytes(before[0].replace(lines[299], lines[299].replace(b"sla_breached", b"sla_breacheD")))
+    assert python(event_id) == (1, "it is not in this log\n")
+    leaf = tlog.leaf_hash(lines[299].replace(b"sla_breached", b"sla_breacheD"))
+    tile.write_bytes(before[1].replace(tlog.leaf_hash(lines[299]), leaf))
+    assert python(event_id) == (1, "the tiles are not those of the checkpoint\n")
+    program, environment = go()
+    environment["GOCACHE"] = str(tmp_path / "cache")
+    (tmp_path / "one_event.go").write_text(text.split("```go\n")[1].split("```\n")[0])
+    subprocess.run([program, "build", "-o", "one_event", "one_event.go"], cwd=tmp_path, env=environment, check=True)
+
+    def read(number: int) -> tuple[int, str]:
+        command = [tmp_path / "one_event", site.log, site.public.read_text().strip(), str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout
+
+    assert read(300) == (1, "")
+    bundle.write_bytes(before[0])
+    # Its neighbour's proof has the leaf that is wrong.
+    assert read(299) == (1, "")
+    tile.write_bytes(before[1])
+    for number in (1, 256, 257, 300, 512, 513, 600):
+        assert read(number) == (0, f"{lines[number - 1].decode()}\n")
+    assert read(601) == (1, "")
