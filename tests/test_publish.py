@@ -777,8 +777,11 @@ def test_a_time_stamp_is_got_when_it_can_be_had(site: Site, tmp_path: Path) -> N
         assert json.loads(site.publish("--tsa", url, "--json").stdout)["stamped"] == 0
         # An answer to another request is none.
         old = authority.answer("", asked[0])
-        site.emit(1)
     with served(lambda *_: old) as url:
+        kept = (site.log / "checkpoints/6.tsr").rename(tmp_path / "kept")
+        assert "another request" in site.publish("--tsa", url).stderr
+        kept.rename(site.log / "checkpoints/6.tsr")
+        site.emit(1)
         assert "other bytes" in site.publish("--tsa", url).stderr
     note, stamp = site.log / "checkpoints/6", site.log / "checkpoints/6.tsr"
     verdict = check_stamp(note, stamp, [authority.root], [site.public])
