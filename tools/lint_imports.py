@@ -34,7 +34,7 @@ ROOMS: Final = {
 LIBRARIES: Final = {
     "files": {"rich"},
     "client": {"psycopg", "psycopg_pool", "uuid_utils"},
-    "audit": {"cryptography"},
+    "audit": {"cryptography", "rfc3161_client"},  # the second one for time stamps alone, and when one is looked at
     "lines": {"psycopg"},
     "otel": {"opentelemetry", "psycopg"},
 }
