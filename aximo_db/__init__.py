@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         RunError,
         SchemaVersionError,
         SequenceError,
+        VaultError,
     )
     from aximo_db.client.events import (
         AdvanceResult,
@@ -49,8 +50,11 @@ if TYPE_CHECKING:
     )
     from aximo_db.client.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
     from aximo_db.client.runs import Runs
+    from aximo_db.client.sealed import Erased, Sealed, Vault
     from aximo_db.client.store import EventStore
     from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
+    from aximo_db.vault.postgres import PostgresVault
+    from aximo_db.vault.wrapping import KeyFile, KeyService, KeyVariable
 
 __version__ = "0.1.0"
 
@@ -75,6 +79,7 @@ __all__ = [
     "DeploymentVersion",
     "DuplicateEventError",
     "EmitSummary",
+    "Erased",
     "Event",
     "EventStore",
     "EventType",
@@ -82,6 +87,9 @@ __all__ = [
     "ExecutionScope",
     "ImmutableError",
     "InstallationError",
+    "KeyFile",
+    "KeyService",
+    "KeyVariable",
     "KindUsage",
     "LogBatch",
     "LogCursor",
@@ -91,6 +99,7 @@ __all__ = [
     "NotConnectedError",
     "Observation",
     "OpenExecution",
+    "PostgresVault",
     "ProofError",
     "ReadOnlyError",
     "Receipt",
@@ -103,9 +112,12 @@ __all__ = [
     "RunLogEntry",
     "Runs",
     "SchemaVersionError",
+    "Sealed",
     "SequenceError",
     "TraceStep",
     "UnreadableJson",
+    "Vault",
+    "VaultError",
     "__version__",
 ]
 
@@ -132,6 +144,7 @@ _MODULES = {
         "RunError",
         "SchemaVersionError",
         "SequenceError",
+        "VaultError",
     ),
     "client.events": (
         "AdvanceResult",
@@ -154,8 +167,11 @@ _MODULES = {
     "client.run_events": ("KindUsage", "Observation", "Run", "RunEvent", "RunLogBatch", "RunLogEntry"),
     "client.runs": ("Runs",),
     "client.execution": ("ActionScope", "ExecutionScope"),
+    "client.sealed": ("Erased", "Sealed", "Vault"),
     "client.store": ("EventStore",),
     "client.vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
+    "vault.postgres": ("PostgresVault",),
+    "vault.wrapping": ("KeyFile", "KeyService", "KeyVariable"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 #: Modules that programs import from here by their old, short paths.
