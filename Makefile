@@ -3,7 +3,7 @@
 #   make up     a ledger to play with
 #   make test   the tests, on every PostgreSQL there is; make test-quick: the heart of them, on the wheel's alone
 #   make lint   the linters; make generated: whatever follows from something else
-#   make bench  the benchmarks, see benchmarks/README.md
+#   make bench  the benchmarks, see benchmarks/README.md; make dist: the files of a release, installed and tried
 PYTHON ?= python3
 VENV := .venv
 BI_VENV := .venv-bi
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.tmp/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up test test-quick test-heavy test-bi test-ocel test-gateway lint bench generated clean
+.PHONY: demo up test test-quick test-heavy test-bi test-ocel test-gateway lint bench generated dist clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/aximo-db demo
@@ -70,6 +70,15 @@ bench: $(VENV)/.installed
 # Whatever follows from something else: the synchronous client, the first migration, the contracts, the reference …
 generated: $(VENV)/.linted
 	@$(BIN)/python -m tools.generated
+
+# What a release consists of, its metadata, and the wheel in an environment of its own.
+dist: $(VENV)/.linted
+	@rm -rf dist .tmp/dist-venv
+	@$(BIN)/python -m hatchling build
+	@$(BIN)/twine check --strict dist/*
+	@$(PYTHON) -m venv .tmp/dist-venv
+	@.tmp/dist-venv/bin/python -m pip --quiet install "$$(ls dist/*.whl)[embedded]"
+	@$(BIN)/python -m tools.smoke .tmp/dist-venv/bin
 
 clean:
 	rm -rf $(VENV) $(BI_VENV) $(OCEL_VENV) .tmp .pytest_tmp .aximo dist build .hypothesis .ruff_cache

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -56,7 +58,10 @@ def _binaries() -> dict[str, Path]:
 BINARIES = _binaries()
 QUICK = bool(os.environ.get("AXIMO_TEST_QUICK"))  # the first PostgreSQL alone, installed from sql/ alone
 VERSIONS = tuple(BINARIES)[:1] if QUICK else ("18", "15", *(["extra"] if "extra" in BINARIES else []))
-INSTALLS = ("fresh",) if QUICK else ("fresh", "migrated")
+#: A command that upgrades a database, whose connection string is added to it: that of a later release, when these tests are run on what it
+#: leaves behind.
+UPGRADE = shlex.split(os.environ.get("AXIMO_TEST_UPGRADE", ""))
+INSTALLS = ("fresh",) if QUICK and not UPGRADE else ("migrated",) if UPGRADE else ("fresh", "migrated")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -99,6 +104,8 @@ def make_database(server: EmbeddedServer, name: str, install: str | None) -> Non
             connection.execute(install_script())
     elif install == "migrated":
         migrate(server.dsn(DBA, name))
+        if UPGRADE:
+            subprocess.run([*UPGRADE, server.dsn(DBA, name)], check=True, cwd="/", capture_output=True)
 
 
 @dataclass
@@ -190,10 +197,10 @@ def ledger(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[L
 @pytest.fixture
 def one_ledger(servers: Callable[[str], EmbeddedServer]) -> Iterator[Ledger]:
     """A database of its own on the first PostgreSQL there is: for what does not depend on the server."""
-    yield from _cloned(servers(next(iter(BINARIES))), "fresh", "ledger_test")
+    yield from _cloned(servers(next(iter(BINARIES))), INSTALLS[0], "ledger_test")
 
 
 @pytest.fixture
 def each_ledger(server: EmbeddedServer) -> Iterator[Ledger]:
     """A database of its own on every PostgreSQL, installed from sql/."""
-    yield from _cloned(server, "fresh", "ledger_test")
+    yield from _cloned(server, INSTALLS[0], "ledger_test")

@@ -2,8 +2,7 @@
 
 python -m tools.generated [--check]
 
-In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; the
-SQL of the first migration, until it is released; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
+In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
 the reference and the privileges; the names and rows that type checkers know; the columns that BI tools
 want listed; the synchronous client; the sentences of errors.
 """
@@ -11,7 +10,6 @@ want listed; the synchronous client; the sentences of errors.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import sys
 import tempfile
@@ -24,31 +22,15 @@ import psycopg
 
 from aximo_db.cli.contract import rewritten
 from aximo_db.contract import Contract, contract_names, contract_text, read_contract, shipped_contract
-from aximo_db.dba.assets import install_script, sql_files
+from aximo_db.dba.assets import install_script
 from aximo_db.dba.catalog import facts
 from aximo_db.local.embedded import EmbeddedServer
 from tools import alike, bi, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
-MIGRATIONS = ROOT / "migrations" / "versions"
 SNAPSHOTS = ROOT / "tests" / "snapshots"
 DATA = ROOT / "aximo_db" / "data"
 INSTALLER = "installer"
-# What Alembic does itself: the schema of its version table, and the stamp in it.
-BY_ALEMBIC = {"private_schema.sql", "stamp.sql"}
-
-
-def first_migration() -> dict[Path, str]:
-    """The SQL of the first migration: the files of sql/ in load order. A released migration never changes again."""
-    parts = [path.read_text(encoding="utf-8") for path in sql_files() if path.name not in BY_ALEMBIC]
-    return {MIGRATIONS / "0001_ledger.sql": "\n".join(parts)}
-
-
-def migration_hashes() -> dict[Path, str]:
-    """The hashes that keep released migrations as they are."""
-    paths = sorted(MIGRATIONS.glob("*.sql"))
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
-    return {SNAPSHOTS / "migrations.sha256": "".join(lines)}
 
 
 @contextmanager
@@ -106,8 +88,6 @@ STEPS = (
     event_fields.made,
     alike.made,
     metrics.made,
-    first_migration,
-    migration_hashes,
     from_installation,
     vocabulary.made,
     bi.made,
