@@ -172,9 +172,9 @@ class Sealer:
         subject = sealed.subject
         if not isinstance(subject, str) or not subject.strip():
             raise _subject_missing()
-        text = written(sealed.value)
         try:
             subject.encode()
+            text = written(sealed.value).encode()
             kid, key = self._vault.key_for(customer, subject)
             data = associated_data(customer, event_id, pointer, kid)
         except UnicodeEncodeError as error:
@@ -183,7 +183,7 @@ class Sealer:
                 detail="a text holds half a surrogate pair, which no UTF-8 has",
                 hint="Decode the text as UTF-8 before it is put into an event; errors='replace' takes any bytes.",
             ) from error
-        box = AESGCMSIV(key).encrypt(_nonce(data), text.encode(), data)
+        box = AESGCMSIV(key).encrypt(_nonce(data), text, data)
         return {_MARK: _VERSION, "kid": str(kid), "c": base64.urlsafe_b64encode(box).rstrip(b"=").decode()}
 
     # Opening

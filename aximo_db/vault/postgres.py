@@ -1,4 +1,4 @@
-"""A vault in a PostgreSQL database of its own: a wrapped random key for each subject, and tombstones of those destroyed."""
+"""A vault in a PostgreSQL database of its own: a wrapped key for each subject, and tombstones of those destroyed."""
 
 from __future__ import annotations
 
