@@ -61,7 +61,7 @@ begin
     else
         allowed := (new.customer_id, new.subject) = (old.customer_id, old.subject) and old.kid is not null
             and (
-                new.kid = old.kid
+                new.kid is not distinct from old.kid
                 or new.kid is null and exists (select from aximo_vault.tombstones as t where t.kid = old.kid)
             );
     end if;

@@ -57,6 +57,12 @@ _MAKE: Final = """
 insert into aximo_vault.subjects (customer_id, subject, kid, wrapped) values (%s, %s, %s, %s)
 on conflict (customer_id, subject) do nothing returning kid
 """
+_ERASE: Final = """
+insert into aximo_vault.tombstones (kid, customer_id, reason)
+select s.kid, s.customer_id, %s from aximo_vault.subjects as s
+where s.customer_id = %s and s.subject = %s and s.kid is not null
+on conflict (kid) do nothing returning kid
+"""
 _BURY: Final = """
 insert into aximo_vault.tombstones (kid, customer_id, reason) values (%s, %s, %s)
 on conflict (kid) do nothing returning kid
@@ -177,11 +183,8 @@ class PostgresVault:
 
         def work(connection: AnyConnection) -> list[UUID]:
             values = (customer, self._hashed(connection, customer, subject))
-            row = self._row(connection, f"{_FIND} for update", values)
-            if row is None or row[0] is None:
-                return []
-            self._row(connection, _BURY, (row[0], customer, reason))
-            return [row[0]]
+            row = self._row(connection, _ERASE, (reason, *values))
+            return [] if row is None else [row[0]]
 
         kids = self._call(work)
         self._forget(kids)
