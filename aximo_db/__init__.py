@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from aximo_db.vault.postgres import PostgresVault
     from aximo_db.vault.wrapping import KeyFile, KeyService, KeyVariable
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ACTORS",

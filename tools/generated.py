@@ -2,7 +2,8 @@
 
 python -m tools.generated [--check]
 
-In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
+In the order in which they follow from each other: lists of an event's fields; functions that are alike; the views of metrics by grain; what a revision
+that is not released takes over from sql/; read from a fresh installation on the embedded PostgreSQL, what doctor expects, the contracts,
 the reference and the privileges; the names and rows that type checkers know; the columns that BI tools
 want listed; the synchronous client; the sentences of errors.
 """
@@ -25,7 +26,7 @@ from aximo_db.contract import Contract, contract_names, contract_text, read_cont
 from aximo_db.dba.assets import install_script
 from aximo_db.dba.catalog import facts
 from aximo_db.local.embedded import EmbeddedServer
-from tools import alike, bi, event_fields, metrics, privileges, reference, sentences, unasync, vocabulary
+from tools import alike, bi, event_fields, metrics, privileges, reference, revision, sentences, unasync, vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = ROOT / "tests" / "snapshots"
@@ -88,6 +89,7 @@ STEPS = (
     event_fields.made,
     alike.made,
     metrics.made,
+    revision.made,
     from_installation,
     vocabulary.made,
     bi.made,
