@@ -122,6 +122,7 @@ begin;
 \ir 08_log/aximo_private.log_nodes.sql
 \ir 08_log/aximo_private.checkpoints.sql
 \ir 08_log/checkpoint_clock.sql
+\ir 08_log/aximo_private.erasures.sql
 \ir 08_log/log_cursors.sql
 \ir 08_log/log_growth.sql
 \ir 08_log/numbering.sql
@@ -140,6 +141,7 @@ begin;
 \ir 08_log/helix.log_entries.sql
 \ir 08_log/aximo.log_nodes.sql
 \ir 08_log/aximo.checkpoints.sql
+\ir 08_log/aximo.erasures.sql
 \ir 08_log/log_size.sql
 \ir 08_log/log_tile.sql
 \ir 08_log/log_root.sql
@@ -152,6 +154,7 @@ begin;
 \ir 08_log/open_cursor.sql
 \ir 08_log/move_cursor.sql
 \ir 08_log/add_checkpoint.sql
+\ir 08_log/record_erasure.sql
 \ir 08_log/unlogged_events.sql
 \ir 08_log/verify_log.sql
 \ir 08_log/mend_log.sql

@@ -19,7 +19,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from aximo_db.client.errors import MalformedEventError
-from aximo_db.client.sealed import Sealed
+from aximo_db.client.sealed import Erased, Sealed
 from aximo_db.client.vocabulary import Actor, EventType
 
 __all__ = [
@@ -686,6 +686,7 @@ class Approval:
     actions_withheld: list[str] | None
     request_event_id: UUID
     decision_event_id: UUID | None
+    person: str | Erased | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def import_lines(
     A second run adds nothing: an event that is there is a duplicate. A line without an ``event_id`` gets one derived
     from its content and from how often the same content came before it in this file; that keeps about 100 bytes of
     memory a line. ``recorded_at``, ``recorded_by`` and ``step`` are the database's to set, so those of
-    an export are left out. Fields that the store seals are sealed in lines, too, under the id that the line has or gets.
+    an export are left out. Fields that the store seals are sealed in lines, too, under the id that a line has or gets.
 
     Args:
         store: where to; its login must be granted the customers of the file.
