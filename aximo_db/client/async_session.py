@@ -21,7 +21,7 @@ from aximo_db.client.async_connections import AnyConnection, AnyPool, AsyncConne
 from aximo_db.client.async_waits import apart as in_thread
 from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.errors import AximoError, CustomerError
-from aximo_db.client.events import NewEvent
+from aximo_db.client.events import Approval, NewEvent
 from aximo_db.client.ledger_cursors import AsyncLedgerCursor
 from aximo_db.client.sealed import Vault
 from aximo_db.client.sealing import Sealer, holds_sealed
@@ -109,6 +109,13 @@ class AsyncSession:
         if sealer is not None and holds_sealed(rows):
             await in_thread(lambda: sealer.open(rows))
         return rows
+
+    async def with_persons(self, rows: list[Approval]) -> list[Approval]:
+        """The approvals, and the person of each opened, if it is sealed and there is a vault."""
+        sealer = self.sealer
+        if sealer is None or not any(row.person for row in rows):
+            return rows
+        return await in_thread(lambda: [sealer.with_person(row) for row in rows])
 
     # Statements, for work that has a connection
 

@@ -370,7 +370,7 @@ class AsyncEventStore(AsyncMetrics):
         known_at: datetime | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
-        """Who decided what, in order of the requests.
+        """Who decided what, in order of the requests. With a vault, ``person`` is opened where it was sealed.
 
         Args:
             decision: ``open``, ``granted``, ``rejected`` or ``timeout``; one or several.
@@ -379,7 +379,8 @@ class AsyncEventStore(AsyncMetrics):
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
         moments = (as_of, known_at)
-        return await self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        found = await self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        return await self._session.with_persons(found)
 
     async def deployments(
         self,

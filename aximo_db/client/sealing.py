@@ -11,14 +11,15 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
 from aximo_db.client.errors import MalformedEventError
-from aximo_db.client.events import UnreadableJson, checked_payload, exact_json, readable_json, to_json
+from aximo_db.client.events import Approval, UnreadableJson, checked_payload, exact_json, readable_json, to_json
 from aximo_db.client.sealed import Erased, Sealed, Vault
 
-__all__ = ["READ_KEYS", "Sealer", "holds_sealed"]
+__all__ = ["READ_KEYS", "Sealer", "holds_sealed", "places_of"]
 
 #: What the rules and the metrics read in a payload: sealed it would mean nothing to them.
 READ_KEYS: Final = ("action_id", "action_type", "approval_id", "priority", "emergency")
@@ -241,6 +242,20 @@ class Sealer:
         except InvalidTag:
             return sealed
 
+    def with_person(self, approval: Approval) -> Approval:
+        """The approval with its person opened, if that was sealed."""
+        text = approval.person
+        if not isinstance(text, str) or approval.decision_event_id is None or not text.startswith("{"):
+            return approval
+        try:
+            found = readable_json(text)
+        except ValueError:
+            return approval
+        if not isinstance(found, dict) or found.keys() != _KEYS:
+            return approval
+        opened = self.opened(found, "/person", approval.customer_id, approval.decision_event_id)
+        return approval if opened is found else replace(approval, person=opened)
+
 
 #: More parts than 1 MiB of JSON can have: the smallest is two characters.
 _MOST_PARTS: Final = 1_048_576
@@ -249,6 +264,12 @@ _MOST_PARTS: Final = 1_048_576
 def holds_sealed(rows: Sequence[Any]) -> bool:
     """Whether there is anything sealed in rows with a payload."""
     return any(row.event_id is not None and row.payload and next(_found(row.payload), None) for row in rows)
+
+
+def places_of(payload: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where sealed values stand in a payload that was read, as JSON pointers, and the id of each one's key."""
+    for holder, place, pointer in _found(payload):
+        yield pointer, str(holder[place]["kid"])
 
 
 def _found(payload: dict[str, Any]) -> Iterator[tuple[Any, Any, str]]:

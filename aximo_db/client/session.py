@@ -17,7 +17,7 @@ from aximo_db.client import own_errors, statements
 from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.connections import AnyConnection, AnyPool, Connections
 from aximo_db.client.errors import AximoError, CustomerError
-from aximo_db.client.events import NewEvent
+from aximo_db.client.events import Approval, NewEvent
 from aximo_db.client.ledger_cursors import LedgerCursor
 from aximo_db.client.sealed import Vault
 from aximo_db.client.sealing import Sealer, holds_sealed
@@ -106,6 +106,13 @@ class Session:
         if sealer is not None and holds_sealed(rows):
             in_thread(lambda: sealer.open(rows))
         return rows
+
+    def with_persons(self, rows: list[Approval]) -> list[Approval]:
+        """The approvals, and the person of each opened, if it is sealed and there is a vault."""
+        sealer = self.sealer
+        if sealer is None or not any(row.person for row in rows):
+            return rows
+        return in_thread(lambda: [sealer.with_person(row) for row in rows])
 
     # Statements, for work that has a connection
 

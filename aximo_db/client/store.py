@@ -364,7 +364,7 @@ class EventStore(Metrics):
         known_at: datetime | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
-        """Who decided what, in order of the requests.
+        """Who decided what, in order of the requests. With a vault, ``person`` is opened where it was sealed.
 
         Args:
             decision: ``open``, ``granted``, ``rejected`` or ``timeout``; one or several.
@@ -373,7 +373,8 @@ class EventStore(Metrics):
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
         moments = (as_of, known_at)
-        return self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        found = self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        return self._session.with_persons(found)
 
     def deployments(
         self,

@@ -256,6 +256,14 @@ class PostgresVault:
 
         return self._call(work, is_migrating=True)
 
+    def shares_with_ledger(self) -> bool:
+        """Whether a ledger is in the same database, so that its backups hold the keys."""
+        row = self._call(
+            lambda connection: self._row(connection, "select to_regnamespace('aximo_private') is not null"),
+            is_migrating=True,
+        )
+        return row is not None and bool(row[0])
+
     # How
 
     def _remember(self, cache: dict[Any, tuple[float, Any]], name: object, since: float, value: object) -> None:
