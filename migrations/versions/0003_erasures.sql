@@ -98,7 +98,7 @@ select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_f
 create table aximo_private.erasures (
     log_size bigint not null,
     recorded_at timestamptz not null default clock_timestamp(),
-    erasure_id uuid not null default gen_random_uuid(),
+    erasure_id uuid not null,
     customer_id text collate "C" not null,
     key_ids uuid [] not null,
     reason text collate "C" not null,
@@ -144,7 +144,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
-    made uuid;
+    -- Made here, as RETURNING would need a policy by which the sequencer reads.
+    made constant uuid := gen_random_uuid();
 begin
     if record_erasure.key_ids is null or array_ndims(record_erasure.key_ids) is distinct from 1
         or cardinality(record_erasure.key_ids) > 1000 or array_position(record_erasure.key_ids, null) is not null then
@@ -163,9 +164,8 @@ begin
             hint = 'Say why in 1 to 1,000 characters, and name no person in it.',
             constraint = 'reason_is_told';
     end if;
-    insert into aximo_private.erasures (customer_id, key_ids, reason, log_size)
-    values (customer, record_erasure.key_ids, record_erasure.reason, aximo.log_size('events'))
-    returning erasure_id into made;
+    insert into aximo_private.erasures (erasure_id, customer_id, key_ids, reason, log_size)
+    values (made, customer, record_erasure.key_ids, record_erasure.reason, aximo.log_size('events'));
     return made;
 end;
 $$;
@@ -209,7 +209,7 @@ $$;
 -- until here
 revoke all on aximo_private.erasures, aximo.erasures from public;
 revoke all on function aximo.record_erasure(uuid [], text) from public;
-grant insert (customer_id, key_ids, reason, log_size), select (erasure_id) on aximo_private.erasures to aximo_sequencer;
+grant insert (erasure_id, customer_id, key_ids, reason, log_size) on aximo_private.erasures to aximo_sequencer;
 revoke insert on aximo_private.erasures from aximo_owner;
 grant select on aximo.erasures to aximo_reader;
 grant execute on function aximo.record_erasure(uuid [], text) to aximo_operator;

@@ -1,7 +1,7 @@
 create table aximo_private.erasures (
     log_size bigint not null,
     recorded_at timestamptz not null default clock_timestamp(),
-    erasure_id uuid not null default gen_random_uuid(),
+    erasure_id uuid not null,
     customer_id text collate "C" not null,
     key_ids uuid [] not null,
     reason text collate "C" not null,

@@ -6,7 +6,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     customer constant text := aximo_private.writing_customer(null);
-    made uuid;
+    -- Made here, as RETURNING would need a policy by which the sequencer reads.
+    made constant uuid := gen_random_uuid();
 begin
     if record_erasure.key_ids is null or array_ndims(record_erasure.key_ids) is distinct from 1
         or cardinality(record_erasure.key_ids) > 1000 or array_position(record_erasure.key_ids, null) is not null then
@@ -25,9 +26,8 @@ begin
             hint = 'Say why in 1 to 1,000 characters, and name no person in it.',
             constraint = 'reason_is_told';
     end if;
-    insert into aximo_private.erasures (customer_id, key_ids, reason, log_size)
-    values (customer, record_erasure.key_ids, record_erasure.reason, aximo.log_size('events'))
-    returning erasure_id into made;
+    insert into aximo_private.erasures (erasure_id, customer_id, key_ids, reason, log_size)
+    values (made, customer, record_erasure.key_ids, record_erasure.reason, aximo.log_size('events'));
     return made;
 end;
 $$;

@@ -80,7 +80,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update on sequence aximo_private.checkpoint_clock to aximo_sequencer;
-grant insert (customer_id, key_ids, reason, log_size), select (erasure_id) on aximo_private.erasures to aximo_sequencer;
+grant insert (erasure_id, customer_id, key_ids, reason, log_size) on aximo_private.erasures to aximo_sequencer;
 grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
