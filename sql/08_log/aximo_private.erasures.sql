@@ -17,6 +17,8 @@ select aximo_private.isolate_by_customer('aximo_private.erasures', 'owner_reads_
 create policy sequencer_adds_own_erasures on aximo_private.erasures
 for insert to aximo_sequencer with check (customer_id = (select aximo.current_customer()));
 select aximo_private.make_append_only('aximo_private.erasures');
+-- What was erased stays so wherever the customer goes: an old vault is brought up to date by the ledger that has the customer.
+select aximo_private.make_movable('aximo_private.erasures');
 comment on table aximo_private.erasures is 'Keys of sealed values that were destroyed: append-only. Read it through aximo.erasures, add with aximo.record_erasure.';
 comment on column aximo_private.erasures.customer_id is 'Whose values.';
 comment on policy sequencer_adds_own_erasures on aximo_private.erasures is 'aximo.record_erasure runs as this role, for the session''s customer.';
