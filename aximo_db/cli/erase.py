@@ -14,6 +14,7 @@ from aximo_db.cli.support import (
     Db,
     Panel,
     Program,
+    VaultDb,
     at_work,
     err,
     out,
@@ -32,10 +33,6 @@ __all__ = ["app", "vault_app"]
 app = Program()
 vault_app = Program(name="vault", help="The keys of sealed values: in another database than the ledger's.")
 
-VaultDb = Annotated[
-    str | None,
-    typer.Option("--vault", metavar="DSN", help="The vault's connection string for libpq; else AXIMO_VAULT_URL."),
-]
 Whose = Annotated[str, typer.Option("--customer", "-c", help="The customer.")]
 Subject = Annotated[str, typer.Option("--subject", "-s", help="Whom the values are of, as services name it.")]
 

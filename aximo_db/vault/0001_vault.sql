@@ -95,8 +95,8 @@ create function aximo_vault.refuse_change() returns trigger
 language plpgsql volatile security invoker set search_path = pg_catalog, pg_temp as $$
 begin
     raise exception using
-        errcode = 'ZXVLT', message = 'what was destroyed stays so', detail = format('table %I', tg_table_name),
-        hint = 'Leave it as it is: it keeps an old backup from bringing a key back.', constraint = 'tombstone_stays';
+        errcode = 'ZXVLT', message = 'what a vault forgets by stays as it is', detail = format('table %I', tg_table_name),
+        hint = 'Leave it as it is: it keeps what was erased from coming back.', constraint = 'tombstone_stays';
 end
 $$;
 comment on function aximo_vault.refuse_change() is 'Refuses any change.';
@@ -106,5 +106,8 @@ comment on trigger refuse_change on aximo_vault.tombstones is 'Tombstones are ap
 create trigger refuse_truncate before truncate on aximo_vault.subjects
 for each statement execute function aximo_vault.refuse_change();
 comment on trigger refuse_truncate on aximo_vault.subjects is 'A key is lost by a tombstone alone.';
+create trigger refuse_change before update or delete or truncate on aximo_vault.salt
+for each statement execute function aximo_vault.refuse_change();
+comment on trigger refuse_change on aximo_vault.salt is 'With another salt, no subject would be known again: not even that it was erased.';
 
 revoke all on function aximo_vault.keep_subject(), aximo_vault.bury(), aximo_vault.refuse_change() from public;

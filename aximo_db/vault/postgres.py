@@ -323,7 +323,14 @@ class PostgresVault:
         """What the vault knows a subject by: made here, so that no name of one reaches its server."""
         if self._salt is None:
             row = self._row(connection, "select salt from aximo_vault.salt")
-            self._salt = row[0] if row is not None else b""
+            if row is None:
+                raise SchemaVersionError(
+                    "the vault lacks its salt",
+                    rule="vault_installed",
+                    detail="aximo_vault.salt is empty, so no subject is known",
+                    hint="Restore that row from the vault's backup.",
+                )
+            self._salt = row[0]
         return hmac.new(self._salt, json.dumps([customer, subject]).encode(), hashlib.sha256).digest()
 
     @staticmethod

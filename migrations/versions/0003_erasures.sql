@@ -9,12 +9,12 @@ create table aximo_private.erasures (
     recorded_at timestamptz not null default clock_timestamp(),
     erasure_id uuid not null,
     customer_id text collate "C" not null,
-    key_ids uuid [] not null,
+    key_ids uuid[] not null,
     reason text collate "C" not null,
     recorded_by text collate "C" not null default session_user,
     constraint erasures_pkey primary key (customer_id, erasure_id),
     constraint key_ids_are_named check (
-        array_ndims(key_ids) = 1 and cardinality(key_ids) between 1 and 1000 and array_position(key_ids, null) is null
+        array_ndims(key_ids) = 1 and array_length(key_ids, 1) between 1 and 1000 and array_position(key_ids, null) is null
     ),
     constraint reason_is_told check (char_length(reason) between 1 and 1000 and reason ~ '[^[:space:]]'),
     constraint log_size_not_negative check (log_size >= 0)
@@ -47,7 +47,7 @@ select aximo_private.take_comments('aximo.erasures', 'aximo_private.erasures');
 -- as in 08_log/record_erasure.sql
 -- Recorded first, then the keys are destroyed, elsewhere: a crash in between leaves what is to be done, and an old vault is brought up to date
 -- by what stands here.
-create or replace function aximo.record_erasure(key_ids uuid [], reason text) returns uuid
+create or replace function aximo.record_erasure(key_ids uuid[], reason text) returns uuid
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -78,8 +78,8 @@ begin
     return made;
 end;
 $$;
-alter function aximo.record_erasure(uuid [], text) owner to aximo_sequencer;
-comment on function aximo.record_erasure(uuid [], text) is 'Records, for the session''s customer, that keys of sealed values are destroyed, and returns the erasure_id. Destroys nothing itself. ZXARG: no keys or no reason; ZXCUS: no customer.';
+alter function aximo.record_erasure(uuid[], text) owner to aximo_sequencer;
+comment on function aximo.record_erasure(uuid[], text) is 'Records, for the session''s customer, that keys of sealed values are destroyed, and returns the erasure_id. Destroys nothing itself. ZXARG: no keys or no reason; ZXCUS: no customer.';
 -- until here
 -- as in 10_version/schema_version.sql
 create or replace function aximo.schema_version() returns integer
@@ -125,11 +125,11 @@ $$;
 
 revoke create on schema aximo from aximo_sequencer;
 revoke all on aximo_private.erasures, aximo.erasures from public;
-revoke all on function aximo.record_erasure(uuid [], text) from public;
+revoke all on function aximo.record_erasure(uuid[], text) from public;
 grant insert (erasure_id, customer_id, key_ids, reason, log_size) on aximo_private.erasures to aximo_sequencer;
 revoke insert on aximo_private.erasures from aximo_owner;
 grant select on aximo.erasures to aximo_reader;
-grant execute on function aximo.record_erasure(uuid [], text) to aximo_operator;
+grant execute on function aximo.record_erasure(uuid[], text) to aximo_operator;
 
 -- locks: aximo_private.approvals_from_events, aximo.approvals
 -- as in 06_history/approvals_from_events.sql
@@ -186,7 +186,7 @@ select
     a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id,
     -- Read of the event by who asks for it: an emit keeps no copy.
     (
-        select e.payload ->> 'person'
+        select e.payload ->> 'person' -- noqa: RF01
         from only aximo_private.events as e -- noqa: PRS
         where e.customer_id = a.customer_id and e.event_id = a.decision_event_id
     ) as person

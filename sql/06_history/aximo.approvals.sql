@@ -7,7 +7,7 @@ select
     a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id,
     -- Read of the event by who asks for it: an emit keeps no copy.
     (
-        select e.payload ->> 'person'
+        select e.payload ->> 'person' -- noqa: RF01
         from only aximo_private.events as e -- noqa: PRS
         where e.customer_id = a.customer_id and e.event_id = a.decision_event_id
     ) as person

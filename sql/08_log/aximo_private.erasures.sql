@@ -3,12 +3,12 @@ create table aximo_private.erasures (
     recorded_at timestamptz not null default clock_timestamp(),
     erasure_id uuid not null,
     customer_id text collate "C" not null,
-    key_ids uuid [] not null,
+    key_ids uuid[] not null,
     reason text collate "C" not null,
     recorded_by text collate "C" not null default session_user,
     constraint erasures_pkey primary key (customer_id, erasure_id),
     constraint key_ids_are_named check (
-        array_ndims(key_ids) = 1 and cardinality(key_ids) between 1 and 1000 and array_position(key_ids, null) is null
+        array_ndims(key_ids) = 1 and array_length(key_ids, 1) between 1 and 1000 and array_position(key_ids, null) is null
     ),
     constraint reason_is_told check (char_length(reason) between 1 and 1000 and reason ~ '[^[:space:]]'),
     constraint log_size_not_negative check (log_size >= 0)

@@ -1,6 +1,6 @@
 -- Recorded first, then the keys are destroyed, elsewhere: a crash in between leaves what is to be done, and an old vault is brought up to date
 -- by what stands here.
-create function aximo.record_erasure(key_ids uuid [], reason text) returns uuid
+create function aximo.record_erasure(key_ids uuid[], reason text) returns uuid
 language plpgsql volatile security definer parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
@@ -31,5 +31,5 @@ begin
     return made;
 end;
 $$;
-alter function aximo.record_erasure(uuid [], text) owner to aximo_sequencer;
-comment on function aximo.record_erasure(uuid [], text) is 'Records, for the session''s customer, that keys of sealed values are destroyed, and returns the erasure_id. Destroys nothing itself. ZXARG: no keys or no reason; ZXCUS: no customer.';
+alter function aximo.record_erasure(uuid[], text) owner to aximo_sequencer;
+comment on function aximo.record_erasure(uuid[], text) is 'Records, for the session''s customer, that keys of sealed values are destroyed, and returns the erasure_id. Destroys nothing itself. ZXARG: no keys or no reason; ZXCUS: no customer.';

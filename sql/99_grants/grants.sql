@@ -300,7 +300,7 @@ grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator
 grant execute on function aximo.schema_version() to aximo_monitor;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
-grant execute on function aximo.record_erasure(uuid [], text) to aximo_operator;
+grant execute on function aximo.record_erasure(uuid[], text) to aximo_operator;
 grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function
