@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +28,12 @@ from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore, MovedError, NewEvent
 from aximo_db.client.errors import AximoError
+from aximo_db.dba.bouncer import Bouncer
 from aximo_db.dba.doctor import examine
 from aximo_db.dba.move import STEPS, MoveReport, abandon, move
 from aximo_db.dba.move_node import name_of
 from aximo_db.local.embedded import EmbeddedServer
+from benchmarks import moves
 from tests.conftest import BINARIES, DBA, QUICK
 from tests.events import BASE, event
 from tests.fleet_support import (
@@ -45,6 +51,9 @@ from tests.fleet_support import (
     two_servers,
 )
 from tests.log_support import advance_all, emit_many, emit_one, entries, holes, of_customer
+from tests.test_cli import run
+from tests.test_pgbouncer import BINARY as BOUNCER
+from tests.test_pgbouncer import _run_as
 
 PAIRS = [("18", "18")] if QUICK else [("18", "18"), ("15", "15"), ("15", "18")]
 _names = itertools.count()
@@ -763,3 +772,195 @@ def test_doctor_says_who_is_on_the_way_and_a_store_where_it_is(nodes: list[Fleet
                 assert "node 1" in str(refused.value.hint)
     with EventStore(source.dsn(OTHER)) as store:
         assert list(store.iter_events()) == []
+
+
+# On the command line, and through PgBouncer
+
+
+def test_the_command_moves_and_says_what_it_did(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    where = ["--from", source.dsn(), "--to", target.dsn()]
+    found = json.loads(run("move", "c1", *where, "--json").stdout)
+    assert (found["is_on"], found["changed"], found["customer"]) == (1, True, "c1")
+    assert found["pause_ms"] > 0
+    assert "Nothing was to do: c1 is on node 1" in run("move", "c1", *where).stdout
+    state = json.loads(run("migrate", "--status", "--json", "--db", target.dsn(DBA)).stdout)
+    assert (state["node"], state["ledger"].startswith(LEDGER)) == (1, True)
+    assert "node 1 of" in run("migrate", "--status", "--db", target.dsn(DBA)).stdout
+    refused = run("move", "c1", "--from", source.dsn(), "--to", target.dsn(), "--abandon", code=1).stderr
+    assert "move_is_under_way" in refused
+    run("move", "c1", *where, "--on-switch", "true", code=2)
+    run("move", "c1", "--from", "mysql://x", "--to", target.dsn(), code=2)
+
+
+def test_every_command_says_where_a_customer_is_that_is_gone(nodes: list[FleetNode], tmp_path: Path) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    go(source, target)
+    for login, customer in ((OWN, []), (OWN, ["-c", "c1"]), (SERVICE, ["-c", "c1"])):
+        for command, arguments in COMMANDS.items():
+            done = run(*command.split(), *(each.format(folder=tmp_path) for each in arguments), *customer, "--db", source.dsn(login), code=1)
+            assert "ZXMOV" in done.stderr, (login, customer, command, done.stderr)
+            assert "node 1" in done.stderr, (login, customer, command)
+
+
+#: What a command for one customer is given.
+COMMANDS: dict[str, list[str]] = {
+    "emit": ["sla_breached", "--deployment", "d", "--skill", "s", "--skill-version", "1"],
+    "export": [],
+    "export --format cloudevents": [],
+    "export --format ocel-json": [],
+    "trace": ["open"],
+    "executions": [],
+    "tail": [],
+    "metrics": [],
+    "report": ["-o", "{folder}/report.html"],
+    "checkpoint": [],
+    "verify": [],
+    "verify-metrics": [],
+    "prove": ["aaaaaaaa-0000-4000-8000-000000000001"],
+    "runs list": [],
+    "runs show": ["c1-run-0"],
+    "runs export": [],
+}
+
+
+@contextlib.contextmanager
+def bouncer_of(folder: Path, node: FleetNode, name: str) -> Iterator[Path]:
+    """A PgBouncer with a database name that leads to a node."""
+    demotion = _run_as()
+    (folder / "users.txt").write_text("".join(f'"{user}" ""\n' for user in (SERVICE, "postgres")))
+    (folder / "databases.ini").write_text(leads_to(name, node))
+    (folder / "pgbouncer.ini").write_text(
+        f"%include {folder}/databases.ini\n[pgbouncer]\nlisten_addr =\nlisten_port = 6433\nunix_socket_dir = {folder}\n"
+        f"auth_type = trust\nauth_file = {folder}/users.txt\nadmin_users = postgres\npool_mode = transaction\n"
+        f"logfile = {folder}/log\npidfile = {folder}/pid\n"
+    )
+    if demotion:
+        for each in (folder, *folder.iterdir()):
+            os.chown(each, demotion["user"], demotion["group"])
+    process = subprocess.Popen(
+        [str(BOUNCER), "-q", str(folder / "pgbouncer.ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **demotion
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(f"host={folder} port=6433 user={SERVICE} dbname={name}").close()
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.05)
+        yield folder
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def leads_to(name: str, node: FleetNode) -> str:
+    return f"[databases]\n{name} = host={node.server.socket_dir} port={node.server.socket_port} dbname={node.name}\n"
+
+
+@pytest.mark.skipif(BOUNCER is None, reason="no pgbouncer on this machine")
+def test_clients_of_a_pgbouncer_notice_nothing_but_a_wait(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    folder = Path(tempfile.mkdtemp(prefix="aximo-move-"))
+    stop = threading.Event()
+    written: list[Any] = []
+
+    def write() -> None:
+        options = f"host={folder} port=6433 user={SERVICE} dbname=acme"
+        with EventStore(options, customer_id="c1", retry_for=30) as store:
+            while not stop.is_set():
+                written.append(store.emit(NewEvent(event_type="sla_breached", **BASE)).event_id)
+                stop.wait(0.01)
+
+    try:
+        (folder / "next.ini").write_text(leads_to("acme", target))
+        with bouncer_of(folder, source, "acme"):
+            bouncer = Bouncer(
+                f"host={folder} port=6433 user=postgres dbname=pgbouncer", "acme", f"cp {folder}/next.ini {folder}/databases.ini", 20
+            )
+            with ThreadPoolExecutor(1) as pool:
+                writing = pool.submit(write)
+                time.sleep(0.5)
+                go(source, target, bouncer=bouncer)
+                time.sleep(0.5)
+                stop.set()
+                writing.result(30)
+            numbered(target)
+            with target.connect() as root:
+                log = entries(root)
+            assert set(written) <= set(log)
+            with target.connect(SERVICE) as service:
+                after = of_customer(service, "c1", "select count(*) from aximo.events where recorded_at > now() - interval '1 second'")
+            assert after[0][0] > 0
+            # A command that fails leaves the clients going, and the customer where it is now.
+            failing = Bouncer(bouncer.dsn, "acme", "false", 20)
+            with pytest.raises(AximoError) as refused:
+                go(target, source, bouncer=failing)
+            assert refused.value.rule == "switch_succeeds"
+            assert leftovers(target) != []
+            (folder / "databases.ini").write_text(leads_to("acme", source))
+            go(target, source, bouncer=Bouncer(bouncer.dsn, "acme", None, 20))
+            with psycopg.connect(f"host={folder} port=6433 user={SERVICE} dbname=acme", autocommit=True) as client:
+                emit_one(client)
+            assert leftovers(*nodes) == []
+    finally:
+        stop.set()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# A large one
+
+
+@pytest.mark.heavy
+def test_a_million_events_move_with_three_crashes(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=25)
+    moves.fill(source, int(os.environ.get("AXIMO_TEST_MOVED", "1000000")))
+    numbered(source)
+    with source.connect() as root:
+        before = entries(root)
+    with source.connect(SERVICE) as service:
+        service.execute("select from aximo.refresh_metrics()")
+    unfinished = source.connect(SERVICE, autocommit=False)
+    late: list[UUID] = []
+
+    def begin_when_copied(step: str, detail: str) -> None:
+        if step == "fence":
+            late.extend(emit_many(unfinished, 7))
+            threading.Timer(0.3, unfinished.commit).start()
+
+    with Busy(nodes) as busy:
+        assert killed(source, target, "after 5")
+        assert killed(source, target, "after 12")
+        assert killed(source, target, "fence")
+        report = go(source, target, progress=begin_when_copied)
+        time.sleep(1)
+    assert report.pause_ms is not None
+    assert report.events > 1_000_000 or "AXIMO_TEST_MOVED" in os.environ
+    with target.connect() as root:
+        numbered(target)
+        log = entries(root)
+    assert log[: len(before)] == before
+    assert set(log) == {*before, *late, *itertools.chain(*(each.written for each in busy.writers[:2]))}
+    assert len(set(log)) == len(log)
+    with target.connect(SERVICE) as service:
+        is_behind = True
+        while is_behind:
+            (is_behind,) = service.execute("select is_behind from aximo.count_metrics()").fetchone() or (False,)
+        service.execute("select from aximo.refresh_metrics()")
+        granted = event("approval_granted", "open", customer_id="c1", payload={"approval_id": "a"})
+        service.execute("select from aximo.emit_events(%s)", (Jsonb([granted]),))
+        emit_one(service, "c1", "execution_completed", "open")
+        advance_all(service)
+        assert of_customer(service, "c1", "select problem from aximo.verify_log()") == []
+        assert of_customer(service, "c1", "select problem from aximo.verify_executions()") == []
+        service.execute("select from aximo.refresh_metrics()")
+        assert of_customer(service, "c1", "select * from aximo.verify_metrics()") == []
+    assert problems_of(source, "c2") == problems_of(target, "c3") == []
+    assert leftovers(source, target) == []
+    print(f"pause {report.pause_ms} ms, {report.seconds}")

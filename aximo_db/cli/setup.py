@@ -51,7 +51,7 @@ def migrate(
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
     ledger: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Make it a node of this ledger: all nodes of a fleet have one ledger's name."),
+        typer.Option(metavar="NAME", help="Make it a node of this ledger: all nodes of a fleet have its name."),
     ] = None,
     node: Annotated[
         int | None, typer.Option(min=0, max=1023, help="The node's own number; a ledger by itself is node 0.")

@@ -278,8 +278,8 @@ def migrate(
         What was done.
 
     Raises:
-        InstallationError: the database or the role is not what is needed. Nothing was changed. Or it can't be that node:
-            the schema is installed.
+        InstallationError: the database or the role is not what is needed, and nothing was changed. Or it can't be that
+            node, and the schema is installed.
         SchemaVersionError: the database is at a revision that this package does not have.
         AximoError: anything else the database refused.
     """

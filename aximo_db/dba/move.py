@@ -140,8 +140,8 @@ def _settle(move: _Move) -> None:
             raise MovedError(
                 "somebody wrote for the customer on the target when the move began",
                 rule="customer_is_here",
-                detail=f"customer {move.customer!r} has events or runs on node {move.nodes[1]}, and is on node {move.nodes[0]}",
-                hint="Find out who did, by recorded_by there. Nothing was moved; see docs/scale.md for what to do with them.",
+                detail=f"customer {move.customer!r} has events or runs on node {move.nodes[1]}, beside node {move.nodes[0]}",
+                hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md has what to do with them.",
             )
         return
     with move.target.connection.transaction():
@@ -202,7 +202,7 @@ def _catch_up(move: _Move) -> None:
                 "the target can't take what comes",
                 rule="rows_arrive",
                 detail=f"{errors - failed} errors of the subscription {move.name}",
-                hint="The server's log of the target has the reason. Mend it and move again, or give up with --abandon.",
+                hint="The target's server log has the reason. Mend it and move again, or give up with --abandon.",
             )
         behind = _behind(move)
         if tables and tables == ready:
@@ -239,7 +239,7 @@ def _prepare(move: _Move) -> None:
 
 
 def _check_entries(move: _Move, most: int | None) -> int:
-    """Compares leaves and subtrees on the target with its events, from where it was checked; how many entries it was."""
+    """Compares leaves and subtrees on the target with its events, from where it was checked; how many entries."""
     done = 0
     for log, size in zip(_LOGS, move.target.sizes(), strict=True):
         start = move.checked.get(log, 0 if most is None else max(0, size - most))
@@ -556,7 +556,7 @@ def _go(it: _Move) -> None:
                 "it would have taken too long, and the customer stays where it is",
                 rule="pause_is_short",
                 detail="; ".join(map(str, error.args)) or f"after {it.timeout:g} s",
-                hint="End what holds it up, or give more time with --timeout, and move again: what has arrived is kept.",
+                hint="End what holds it up, or give more time with --timeout, and move again: what arrived is kept.",
             ) from None
         raise
     finally:

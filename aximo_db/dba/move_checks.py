@@ -12,7 +12,7 @@ __all__ = ["check", "one_refusal", "phase_of", "warnings"]
 
 #: So many run_ids are looked up at a time.
 _CHUNK: Final = 10_000
-#: What a subscription takes of either server at least: a slot, a sender and a worker for what is new, and one for a table.
+#: What a subscription takes of either server at least: for what is new, and for a table that is copied.
 _SLOTS: Final = 2
 
 #: Where a move stands, by what both nodes say: source, then target; ``None`` is no placement.
@@ -67,7 +67,7 @@ def _room(source: Node, target: Node) -> Iterator[AximoError]:
         yield InstallationError(
             "the source has no room for another slot",
             rule="slots_are_free",
-            detail=f"{there.free_slots} replication slots and {there.free_senders} WAL senders are free, {_SLOTS} are needed",
+            detail=f"{there.free_slots} slots and {there.free_senders} WAL senders are free, {_SLOTS} are needed",
             hint="Raise max_replication_slots and max_wal_senders on the source, or drop slots that nobody uses.",
         )
     if here.free_workers < _SLOTS:
@@ -138,7 +138,7 @@ def _settings(source: Node, target: Node) -> Iterator[AximoError]:
             "settings of all customers differ, so metrics would be judged otherwise on the target",
             rule="settings_are_the_same",
             detail="; ".join(told) or "they are the same, in another order",
-            hint="Set them on the other node too: aximo.set_threshold, aximo.set_high_risk_levels and aximo.set_lead_action_types, for_all_customers.",
+            hint="Set them on the other node too: aximo.set_threshold, set_high_risk_levels and set_lead_action_types.",
         )
 
 
@@ -208,8 +208,8 @@ def _runs_out_of_order(source: Node, target: Node) -> Iterator[str]:
     runs: int = source.one("open_runs")
     if runs:
         yield (
-            f"{runs:,} runs have events and have not ended. Their next events get lower event_ids on a node with a lower number, so"
-            " whoever reads a run by event_id sees those first; the log keeps the order."
+            f"{runs:,} runs have events and have not ended. On a node with a lower number, their next events get lower"
+            " event_ids, so whoever reads a run by event_id sees those first; the log keeps the order."
         )
 
 
