@@ -17,7 +17,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from aximo_db.client.errors import AximoError, InstallationError, MovedError
+from aximo_db.client.errors import AximoError, InstallationError, MovedError, SchemaVersionError
 from aximo_db.dba.bouncer import Bouncer
 from aximo_db.dba.move_checks import check, one_refusal, phase_of, warnings
 from aximo_db.dba.move_node import Node, name_of
@@ -140,8 +140,8 @@ def _settle(move: _Move) -> None:
             raise MovedError(
                 "somebody wrote for the customer on the target when the move began",
                 rule="customer_is_here",
-                detail=f"customer {move.customer!r} has events or runs on node {move.nodes[1]}, beside node {move.nodes[0]}",
-                hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md has what to do with them.",
+                detail=f"customer {move.customer!r} has events or runs on node {move.nodes[1]}, too",
+                hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md says what to do now.",
             )
         return
     with move.target.connection.transaction():
@@ -521,6 +521,7 @@ def move(
 
     Raises:
         InstallationError: the nodes are not what is needed; the detail has every reason.
+        SchemaVersionError: one of them has no schema that knows placements.
         MovedError: the customer can't be moved, or the pause was too long: it is where it was.
         NotConnectedError: a node was not reached.
     """
@@ -627,7 +628,7 @@ def _prepared(
             node = Node.reach(role, dsn, customer)
             stack.callback(node.close)
             if not node.one("node_is_ledger"):
-                raise InstallationError(
+                raise SchemaVersionError(
                     "there is no ledger with placements in this database",
                     rule="schema_recent_enough",
                     detail=f"the {role}",
