@@ -323,9 +323,9 @@ class _Walk:
             if checkpoint.root == self._tree.root():
                 self._good = checkpoint.size
             else:
-                first = max(self._good + 1, 1)
+                first, last = self._good + 1, checkpoint.size
                 self._verdict.fail(
-                    f"the root at {checkpoint.size} entries is not its checkpoint's: an entry from {first} to {checkpoint.size}"
+                    f"the root at {last} entries is not its checkpoint's: an entry from {first} to {last}"
                     f" was changed, or what {MANIFEST} says of those before {self._manifest.first}"
                 )
 

@@ -187,7 +187,8 @@ def _export_chunks(
         with connect(db) as connection, counting("exporting", hidden=False) as show:
             number_new_events(connection)
             done = export_chunks(
-                connection, folder, customer, log, first=first or 1, last=last, width=width or WIDTH, key=secret,
+                connection, folder, customer, log, first=1 if first is None else first, last=last,
+                width=WIDTH if width is None else width, key=secret,
                 progress=show,
             )  # fmt: skip
     manifest = done.manifest
