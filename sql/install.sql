@@ -163,7 +163,6 @@ begin;
 \ir 08_log/mend_log.sql
 \ir 08_log/rebuild_log_nodes.sql
 \ir 08_log/my_customers.sql
-\ir 08_log/restart_run_events.sql
 \ir 08_log/join_fleet.sql
 \ir 08_log/place_customer.sql
 \ir 09_metrics/series_key.sql
@@ -245,6 +244,9 @@ begin;
 \ir 08_log/take_arriving.sql
 \ir 08_log/make_movable.sql
 \ir 08_log/movable.sql
+\ir 08_log/aximo_private.erasures.sql
+\ir 08_log/aximo.erasures.sql
+\ir 08_log/record_erasure.sql
 \ir 10_version/schema_version.sql
 \ir 10_version/oldest_client.sql
 \ir 10_version/alembic_version.sql

@@ -60,10 +60,12 @@ TABLES = (
     "log_nodes",
     "log_cursors",
     "checkpoints",
+    "erasures",
     "violations",
     "thresholds",
     "metric_lists",
     "observations",
+    "placements",
 )
 #: The same, in schema helix; runs before their events.
 RUN_TABLES = ("runs", "run_events", "run_events_event_id_seq")

@@ -31,6 +31,7 @@ from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 from tests.test_cli import SERVICE, line, run
 from tests.test_lost_connections import soon
+from tests.vault_support import vault_database
 
 CUSTOMER = "acme"
 #: What no command writes.
@@ -46,6 +47,7 @@ class Site:
     folder: Path
     event_id: str
     run_id: str
+    vault: str
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,8 @@ def site(servers: Callable[[str], EmbeddedServer], tmp_path_factory: pytest.Temp
         (folder / "bad").write_text(line(CUSTOMER) + "\nno event\n")
         (folder / "bad_runs").write_text((folder / "runs").read_text() + "no event\n")
         (folder / "stdout").symlink_to("/dev/stdout")
-        yield Site(ledger, dsn, folder, event_id, run_id)
+        with vault_database(ledger.server, "output_vault") as vault:
+            yield Site(ledger, dsn, folder, event_id, run_id, vault)
 
 
 def commands(group: typer.Typer = app, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -120,7 +123,13 @@ every_output = pytest.mark.parametrize("written", WRITTEN, ids=" ".join)
 
 
 def command_of(written: tuple[str, str], site: Site) -> list[str]:
-    values = {"dsn": site.dsn, "folder": site.folder, "event_id": site.event_id, "run_id": site.run_id}
+    values = {
+        "dsn": site.dsn,
+        "folder": site.folder,
+        "event_id": site.event_id,
+        "run_id": site.run_id,
+        "vault": site.vault,
+    }
     return [each.format(**values) for each in WRITTEN[written]]
 
 
@@ -627,6 +636,7 @@ def test_hard_links_keep_what_they_had(tmp_path: Path) -> None:
 #: Something that each command prints, and how the command ends.
 PRINTED: dict[str, tuple[list[str], int]] = {
     "migrate": (["--sql"], 0),
+    "federate": (["--node", "0=host=h", "--login", "l"], 0),
     "import": (["{folder}/bad", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "export": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "emit": (
@@ -648,6 +658,10 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "report": (["--db", "{dsn}", "-c", CUSTOMER, "-o", "{folder}/stdout"], 0),
     "verify-metrics": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "doctor": (["--db", "{dsn}", "--json"], 0),
+    "erase": (["-c", CUSTOMER, "-s", "nobody", "-r", "asked", "--db", "{dsn}", "--vault", "{vault}"], 1),
+    "vault migrate": (["--vault", "{vault}"], 0),
+    "vault replay": (["--db", "{dsn}", "--vault", "{vault}"], 0),
+    "vault readmit": (["-c", CUSTOMER, "-s", "nobody", "--vault", "{vault}"], 0),
     "contract check": (["--db", "{dsn}"], 0),
     "contract show": ([], 0),
     "contract write": (["--db", "{dsn}", "-o", "{folder}/stdout"], 0),
@@ -678,7 +692,13 @@ def test_a_reader_that_goes_away_is_no_error(site: Site, name: str, also_errors:
     arguments, code = {**PRINTED, **FORMS}[name]
     (site.folder / "printed").unlink(missing_ok=True)
     (site.folder / "printed.pub").unlink(missing_ok=True)
-    values = {"dsn": site.dsn, "folder": site.folder, "event_id": site.event_id, "run_id": site.run_id}
+    values = {
+        "dsn": site.dsn,
+        "folder": site.folder,
+        "event_id": site.event_id,
+        "run_id": site.run_id,
+        "vault": site.vault,
+    }
     command = [sys.executable, "-m", "aximo_db", *name.split(), *(each.format(**values) for each in arguments)]
     ours, its = os.pipe()
     os.close(ours)

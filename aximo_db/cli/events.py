@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,7 @@ from aximo_db.cli.support import (
     Start,
     TailFormat,
     TypePrefix,
+    VaultDb,
     cloudevents_options,
     counting,
     err,
@@ -84,9 +86,19 @@ def import_(
     batch: Batch = False,
     type_prefix: TypePrefix = None,
     keep_extensions: KeepExtensions = False,
+    seal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--seal",
+            metavar="FIELD=SUBJECT",
+            help="Seal this field of payloads, for the subject in that field beside it; may come often.",
+        ),
+    ] = None,
+    vault: VaultDb = None,
     as_json: AsJson = False,
 ) -> None:
     """Import events from JSON lines of one or many customers. A second run adds nothing."""
+    fields = _sealed_fields(seal or [], vault)
     is_cloudevents = format_ == "cloudevents"
     options = cloudevents_options(is_cloudevents, type_prefix, batch=batch, keep_extensions=keep_extensions)
     take: Callable[..., ImportSummary] = import_lines
@@ -99,7 +111,13 @@ def import_(
             fail("files of many entries are JSON lines", hint="Leave out --format.", code=2)
         given = chunk_files.opened(Path(file), db)
         take = partial(take, split=given.split)
-    summary = import_file(take, file, db, rejects, as_json=as_json, opened=given)
+
+    def sealing(stack: ExitStack) -> dict[str, Any]:
+        from aximo_db.vault.postgres import PostgresVault
+
+        return {"vault": stack.enter_context(PostgresVault(vault)), "seal": fields}
+
+    summary = import_file(take, file, db, rejects, as_json=as_json, opened=given, sealing=sealing if fields else None)
     if as_json:
         print_json(summary.as_json())
     else:
@@ -107,6 +125,19 @@ def import_(
         print_refused(summary, rejects)
     if summary.refused:
         raise typer.Exit(1)
+
+
+def _sealed_fields(given: list[str], vault: str | None) -> dict[str, str]:
+    """The fields to be sealed, each with the one that names its subject."""
+    fields = {}
+    for each in given:
+        name, _, subject = each.partition("=")
+        if not name or not subject:
+            fail(f"--seal: {each} names no subject", hint="Write FIELD=SUBJECT, as in email=person_id.", code=2)
+        fields[name] = subject
+    if vault is not None and not fields:
+        fail("there is nothing to seal", hint="--vault goes with --seal.", code=2)
+    return fields
 
 
 @app.does(Panel.READ, needs="aximo.log_lines")

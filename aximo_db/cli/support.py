@@ -63,6 +63,7 @@ __all__ = [
     "Start",
     "TailFormat",
     "TypePrefix",
+    "VaultDb",
     "at_work",
     "cloudevents_options",
     "counting",
@@ -107,6 +108,10 @@ Db = Annotated[
     ),
 ]
 Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
+VaultDb = Annotated[
+    str | None,
+    typer.Option("--vault", metavar="DSN", help="The vault's connection string for libpq; else AXIMO_VAULT_URL."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
 Lines = Annotated[
     str, typer.Argument(help="A file of JSON lines, or - for standard input; of events, also a folder of chunks.")
@@ -461,6 +466,7 @@ def import_file(
     as_json: bool,
     before: str = "What came before is imported.",
     opened: BinaryIO | None = None,
+    sealing: Callable[[contextlib.ExitStack], dict[str, Any]] | None = None,
 ) -> S:
     """Imports a file, and ends the command if a refused line stops it.
 
@@ -469,13 +475,14 @@ def import_file(
         file, db, rejects, as_json: the options.
         before: what has become of the lines before the one that stops the import.
         opened: what is read in place of the file.
+        sealing: what the store seals with, as its options.
     """
     with refusals(), contextlib.ExitStack() as stack:
         source, size = _open_source(file, stack) if opened is None else (stack.enter_context(opened), None)
         rejected: TextIO | None = None
         if rejects is not None:
             rejected = stack.enter_context(writing(rejects, inputs=[source], drops_when_unread=True))
-        store = stack.enter_context(EventStore(db))
+        store = stack.enter_context(EventStore(db, **(sealing(stack) if sealing is not None else {})))
         progress = stack.enter_context(_reading(size, hidden=as_json))
         on_error = "reject" if rejects is not None else "stop"
         try:
