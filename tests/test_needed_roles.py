@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "verify": [],
     "prove": ["aaaaaaaa-0000-4000-8000-000000000001"],
     "verify-metrics": [],
+    "publish": ["{folder}/public", "--key", "{folder}/key"],
     "worker": ["--once"],
     "advance": [],
     "refresh": [],
@@ -84,6 +85,8 @@ def needs() -> dict[str, str]:
 def told(ledger: Ledger, login: str, command: str, folder: Path) -> tuple[int, str]:
     line = {"ts": "2026-01-01T00:00:00Z", "kind": "run.started", "message": "x", "data": None}
     (folder / "log").write_text(json.dumps(line), encoding="utf-8")
+    if not (folder / "key").exists():
+        run("keygen", "log.example.com", "-o", folder / "key")
     arguments = [each.format(folder=folder, vault=ledger.server.dsn(DBA, VAULT)) for each in ARGUMENTS[command]]
     customer = [] if command in OF_ALL else ["-c", "c"]
     if command == "contract write":

@@ -96,9 +96,9 @@ def holds_path(hint: Any) -> bool:
 READ = {
     ("checkpoint", "key"), ("prove", "key"), ("verify", "checkpoint"), ("verify", "key"), ("verify", "export"),
     ("verify", "against"), ("verify", "proof"), ("verify", "line"), ("contract check", "old"),
-    ("contract check", "new"), ("contract check", "against"), ("contract show", "file"), ("contract write", "base"),
+    ("publish", "key"), ("worker", "key"), ("verify", "timestamp"), ("verify", "tsa_root"), ("contract check", "new"), ("contract check", "against"), ("contract show", "file"), ("contract write", "base"),
 }  # fmt: skip
-FOLDERS = {("up", "data"), ("down", "data"), ("demo", "data")}
+FOLDERS = {("up", "data"), ("down", "data"), ("demo", "data"), ("publish", "folder"), ("worker", "publish")}
 WRITTEN = {
     ("export", "output"): ["export", "--db", "{dsn}", "-c", CUSTOMER, "-o"],
     ("checkpoint", "output"): ["checkpoint", "--db", "{dsn}", "-c", CUSTOMER, "--key", "{folder}/key", "-o"],
@@ -629,6 +629,7 @@ def test_hard_links_keep_what_they_had(tmp_path: Path) -> None:
 #: Something that each command prints, and how the command ends.
 PRINTED: dict[str, tuple[list[str], int]] = {
     "migrate": (["--sql"], 0),
+    "federate": (["--node", "0=host=h", "--login", "l"], 0),
     "import": (["{folder}/bad", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "export": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "emit": (

@@ -213,6 +213,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "metrics": [[], ["--json"]],
     "report": [["-o", "report.html"]],
     "verify-metrics": [[]],
+    "publish": [["public", "--key", "key"], ["public", "--key", "key", "--entries"]],
     "runs list": [[], ["--json"]],
     "runs show": [[OWN_RUN], [VICTIMS_RUN], ["--json", VICTIMS_RUN]],
     "runs tail": [["--from", "1"], ["--json", "--from", "1"], ["--format", "cloudevents", "--from", "1"]],
@@ -258,9 +259,12 @@ def test_no_command_shows_another_customer(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "1000")
     seen = ""
+    CliRunner().invoke(app, ["keygen", "log.example.com", "-o", "key"])
     for arguments in COMMANDS[command]:
         done = CliRunner().invoke(app, [*command.split(), *arguments, "--customer", OWN, "--db", ledger.dsn(login)])
-        written = "".join(path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.iterdir())
+        written = "".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.rglob("*") if path.is_file()
+        )
         told = done.output + written
         for said in sorted(arguments, key=len, reverse=True):
             told = told.replace(said, "")

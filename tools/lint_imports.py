@@ -36,7 +36,7 @@ LIBRARIES: Final = {
     "files": {"rich"},
     # cryptography when a value is sealed or opened, and not before.
     "client": {"cryptography", "psycopg", "psycopg_pool", "uuid_utils"},
-    "audit": {"cryptography"},
+    "audit": {"cryptography", "rfc3161_client"},  # the second one for time stamps alone, and when one is looked at
     "lines": {"psycopg"},
     "otel": {"opentelemetry", "psycopg"},
     "vault": {"cryptography", "psycopg", "psycopg_pool"},
