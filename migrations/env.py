@@ -1,44 +1,67 @@
-"""Alembic's entry: online over psycopg, offline as a script for psql. Both are one transaction."""
+"""Alembic's entry: online over psycopg, offline as a script for psql. Both with the same transactions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from logging import getLogger
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, create_engine, pool
 
-from aximo_db.dba.migrate import connect, preparation
+from aximo_db.dba.migrate import connect
+from aximo_db.dba.revisions import preparation
 
 VERSION_TABLE = {"version_table": "alembic_version", "version_table_schema": "aximo_private"}
 logger = getLogger("alembic.env")
 
 
 def run(connection: Connection) -> None:
-    """Runs the migrations on a connection, inside one transaction."""
-    with connection.begin():
-        # Alembic reads its version table before the first migration could make its schema. The locks keep a second
-        # upgrade waiting until this one is committed; then it finds nothing left to do.
-        driver: Any = connection.connection.dbapi_connection
-        driver.execute(preparation(context.script.get_current_head()))
-        context.configure(connection=connection, transactional_ddl=True, **VERSION_TABLE)
-        with context.begin_transaction():
-            context.run_migrations()
+    """Runs the migrations on a connection: an installation in one transaction, an upgrade in one for each revision.
+
+    Locks of a revision are held until its transaction ends: what the next one does first would be done while others wait.
+    """
+    asked: Callable[..., Iterable[Any]] | None = None
+    found = True
+    while found:
+        found = False
+        with connection.begin():
+            # Alembic reads its version table before the first migration could make its schema. The lock keeps a second
+            # upgrade waiting until this one is committed; then it finds nothing left to do.
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute(preparation(context.script.get_current_head()))
+            if asked is None:
+                context.configure(connection=connection, transactional_ddl=True, **VERSION_TABLE)
+                asked = context.get_context().opts["fn"]
+            steps = asked
+
+            def next_steps(heads: tuple[str, ...], migration: Any) -> Iterator[Any]:
+                nonlocal found
+                for step in islice(steps(heads, migration), 1 if heads else None):
+                    found = bool(heads)
+                    yield step
+
+            context.configure(connection=connection, transactional_ddl=True, fn=next_steps, **VERSION_TABLE)
+            with context.begin_transaction():
+                context.run_migrations()
 
 
 def main() -> None:
     """Chooses between a connection handed over, a URL, and a script."""
     options = context.config.attributes
     if context.is_offline_mode():
+        is_new = context.get_starting_revision_argument() is None
         context.configure(
             dialect_name="postgresql",
             literal_binds=True,
             transactional_ddl=True,
-            transaction_per_migration=False,
+            transaction_per_migration=not is_new,
             **VERSION_TABLE,
         )
         with context.begin_transaction():
-            context.get_context().impl.static_output(preparation(None) + ";")
+            if is_new:
+                context.get_context().impl.static_output(preparation(None) + ";")
             context.run_migrations()
     elif options.get("connection") is not None:
         run(options["connection"])

@@ -1,3 +1,4 @@
+-- clients: old ones go on
 -- as in 10_version/schema_version.sql
 create or replace function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
