@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from logging import getLogger
 from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, pool
 
 from aximo_db.dba.migrate import connect
@@ -20,31 +20,27 @@ logger = getLogger("alembic.env")
 def run(connection: Connection) -> None:
     """Runs the migrations on a connection: an installation in one transaction, an upgrade in one for each revision.
 
-    Locks of a revision are held until its transaction ends: what the next one does first would be done while others wait.
+    A revision's locks are held until its transaction ends, so nothing more is done in it.
     """
-    asked: Callable[..., Iterable[Any]] | None = None
-    found = True
-    while found:
-        found = False
+    context.configure(connection=connection, **VERSION_TABLE)
+    asked = context.get_context().opts["fn"]
+    found: list[Any] = []
+
+    def next_steps(heads: tuple[str, ...], migration: MigrationContext) -> list[Any]:
+        found[:] = islice(asked(heads, migration), 1 if heads else None)
+        return found
+
+    while True:
         with connection.begin():
             # Alembic reads its version table before the first migration could make its schema. The lock keeps a second
             # upgrade waiting until this one is committed; then it finds nothing left to do.
             driver: Any = connection.connection.dbapi_connection
             driver.execute(preparation(context.script.get_current_head()))
-            if asked is None:
-                context.configure(connection=connection, transactional_ddl=True, **VERSION_TABLE)
-                asked = context.get_context().opts["fn"]
-            steps = asked
-
-            def next_steps(heads: tuple[str, ...], migration: Any) -> Iterator[Any]:
-                nonlocal found
-                for step in islice(steps(heads, migration), 1 if heads else None):
-                    found = bool(heads)
-                    yield step
-
             context.configure(connection=connection, transactional_ddl=True, fn=next_steps, **VERSION_TABLE)
             with context.begin_transaction():
                 context.run_migrations()
+        if not found:
+            return
 
 
 def main() -> None:

@@ -5,14 +5,15 @@
 -- How an event flows: emit_event or emit_events writes it with the row of its execution -> advance_log gives it a number in its customer's
 -- log and a place in the log's Merkle tree -> count_metrics adds it to sums -> refresh_metrics publishes them. Somebody has to call the last
 -- three: "aximo-db worker", or keep_metrics by cron.
---   00 to 03  roles, schemas; who may work for which customer; what tables have in common (append-only, isolated by customer)
+--   00 to 03  roles, schemas; who may work for which customer, and where it is; what tables have in common (append-only, isolated by customer)
 --   04  the event: its fields and limits; the table of events (append-only); those of executions and approvals, a row each, written with them
 --   05  writing: emit_event, emit_events, import_events, close_stale_executions. lives_after works out what events lead to; broken_rule names
 --       the rules
 --   06  reading: executions, approvals, deployments and their versions; each as it was at a moment (_as_of); verify_, repair_executions
 --   07  helix: runs and run_events, as a gateway writes them; import_runs, import_run_events, observe_run
 --   08  the log: log_entries (number, hash), log_nodes (the tree), log_holes (what numbering remembers), checkpoints, cursors of consumers;
---       advance_log, read_log, log_tile, add_checkpoint; verify_log, mend_log, rebuild_log_nodes
+--       advance_log, read_log, log_tile, add_checkpoint; verify_log, mend_log, rebuild_log_nodes;
+--       join_fleet, place_customer, take_arriving: customers that move between nodes
 --   09  metrics: <kind>_sums (counted), <kind>_to_publish, _recent and _kept (published), the views; thresholds and lists (settings);
 --       recompute_ and verify_metrics work everything out again, by other means
 --   10, 99  the version; who owns what and who may do what
@@ -30,6 +31,8 @@ begin;
 \ir 01_schemas/schemas.sql
 \ir 02_access/customer_grants.sql
 \ir 02_access/current_customer.sql
+\ir 02_access/refuse_moved.sql
+\ir 02_access/named_customer.sql
 \ir 02_access/writing_customer.sql
 \ir 02_access/numbers_for_all.sql
 \ir 02_access/session_grants.sql
@@ -41,6 +44,8 @@ begin;
 \ir 03_append_only/isolate_by_customer.sql
 \ir 03_append_only/take_comments.sql
 \ir 03_append_only/access_changes.sql
+\ir 02_access/placements.sql
+\ir 02_access/aximo.placements.sql
 \ir 04_events/has_extreme_number.sql
 \ir 04_events/moment_of.sql
 \ir 04_events/domains.sql
@@ -130,6 +135,7 @@ begin;
 \ir 08_log/tree_hash.sql
 \ir 08_log/hashes_below.sql
 \ir 08_log/grow_tree.sql
+\ir 08_log/last_position.sql
 \ir 08_log/number_new.sql
 \ir 08_log/advance_log.sql
 \ir 08_log/aximo.violations.sql
@@ -157,6 +163,9 @@ begin;
 \ir 08_log/mend_log.sql
 \ir 08_log/rebuild_log_nodes.sql
 \ir 08_log/my_customers.sql
+\ir 08_log/restart_run_events.sql
+\ir 08_log/join_fleet.sql
+\ir 08_log/place_customer.sql
 \ir 09_metrics/series_key.sql
 \ir 09_metrics/histogram_bin.sql
 \ir 09_metrics/histogram_value.sql
@@ -233,6 +242,9 @@ begin;
 \ir 09_metrics/recompute_metrics.sql
 \ir 09_metrics/recompute_run_metrics.sql
 \ir 09_metrics/verify_metrics.sql
+\ir 08_log/take_arriving.sql
+\ir 08_log/make_movable.sql
+\ir 08_log/movable.sql
 \ir 10_version/schema_version.sql
 \ir 10_version/oldest_client.sql
 \ir 10_version/alembic_version.sql

@@ -20,8 +20,9 @@ def released() -> set[str]:
 
 
 def replacing(path: str) -> str:
-    """A file of sql/ that replaces the function or view that is there."""
+    """A file of sql/ that replaces the function or view that is there. The triggers that call a function are there already."""
     text = (ROOT / "sql" / path).read_text(encoding="utf-8")
+    text = re.split(r"^create trigger ", text, maxsplit=1, flags=re.MULTILINE)[0].rstrip() + "\n"
     return re.sub(r"^create (function|procedure|view) ", r"create or replace \1 ", text, flags=re.MULTILINE)
 
 

@@ -48,7 +48,8 @@ def migrate(
         str | None, typer.Option("--from", metavar="REVISION", help="With --sql: the revision the database is at.")
     ] = None,
     to: Annotated[
-        str, typer.Option("--to", metavar="REVISION", help="Up to which revision, to stop before what old clients need.")
+        str,
+        typer.Option("--to", metavar="REVISION", help="Up to which revision, to stop before what old clients need."),
     ] = "head",
     status: Annotated[
         bool,
@@ -72,8 +73,8 @@ def migrate(
         fail("it is said what is to do up to the newest revision", hint="Leave out --to.", code=2)
     if start is not None and not sql:
         fail("the database knows its revision", hint="--from is for --sql.", code=2)
-    from aximo_db.dba.migrate import migrate as run_migrations
     from aximo_db.dba.migrate import check_revision, migration_script, planned, schema_state
+    from aximo_db.dba.migrate import migrate as run_migrations
 
     # A revision that is none is a wrong option.
     with refusals(code=2):

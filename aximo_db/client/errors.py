@@ -31,6 +31,7 @@ __all__ = [
     "ImmutableError",
     "InstallationError",
     "MalformedEventError",
+    "MovedError",
     "NotConnectedError",
     "ProofError",
     "ReadOnlyError",
@@ -146,6 +147,13 @@ class MalformedEventError(AximoError):
     meaning = "malformed event"
 
 
+class MovedError(AximoError):
+    """The customer is on another node of the fleet, or on the way to or from one. Nothing was written."""
+
+    sqlstate = "ZXMOV"
+    meaning = "this customer is not on this node"
+
+
 class CursorError(AximoError):
     """A named cursor is not where its consumer thinks: another consumer of that name moved it."""
 
@@ -223,6 +231,7 @@ register: dict[str, type[AximoError]] = {
         SequenceError,
         AttributionError,
         MalformedEventError,
+        MovedError,
         CursorError,
         ProofError,
         RunError,

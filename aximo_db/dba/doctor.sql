@@ -87,10 +87,10 @@ select
     p.log, p.sequence, s.high_position, p.last, (select count(*) from aximo_private.log_holes as h where h.log = p.log),
     case when s.high_position = 0 then exists (select from aximo_private.log_entries as e where e.log = p.log) else false end
 from (
-    select 'events' as log, 'aximo_private.events_position' as sequence, case when is_called then last_value else 0 end as last
+    select 'events' as log, 'aximo_private.events_position' as sequence, case when is_called then last_value else last_value - 1 end as last
     from aximo_private.events_position
     union all
-    select 'run_events', 'helix.run_events_event_id_seq', case when is_called then last_value else 0 end
+    select 'run_events', 'helix.run_events_event_id_seq', case when is_called then last_value else last_value - 1 end
     from helix.run_events_event_id_seq
 ) as p
 left join aximo_private.logs as s on s.log = p.log

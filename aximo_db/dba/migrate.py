@@ -169,9 +169,7 @@ def _known() -> list[str]:
     return [script.revision for script in _scripts().walk_revisions()][::-1]
 
 
-def check_revision(
-    revision: str | None, *, hint: str = '"aximo-db migrate --status" names the newest one.'
-) -> None:
+def check_revision(revision: str | None, *, hint: str = '"aximo-db migrate --status" names the newest one.') -> None:
     """Raises an error if this package has no such revision.
 
     Args:
@@ -224,7 +222,7 @@ def _script_beside(revision_file: str) -> str:
 
 
 def run_frozen_sql(revision_file: str) -> None:
-    """Runs the SQL file beside a revision's Python file, with the statement that takes its locks; offline, writes it out."""
+    """Runs the SQL file beside a revision's Python file, and takes its locks where it says so; offline, writes it out."""
     script = with_locks(_script_beside(revision_file))
     if context.is_offline_mode():
         if op.get_context().get_current_heads():

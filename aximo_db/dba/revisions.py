@@ -83,8 +83,8 @@ def _waits(step: Revision, attempts: int) -> str:
     if not step.locks:
         return "It locks nothing that is there."
     return (
-        f"It locks {', '.join(step.locks)}, all at once and for a moment. It waits {LONGEST_WAIT} s at most for them, and"
-        f" so does who comes meanwhile; then it gives them back, pauses and tries again, {attempts} times in all."
+        f"It locks {', '.join(step.locks)}, all at once and for a moment. It waits {LONGEST_WAIT} s at most for them,"
+        f" and so does who comes meanwhile; then it gives them back, pauses and tries again, {attempts} times in all."
     )
 
 
@@ -106,7 +106,7 @@ def with_locks(script: str) -> str:
 
 
 def preparation(target: str | None, *, begins: str | None = None) -> str:
-    """What comes before a revision: the schema of the version table, and its lock, so that one migration runs at a time.
+    """What comes before a revision: the version table's schema, and its lock, so that one migration runs at a time.
 
     Args:
         target: the revision at which there is nothing to do, and nothing to lock; ``None`` for none.
@@ -118,7 +118,7 @@ def preparation(target: str | None, *, begins: str | None = None) -> str:
 
 
 def locks(relations: Sequence[str]) -> str:
-    """The statement that locks relations, all or none, by a few attempts. Others who come wait 0.3 seconds behind it."""
+    """The statement that locks relations, all or none, by a few attempts; who comes meanwhile waits 0.3 s behind it."""
     names = ", ".join(_literal(each) for each in relations)
     return _filled("locks", needed=f"array[{names}]", longest_wait=str(int(LONGEST_WAIT * 1000)))
 

@@ -42,10 +42,12 @@ declare
     event aximo_private.events;
     receipt aximo.receipt;
 begin
-    -- Most calls name a customer that the login was granted. This check may only say so; aximo_private.writing_customer knows the rule.
+    -- Most calls name a customer that the login was granted, and that is here. This check may only say so; aximo_private.writing_customer
+    -- knows the rule.
     perform
     from aximo_private.customer_grants as g
-    where g.customer_id in (customer, '*');
+    where g.customer_id in (customer, '*')
+        and not exists (select from only aximo_private.placements as p where p.customer_id = customer);
     if not found or coalesce(customer, '') in ('', '*') or session_names not in ('', customer) then
         customer := aximo_private.writing_customer(emit_event.customer_id);
     end if;

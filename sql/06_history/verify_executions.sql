@@ -7,7 +7,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    customer constant text := aximo_private.writing_customer(null);
+    customer constant text := aximo_private.named_customer(null);
     life record;
     retold record;
 begin
@@ -93,7 +93,8 @@ begin
         -- Compared by the approvals: lives_after leaves an event that answers nothing as it came.
         left join unnest(retold.approvals) as a on a.decision_event_id = s.event_id
         where s.step <> o.step or s.answers is distinct from a.request_event_id
-            or s.ordinality > 1 and s.position < (retold.events[s.ordinality - 1]).position
+            -- Positions are this node's: an event that arrived with its customer has one below zero.
+            or s.ordinality > 1 and s.position > 0 and s.position < (retold.events[s.ordinality - 1]).position
         union all
         select
             case when v.event_id is null then 'rule_broken' else 'violation_differs' end,

@@ -7,6 +7,9 @@ as $$
 declare
     rule text;
 begin
+    if new.customer_id is null or exists (select from only aximo_private.placements as p where p.customer_id = new.customer_id) then
+        perform aximo_private.refuse_moved(coalesce(new.customer_id, nullif(current_setting('aximo.customer_id', true), '')));
+    end if;
     if new.customer_id is null then
         raise exception using
             errcode = 'ZXCUS',
@@ -100,7 +103,7 @@ begin
 end;
 $$;
 alter function aximo_private.check_run() owner to aximo_recorder;
-comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP). Notes which run a gateway''s own observation looked at.';
+comment on function aximo_private.check_run() is 'Refuses a run without a customer (ZXCUS), of one that is not on this node (ZXMOV), with a field that it can''t have (ZXARG), or with the run_id of another customer''s (ZXDUP). Notes which run a gateway''s own observation looked at.';
 
 create trigger check_run before insert or update on helix.runs
 for each row execute function aximo_private.check_run();

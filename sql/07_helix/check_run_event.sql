@@ -8,6 +8,9 @@ declare
     rule text;
     is_observed boolean;
 begin
+    if new.customer_id is null or exists (select from only aximo_private.placements as p where p.customer_id = new.customer_id) then
+        perform aximo_private.refuse_moved(coalesce(new.customer_id, nullif(current_setting('aximo.customer_id', true), '')));
+    end if;
     if new.customer_id is null then
         raise exception using
             errcode = 'ZXCUS',
@@ -79,7 +82,7 @@ begin
 end;
 $$;
 alter function aximo_private.check_run_event() owner to aximo_recorder;
-comment on function aximo_private.check_run_event() is 'Refuses a run event without a customer (ZXCUS), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
+comment on function aximo_private.check_run_event() is 'Refuses a run event without a customer (ZXCUS), of one that is not on this node (ZXMOV), without a run or to one that is being observed (ZXRUN), or with a field that it can''t have (ZXARG).';
 
 create trigger check_run_event before insert on helix.run_events
 for each row execute function aximo_private.check_run_event();

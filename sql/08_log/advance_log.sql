@@ -40,7 +40,7 @@ begin
             cross join lateral (
                 select s.customer_id, s.event_id, s.run_event_id
                 from aximo_private.events_of_logs as s
-                where s.log = h.log and s.position > 0
+                where s.log = h.log and s.position > 0 and s.position <= aximo_private.last_position(h.log)
                 order by s.position
                 limit 1
             ) as f

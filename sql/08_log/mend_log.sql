@@ -20,7 +20,9 @@ begin
         select e.log, e.position
         from aximo_private.events_of_logs as e
         inner join aximo_private.logs as s on s.log = e.log
-        where e.position <= s.high_position
+        -- Those of a customer that is arriving get their numbers from the node that it comes from.
+        where e.position <= s.high_position and e.position > 0
+            and not exists (select from only aximo_private.placements as p where p.customer_id = e.customer_id)
             and not exists (
                 select from aximo_private.log_holes as h
                 where h.log = e.log and e.position between h.first_position and h.last_position

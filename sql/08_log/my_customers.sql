@@ -12,6 +12,7 @@ begin
         return query
         select g.customer_id
         from unnest(granted) as g (customer_id)
+        where not exists (select from only aximo_private.placements as p where p.customer_id = g.customer_id and p.state <> 'leaving')
         order by g.customer_id;
         return;
     end if;
@@ -30,10 +31,11 @@ begin
             where g.customer_id <> '*' and g.customer_id > found_one collate "C"
         ) as n;
         exit when found_one is null;
+        continue when exists (select from only aximo_private.placements as p where p.customer_id = found_one and p.state <> 'leaving');
         customer_id := found_one;
         return next;
     end loop;
 end;
 $$;
 alter function aximo.my_customers() owner to aximo_sequencer;
-comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. For jobs that look at one after the other.';
+comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. Not those that are on another node. For jobs that look at one after the other.';

@@ -6,6 +6,8 @@ as $$
 #variable_conflict use_column
 declare
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = number_new.log);
+    -- Positions beyond it are of run events that arrived from another node, with their numbers.
+    top constant bigint := aximo_private.last_position(number_new.log);
     undated_from constant xid8 := (select s.undated_from from aximo_private.logs as s where s.log = number_new.log);
     scan pg_snapshot;
     looked_into_some boolean;
@@ -69,7 +71,7 @@ begin
     young as (
         select s.position, s.customer_id, s.event_id, s.run_event_id, s.weight
         from aximo_private.events_of_logs as s
-        where s.log = number_new.log and s.position > high and s.position > 0
+        where s.log = number_new.log and s.position > high and s.position > 0 and s.position <= top
         order by s.position
         limit number_new.max_events
     ),

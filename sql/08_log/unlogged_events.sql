@@ -6,7 +6,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    customer constant text := aximo_private.writing_customer(null);
+    customer constant text := aximo_private.named_customer(null);
     high constant bigint := (select s.high_position from aximo_private.logs as s where s.log = unlogged_events.log);
 begin
     -- Raises an error if there is no such log.

@@ -14,7 +14,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    customer constant text := aximo_private.writing_customer(null);
+    customer constant text := aximo_private.named_customer(null);
     size constant bigint := aximo.log_size(verify_log.log);
     -- A piece of a log is a range of entries and the subtrees that end in it. What belongs to no piece is checked with the last piece.
     first_one constant bigint := greatest(coalesce(verify_log.first_number, 1), 1);

@@ -26,15 +26,15 @@ begin
     return query
     select
         s.log, t.advanced_at, s.entries,
-        coalesce(
+        greatest(
             pg_sequence_last_value(
                 case s.log
                     when 'events' then 'aximo_private.events_position'
                     else 'helix.run_events_event_id_seq'
                 end::regclass
-            ),
+            ) - s.high_position,
             0
-        ) - s.high_position,
+        ),
         (select count(*) from aximo_private.log_holes as h where h.log = s.log),
         case when s.log = 'events' then pg_stat_get_live_tuples('aximo_private.violations'::regclass) else 0 end,
         (

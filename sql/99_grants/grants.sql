@@ -25,6 +25,9 @@ revoke usage on schema helix from aximo_gatekeeper, aximo_meter;
 grant select, insert (role_name, customer_id), delete on aximo_private.customer_grants to aximo_gatekeeper;
 grant select, insert (role_name, customer_id, is_granted) on aximo_private.access_changes to aximo_gatekeeper;
 grant select on aximo_private.customer_grants, aximo_private.events to aximo_recorder;
+-- Where a customer is.
+grant select on aximo_private.placements to aximo_gatekeeper, aximo_recorder;
+grant select, insert, update, delete on aximo_private.placements to aximo_sequencer;
 grant insert (
     event_id, event_type, "timestamp", customer_id, deployment_id, skill_id, skill_version, execution_id, risk_level, approval_mode, actor,
     payload, correlation_id, channel_type, error_code, latency_ms, step, answers
@@ -43,7 +46,7 @@ aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists,
 aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
-aximo_private.customer_grants, aximo_private.log_state, aximo_private.log_holes,
+aximo_private.customer_grants, aximo_private.placements, aximo_private.log_state, aximo_private.log_holes,
 aximo_private.log_cursors, aximo_private.logs, aximo_private.activity_sums, aximo_private.action_sums, aximo_private.deployment_sums,
 aximo_private.run_sums, aximo_private.run_states, aximo_private.counted_logs, aximo_private.uncounted_logs,
 aximo_private.unjudged_leads, aximo_private.metric_state from aximo_owner;
@@ -62,6 +65,8 @@ grant usage on type
 to aximo_recorder;
 grant execute on function
     aximo_private.writing_customer(text),
+    aximo_private.named_customer(text),
+    aximo_private.refuse_moved(text),
     aximo_private.has_extreme_number(jsonb),
     aximo_private.moment_of(text),
     aximo_private.new_event_id(),
@@ -80,7 +85,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update on sequence aximo_private.checkpoint_clock to aximo_sequencer;
-grant select, update (advanced_at) on aximo_private.log_state to aximo_sequencer;
+grant select, update (advanced_at, ledger, node) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
 grant select, insert (customer_id, log, name), update (number, moved_at, moved_by) on aximo_private.log_cursors to aximo_sequencer;
@@ -90,8 +95,10 @@ grant usage on type aximo_private.log_growth, aximo_private.fact, aximo_private.
 grant execute on function
     aximo.current_customer(),
     aximo_private.writing_customer(text),
+    aximo_private.named_customer(text),
     aximo_private.numbers_for_all(),
     aximo_private.session_grants(),
+    aximo_private.restart_run_events(bigint),
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
@@ -171,11 +178,13 @@ grant execute on function
 to aximo_reader, aximo_bi;
 
 grant select on all tables in schema aximo_metrics to aximo_bi;
+grant select on aximo.placements to aximo_bi;
 grant execute on function
     -- Called from the views, and as the reader; the schema they are in stays closed.
     aximo_private.threshold_at(text, text, text, timestamptz),
     aximo_private.level_of(bigint, bigint, text, text),
-    aximo_private.high_risk_at(timestamptz)
+    aximo_private.high_risk_at(timestamptz),
+    aximo_private.session_grants()
 to aximo_bi;
 
 grant select on
@@ -275,6 +284,7 @@ grant execute on function
     aximo.count_metrics(integer),
     aximo.refresh_metrics(boolean),
     aximo.recount_metrics(boolean, integer),
+    aximo.place_customer(text, integer, text[]),
     aximo.set_threshold(text, text, double precision, text, timestamptz, boolean),
     aximo.set_high_risk_levels(text[], timestamptz, boolean),
     aximo.set_lead_action_types(text[], timestamptz, boolean)
@@ -293,6 +303,7 @@ grant select on aximo.access_history to aximo_auditor;
 grant execute on function
     aximo.grant_customer(text, text),
     aximo.revoke_customer(text, text),
+    aximo.join_fleet(text, integer),
     helix.isolate_gateway_tables(),
     aximo_private.access_differences()
 to aximo_owner;
