@@ -108,7 +108,10 @@ def migrate(
 def _state_json(state: SchemaState, steps: Sequence[Revision]) -> dict[str, Any]:
     from aximo_db.dba.revisions import LONGEST_WAIT
 
-    told = [{**row_of(each), "longest_wait_s": LONGEST_WAIT if each.locks else 0} for each in steps]
+    told = [
+        {**row_of(each), "longest_wait_s": LONGEST_WAIT if each.locks or each.locks_from_writers else 0}
+        for each in steps
+    ]
     return {**row_of(state), "is_newest": state.is_newest, "steps": told}
 
 

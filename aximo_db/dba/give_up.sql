@@ -17,7 +17,11 @@ if attempt >= attempts then
     from pg_catalog.pg_locks as l
     left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
     where l.granted and l.pid is distinct from pg_backend_pid()
-        and l.relation in (select to_regclass(n.name) from unnest(needed) as n (name))
+        and (
+            l.relation in (select to_regclass(n.name) from unnest(from_all) as n (name))
+            or l.relation in (select to_regclass(n.name) from unnest(from_writers) as n (name))
+            and l.mode not in ('AccessShareLock', 'RowShareLock')
+        )
         and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database());
     raise exception using
         errcode = 'ZXENV',

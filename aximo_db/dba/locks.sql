@@ -1,6 +1,7 @@
 do $$
 declare
-    needed constant text[] := {needed};
+    from_all constant text[] := {from_all};
+    from_writers constant text[] := {from_writers};
     -- Milliseconds. Whoever comes for a relation meanwhile waits as long, and goes on in the pause.
     longest_wait constant integer := {longest_wait};
     attempts constant integer := coalesce(nullif(current_setting('aximo.migration_attempts', true), '')::integer, 30);
@@ -20,18 +21,40 @@ begin
             for relation in
                 select c.oid::regclass as name
                 from pg_catalog.pg_class as c
-                where c.oid in (select n.name::regclass from unnest(needed) as n (name)) and c.relkind = 'r'
+                where c.oid in (select n.name::regclass from unnest(from_all || from_writers) as n (name)) and c.relkind = 'r'
                 order by c.oid
             loop
                 execute format('alter table %s set without cluster', relation.name);
             end loop;
             -- Only an owner gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice.
-            -- The owner is the one it has, so nothing changes.
+            -- The owner is the one it has, and the trigger, if there is one, fires as it did, so nothing changes. Readers do not meet the
+            -- second lock.
             began := clock_timestamp();
             for relation in
-                select c.oid::regclass as name, pg_get_userbyid(c.relowner) as owner
+                select
+                    c.oid::regclass as name,
+                    case
+                        when c.oid in (select n.name::regclass from unnest(from_all) as n (name))
+                            then format('owner to %I', pg_get_userbyid(c.relowner))
+                        else coalesce(
+                            (
+                                select format(
+                                    '%s trigger %I',
+                                    case g.tgenabled
+                                        when 'O' then 'enable' when 'A' then 'enable always' when 'R' then 'enable replica' else 'disable'
+                                    end,
+                                    g.tgname
+                                )
+                                from pg_catalog.pg_trigger as g
+                                where g.tgrelid = c.oid and not g.tgisinternal
+                                order by g.tgname
+                                limit 1
+                            ),
+                            'enable trigger user'
+                        )
+                    end as as_it_is
                 from pg_catalog.pg_class as c
-                where c.oid in (select n.name::regclass from unnest(needed) as n (name))
+                where c.oid in (select n.name::regclass from unnest(from_all || from_writers) as n (name))
                 order by c.oid
             loop
                 perform set_config(
@@ -39,7 +62,7 @@ begin
                     greatest(longest_wait - extract(epoch from clock_timestamp() - began) * 1000, 1)::integer::text,
                     true
                 );
-                execute format('alter table %s owner to %I', relation.name, relation.owner);
+                execute format('alter table %s %s', relation.name, relation.as_it_is);
             end loop;
             perform set_config('lock_timeout', longest_wait::text, true);
             exit;

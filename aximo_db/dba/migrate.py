@@ -222,7 +222,7 @@ def _script_beside(revision_file: str) -> str:
 
 
 def run_frozen_sql(revision_file: str) -> None:
-    """Runs the SQL file beside a revision's Python file, and takes its locks where it says so; offline, writes it out."""
+    """Runs the SQL file beside a revision's Python file, and takes its locks where it says so; offline, prints it."""
     script = with_locks(_script_beside(revision_file))
     if context.is_offline_mode():
         if op.get_context().get_current_heads():

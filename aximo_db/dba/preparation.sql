@@ -2,7 +2,8 @@ do $$
 declare
     target constant text := {target};
     begins constant text := {begins};
-    needed constant text[] := array['aximo_private.alembic_version'];
+    from_all constant text[] := array[]::text[];
+    from_writers constant text[] := array['aximo_private.alembic_version'];
     attempts constant integer := coalesce(nullif(current_setting('aximo.migration_attempts', true), '')::integer, 30);
     attempt integer := 0;
     present text;
@@ -13,7 +14,7 @@ begin
         attempt := attempt + 1;
         begin
             create schema if not exists aximo_private;
-            if to_regclass(needed[1]) is not null then
+            if to_regclass(from_writers[1]) is not null then
                 execute 'select version_num from aximo_private.alembic_version' into present;
                 exit when present = target;
                 -- Who only reads which version there is does not wait for it, and nobody but the owner can take it.

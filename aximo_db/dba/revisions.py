@@ -17,7 +17,8 @@ __all__ = ["LONGEST_WAIT", "Revision", "announced", "described", "locked", "lock
 LONGEST_WAIT: Final = 0.3
 
 _FIRST: Final = "0001_ledger"
-_LOCKS: Final = re.compile(r"^-- locks: (.+)\n", re.MULTILINE)
+#: From that line on others wait: who comes for the relations of the first part, and who writes to those of the second.
+_LOCKS: Final = re.compile(r"^-- locks: ([^;\n]+)(?:; from writers alone: (.+))?\n", re.MULTILINE)
 _CLIENTS: Final = re.compile(r"^-- clients: (?:(old ones go on)|([1-9]\d*) and later)$", re.MULTILINE)
 _SQL: Final = {
     name: Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").rstrip()
@@ -32,13 +33,15 @@ class Revision:
     Attributes:
         revision: its name.
         does: what it brings.
-        locks: the relations that it locks for a moment.
+        locks: the relations that it locks for a moment, from all others.
+        locks_from_writers: those that it locks from who writes to them alone.
         oldest_client: the oldest client protocol that works after it; ``None`` if whatever worked before goes on.
     """
 
     revision: str
     does: str
     locks: tuple[str, ...]
+    locks_from_writers: tuple[str, ...]
     oldest_client: int | None
 
 
@@ -58,7 +61,7 @@ def described(revision: str, does: str, script: str) -> Revision:
     if clients is None and revision != _FIRST:
         raise ValueError(f"{revision}.sql has no line -- clients: old ones go on, or -- clients: <n> and later")
     oldest = int(clients[2]) if clients is not None and clients[2] else None
-    return Revision(revision, does, locked(script), oldest)
+    return Revision(revision, does, *locked(script), oldest)
 
 
 def announced(steps: Sequence[Revision], *, is_new: bool, attempts: int) -> Iterator[str]:
@@ -73,18 +76,22 @@ def announced(steps: Sequence[Revision], *, is_new: bool, attempts: int) -> Iter
     for step in steps:
         yield f"{step.revision}: {step.does}"
         if not is_new:
-            yield f"  {_waits(step, attempts)}"
-            yield f"  {_goes_on(step)}"
+            yield from (f"  {line}" for line in (*_waits(step, attempts), _goes_on(step)))
     if not is_new:
         yield "There is no way back. Each revision is one transaction: of one that fails, nothing is kept."
 
 
-def _waits(step: Revision, attempts: int) -> str:
-    if not step.locks:
-        return "It locks nothing that is there."
-    return (
-        f"It locks {', '.join(step.locks)}, all at once and for a moment. It waits {LONGEST_WAIT} s at most for them,"
-        f" and so does who comes meanwhile; then it gives them back, pauses and tries again, {attempts} times in all."
+def _waits(step: Revision, attempts: int) -> Iterator[str]:
+    if not step.locks and not step.locks_from_writers:
+        yield "It locks nothing that is there."
+        return
+    if step.locks:
+        yield f"It locks for a moment: {', '.join(step.locks)}"
+    if step.locks_from_writers:
+        yield f"It locks for a moment from writers, not from readers: {', '.join(step.locks_from_writers)}"
+    yield (
+        f"It waits {LONGEST_WAIT} s at most to get them all, and so does who comes meanwhile; then it gives them back,"
+        f" pauses, and tries again, {attempts} times in all."
     )
 
 
@@ -94,15 +101,18 @@ def _goes_on(step: Revision) -> str:
     return f"Only clients of protocol {step.oldest_client} and later work after it: upgrade them before."
 
 
-def locked(script: str) -> tuple[str, ...]:
-    """The relations that a revision's SQL names as those that it locks."""
+def locked(script: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The relations that a revision's SQL names as those that it locks: from all others, and from writers alone."""
     found = _LOCKS.search(script)
-    return tuple(re.split(r",\s*", found[1].strip())) if found is not None else ()
+    if found is None:
+        return (), ()
+    from_all, from_writers = (tuple(re.split(r",\s*", part.strip())) if part else () for part in found.groups())
+    return from_all, from_writers
 
 
 def with_locks(script: str) -> str:
     """A revision's SQL with the statement that takes its locks after the line that names them."""
-    return _LOCKS.sub(lambda found: f"{found[0]}{locks(locked(found[0]))};\n", script, count=1)
+    return _LOCKS.sub(lambda found: f"{found[0]}{locks(*locked(found[0]))};\n", script, count=1)
 
 
 def preparation(target: str | None, *, begins: str | None = None) -> str:
@@ -117,10 +127,16 @@ def preparation(target: str | None, *, begins: str | None = None) -> str:
     return f"set transaction isolation level read committed;\n{filled}"
 
 
-def locks(relations: Sequence[str]) -> str:
-    """The statement that locks relations, all or none, by a few attempts; who comes meanwhile waits 0.3 s behind it."""
-    names = ", ".join(_literal(each) for each in relations)
-    return _filled("locks", needed=f"array[{names}]", longest_wait=str(int(LONGEST_WAIT * 1000)))
+def locks(from_all: Sequence[str], from_writers: Sequence[str] = ()) -> str:
+    """The statement that locks relations, all or none, by a few attempts; who comes meanwhile waits 0.3 s behind it.
+
+    Args:
+        from_all: those that nobody may read meanwhile.
+        from_writers: those that are read on.
+    """
+    named = {"from_all": from_all, "from_writers": from_writers}
+    arrays = {key: f"array[{', '.join(map(_literal, names))}]::text[]" for key, names in named.items()}
+    return _filled("locks", **arrays, longest_wait=str(int(LONGEST_WAIT * 1000)))
 
 
 def _filled(name: str, **values: str) -> str:
