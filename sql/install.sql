@@ -163,7 +163,6 @@ begin;
 \ir 08_log/mend_log.sql
 \ir 08_log/rebuild_log_nodes.sql
 \ir 08_log/my_customers.sql
-\ir 08_log/restart_run_events.sql
 \ir 08_log/join_fleet.sql
 \ir 08_log/place_customer.sql
 \ir 09_metrics/series_key.sql

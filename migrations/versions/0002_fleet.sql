@@ -42,9 +42,9 @@ comment on policy owner_reads_granted_placements on aximo_private.placements is 
 -- until here
 -- as in 02_access/aximo.placements.sql
 -- A customer that is hidden is no session's customer, so this view goes by what the login was granted.
-create or replace view aximo.placements as
+create or replace view aximo.placements with (security_barrier = true) as
 select p.customer_id, p.state, p.node, p.since
-from only aximo_private.placements as p
+from only aximo_private.placements as p -- noqa: PRS
 where array[p.customer_id, '*'] && (select aximo_private.session_grants())
 offset 0;
 comment on view aximo.placements is 'The customers of the session''s login that are not simply here, but on another node of the fleet or on the way. Key: customer_id.';
@@ -1503,24 +1503,11 @@ $$;
 alter function aximo.ledger_status() owner to aximo_sequencer;
 comment on function aximo.ledger_status() is 'How the ledger does, of all customers together and without the name of any: one row a log. When it was last numbered; how many entries it has; how many positions were given since, to events that wait for a number or to transactions that are not over; how many gaps numbering remembers; how many violations are listed, by PostgreSQL''s own count; how many entries are not counted for the metrics; when these were last refreshed; when a checkpoint was last added, by whomever and to whichever log; how many executions were triggered more than an hour ago and have not ended, 10,000 at most. For aximo_monitor and aximo_operator; the login needs no customer. ZXCUS: it was granted certain customers only.';
 -- until here
--- as in 08_log/restart_run_events.sql
--- Only the owner of a sequence may do this, and by DDL, which a rollback undoes. Forward only, or ids would be given twice.
-create or replace function aximo_private.restart_run_events(first bigint) returns void
-language plpgsql volatile security definer parallel unsafe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if restart_run_events.first > coalesce(pg_sequence_last_value('helix.run_events_event_id_seq'::regclass), 0) then
-        execute format('alter sequence helix.run_events_event_id_seq restart with %s', restart_run_events.first);
-    end if;
-end;
-$$;
-comment on function aximo_private.restart_run_events(bigint) is 'Lets the event_ids of run events go on at a number, if that is higher than those given. For aximo.join_fleet.';
--- until here
 -- as in 08_log/join_fleet.sql
 -- Makes this database a node of a fleet: one name in the origin of all checkpoints, and event_ids of run events that no other node gives.
+-- The caller owns the sequence. RESTART is undone by a rollback, as setval() is not.
 create or replace function aximo.join_fleet(ledger text, node integer) returns void
-language plpgsql volatile security definer parallel unsafe
+language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -1532,7 +1519,7 @@ begin
         when join_fleet.node is null or join_fleet.node not between 0 and 1023 then 'node_known'
         when join_fleet.ledger is null or join_fleet.ledger !~ '^[!-*,-~]+$' or octet_length(join_fleet.ledger) > 255 then 'ledger_is_a_name'
         when join_fleet.ledger <> state.ledger and exists (select from only aximo_private.log_entries) then 'ledger_name_stays'
-        when join_fleet.node <> state.node and exists (select from only helix.run_events) then 'node_stays'
+        when join_fleet.node <> state.node and pg_sequence_last_value('helix.run_events_event_id_seq'::regclass) is not null then 'node_stays'
         when join_fleet.node <> state.node and exists (select from only aximo_private.placements) then 'node_stays'
     end;
     if rule is not null then
@@ -1558,11 +1545,10 @@ begin
         update aximo_private.logs as l
         set high_position = join_fleet.node * 8796093022208
         where l.log = 'run_events';
-        perform aximo_private.restart_run_events(join_fleet.node * 8796093022208 + 1);
+        execute format('alter sequence helix.run_events_event_id_seq restart with %s', join_fleet.node * 8796093022208 + 1);
     end if;
 end;
 $$;
-alter function aximo.join_fleet(text, integer) owner to aximo_sequencer;
 comment on function aximo.join_fleet(text, integer) is 'Says which node of which fleet this database is. All nodes have the name of one ledger, each a number of its own from 0 to 1023; a ledger by itself is node 0. ZXENV: it has numbered events under another name, or run events of another node. For the owner.';
 -- until here
 
@@ -1795,7 +1781,6 @@ revoke all on function
     aximo_private.refuse_moved(text),
     aximo_private.named_customer(text),
     aximo_private.last_position(text),
-    aximo_private.restart_run_events(bigint),
     aximo_private.take_arriving(),
     aximo_private.make_movable(regclass),
     aximo.join_fleet(text, integer),
@@ -1805,7 +1790,7 @@ grant select on aximo_private.placements to aximo_gatekeeper, aximo_recorder;
 grant select, insert, update, delete on aximo_private.placements to aximo_sequencer;
 revoke insert, update, delete, truncate on aximo_private.placements from aximo_owner;
 grant execute on function aximo_private.named_customer(text), aximo_private.refuse_moved(text) to aximo_recorder;
-grant execute on function aximo_private.named_customer(text), aximo_private.restart_run_events(bigint) to aximo_sequencer;
+grant execute on function aximo_private.named_customer(text) to aximo_sequencer;
 grant execute on function aximo_private.session_grants() to aximo_bi;
 grant select on aximo.placements to aximo_bi;
 grant execute on function aximo.place_customer(text, integer, text[]) to aximo_operator;
@@ -1814,6 +1799,7 @@ grant execute on function aximo.join_fleet(text, integer) to aximo_owner;
 -- locks: aximo_private.log_state, helix.runs; from writers alone: aximo_private.approvals, aximo_private.checkpoints, aximo_private.events, aximo_private.executions, aximo_private.known_deployments, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds, aximo_private.violations, helix.run_events
 alter table aximo_private.log_state add column node integer not null default 0;
 alter table aximo_private.log_state add constraint node_known check (node between 0 and 1023);
+alter table aximo_private.log_state add constraint ledger_length check (octet_length(ledger) <= 255);
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus; the same on all nodes of a fleet. Never changes.';
 comment on column aximo_private.log_state.node is 'Which node of its fleet this database is, 0 to 1023; 0 for one by itself. The event_ids of run events are those of the node: from node * 2^43 on.';
 grant update (ledger, node) on aximo_private.log_state to aximo_sequencer;

@@ -1,6 +1,7 @@
 -- Makes this database a node of a fleet: one name in the origin of all checkpoints, and event_ids of run events that no other node gives.
+-- The caller owns the sequence. RESTART is undone by a rollback, as setval() is not.
 create function aximo.join_fleet(ledger text, node integer) returns void
-language plpgsql volatile security definer parallel unsafe
+language plpgsql volatile security invoker parallel unsafe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -12,7 +13,7 @@ begin
         when join_fleet.node is null or join_fleet.node not between 0 and 1023 then 'node_known'
         when join_fleet.ledger is null or join_fleet.ledger !~ '^[!-*,-~]+$' or octet_length(join_fleet.ledger) > 255 then 'ledger_is_a_name'
         when join_fleet.ledger <> state.ledger and exists (select from only aximo_private.log_entries) then 'ledger_name_stays'
-        when join_fleet.node <> state.node and exists (select from only helix.run_events) then 'node_stays'
+        when join_fleet.node <> state.node and pg_sequence_last_value('helix.run_events_event_id_seq'::regclass) is not null then 'node_stays'
         when join_fleet.node <> state.node and exists (select from only aximo_private.placements) then 'node_stays'
     end;
     if rule is not null then
@@ -38,9 +39,8 @@ begin
         update aximo_private.logs as l
         set high_position = join_fleet.node * 8796093022208
         where l.log = 'run_events';
-        perform aximo_private.restart_run_events(join_fleet.node * 8796093022208 + 1);
+        execute format('alter sequence helix.run_events_event_id_seq restart with %s', join_fleet.node * 8796093022208 + 1);
     end if;
 end;
 $$;
-alter function aximo.join_fleet(text, integer) owner to aximo_sequencer;
 comment on function aximo.join_fleet(text, integer) is 'Says which node of which fleet this database is. All nodes have the name of one ledger, each a number of its own from 0 to 1023; a ledger by itself is node 0. ZXENV: it has numbered events under another name, or run events of another node. For the owner.';

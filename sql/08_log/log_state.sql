@@ -7,7 +7,8 @@ create table aximo_private.log_state (
     constraint log_state_pkey primary key (is_the_row),
     constraint one_row check (is_the_row),
     constraint ledger_is_a_name check (ledger ~ '^[!-*,-~]+$'),
-    constraint node_known check (node between 0 and 1023)
+    constraint node_known check (node between 0 and 1023),
+    constraint ledger_length check (octet_length(ledger) <= 255)
 );
 insert into aximo_private.log_state default values;
 alter table aximo_private.log_state enable row level security;

@@ -98,7 +98,6 @@ grant execute on function
     aximo_private.named_customer(text),
     aximo_private.numbers_for_all(),
     aximo_private.session_grants(),
-    aximo_private.restart_run_events(bigint),
     aximo_private.event_line(aximo_private.events),
     aximo_private.run_event_line(helix.run_events),
     aximo_private.step_key(jsonb, text),
