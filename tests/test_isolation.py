@@ -262,6 +262,11 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
         for view in ("executions", "open_executions", "approvals", "deployments", "deployment_versions")
     },
     "aximo_private.as_of(known boolean)": [("(true)", []), ("(false)", [])],
+    "aximo_private.session_grants()": [("()", [])],
+    "aximo.place_customer(state text, node integer, checkpoints text[])": [
+        ("('leaving', 1)", []),
+        ("('here', 1, array['', ''])", []),
+    ],
     (
         "aximo.emit_event(event_type text, deployment_id text, skill_id text, skill_version text, actor text,"
         " customer_id text, execution_id text, payload jsonb, \"timestamp\" timestamp with time zone, risk_level text,"

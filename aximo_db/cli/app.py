@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aximo_db import __version__
-from aximo_db.cli import contract, events, metrics, operate, otel, prove, runs, setup
+from aximo_db.cli import contract, events, federate, metrics, operate, otel, prove, runs, setup
 from aximo_db.cli.support import Panel, Program, ended, patient_streams, told
 
 __all__ = ["app", "main"]
@@ -21,7 +21,7 @@ app = Program(name="aximo-db", help="The event ledger of an AI workforce, in pla
 app.add_typer(runs.app, rich_help_panel=Panel.READ)
 app.add_typer(contract.app, rich_help_panel=Panel.OPERATE)
 # The help shows the commands of a panel in this order.
-for _part in (setup, events, metrics, otel, operate, prove):
+for _part in (setup, events, metrics, otel, operate, federate, prove):
     app.registered_commands += _part.app.registered_commands
 
 
