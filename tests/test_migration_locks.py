@@ -166,9 +166,8 @@ def test_a_prepared_transaction_is_named_too(each_ledger: Ledger) -> None:
 def test_what_is_waited_for_in_an_attempt_adds_up_to_no_more(each_ledger: Ledger) -> None:
     # One after the other is given back shortly before its turn would be over.
     names = ("aximo_private.events", "aximo_private.executions", "aximo_private.approvals")
-    oids = dict(each_ledger.connect().execute("select n, n::regclass::oid from unnest(%s::text[]) as n", [list(names)]))
     timers = []
-    for place, name in enumerate(sorted(names, key=oids.__getitem__), 1):
+    for place, name in enumerate(names, 1):
         other = each_ledger.superuser()
         other.execute("begin")
         other.execute(sql.SQL("lock table {} in access share mode").format(sql.Identifier(*name.split("."))))

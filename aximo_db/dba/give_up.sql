@@ -16,7 +16,7 @@ if attempt >= attempts then
     ) into holders
     from pg_catalog.pg_locks as l
     left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-    where l.granted and l.pid is distinct from pg_backend_pid()
+    where l.granted and l.locktype = 'relation' and l.pid is distinct from pg_backend_pid()
         and (
             l.relation in (select to_regclass(n.name) from unnest(from_all) as n (name))
             or l.relation in (select to_regclass(n.name) from unnest(from_writers) as n (name))

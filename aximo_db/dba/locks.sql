@@ -28,7 +28,8 @@ begin
             end loop;
             -- Only an owner gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice.
             -- The owner is the one it has, and the trigger, if there is one, fires as it did, so nothing changes. Readers do not meet the
-            -- second lock.
+            -- second lock. In the order in which they are named: who writes has one of them already and comes for the next, so those that
+            -- writers lock first come first here.
             began := clock_timestamp();
             for relation in
                 select
@@ -53,9 +54,9 @@ begin
                             'enable trigger user'
                         )
                     end as as_it_is
-                from pg_catalog.pg_class as c
-                where c.oid in (select n.name::regclass from unnest(from_all || from_writers) as n (name))
-                order by c.oid
+                from unnest(from_writers || from_all) with ordinality as n (name, place)
+                inner join pg_catalog.pg_class as c on c.oid = n.name::regclass
+                order by n.place
             loop
                 perform set_config(
                     'lock_timeout',

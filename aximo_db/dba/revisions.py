@@ -18,6 +18,7 @@ LONGEST_WAIT: Final = 0.3
 
 _FIRST: Final = "0001_ledger"
 #: From that line on others wait: who comes for the relations of the first part, and who writes to those of the second.
+#: The second are locked first, each part in its order: that in which writers lock them.
 _LOCKS: Final = re.compile(r"^-- locks: ([^;\n]+)(?:; from writers alone: (.+))?\n", re.MULTILINE)
 _CLIENTS: Final = re.compile(r"^-- clients: (?:(old ones go on)|([1-9]\d*) and later)$", re.MULTILINE)
 _SQL: Final = {
