@@ -91,6 +91,7 @@ MEANT: Final = {
     ("aximo_private.log_nodes", "log"): "case {0} when 'events' then 'run_events' else 'events' end",
     ("aximo_private.thresholds", "metric"): "case {0} when 'error_rate' then 'sla_breach_rate' else 'error_rate' end",
     ("aximo_private.thresholds", "level"): "case {0} when 'warning' then 'escalation' else 'warning' end",
+    ("aximo_private.placements", "state"): "case {0} when 'gone' then 'leaving' else 'gone' end",
     ("aximo.event_types", "event_type"): "'sla_' || {0}",
     ("aximo.event_types", "category"): "case {0} when 'action' then 'approval' else 'action' end",
     ("helix.event_kinds", "family"): "case {0} when 'run' then 'exec' else 'run' end",
@@ -298,6 +299,7 @@ def audited(ledger: Ledger) -> Audit:
         kept[log] = tlog.parse_checkpoint(text)
     of_customer(service, "c2", "select aximo.set_lead_action_types('{lead_capture, store_lead}')")
     _leave_a_hole(ledger, service)
+    root.execute("insert into aximo_private.placements (customer_id, state, node) values ('c8', 'gone', 7)")
 
     columns: dict[str, dict[str, str]] = {}
     nullable = set()

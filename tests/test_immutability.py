@@ -40,6 +40,7 @@ CHANGEABLE = {
     "aximo_private.deployments_kept",
     "aximo_private.runs_kept",
     "aximo_private.counted_kept",
+    "aximo_private.placements",
 }
 
 _KEYS = {

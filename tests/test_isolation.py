@@ -249,6 +249,9 @@ _EMIT_EVENT = (
 )
 _OTHERS_EVENT = {**marked_events(VICTIM)[2], "payload": Jsonb({})}
 
+#: Shows a login what it was granted, whatever customer its session names: one that is hidden is no session's.
+BY_GRANT = "aximo.placements"
+
 #: How to call each function, by its name and the types of its arguments: with what would suit the victim best.
 #: A function that is not here fails the test, as nobody has thought about what it gives away.
 CALLS: dict[str, list[tuple[str, Any]]] = {
@@ -552,11 +555,40 @@ def test_every_relation_with_a_customer_is_filled_so_that_the_search_means_somet
         connection = stranger(filled, role, customers=(VICTIM,))
         found = harvest(connection)
         for relation in readable_relations(connection):
-            if "customer_id" in readable_columns(connection, relation):
+            if "customer_id" in readable_columns(connection, relation) and relation != BY_GRANT:
                 assert any(MARKS[VICTIM] in row for row in found.rows[relation]), f"fill {relation}"
         for function in found.rows:
             if "_as_of(moment" in function or "trace" in function:
                 assert any(MARKS[VICTIM] in row for row in found.rows[function]), f"fill {function}"
+
+
+@pytest.mark.parametrize("role", GROUP_ROLES)
+@pytest.mark.parametrize("state", ["arriving", "leaving", "gone"])
+def test_where_a_customer_is_is_told_to_those_who_were_granted_it(filled: Ledger, role: str, state: str) -> None:
+    with filled.superuser() as root, root.transaction(force_rollback=True):
+        root.execute(
+            "insert into aximo_private.placements (customer_id, state, node) values (%s, %s, 7)", [VICTIM, state]
+        )
+        for customers, told in (
+            ((OWN,), []),
+            ((), []),
+            ((VICTIM,), [VICTIM]),
+            ((OWN, VICTIM), [VICTIM]),
+            (("*",), [VICTIM]),
+        ):
+            login = filled.login(f"stranger_{next(_numbers)}", role)
+            for customer in customers:
+                root.execute("select aximo.grant_customer(%s, %s)", [login, customer])
+            for named in ("", OWN, VICTIM):
+                root.execute(f"set local session authorization {login}")
+                root.execute("select set_config('aximo.customer_id', %s, true)", [named])
+                found = [customer for (customer,) in root.execute("select customer_id from aximo.placements")]
+                assert found == told, (customers, named)
+                # And what is here of one that is elsewhere is nobody's.
+                if named == VICTIM:
+                    row = root.execute("select aximo.current_customer()").fetchone()
+                    assert row == (VICTIM if told and state == "leaving" else None,)
+                root.execute("reset session authorization")
 
 
 def test_what_postgres_itself_shows_every_login_holds_no_trace(filled: Ledger) -> None:
@@ -675,6 +707,7 @@ def test_a_prepared_statement_follows_the_setting(filled: Ledger, plan: str) -> 
     connection = stranger(filled, "aximo_reader", customers=(OWN, VICTIM))
     connection.execute(f"set plan_cache_mode = {plan}")
     relations = [r for r in readable_relations(connection) if "customer_id" in readable_columns(connection, r)]
+    relations.remove(BY_GRANT)
     for place, relation in enumerate(relations):
         connection.execute(f"prepare p{place} as select distinct customer_id from {relation}")
     for customer in (VICTIM, OWN, *[VICTIM] * 6, OWN, "nobody", "", OWN):

@@ -64,6 +64,7 @@ TABLES = (
     "thresholds",
     "metric_lists",
     "observations",
+    "placements",
 )
 #: The same, in schema helix; runs before their events.
 RUN_TABLES = ("runs", "run_events", "run_events_event_id_seq")

@@ -620,6 +620,7 @@ def test_hard_links_keep_what_they_had(tmp_path: Path) -> None:
 #: Something that each command prints, and how the command ends.
 PRINTED: dict[str, tuple[list[str], int]] = {
     "migrate": (["--sql"], 0),
+    "federate": (["--node", "0=host=h", "--login", "l"], 0),
     "import": (["{folder}/bad", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "export": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "emit": (

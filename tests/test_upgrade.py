@@ -487,7 +487,7 @@ def kill_again_and_again(server: EmbeddedServer, release: str, times: int) -> Co
 
 
 def test_a_killed_upgrade_leaves_the_old_or_the_new_schema(server: EmbeddedServer) -> None:
-    assert kill_again_and_again(server, RELEASES[-1], 2 if QUICK else 6)["old"] > 0
+    assert kill_again_and_again(server, RELEASES[-1], 2 if QUICK else 4)["old"] > 0
 
 
 @pytest.mark.heavy

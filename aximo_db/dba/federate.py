@@ -20,7 +20,7 @@ __all__ = ["federation_script", "password_variable"]
 
 #: The schema of the views that show all nodes.
 SCHEMA: Final = "aximo_fleet"
-#: These say something of every customer that a login was granted, with events or without. The node that has its log says it.
+#: These say something of every customer that a login was granted, with events or without: the node of its log does.
 _WITHOUT_EVENTS: Final = ("freshness", "high_risk_levels", "lead_action_types", "thresholds")
 #: What postgres_fdw takes from somewhere else: the user mapping, or the session that reads.
 _NOT_THE_SERVERS: Final = ("user", "password", "passfile", "client_encoding", "fallback_application_name")
@@ -32,15 +32,16 @@ def password_variable(login: str) -> str:
 
 
 def federation_script(nodes: Mapping[int, str], logins: Sequence[str]) -> str:
-    """The script, for psql: foreign servers and tables, a user mapping for each login and node, and views over all nodes.
+    """The script, for psql: foreign servers and tables, a user mapping a login and node, and views over all nodes.
 
     Args:
-        nodes: a libpq connection string for each node, as the database that reads reaches it. A user and a password in it are
-            left out: every login comes as itself.
+        nodes: a libpq connection string for each node, as the database that reads reaches it. A user and a password in
+            it are left out: every login comes as itself.
         logins: BI logins, of the same name here and on every node.
 
     Raises:
-        InstallationError: a node is no number from 0 to 1023, its connection string can't be read, or there is no node or login.
+        InstallationError: a node is no number from 0 to 1023, its connection string can't be read, or there is no node
+            or login.
     """
     if not nodes or not logins:
         raise InstallationError(
@@ -83,8 +84,9 @@ def _options(node: int, dsn: str) -> dict[str, str]:
 
 
 def _head(logins: Sequence[str]) -> Iterator[str]:
-    yield "-- The metrics of all nodes of a fleet in one place. Run it with psql, in the database that BI tools read, as its owner;"
-    yield "-- postgres_fdw comes with PostgreSQL, and a superuser creates it. It only adds: run it again when a node has come."
+    yield "-- The metrics of all nodes of a fleet in one place. Run it with psql, in the database that BI tools read,"
+    yield "-- as its owner; postgres_fdw comes with PostgreSQL, and a superuser creates it."
+    yield "-- It only adds: run it again when a node has come."
     yield "-- Passwords come from the environment:"
     yield from (f"--   {password_variable(login)}" for login in logins)
     yield "\\set ON_ERROR_STOP on"
@@ -129,9 +131,8 @@ def _views(options: Mapping[int, Mapping[str, str]]) -> Iterator[str]:
                 if view in _WITHOUT_EVENTS
                 else ""
             )
-            parts.append(
-                f"select {', '.join(_name(each['name']) for each in entry['columns'])} from {_schema(node)}.{view}{where}"
-            )
+            columns = ", ".join(_name(each["name"]) for each in entry["columns"])
+            parts.append(f"select {columns} from {_schema(node)}.{view}{where}")
         yield f"create or replace view {SCHEMA}.{view} with (security_invoker = true) as"
         yield "\nunion all\n".join(parts) + ";"
         yield f"comment on view {SCHEMA}.{view} is {_literal(entry['meaning'])};"

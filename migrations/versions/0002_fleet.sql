@@ -58,6 +58,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_one record;
+    rule text;
 begin
     select p.customer_id, p.state, p.node into found_one
     from only aximo_private.placements as p
@@ -70,20 +71,21 @@ begin
             where g.role_name = session_user::text and g.customer_id in (p.customer_id, '*')
         );
     if found then
+        rule := case
+            when found_one.state = 'leaving' then 'customer_is_leaving'
+            when found_one.state = 'arriving' then 'customer_is_arriving'
+            when found_one.state = 'gone' then 'customer_is_gone'
+        end;
         raise exception using
             errcode = 'ZXMOV',
             message = 'this customer is not on this node',
             detail = format('customer %L is %s, the other node is %s', left(found_one.customer_id, 60), found_one.state, found_one.node),
-            hint = case found_one.state
-                when 'leaving' then format('It is being moved to node %s: try again in a moment, then there.', found_one.node)
-                when 'arriving' then format('It is being moved here from node %s: go on there until that is done.', found_one.node)
+            hint = case rule
+                when 'customer_is_leaving' then format('It is being moved to node %s: try again in a moment, then there.', found_one.node)
+                when 'customer_is_arriving' then format('It is being moved here from node %s: go on there until that is done.', found_one.node)
                 else format('It is on node %s: connect to that one.', found_one.node)
             end,
-            constraint = case found_one.state
-                when 'leaving' then 'customer_is_leaving'
-                when 'arriving' then 'customer_is_arriving'
-                else 'customer_is_gone'
-            end;
+            constraint = rule;
     end if;
 end;
 $$;
@@ -1579,7 +1581,7 @@ begin
     step := coalesce(present.state, 'here') || ' to ' || coalesce(place_customer.state, 'null');
     rule := case
         when (place_customer.state in ('here', 'arriving', 'leaving', 'gone')) is not true then 'placement_known'
-        when place_customer.node is null or place_customer.node not between 0 and 1023 then 'node_known'
+        when place_customer.node is null or place_customer.node not between 0 and 1023 then 'node_in_fleet'
         when place_customer.node = (select s.node from aximo_private.log_state as s) then 'node_is_another'
         when present.node <> place_customer.node and step <> 'gone to arriving' then 'node_of_the_move'
         when step not in (
@@ -1601,7 +1603,7 @@ begin
             ),
             hint = case rule
                 when 'placement_known' then 'A customer is here, arriving, leaving or gone.'
-                when 'node_known' then 'A node is a number from 0 to 1023.'
+                when 'node_in_fleet' then 'A node is a number from 0 to 1023.'
                 when 'node_is_another' then 'Name the other node of the move, not this one.'
                 when 'node_of_the_move' then 'The customer is on the way to or from another node. End that move first.'
                 when 'customer_is_here' then 'The customer has events or runs on this node that are not of the other. Two histories can''t become one.'

@@ -5,6 +5,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_one record;
+    rule text;
 begin
     select p.customer_id, p.state, p.node into found_one
     from only aximo_private.placements as p
@@ -17,20 +18,21 @@ begin
             where g.role_name = session_user::text and g.customer_id in (p.customer_id, '*')
         );
     if found then
+        rule := case
+            when found_one.state = 'leaving' then 'customer_is_leaving'
+            when found_one.state = 'arriving' then 'customer_is_arriving'
+            when found_one.state = 'gone' then 'customer_is_gone'
+        end;
         raise exception using
             errcode = 'ZXMOV',
             message = 'this customer is not on this node',
             detail = format('customer %L is %s, the other node is %s', left(found_one.customer_id, 60), found_one.state, found_one.node),
-            hint = case found_one.state
-                when 'leaving' then format('It is being moved to node %s: try again in a moment, then there.', found_one.node)
-                when 'arriving' then format('It is being moved here from node %s: go on there until that is done.', found_one.node)
+            hint = case rule
+                when 'customer_is_leaving' then format('It is being moved to node %s: try again in a moment, then there.', found_one.node)
+                when 'customer_is_arriving' then format('It is being moved here from node %s: go on there until that is done.', found_one.node)
                 else format('It is on node %s: connect to that one.', found_one.node)
             end,
-            constraint = case found_one.state
-                when 'leaving' then 'customer_is_leaving'
-                when 'arriving' then 'customer_is_arriving'
-                else 'customer_is_gone'
-            end;
+            constraint = rule;
     end if;
 end;
 $$;

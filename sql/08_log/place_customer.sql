@@ -23,7 +23,7 @@ begin
     step := coalesce(present.state, 'here') || ' to ' || coalesce(place_customer.state, 'null');
     rule := case
         when (place_customer.state in ('here', 'arriving', 'leaving', 'gone')) is not true then 'placement_known'
-        when place_customer.node is null or place_customer.node not between 0 and 1023 then 'node_known'
+        when place_customer.node is null or place_customer.node not between 0 and 1023 then 'node_in_fleet'
         when place_customer.node = (select s.node from aximo_private.log_state as s) then 'node_is_another'
         when present.node <> place_customer.node and step <> 'gone to arriving' then 'node_of_the_move'
         when step not in (
@@ -45,7 +45,7 @@ begin
             ),
             hint = case rule
                 when 'placement_known' then 'A customer is here, arriving, leaving or gone.'
-                when 'node_known' then 'A node is a number from 0 to 1023.'
+                when 'node_in_fleet' then 'A node is a number from 0 to 1023.'
                 when 'node_is_another' then 'Name the other node of the move, not this one.'
                 when 'node_of_the_move' then 'The customer is on the way to or from another node. End that move first.'
                 when 'customer_is_here' then 'The customer has events or runs on this node that are not of the other. Two histories can''t become one.'
