@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RunError,
         SchemaVersionError,
         SequenceError,
+        VaultError,
     )
     from aximo_db.client.events import (
         AdvanceResult,
@@ -50,8 +51,11 @@ if TYPE_CHECKING:
     )
     from aximo_db.client.run_events import KindUsage, Observation, Run, RunEvent, RunLogBatch, RunLogEntry
     from aximo_db.client.runs import Runs
+    from aximo_db.client.sealed import Erased, Sealed, Vault
     from aximo_db.client.store import EventStore
     from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES, Actor, EventType
+    from aximo_db.vault.postgres import PostgresVault
+    from aximo_db.vault.wrapping import KeyFile, KeyService, KeyVariable
 
 __version__ = "0.2.0.dev0"
 
@@ -76,6 +80,7 @@ __all__ = [
     "DeploymentVersion",
     "DuplicateEventError",
     "EmitSummary",
+    "Erased",
     "Event",
     "EventStore",
     "EventType",
@@ -83,6 +88,9 @@ __all__ = [
     "ExecutionScope",
     "ImmutableError",
     "InstallationError",
+    "KeyFile",
+    "KeyService",
+    "KeyVariable",
     "KindUsage",
     "LogBatch",
     "LogCursor",
@@ -93,6 +101,7 @@ __all__ = [
     "NotConnectedError",
     "Observation",
     "OpenExecution",
+    "PostgresVault",
     "ProofError",
     "ReadOnlyError",
     "Receipt",
@@ -105,9 +114,12 @@ __all__ = [
     "RunLogEntry",
     "Runs",
     "SchemaVersionError",
+    "Sealed",
     "SequenceError",
     "TraceStep",
     "UnreadableJson",
+    "Vault",
+    "VaultError",
     "__version__",
 ]
 
@@ -135,6 +147,7 @@ _MODULES = {
         "RunError",
         "SchemaVersionError",
         "SequenceError",
+        "VaultError",
     ),
     "client.events": (
         "AdvanceResult",
@@ -157,8 +170,11 @@ _MODULES = {
     "client.run_events": ("KindUsage", "Observation", "Run", "RunEvent", "RunLogBatch", "RunLogEntry"),
     "client.runs": ("Runs",),
     "client.execution": ("ActionScope", "ExecutionScope"),
+    "client.sealed": ("Erased", "Sealed", "Vault"),
     "client.store": ("EventStore",),
     "client.vocabulary": ("ACTORS", "EVENT_TYPES", "Actor", "EventType"),
+    "vault.postgres": ("PostgresVault",),
+    "vault.wrapping": ("KeyFile", "KeyService", "KeyVariable"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 #: Modules that programs import from here by their old, short paths.

@@ -244,6 +244,9 @@ begin;
 \ir 08_log/take_arriving.sql
 \ir 08_log/make_movable.sql
 \ir 08_log/movable.sql
+\ir 08_log/aximo_private.erasures.sql
+\ir 08_log/aximo.erasures.sql
+\ir 08_log/record_erasure.sql
 \ir 10_version/schema_version.sql
 \ir 10_version/oldest_client.sql
 \ir 10_version/alembic_version.sql

@@ -54,6 +54,7 @@ OTHERS: Final = {
     "smallint[]": "{0}[2:] || {0}[1] + 40::smallint",
     "bigint[]": "{0}[2:] || {0}[1] + 1000",
     "text[]": "{0} || 'x'::text",
+    "uuid[]": "{0} || gen_random_uuid()",
     "pg_snapshot": "pg_current_snapshot()",
 }
 #: A value where there was none.
@@ -297,6 +298,7 @@ def audited(ledger: Ledger) -> Audit:
         text = of_customer(service, CUSTOMER, "select aximo.checkpoint_text(null, %s)", log)[0][0]
         of_customer(service, CUSTOMER, "select aximo.add_checkpoint(%s)", text)
         kept[log] = tlog.parse_checkpoint(text)
+    of_customer(service, CUSTOMER, "select aximo.record_erasure(array[gen_random_uuid()], 'asked')")
     of_customer(service, "c2", "select aximo.set_lead_action_types('{lead_capture, store_lead}')")
     _leave_a_hole(ledger, service)
     root.execute("insert into aximo_private.placements (customer_id, state, node) values ('c8', 'gone', 7)")

@@ -342,6 +342,24 @@ POLICIES = [
         None,
     ),
     (
+        "aximo_private.erasures",
+        "owner_reads_own_erasures",
+        "PERMISSIVE",
+        ["aximo_owner"],
+        "SELECT",
+        "((customer_id = ( SELECT aximo.current_customer() AS current_customer)) AND COALESCE((customer_id = ( SELECT aximo.current_customer() AS current_customer)), false))",
+        None,
+    ),
+    (
+        "aximo_private.erasures",
+        "sequencer_adds_own_erasures",
+        "PERMISSIVE",
+        ["aximo_sequencer"],
+        "INSERT",
+        None,
+        "(customer_id = ( SELECT aximo.current_customer() AS current_customer))",
+    ),
+    (
         "aximo_private.events",
         "owner_reads_own_customer",
         "PERMISSIVE",
@@ -1062,6 +1080,7 @@ RAISES = [
 INTERNAL = {"invalid_datetime_format", "check_violation"}
 PYTHON_ONLY = {
     "ZXVER",  # the package and the schema don't fit: only the package knows
+    "ZXVLT",  # the vault, which is another database
     "ZXCON",  # the connection can't be used for the call: nothing is sent
     "08006",  # the connection was lost: there is no database to say so
     "08001",  # there is no connection

@@ -19,6 +19,7 @@ from aximo_db.client.statements import OLDEST_SCHEMA
 from tools import reference, sentences
 
 from .conftest import BINARIES, Ledger
+from .vault_support import key_file, vault_database
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -36,11 +37,22 @@ def name(page: Path) -> str:
 LOGINS = {"the owner": "dba", "a superuser": "postgres", "the service": "service"}
 
 
+@pytest.fixture
+def vault_dsn(one_ledger: Ledger) -> Iterator[str]:
+    with vault_database(one_ledger.server, "docs_vault") as dsn:
+        yield dsn
+
+
 @pytest.mark.parametrize("page", EXAMPLES, ids=name)
-def test_the_examples_of_a_page_run_in_order(page: Path, one_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_a_page_run_in_order(
+    page: Path, one_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     one_ledger.login("service", "aximo_writer", "aximo_operator", customers=("*",))
     monkeypatch.setenv("AXIMO_DB_URL", one_ledger.dsn("service"))
     monkeypatch.setenv("DOCS_OWNER_URL", one_ledger.dsn())
+    if "PostgresVault()" in page.read_text(encoding="utf-8"):
+        monkeypatch.setenv("AXIMO_VAULT_URL", request.getfixturevalue("vault_dsn"))
+        monkeypatch.setenv("AXIMO_VAULT_KEY_FILE", str(key_file(tmp_path)))
     known = logins(one_ledger)
     variables: dict[str, object] = {"__name__": "example"}
     try:

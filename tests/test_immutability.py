@@ -55,6 +55,7 @@ _KEYS = {
     "aximo_private.violations": ("customer_id", "event_id"),
     "aximo_private.known_deployments": ("customer_id", "deployment_id", "event_id"),
     "aximo_private.checkpoints": ("customer_id", "checkpoint_id"),
+    "aximo_private.erasures": ("customer_id", "erasure_id"),
     "aximo_private.access_changes": ("customer_id", "change_id"),
     "aximo_private.thresholds": ("customer_id", "setting_id"),
     "aximo_private.metric_lists": ("customer_id", "setting_id"),
@@ -71,6 +72,7 @@ _COLUMNS = {
     "aximo_private.violations": "rule",
     "aximo_private.known_deployments": "deployment_id",
     "aximo_private.checkpoints": "note",
+    "aximo_private.erasures": "reason",
     "aximo_private.thresholds": "value",
     "aximo_private.metric_lists": "items",
     "aximo_private.access_changes": "role_name",
@@ -149,6 +151,8 @@ def derive(ledger: Ledger) -> None:
             "insert into aximo_private.violations (event_id, customer_id, execution_id, rule)"
             " values (gen_random_uuid(), 'c1', 'e', 'r')",
             "insert into aximo_private.checkpoints (size, log, customer_id, root, note) values (0, 'events', 'c1', sha256(''), '')",
+            "insert into aximo_private.erasures (erasure_id, log_size, customer_id, key_ids, reason)"
+            " values (gen_random_uuid(), 0, 'c1', array[gen_random_uuid()], 'asked')",
         ):
             root.execute(statement)
 

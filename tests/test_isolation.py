@@ -30,6 +30,8 @@ TRACES = {
     OWN: ("ownmark", "bbbbbbbb-", "123456789", "2012-12-12"),
 }
 ID_PREFIX = {VICTIM: "aaaaaaaa", OWN: "bbbbbbbb"}
+#: Of keys of theirs that are recorded as erased.
+KIDS = {customer: f"{TRACES[customer][1]}0000-4000-8000-00000000000e" for customer in MARKS}
 EXECUTIONS = {VICTIM: "victimmark-exec", OWN: "ownmark-exec"}
 _numbers = count()
 
@@ -157,6 +159,7 @@ def fill(ledger: Ledger) -> None:
                 root.execute("select aximo.advance_log()")
             service.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
             service.execute("select aximo.add_checkpoint(aximo.checkpoint_text(log => 'run_events'))")
+            service.execute("select aximo.record_erasure(array[%s::uuid], %s)", [KIDS[customer], f"{mark}-reason"])
             service.execute("select aximo.open_cursor(%s)", [f"{mark}-cursor"])
             service.execute("select aximo.set_threshold('error_rate', 'warning', 0.5, %s)", [f"{mark}-deployment"])
             service.execute("select aximo.set_threshold('error_rate', 'minimum_denominator', 1, null, '-infinity')")
@@ -315,6 +318,11 @@ CALLS: dict[str, list[tuple[str, Any]]] = {
     "aximo.log_root(size bigint, log text)": [("()", []), ("(3)", []), ("(99)", []), ("(3, 'run_events')", [])],
     "aximo.log_origin(log text)": [("()", []), ("('run_events')", [])],
     "aximo.checkpoint_text(size bigint, log text)": [("()", []), ("(3)", []), ("(3, 'run_events')", [])],
+    "aximo.record_erasure(key_ids uuid[], reason text)": [
+        ("(array[%s::uuid], 'asked')", [KIDS[VICTIM]]),
+        ("(array[null::uuid], %s)", ["victimmark"]),
+        ("('{}', %s)", ["victimmark"]),
+    ],
     "aximo.add_checkpoint(note text)": [("('x')", []), ("(aximo.checkpoint_text())", [])],
     "aximo.check_log_nodes(log text, since bigint)": [
         ("()", []),

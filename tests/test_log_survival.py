@@ -60,6 +60,7 @@ TABLES = (
     "log_nodes",
     "log_cursors",
     "checkpoints",
+    "erasures",
     "violations",
     "thresholds",
     "metric_lists",

@@ -17,10 +17,12 @@ from aximo_db.dba.assets import recording_path
 from aximo_db.dba.catalog import GROUP_ROLES
 from aximo_db.dba.needed_role import hint_for, roles_for
 from aximo_db.local.embedded import EmbeddedServer
-from tests.conftest import BINARIES, Ledger, _cloned
+from tests.conftest import BINARIES, DBA, Ledger, _cloned
 from tests.test_cli import run
+from tests.vault_support import vault_database
 
 ROLELESS, OF_BI = "needed_roleless", "needed_of_bi"
+VAULT = "needed_vault"
 #: Every command that needs a role, with arguments.
 ARGUMENTS: dict[str, list[str]] = {
     "import": [str(recording_path())],
@@ -36,10 +38,13 @@ ARGUMENTS: dict[str, list[str]] = {
     "verify": [],
     "prove": ["aaaaaaaa-0000-4000-8000-000000000001"],
     "verify-metrics": [],
+    "publish": ["{folder}/public", "--key", "{folder}/key"],
     "worker": ["--once"],
     "advance": [],
     "refresh": [],
     "doctor": [],
+    "erase": ["-s", "nobody", "-r", "asked", "--vault", "{vault}"],
+    "vault replay": ["--vault", "{vault}"],
     "contract check": [],
     "contract write": ["-o", "{folder}/contract.json"],
     "runs list": [],
@@ -49,7 +54,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "runs export": ["--shape", "run"],
 }
 #: They look after all customers, or after none.
-OF_ALL = {"worker", "advance", "refresh", "doctor", "contract check", "contract write", "import"}
+OF_ALL = {"worker", "advance", "refresh", "doctor", "contract check", "contract write", "import", "vault replay"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +65,8 @@ def ledger(servers: Callable[[str], EmbeddedServer]) -> Iterator[Ledger]:
         for role in GROUP_ROLES:
             # Some duties are for all customers.
             ledger.login(f"needed_{role}", role, customers=("*",))
-        yield ledger
+        with vault_database(ledger.server, VAULT):
+            yield ledger
 
 
 def needs() -> dict[str, str]:
@@ -79,7 +85,9 @@ def needs() -> dict[str, str]:
 def told(ledger: Ledger, login: str, command: str, folder: Path) -> tuple[int, str]:
     line = {"ts": "2026-01-01T00:00:00Z", "kind": "run.started", "message": "x", "data": None}
     (folder / "log").write_text(json.dumps(line), encoding="utf-8")
-    arguments = [each.format(folder=folder) for each in ARGUMENTS[command]]
+    if not (folder / "key").exists():
+        run("keygen", "log.example.com", "-o", folder / "key")
+    arguments = [each.format(folder=folder, vault=ledger.server.dsn(DBA, VAULT)) for each in ARGUMENTS[command]]
     customer = [] if command in OF_ALL else ["-c", "c"]
     if command == "contract write":
         arguments += ["--contract", "aximo"]

@@ -31,6 +31,7 @@ from tests.conftest import BINARIES, Ledger, _cloned
 from tests.events import event
 from tests.test_cli import SERVICE, line, run
 from tests.test_lost_connections import soon
+from tests.vault_support import vault_database
 
 CUSTOMER = "acme"
 #: What no command writes.
@@ -46,6 +47,7 @@ class Site:
     folder: Path
     event_id: str
     run_id: str
+    vault: str
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,8 @@ def site(servers: Callable[[str], EmbeddedServer], tmp_path_factory: pytest.Temp
         (folder / "bad").write_text(line(CUSTOMER) + "\nno event\n")
         (folder / "bad_runs").write_text((folder / "runs").read_text() + "no event\n")
         (folder / "stdout").symlink_to("/dev/stdout")
-        yield Site(ledger, dsn, folder, event_id, run_id)
+        with vault_database(ledger.server, "output_vault") as vault:
+            yield Site(ledger, dsn, folder, event_id, run_id, vault)
 
 
 def commands(group: typer.Typer = app, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -93,9 +96,9 @@ def holds_path(hint: Any) -> bool:
 READ = {
     ("checkpoint", "key"), ("prove", "key"), ("verify", "checkpoint"), ("verify", "key"), ("verify", "export"),
     ("verify", "against"), ("verify", "proof"), ("verify", "line"), ("contract check", "old"),
-    ("contract check", "new"), ("contract check", "against"), ("contract show", "file"), ("contract write", "base"),
+    ("publish", "key"), ("worker", "key"), ("verify", "timestamp"), ("verify", "tsa_root"), ("contract check", "new"), ("contract check", "against"), ("contract show", "file"), ("contract write", "base"),
 }  # fmt: skip
-FOLDERS = {("up", "data"), ("down", "data"), ("demo", "data")}
+FOLDERS = {("up", "data"), ("down", "data"), ("demo", "data"), ("publish", "folder"), ("worker", "publish")}
 WRITTEN = {
     ("export", "output"): ["export", "--db", "{dsn}", "-c", CUSTOMER, "-o"],
     ("checkpoint", "output"): ["checkpoint", "--db", "{dsn}", "-c", CUSTOMER, "--key", "{folder}/key", "-o"],
@@ -113,7 +116,13 @@ every_output = pytest.mark.parametrize("written", WRITTEN, ids=" ".join)
 
 
 def command_of(written: tuple[str, str], site: Site) -> list[str]:
-    values = {"dsn": site.dsn, "folder": site.folder, "event_id": site.event_id, "run_id": site.run_id}
+    values = {
+        "dsn": site.dsn,
+        "folder": site.folder,
+        "event_id": site.event_id,
+        "run_id": site.run_id,
+        "vault": site.vault,
+    }
     return [each.format(**values) for each in WRITTEN[written]]
 
 
@@ -642,6 +651,10 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "report": (["--db", "{dsn}", "-c", CUSTOMER, "-o", "{folder}/stdout"], 0),
     "verify-metrics": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "doctor": (["--db", "{dsn}", "--json"], 0),
+    "erase": (["-c", CUSTOMER, "-s", "nobody", "-r", "asked", "--db", "{dsn}", "--vault", "{vault}"], 1),
+    "vault migrate": (["--vault", "{vault}"], 0),
+    "vault replay": (["--db", "{dsn}", "--vault", "{vault}"], 0),
+    "vault readmit": (["-c", CUSTOMER, "-s", "nobody", "--vault", "{vault}"], 0),
     "contract check": (["--db", "{dsn}"], 0),
     "contract show": ([], 0),
     "contract write": (["--db", "{dsn}", "-o", "{folder}/stdout"], 0),
@@ -672,7 +685,13 @@ def test_a_reader_that_goes_away_is_no_error(site: Site, name: str, also_errors:
     arguments, code = {**PRINTED, **FORMS}[name]
     (site.folder / "printed").unlink(missing_ok=True)
     (site.folder / "printed.pub").unlink(missing_ok=True)
-    values = {"dsn": site.dsn, "folder": site.folder, "event_id": site.event_id, "run_id": site.run_id}
+    values = {
+        "dsn": site.dsn,
+        "folder": site.folder,
+        "event_id": site.event_id,
+        "run_id": site.run_id,
+        "vault": site.vault,
+    }
     command = [sys.executable, "-m", "aximo_db", *name.split(), *(each.format(**values) for each in arguments)]
     ours, its = os.pipe()
     os.close(ours)

@@ -16,17 +16,20 @@ import typer.main
 from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
-from aximo_db import EventStore, RunError
+from aximo_db import EventStore, PostgresVault, RunError
 from aximo_db.cli.app import app
 from aximo_db.client.runs import Runs
 from aximo_db.lines.importer import ImportStoppedError
 from aximo_db.lines.run_files import export_run_log, export_runs, import_run_log
 from aximo_db.local.embedded import EmbeddedServer
+from aximo_db.vault.erasing import erase
 from tests import test_isolation as isolation
 from tests.conftest import VERSIONS, Ledger, _cloned
+from tests.events import event
 from tests.otlp_sink import sink
 from tests.test_connections import NO_CALLS, WRITES
 from tests.test_isolation import CALLS, EXECUTIONS, GROUP_ROLES, MARKS, OWN, SCHEMAS, TRACES, VICTIM
+from tests.vault_support import key_file, vault_database
 
 UNBOUND = ("postgres", "bypass_login")
 SHARED = EXECUTIONS[OWN]  # a run of the victim's says that it served an execution of this id, too
@@ -210,6 +213,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "metrics": [[], ["--json"]],
     "report": [["-o", "report.html"]],
     "verify-metrics": [[]],
+    "publish": [["public", "--key", "key"], ["public", "--key", "key", "--entries"]],
     "runs list": [[], ["--json"]],
     "runs show": [[OWN_RUN], [VICTIMS_RUN], ["--json", VICTIMS_RUN]],
     "runs tail": [["--from", "1"], ["--json", "--from", "1"], ["--format", "cloudevents", "--from", "1"]],
@@ -223,9 +227,9 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
 }
 #: What takes a customer to write for him, or to look after the database.
-NOT_SHOWN = {"import", "emit", "runs import", "doctor", "worker"}
-#: What sends it elsewhere, with a test of its own.
-SENT = {"otel"}
+NOT_SHOWN = {"import", "emit", "runs import", "doctor", "worker", "vault readmit"}
+#: What sends it elsewhere, or needs a vault, with a test of its own.
+SENT = {"otel", "erase"}
 
 
 def commands() -> dict[str, Any]:
@@ -255,9 +259,12 @@ def test_no_command_shows_another_customer(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "1000")
     seen = ""
+    CliRunner().invoke(app, ["keygen", "log.example.com", "-o", "key"])
     for arguments in COMMANDS[command]:
         done = CliRunner().invoke(app, [*command.split(), *arguments, "--customer", OWN, "--db", ledger.dsn(login)])
-        written = "".join(path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.iterdir())
+        written = "".join(
+            path.read_text(encoding="utf-8", errors="replace") for path in tmp_path.rglob("*") if path.is_file()
+        )
         told = done.output + written
         for said in sorted(arguments, key=len, reverse=True):
             told = told.replace(said, "")
@@ -276,3 +283,18 @@ def test_no_span_of_another_customer_is_sent(ledger: Ledger, login: str) -> None
         assert MARKS[OWN] in sent
         # The id of the execution is used by both.
         assert not traces_in(sent.replace(SHARED, "")), done.output
+
+
+@pytest.mark.parametrize("login", UNBOUND)
+def test_an_erasure_finds_nothing_of_another_customer(ledger: Ledger, login: str, tmp_path: Path) -> None:
+    with vault_database(ledger.server, "unbound_vault") as dsn, PostgresVault(dsn, key=key_file(tmp_path)) as vault:
+        # Of one kid: the other customer sealed nothing, and copied an object of this one's.
+        with EventStore(ledger.dsn("victims_service"), customer_id=VICTIM) as theirs:
+            kid, _ = vault.key_for(OWN, "p")
+            theirs.emit(event("sla_breached", None, payload={"x": {"$sealed": "v1", "kid": str(kid), "c": "AAAA"}}))
+        with ledger.connect(login) as connection:
+            done = erase(connection, vault, OWN, "p", "asked", dry_run=True)
+        assert (done.key_ids, done.events) == ([kid], 0)
+        for command in (["erase", "-c", VICTIM, "-s", "p", "-r", "asked"], ["vault", "replay"]):
+            said = CliRunner().invoke(app, [*command, "--vault", dsn, "--db", ledger.dsn(login)])
+            assert not traces_in(said.output.replace(VICTIM, "")), said.output

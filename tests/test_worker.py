@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -27,9 +28,11 @@ import pytest
 import yaml
 from psycopg.types.json import Jsonb
 
-from aximo_db import EventStore
+from aximo_db import EventStore, tlog
+from aximo_db.audit import check_published
 from aximo_db.client.errors import InstallationError, SchemaVersionError
 from aximo_db.dba import worker as worker_module
+from aximo_db.dba.publish import Publishing
 from aximo_db.dba.worker import Duty, Worker, duties
 from aximo_db.dba.worker_http import Telling, is_live, is_ready
 from tests.conftest import Ledger
@@ -644,3 +647,78 @@ def test_a_week_of_killed_servers_and_lost_connections(
 
 def again(ledger: Ledger) -> psycopg.Connection[Any]:
     return ledger.connect("worker_writer")
+
+
+# Publishing
+
+
+def test_a_worker_publishes_on_its_own_clock(
+    each_ledger: Ledger, writer: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    login = each_ledger.login("publishing_worker", "aximo_reader", "aximo_operator", customers=("*",))
+    run("keygen", "log.example.com", "-o", tmp_path / "key")
+    public = tmp_path / "public"
+    emit_many(writer, 5, "c1")
+    emit_many(writer, 2, "c2")
+    given = ("worker", "--once", "--publish", public, "--key", tmp_path / "key", "--db", each_ledger.dsn(login))
+    result = run(*given, "--log", "json", "--tsa", "http://127.0.0.1:9")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [(line["duty"], line["did"]) for line in lines if line.get("duty") == "publish"] == [("publish", 2)]
+    assert any("missing" in line.get("message", "") for line in lines)
+    assert "c1" not in result.stderr
+    assert check_published(str(public), [tmp_path / "key.pub"]).ok
+    # One log that is refused does not keep the others from being published, and is told.
+    folders = {tlog.read_checkpoint((each / "checkpoint").read_bytes()).size: each for each in public.glob("[0-9a-f]*")}
+    (folders[5] / "tile/0/000.p/6").write_bytes(b"no tile")
+    emit_many(writer, 1, "c1")
+    emit_many(writer, 1, "c2")
+    assert "published_tile_differs" in run(*given, code=2).stderr
+    assert tlog.read_checkpoint((folders[2] / "checkpoint").read_bytes()).size == 3
+    (folders[5] / "tile/0/000.p/6").unlink()
+    # Another publisher at work does what was to be done.
+    with (public / f".{folders[5].name}.lock").open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(*given)
+    run(*given)
+    assert tlog.read_checkpoint((folders[5] / "checkpoint").read_bytes()).size == 6
+    public.rename(tmp_path / "elsewhere")
+    public.write_text("no folder")
+    assert "published_folder_is_writable" in run(*given, code=2).stderr
+
+
+def test_it_tells_when_it_published(each_ledger: Ledger, writer: psycopg.Connection[Any], tmp_path: Path) -> None:
+    login = each_ledger.login("publishing_worker", "aximo_reader", "aximo_operator", customers=("*",))
+    emit_many(writer, 5, "c1")
+    how = Publishing(tmp_path / "public", [tlog.SecretKey.generate("log.example.com")])
+    name = "aximo_checkpoint_published_timestamp_seconds"
+    for publishing in (None, how):
+        found = duties(refresh_every=None, publishing=publishing, publish_every=0.05)
+        worker = Worker(each_ledger.dsn(login), found)
+        with Telling(worker, "127.0.0.1", 0) as telling, working(worker):
+
+            def published(port: int = telling.port) -> float:
+                return float(scraped(port).get(name, -1))
+
+            if publishing is None:
+                until(lambda found=found: found[0].done_at is not None)
+                assert published() == -1
+                continue
+            until(lambda: published() > time.time() - 60)
+            first = published()
+            until(lambda first=first: published() > first)
+
+
+def scraped(port: int) -> dict[str, str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--publish", "x"), ("--key", "x"), ("--entries",), ("--publish", "x", "--key", "k", "--publish-every", "0")],
+)
+def test_half_of_what_publishing_needs_is_refused(wrong: tuple[str, ...], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("keygen", "log.example.com", "-o", "k")
+    run("worker", *wrong, "--once", code=2)

@@ -24,19 +24,22 @@ ROOMS: Final = {
     "audit": {"files"},
     "lines": {"client", "files"},
     "otel": {"client"},
+    "vault": {"client"},
     "report": {"client", "files"},
     "dba": {"audit", "client", "files"},
     "contract": {"client", "dba", "files"},
     "local": {"client", "dba", "files"},
-    "cli": {"files", "client", "audit", "lines", "report", "dba", "contract", "local", "otel"},
+    "cli": {"files", "client", "audit", "lines", "report", "dba", "contract", "local", "otel", "vault"},
 }
 #: A room, and what it may import from outside of the package and of Python itself; a room that is not named: anything.
 LIBRARIES: Final = {
     "files": {"rich"},
-    "client": {"psycopg", "psycopg_pool", "uuid_utils"},
-    "audit": {"cryptography"},
+    # cryptography when a value is sealed or opened, and not before.
+    "client": {"cryptography", "psycopg", "psycopg_pool", "uuid_utils"},
+    "audit": {"cryptography", "rfc3161_client"},  # the second one for time stamps alone, and when one is looked at
     "lines": {"psycopg"},
     "otel": {"opentelemetry", "psycopg"},
+    "vault": {"cryptography", "psycopg", "psycopg_pool"},
 }
 
 

@@ -5,6 +5,15 @@ One format a file: :mod:`~aximo_db.audit.merkle`, :mod:`~aximo_db.audit.note`, :
 what ``python -m aximo_db.audit`` runs.
 """
 
-from aximo_db.audit.check import Verdict, check_export, check_proof, compare, main, read_note
+from aximo_db.audit.check import (
+    Verdict,
+    check_export,
+    check_proof,
+    check_published,
+    check_stamp,
+    compare,
+    main,
+    read_note,
+)
 
-__all__ = ["Verdict", "check_export", "check_proof", "compare", "main", "read_note"]
+__all__ = ["Verdict", "check_export", "check_proof", "check_published", "check_stamp", "compare", "main", "read_note"]

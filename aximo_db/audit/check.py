@@ -11,41 +11,18 @@ import os
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aximo_db.audit.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
 from aximo_db.audit.export import compare_exports, verify_export
 from aximo_db.audit.note import MalformedNote, VerifierKey, read_verifier_key, signers
 from aximo_db.audit.proof import parse_consistency_proof, parse_inclusion_proof
+from aximo_db.audit.published import check_published
+from aximo_db.audit.stamp import read_roots, verify_stamp
+from aximo_db.audit.verdict import Verdict
 from aximo_db.files.source import UnreadableFileError, json_lines, looks_like
 
-__all__ = ["Verdict", "check_export", "check_proof", "compare", "main", "read_note"]
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What a check found.
-
-    Attributes:
-        ok: whether everything that was to be shown holds.
-        findings: in words, one a line; with ``ok`` what was shown, else what is wrong.
-        facts: the same for programs.
-    """
-
-    ok: bool = True
-    findings: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {"ok": self.ok, "findings": self.findings, **self.facts}
-
-    def fail(self, finding: str) -> None:
-        """Adds what is wrong."""
-        self.ok = False
-        self.findings.append(finding)
+__all__ = ["Verdict", "check_export", "check_proof", "check_published", "check_stamp", "compare", "main", "read_note"]
 
 
 def read_note(data: bytes, keys: Sequence[VerifierKey], origin: str | None = None) -> Checkpoint:
@@ -190,6 +167,30 @@ def check_proof(
     return verdict
 
 
+def check_stamp(checkpoint: Path, stamp: Path, tsa_roots: Sequence[Path], keys: Sequence[Path] = ()) -> Verdict:
+    """Whether a checkpoint was there at the moment that a time stamp says.
+
+    Args:
+        checkpoint: the file that was stamped, to the byte.
+        stamp: the answer of the authority, a ``.tsr`` file.
+        tsa_roots: files with certificates in PEM: whom to trust.
+        keys: files with a verifier key each; if there is one, the checkpoint has to be signed by one of them.
+    """
+    verdict = Verdict()
+    try:
+        note = checkpoint.read_bytes()
+        verifiers = [read_verifier_key(path) for path in keys]
+        found = read_note(note, verifiers)
+        moment = verify_stamp(stamp.read_bytes(), note, read_roots(tsa_roots))
+    except ValueError as error:
+        verdict.fail(str(error))
+        return verdict
+    verdict.findings.append(f"The checkpoint of {found.size} entries was there at {moment:%Y-%m-%d %H:%M:%S} UTC.")
+    verdict.facts = {"origin": found.origin, "size": found.size, "stamped_at": moment.isoformat()}
+    _say_who_signed(verdict, keys, [signers(note, *verifiers)])
+    return verdict
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0 if everything holds, 1 if something does not."""
     parser = argparse.ArgumentParser(prog="python -m aximo_db.audit", description=(__doc__ or "").splitlines()[0])
@@ -199,20 +200,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--against", type=Path, help="an older export of the same log")
     parser.add_argument("--proof", type=Path, help="a proof, of inclusion or of consistency")
     parser.add_argument("--line", type=Path, help="with a proof of inclusion: the event's line")
+    parser.add_argument("--published", metavar="DIR|URL", help="a published log, or a folder with several")
+    parser.add_argument("--timestamp", type=Path, help="with one checkpoint: its time stamp, a .tsr file")
+    parser.add_argument("--tsa-root", type=Path, action="append", default=[], help="whose time stamps to trust: PEM")
     parser.add_argument("--json", action="store_true", help="output for programs")
     given = parser.parse_args(arguments)
     try:
         if given.proof:
             old = given.checkpoint[0] if given.checkpoint else None
             verdict = check_proof(given.proof, line=given.line, old=old, keys=given.key)
+        elif given.published:
+            verdict = check_published(given.published, given.key, given.tsa_root)
+        elif given.timestamp and len(given.checkpoint) == 1 and given.tsa_root:
+            verdict = check_stamp(given.checkpoint[0], given.timestamp, given.tsa_root, given.key)
         elif given.export and given.against:
             verdict = compare(given.against, given.export)
         elif given.export and given.checkpoint:
             verdict = check_export(given.export, given.checkpoint, given.key)
         else:
-            parser.error("give --export and --checkpoint, or --export and --against, or --proof")
+            parser.error(
+                "give --export and --checkpoint, or --export and --against, or --proof, or --published,"
+                " or --checkpoint, --timestamp and --tsa-root"
+            )
     except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}")
+        parser.error(f"{error.filename}: {error.strerror or error}")
     try:
         if given.json:
             print(json.dumps(verdict.as_json()))

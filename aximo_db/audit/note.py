@@ -1,6 +1,7 @@
 """Signed notes and their keys, as C2SP signed-note.
 
-https://c2sp.org/signed-note. Signatures are Ed25519, by the package ``cryptography``.
+https://c2sp.org/signed-note. What is signed here is signed with Ed25519, by the package ``cryptography``; witnesses'
+cosignatures, of Ed25519 or ML-DSA-44, are verified too (:mod:`~aximo_db.audit.cosignature`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from aximo_db.audit import cosignature
+from aximo_db.audit.cosignature import KINDS, SIGNER
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,7 +44,7 @@ __all__ = [
 
 _MOST_SIGNATURES: Final = 100  # in a note; C2SP signed-note asks for at least 16
 _MOST_BYTES: Final = 1_048_576  # of a note or proof
-_ED25519: Final = b"\x01"  # the signature type of C2SP signed-note
+_ED25519: Final = bytes([SIGNER])
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _KEY_BYTES: Final = 32  # of a seed, and of a public key (RFC 8032)
@@ -122,29 +126,43 @@ def _private_key(seed: bytes) -> Ed25519PrivateKey:
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """An Ed25519 public key with a name (C2SP signed-note).
+    """A public key with a name (C2SP signed-note): of who signs checkpoints, or of a witness, who cosigns them.
 
     Attributes:
         name: no spaces, plus or control characters.
-        public_key: 32 bytes, RFC 8032.
+        public_key: 32 bytes, RFC 8032; 1,312 of ML-DSA-44.
+        kind: the signature type: 1, Ed25519; of witnesses 4, Ed25519, and 6, ML-DSA-44 (C2SP tlog-cosignature).
     """
 
     name: str
     public_key: bytes
+    kind: int = SIGNER
 
     def __post_init__(self) -> None:
         check_name(self.name, "the name of the key")
-        if not _is_key(self.public_key):
-            raise MalformedNote("an Ed25519 public key has 32 bytes")
+        known = KINDS.get(self.kind)
+        if known is None:
+            raise MalformedNote(f"a key of type {self.kind} is none of {', '.join(map(str, KINDS))}")
+        if not isinstance(self.public_key, bytes) or len(self.public_key) != known.key_bytes:
+            raise MalformedNote(f"a public key of {known.name} has {known.key_bytes} bytes")
+
+    @property
+    def is_of_witness(self) -> bool:
+        """Whether it cosigns what others sign."""
+        return self.kind != SIGNER
+
+    @property
+    def _material(self) -> bytes:
+        return bytes([self.kind]) + self.public_key
 
     @property
     def key_id(self) -> bytes:
         """Four bytes that, with the name, tell which key made a signature."""
-        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public_key).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self._material).digest()[:4]
 
     def encode(self) -> str:
         """The key as one line of text, a "vkey"."""
-        return f"{self.name}+{self.key_id.hex()}+{to_base64(_ED25519 + self.public_key)}"
+        return f"{self.name}+{self.key_id.hex()}+{to_base64(self._material)}"
 
     @classmethod
     def decode(cls, text: str) -> VerifierKey:
@@ -156,21 +174,22 @@ class VerifierKey:
         if text.startswith("PRIVATE+KEY+"):
             raise MalformedNote("this is a secret key, not a verifier key")
         name, key_id, material = _key_parts(text, "the verifier key")
-        key = cls(name, material)
+        key = cls(name, material[1:], material[0])
         if key.key_id.hex() != key_id:
             raise MalformedNote("the key id in the verifier key is not its own")
         return key
 
     def accepts(self, signature: bytes, text: bytes) -> bool:
-        """Whether the signature, 64 bytes, is this key's over the text."""
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        """Whether the signature is this key's over the text of a note.
 
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public_key).verify(signature, text)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        Args:
+            signature: 64 bytes; of a witness, 8 bytes of its moment before.
+            text: with its last newline.
+
+        Raises:
+            NoMlDsa: the key is of ML-DSA-44, which the installed library does not know.
+        """
+        return cosignature.accepts(self.kind, self.name, self.public_key, signature, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +233,9 @@ class SecretKey:
         if not text.startswith("PRIVATE+KEY+"):
             raise MalformedNote("a secret key begins with PRIVATE+KEY+")
         name, key_id, material = _key_parts(text.removeprefix("PRIVATE+KEY+"), "the secret key")
-        key = cls(name, material)
+        if material[:1] != _ED25519 or len(material) != 1 + _KEY_BYTES:
+            raise MalformedNote("the secret key is not an Ed25519 key")
+        key = cls(name, material[1:])
         if key.verifier.key_id.hex() != key_id:
             raise MalformedNote("the key id in the secret key is not its own")
         return key
@@ -229,9 +250,9 @@ def _key_parts(text: str, what: str) -> tuple[str, str, bytes]:
     if len(parts) != 3 or not _KEY_ID.fullmatch(parts[1]):
         raise MalformedNote(f"{what} is not a name, a key id of 8 hexadecimal digits and base64, joined by plus")
     material = from_base64(parts[2], what)
-    if material[:1] != _ED25519 or len(material) != 1 + _KEY_BYTES:
-        raise MalformedNote(f"{what} is not an Ed25519 key")
-    return parts[0], parts[1], material[1:]
+    if not material:
+        raise MalformedNote(f"{what} is empty")
+    return parts[0], parts[1], material
 
 
 def write_key_pair(path: str | os.PathLike[str], name: str) -> VerifierKey:

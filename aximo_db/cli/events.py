@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +31,7 @@ from aximo_db.cli.support import (
     Start,
     TailFormat,
     TypePrefix,
+    VaultDb,
     cloudevents_options,
     err,
     exporting,
@@ -79,16 +81,32 @@ def import_(
     batch: Batch = False,
     type_prefix: TypePrefix = None,
     keep_extensions: KeepExtensions = False,
+    seal: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--seal",
+            metavar="FIELD=SUBJECT",
+            help="Seal this field of payloads, for the subject in that field beside it; may come often.",
+        ),
+    ] = None,
+    vault: VaultDb = None,
     as_json: AsJson = False,
 ) -> None:
     """Import events from JSON lines of one or many customers. A second run adds nothing."""
+    fields = _sealed_fields(seal or [], vault)
     is_cloudevents = format_ == "cloudevents"
     options = cloudevents_options(is_cloudevents, type_prefix, batch=batch, keep_extensions=keep_extensions)
     take: Callable[..., ImportSummary] = import_lines
     if is_cloudevents:
         from aximo_db.lines.cloudevents import import_cloudevents as take
     take = partial(take, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations, **options)
-    summary = import_file(take, file, db, rejects, as_json=as_json)
+
+    def sealing(stack: ExitStack) -> dict[str, Any]:
+        from aximo_db.vault.postgres import PostgresVault
+
+        return {"vault": stack.enter_context(PostgresVault(vault)), "seal": fields}
+
+    summary = import_file(take, file, db, rejects, as_json=as_json, sealing=sealing if fields else None)
     if as_json:
         print_json(summary.as_json())
     else:
@@ -96,6 +114,19 @@ def import_(
         print_refused(summary, rejects)
     if summary.refused:
         raise typer.Exit(1)
+
+
+def _sealed_fields(given: list[str], vault: str | None) -> dict[str, str]:
+    """The fields to be sealed, each with the one that names its subject."""
+    fields = {}
+    for each in given:
+        name, _, subject = each.partition("=")
+        if not name or not subject:
+            fail(f"--seal: {each} names no subject", hint="Write FIELD=SUBJECT, as in email=person_id.", code=2)
+        fields[name] = subject
+    if vault is not None and not fields:
+        fail("there is nothing to seal", hint="--vault goes with --seal.", code=2)
+    return fields
 
 
 @app.does(Panel.READ, needs="aximo.log_lines")

@@ -120,6 +120,17 @@ def verify(
     against: Annotated[Path | None, typer.Option("--against", help="With --export: an older export.")] = None,
     proof: Annotated[Path | None, typer.Option("--proof", help="Check this proof instead, with no database.")] = None,
     line: Annotated[Path | None, typer.Option("--line", help="With a proof of inclusion: the event's line.")] = None,
+    published: Annotated[
+        str | None,
+        typer.Option("--published", metavar="DIR|URL", help="Check this published log instead, with no database."),
+    ] = None,
+    timestamp: Annotated[
+        Path | None, typer.Option("--timestamp", help="With one checkpoint: check its time stamp, with no database.")
+    ] = None,
+    tsa_root: Annotated[
+        list[Path] | None,
+        typer.Option("--tsa-root", metavar="PEM", help="A certificate of who is trusted with time stamps."),
+    ] = None,
     mend: Annotated[
         bool, typer.Option("--mend", help="Number events that numbering passed over. For operators.")
     ] = False,
@@ -148,7 +159,14 @@ def verify(
         fail("the last entry is not before the first one", hint="--to is at least --from.", code=2)
     checkpoints, keys = checkpoint or [], key or []
     with refusals():
-        if proof is not None:
+        if published is not None:
+            with counting("verifying", hidden=as_json) as show:
+                verdict = audit.check_published(published, keys, tsa_root or [], progress=lambda done: show(done, None))
+        elif timestamp is not None:
+            if len(checkpoints) != 1 or not tsa_root:
+                fail("a time stamp is of one checkpoint", hint="Give --checkpoint and --tsa-root.", code=2)
+            verdict = audit.check_stamp(checkpoints[0], timestamp, tsa_root, keys)
+        elif proof is not None:
             verdict = audit.check_proof(proof, line=line, old=checkpoints[0] if checkpoints else None, keys=keys)
         elif export is not None and against is not None:
             verdict = audit.compare(against, export)

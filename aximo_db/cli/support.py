@@ -63,6 +63,7 @@ __all__ = [
     "Start",
     "TailFormat",
     "TypePrefix",
+    "VaultDb",
     "at_work",
     "cloudevents_options",
     "counting",
@@ -107,6 +108,10 @@ Db = Annotated[
     ),
 ]
 Customer = Annotated[str | None, typer.Option("--customer", "-c", help="The customer, if the login has several.")]
+VaultDb = Annotated[
+    str | None,
+    typer.Option("--vault", metavar="DSN", help="The vault's connection string for libpq; else AXIMO_VAULT_URL."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
 Lines = Annotated[str, typer.Argument(help="A file of JSON lines, or - for standard input.")]
 CustomerOfLines = Annotated[str | None, typer.Option("--customer", "-c", help="The customer of lines that name none.")]
@@ -458,6 +463,7 @@ def import_file(
     *,
     as_json: bool,
     before: str = "What came before is imported.",
+    sealing: Callable[[contextlib.ExitStack], dict[str, Any]] | None = None,
 ) -> S:
     """Imports a file, and ends the command if a refused line stops it.
 
@@ -465,13 +471,14 @@ def import_file(
         take: imports from a store and a binary file; is given ``on_error``, ``rejects`` and ``progress``.
         file, db, rejects, as_json: the options.
         before: what has become of the lines before the one that stops the import.
+        sealing: what the store seals with, as its options.
     """
     with refusals(), contextlib.ExitStack() as stack:
         source, size = _open_source(file, stack)
         rejected: TextIO | None = None
         if rejects is not None:
             rejected = stack.enter_context(writing(rejects, inputs=[source], drops_when_unread=True))
-        store = stack.enter_context(EventStore(db))
+        store = stack.enter_context(EventStore(db, **(sealing(stack) if sealing is not None else {})))
         progress = stack.enter_context(_reading(size, hidden=as_json))
         on_error = "reject" if rejects is not None else "stop"
         try:

@@ -7,10 +7,12 @@ import logging
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from aximo_db.cli.publish import EntriesToo, TimeStampAuthority, WitnessNames, publishing
 from aximo_db.cli.support import Db, refusals
 from aximo_db.dba.worker import JsonLines, Worker, duties
 
@@ -52,15 +54,34 @@ def worker(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Answer /livez, /readyz and /metrics there. 127.0.0.1 is this machine."),
     ] = None,
+    publish: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Publish the logs of all customers there, as the command does.")
+    ] = None,
+    publish_every: Annotated[str, typer.Option(metavar="TIME", help="Publish so often.")] = "1h",
+    key: Annotated[
+        list[Path] | None,
+        typer.Option("--key", metavar="FILE", help="With --publish: sign with this secret key; may come often."),
+    ] = None,
+    entries: EntriesToo = False,
+    tsa: TimeStampAuthority = None,
+    witness: WitnessNames = None,
     log: Annotated[str, typer.Option(metavar="text|json", help="How to say on standard error what was done.")] = "text",
     once: Annotated[bool, typer.Option("--once", help="Do each duty once, and return: for cron.")] = False,
     db: Db = None,
 ) -> None:
-    """Number events, refresh metrics, and end stale executions, again and again. For operators; any number may run."""
+    """Number events, refresh metrics, end stale executions, publish, again and again. For operators; many may run.
+
+    To publish, the login needs the role aximo_reader, too.
+    """
     if log not in ("text", "json"):
         raise typer.BadParameter("text or json", param_hint="--log")
     if (close_stale is None) != (not customer):
         raise typer.BadParameter("--close-stale says when, --customer says whose: give both", param_hint="--customer")
+    if (publish is None) != (not key):
+        raise typer.BadParameter("--publish says where, --key signs: give both", param_hint="--key")
+    if publish is None and (entries or tsa or witness):
+        raise typer.BadParameter("--entries, --tsa and --witness are for --publish", param_hint="--publish")
+    how = None if publish is None else publishing(publish, key or (), entries=entries, tsa=tsa, witnesses=witness or ())
     at_work = Worker(
         db,
         duties(
@@ -68,6 +89,8 @@ def worker(
             refresh_every=seconds_of(refresh_every),
             close_stale=None if close_stale is None else timedelta(seconds=seconds_of(close_stale)),
             customers=customer or (),
+            publishing=how,
+            publish_every=seconds_of(publish_every),
         ),
     )
     with refusals(code=2), contextlib.ExitStack() as stack:

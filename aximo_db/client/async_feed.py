@@ -74,7 +74,7 @@ class AsyncFeed(Generic[E]):
         entries = await self._read(after, max_entries, self._session.customer(customer_id), None)
         if not entries:
             await self.size(customer_id)  # which tells whether there is a customer
-        return entries
+        return await self._opened(entries)
 
     def consume(
         self, name: str, max_entries: int, customer_id: str | None
@@ -113,7 +113,7 @@ class AsyncFeed(Generic[E]):
                         named = (customer or before,)
                         await session.execute(connection, statements.SET_CUSTOMER, named)
                         number = await self._open_cursor(connection, name)
-                        entries = await self._entries(connection, number, max_entries)
+                        entries = await self._opened(await self._entries(connection, number, max_entries))
                         behind: int | None = None
                         if watched is not None:
                             watched.reached(connection)
@@ -186,7 +186,7 @@ class AsyncFeed(Generic[E]):
                     continue
                 wait = least
                 is_behind = advance and is_full
-                for entry in entries:
+                for entry in await self._opened(entries):
                     if stopped():
                         break
                     try:
@@ -231,6 +231,10 @@ class AsyncFeed(Generic[E]):
     async def _entries(self, connection: AnyConnection, after: int, max_entries: int) -> list[E]:
         rows = await self._session.rows(connection, self._kind.read, (after, max_entries))
         return statements.log_entries(self._kind, rows, after, max_entries)
+
+    async def _opened(self, entries: list[E]) -> list[E]:
+        """The entries with what is sealed in them opened, if there is a vault; run events have nothing sealed."""
+        return await self._session.opened(entries) if self._kind.log == "events" else entries
 
     async def _behind(self, connection: AnyConnection, entries: Sequence[E], max_entries: int) -> int:
         """How many entries are left after these."""

@@ -9,6 +9,7 @@ import asyncio
 import copy
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
@@ -17,10 +18,13 @@ from psycopg.rows import class_row, tuple_row
 
 from aximo_db.client import own_errors, statements
 from aximo_db.client.async_connections import AnyConnection, AnyPool, AsyncConnections
+from aximo_db.client.async_waits import apart as in_thread
 from aximo_db.client.call import Call, Retry, say_slow
 from aximo_db.client.errors import AximoError, CustomerError
-from aximo_db.client.events import NewEvent
+from aximo_db.client.events import Approval, NewEvent
 from aximo_db.client.ledger_cursors import AsyncLedgerCursor
+from aximo_db.client.sealed import Vault
+from aximo_db.client.sealing import Sealer, holds_sealed
 from aximo_db.client.watch import Watch, Watched
 
 __all__ = ["AsyncSession"]
@@ -37,6 +41,7 @@ class AsyncSession:
         customer_id: the customer of calls that name none.
         retry_for: how many seconds a call may be tried again.
         watch: who is told of calls. Without one, a call asks once whether there is one.
+        sealer: what seals and opens values; ``None`` without a vault.
     """
 
     def __init__(
@@ -49,7 +54,12 @@ class AsyncSession:
         exact_numbers: bool,
         on_retry: Callable[[Retry], object] | None,
         slow_after: float | None,
+        vault: Vault | None = None,
+        seal: Mapping[str, str] | None = None,
     ) -> None:
+        if vault is None and seal:
+            raise ValueError("seal needs a vault")
+        self.sealer = None if vault is None else Sealer(vault, seal or {}, exact=exact_numbers)
         self.connections = AsyncConnections(source, prepare=prepare)
         self.customer_id = customer_id
         self.retry_for = retry_for
@@ -68,6 +78,44 @@ class AsyncSession:
     def customer(self, named: str | None) -> str | None:
         """The customer that a call works for: the one that it names, else the session's."""
         return named if named is not None else self.customer_id
+
+    # Values that are sealed
+
+    async def sealed(self, events: Sequence[NewEvent]) -> list[NewEvent]:
+        """The events as they are sent: what is to be sealed is sealed, each for its customer, event and place.
+
+        Raises:
+            MalformedEventError: what is to be sealed can't be.
+            VaultError: a subject was erased, or the vault can't make keys.
+        """
+        sealer = self.sealer
+        if sealer is None or not any(sealer.concerns(event.payload) for event in events):
+            return list(events)
+
+        def seal() -> list[NewEvent]:
+            done = []
+            for event in events:
+                if sealer.concerns(event.payload):
+                    payload = sealer.seal(event.payload, self.customer(event.customer_id), event.event_id)
+                    event = replace(event, payload=payload)
+                done.append(event)
+            return done
+
+        return await in_thread(seal)
+
+    async def opened(self, rows: list[T]) -> list[T]:
+        """The rows, and what is sealed in their payloads opened, if there is a vault."""
+        sealer = self.sealer
+        if sealer is not None and holds_sealed(rows):
+            await in_thread(lambda: sealer.open(rows))
+        return rows
+
+    async def with_persons(self, rows: list[Approval]) -> list[Approval]:
+        """The approvals, and the person of each opened, if it is sealed and there is a vault."""
+        sealer = self.sealer
+        if sealer is None or not any(row.person for row in rows):
+            return rows
+        return await in_thread(lambda: [sealer.with_person(row) for row in rows])
 
     # Statements, for work that has a connection
 
@@ -177,7 +225,7 @@ class AsyncSession:
             page: list[T] = await self.read(
                 query, values, class_row(row), call=call, customer_id=customer_id, setup=setup
             )
-            for each in page:
+            for each in await self.opened(page):
                 yield each
             if len(page) < page_size:
                 return

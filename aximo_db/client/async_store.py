@@ -42,6 +42,7 @@ from aximo_db.client.events import (
     Receipt,
     TraceStep,
 )
+from aximo_db.client.sealed import Vault
 from aximo_db.client.vocabulary import Actor, EventType
 
 __all__ = ["AsyncEventStore"]
@@ -66,6 +67,10 @@ class AsyncEventStore(AsyncMetrics):
             not wait itself. What it raises is logged by its class, and the call goes on: a hook watches and decides
             nothing.
         slow_after: calls that took at least so many seconds are logged; ``None`` for none.
+        vault: where the keys of sealed values are, such as a ``PostgresVault``. With one, what is read shows plain
+            values, or :class:`Erased` where the key is gone; without one, the objects that they are sealed as.
+        seal: fields of payloads that are sealed wherever they stand, each with the field of the same object that has
+            the subject's id: ``{"email": "person"}``. Other values are sealed as :class:`Sealed`.
 
     The logger ``aximo_db`` says what is tried again and why, what came of it, and what was slow: names of calls, codes
     and times, and nothing of an event or a customer.
@@ -84,6 +89,8 @@ class AsyncEventStore(AsyncMetrics):
         exact_numbers: bool = False,
         on_retry: Callable[[Retry], object] | None = None,
         slow_after: float | None = 1.0,
+        vault: Vault | None = None,
+        seal: Mapping[str, str] | None = None,
     ) -> None:
         self._session = AsyncSession(
             source,
@@ -93,6 +100,8 @@ class AsyncEventStore(AsyncMetrics):
             exact_numbers=exact_numbers,
             on_retry=on_retry,
             slow_after=slow_after,
+            vault=vault,
+            seal=seal,
         )
 
     def for_customer(self, customer_id: str) -> Self:
@@ -126,8 +135,8 @@ class AsyncEventStore(AsyncMetrics):
             The receipt; ``duplicate`` says that the same event had been written before.
 
         Raises:
-            CustomerError, SequenceError, AttributionError, DuplicateEventError, MalformedEventError: refused; nothing
-                was written.
+            CustomerError, SequenceError, AttributionError, DuplicateEventError, MalformedEventError, VaultError:
+                refused; nothing was written.
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
         try:
@@ -136,6 +145,8 @@ class AsyncEventStore(AsyncMetrics):
             self._session.refused("emit", error)
             raise
         try:
+            if self._session.sealer is not None:
+                [new] = await self._session.sealed((new,))
             values = statements.emit_values(new, self._session.customer_id)
         except AximoError as error:
             error.concern((new,))
@@ -170,6 +181,8 @@ class AsyncEventStore(AsyncMetrics):
         if not batch:
             return []
         try:
+            if self._session.sealer is not None:
+                batch = await self._session.sealed(batch)
             for event in batch:
                 statements.check_types(event)
             customers = {self._session.customer(event.customer_id) for event in batch}
@@ -289,9 +302,10 @@ class AsyncEventStore(AsyncMetrics):
     async def trace(self, execution_id: str, *, customer_id: str | None = None) -> list[TraceStep]:
         """What happened in an execution, in order of arrival; empty if the customer has no such execution."""
         row_factory = class_row(TraceStep)
-        return await self._session.read(
+        steps: list[TraceStep] = await self._session.read(
             statements.TRACE, [execution_id], row_factory, call="trace", customer_id=customer_id
         )
+        return await self._session.opened(steps)
 
     async def executions(
         self,
@@ -356,7 +370,7 @@ class AsyncEventStore(AsyncMetrics):
         known_at: datetime | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
-        """Who decided what, in order of the requests.
+        """Who decided what, in order of the requests. With a vault, ``person`` is opened where it was sealed.
 
         Args:
             decision: ``open``, ``granted``, ``rejected`` or ``timeout``; one or several.
@@ -365,7 +379,8 @@ class AsyncEventStore(AsyncMetrics):
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
         moments = (as_of, known_at)
-        return await self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        found = await self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        return await self._session.with_persons(found)
 
     async def deployments(
         self,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-__all__ = ["Lock", "acquire", "to_the_end"]
+__all__ = ["Lock", "acquire", "apart", "to_the_end"]
 
 T = TypeVar("T")
 Lock = asyncio.Lock
@@ -29,6 +29,11 @@ async def to_the_end(work: Callable[[], Awaitable[T]]) -> T:
     if cancelled is not None and not task.cancelled() and task.exception() is None:
         raise cancelled
     return task.result()
+
+
+async def apart(work: Callable[[], T]) -> T:
+    """Does work that blocks, in a thread, so that the event loop goes on meanwhile."""
+    return await asyncio.to_thread(work)
 
 
 async def acquire(lock: Lock) -> None:

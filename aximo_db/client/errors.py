@@ -38,6 +38,7 @@ __all__ = [
     "RunError",
     "SchemaVersionError",
     "SequenceError",
+    "VaultError",
     "is_connection_loss",
     "may_quote",
     "register",
@@ -189,6 +190,13 @@ class SchemaVersionError(AximoError):
     meaning = "this package and the schema in the database do not work together"
 
 
+class VaultError(AximoError):
+    """The vault has no key to seal with: the subject was erased, or the vault is not what it should be."""
+
+    sqlstate = "ZXVLT"
+    meaning = "the vault does not do that"
+
+
 class ConnectionLostError(AximoError):
     """Whether the events were written is not known: emitting :attr:`events` again settles it.
 
@@ -237,6 +245,7 @@ register: dict[str, type[AximoError]] = {
         RunError,
         InstallationError,
         SchemaVersionError,
+        VaultError,
         ConnectionLostError,
         NotConnectedError,
         ConnectionStateError,

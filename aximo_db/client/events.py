@@ -19,6 +19,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from aximo_db.client.errors import MalformedEventError
+from aximo_db.client.sealed import Erased, Sealed
 from aximo_db.client.vocabulary import Actor, EventType
 
 __all__ = [
@@ -66,7 +67,8 @@ class NewEvent:
         actor: ``system``, ``founder``, ``operator`` or ``external_user``.
         customer_id: whose event it is; ``None`` for the store's or the login's only customer.
         execution_id: required for execution, action and approval events.
-        payload: JSON object, any mapping, at most 1 MiB as text; string keys, no NaN. A Decimal keeps its digits.
+        payload: JSON object, any mapping, at most 1 MiB as text; string keys, no NaN. A Decimal keeps its digits, and a
+            Sealed is sealed before it is sent.
         timestamp: when it happened; a naive one is UTC; now, if left out.
         risk_level, approval_mode, correlation_id, channel_type, error_code: optional, at most 255 characters.
         latency_ms: optional, milliseconds, not negative.
@@ -323,6 +325,10 @@ class _NeedsCareError(TypeError):
     """A value in it has a JSON form that the encoder does not know: an exact number, or JSON as it is stored."""
 
 
+class _NeedsVaultError(TypeError):
+    """A value is to be sealed, and nothing sealed it."""
+
+
 class _Kept:
     """A payload with JSON in it that could not be read and is kept as it is."""
 
@@ -337,6 +343,8 @@ def _default(value: object) -> object:
         return dict(value)
     if isinstance(value, Decimal | _Kept):
         raise _NeedsCareError
+    if isinstance(value, Sealed):
+        raise _NeedsVaultError
     raise _NoFormError(f"JSON has no form for a {type(value).__name__}")
 
 
@@ -379,6 +387,12 @@ def to_json(value: object) -> str:
         raise MalformedEventError(
             rule="json_well_formed", detail="the payload is nested too deep", hint="Nest it less deep, or store text."
         ) from error
+    except _NeedsVaultError:
+        raise MalformedEventError(
+            "there is no vault to seal a value with",
+            rule="sealed_needs_vault",
+            hint="Make the store with one: EventStore(vault=PostgresVault()). Nothing was sent.",
+        ) from None
     except (TypeError, ValueError) as error:
         # Whoever made the mapping wrote that error's text, so it may quote.
         detail = str(error) if isinstance(error, _NoFormError) else "JSON has no form for a value in the payload"
@@ -672,6 +686,7 @@ class Approval:
     actions_withheld: list[str] | None
     request_event_id: UUID
     decision_event_id: UUID | None
+    person: str | Erased | None
 
 
 @dataclass(frozen=True, slots=True)

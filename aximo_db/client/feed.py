@@ -71,7 +71,7 @@ class Feed(Generic[E]):
         entries = self._read(after, max_entries, self._session.customer(customer_id), None)
         if not entries:
             self.size(customer_id)  # which tells whether there is a customer
-        return entries
+        return self._opened(entries)
 
     def consume(
         self, name: str, max_entries: int, customer_id: str | None
@@ -110,7 +110,7 @@ class Feed(Generic[E]):
                         named = (customer or before,)
                         session.execute(connection, statements.SET_CUSTOMER, named)
                         number = self._open_cursor(connection, name)
-                        entries = self._entries(connection, number, max_entries)
+                        entries = self._opened(self._entries(connection, number, max_entries))
                         behind: int | None = None
                         if watched is not None:
                             watched.reached(connection)
@@ -183,7 +183,7 @@ class Feed(Generic[E]):
                     continue
                 wait = least
                 is_behind = advance and is_full
-                for entry in entries:
+                for entry in self._opened(entries):
                     if stopped():
                         break
                     try:
@@ -226,6 +226,10 @@ class Feed(Generic[E]):
     def _entries(self, connection: AnyConnection, after: int, max_entries: int) -> list[E]:
         rows = self._session.rows(connection, self._kind.read, (after, max_entries))
         return statements.log_entries(self._kind, rows, after, max_entries)
+
+    def _opened(self, entries: list[E]) -> list[E]:
+        """The entries with what is sealed in them opened, if there is a vault; run events have nothing sealed."""
+        return self._session.opened(entries) if self._kind.log == "events" else entries
 
     def _behind(self, connection: AnyConnection, entries: Sequence[E], max_entries: int) -> int:
         """How many entries are left after these."""

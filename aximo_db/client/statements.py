@@ -55,7 +55,7 @@ E = TypeVar("E", LogEntry, RunLogEntry, LogLine)
 #: What this package speaks; the schema says with aximo.oldest_client() whether it still listens.
 CLIENT_PROTOCOL: Final = 1
 #: The oldest schema whose functions and views this package can use.
-OLDEST_SCHEMA: Final = 1
+OLDEST_SCHEMA: Final = 3
 
 
 def columns(row: type, alias: str) -> str:

@@ -39,6 +39,7 @@ from aximo_db.client.execution import ExecutionScope
 from aximo_db.client.feed import Feed, advance, advance_all
 from aximo_db.client.metrics import Metrics
 from aximo_db.client.runs import Runs
+from aximo_db.client.sealed import Vault
 from aximo_db.client.session import Session
 from aximo_db.client.vocabulary import Actor, EventType
 
@@ -64,6 +65,10 @@ class EventStore(Metrics):
             not wait itself. What it raises is logged by its class, and the call goes on: a hook watches and decides
             nothing.
         slow_after: calls that took at least so many seconds are logged; ``None`` for none.
+        vault: where the keys of sealed values are, such as a ``PostgresVault``. With one, what is read shows plain
+            values, or :class:`Erased` where the key is gone; without one, the objects that they are sealed as.
+        seal: fields of payloads that are sealed wherever they stand, each with the field of the same object that has
+            the subject's id: ``{"email": "person"}``. Other values are sealed as :class:`Sealed`.
 
     The logger ``aximo_db`` says what is tried again and why, what came of it, and what was slow: names of calls, codes
     and times, and nothing of an event or a customer.
@@ -82,6 +87,8 @@ class EventStore(Metrics):
         exact_numbers: bool = False,
         on_retry: Callable[[Retry], object] | None = None,
         slow_after: float | None = 1.0,
+        vault: Vault | None = None,
+        seal: Mapping[str, str] | None = None,
     ) -> None:
         self._session = Session(
             source,
@@ -91,6 +98,8 @@ class EventStore(Metrics):
             exact_numbers=exact_numbers,
             on_retry=on_retry,
             slow_after=slow_after,
+            vault=vault,
+            seal=seal,
         )
 
     def for_customer(self, customer_id: str) -> Self:
@@ -124,8 +133,8 @@ class EventStore(Metrics):
             The receipt; ``duplicate`` says that the same event had been written before.
 
         Raises:
-            CustomerError, SequenceError, AttributionError, DuplicateEventError, MalformedEventError: refused; nothing
-                was written.
+            CustomerError, SequenceError, AttributionError, DuplicateEventError, MalformedEventError, VaultError:
+                refused; nothing was written.
             ConnectionLostError: what became of it is not known; emit the error's ``event`` again.
         """
         try:
@@ -134,6 +143,8 @@ class EventStore(Metrics):
             self._session.refused("emit", error)
             raise
         try:
+            if self._session.sealer is not None:
+                [new] = self._session.sealed((new,))
             values = statements.emit_values(new, self._session.customer_id)
         except AximoError as error:
             error.concern((new,))
@@ -168,6 +179,8 @@ class EventStore(Metrics):
         if not batch:
             return []
         try:
+            if self._session.sealer is not None:
+                batch = self._session.sealed(batch)
             for event in batch:
                 statements.check_types(event)
             customers = {self._session.customer(event.customer_id) for event in batch}
@@ -283,7 +296,10 @@ class EventStore(Metrics):
     def trace(self, execution_id: str, *, customer_id: str | None = None) -> list[TraceStep]:
         """What happened in an execution, in order of arrival; empty if the customer has no such execution."""
         row_factory = class_row(TraceStep)
-        return self._session.read(statements.TRACE, [execution_id], row_factory, call="trace", customer_id=customer_id)
+        steps: list[TraceStep] = self._session.read(
+            statements.TRACE, [execution_id], row_factory, call="trace", customer_id=customer_id
+        )
+        return self._session.opened(steps)
 
     def executions(
         self,
@@ -348,7 +364,7 @@ class EventStore(Metrics):
         known_at: datetime | None = None,
         limit: int | None = None,
     ) -> list[Approval]:
-        """Who decided what, in order of the requests.
+        """Who decided what, in order of the requests. With a vault, ``person`` is opened where it was sealed.
 
         Args:
             decision: ``open``, ``granted``, ``rejected`` or ``timeout``; one or several.
@@ -357,7 +373,8 @@ class EventStore(Metrics):
         conditions = {"execution_id": execution_id, "decision": decision}
         order = "requested_at, request_event_id"
         moments = (as_of, known_at)
-        return self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        found = self._session.select("approvals", Approval, conditions, order, customer_id, limit, moments)
+        return self._session.with_persons(found)
 
     def deployments(
         self,

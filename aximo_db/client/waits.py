@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["Lock", "acquire", "to_the_end"]
+__all__ = ["Lock", "acquire", "apart", "to_the_end"]
 
 T = TypeVar("T")
 # Reentrant, so that a signal handler in the midst of a call finds the connection busy instead of hanging.
@@ -15,6 +15,11 @@ Lock = threading.RLock
 
 def to_the_end(work: Callable[[], T]) -> T:
     """Does the work."""
+    return work()
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Does work that blocks."""
     return work()
 
 

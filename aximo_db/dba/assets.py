@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 #: The schema version that the newest migration leaves behind: what ``aximo.schema_version()`` says then.
-HEAD_SCHEMA_VERSION: Final = 2
+HEAD_SCHEMA_VERSION: Final = 3
 
 PACKAGE: Final = Path(__file__).resolve().parent.parent
 

@@ -385,6 +385,12 @@ _QUESTIONS: Final[tuple[tuple[str, Level, str, str], ...]] = (
         "Use row filters by customer.",
     ),
     (
+        "select to_regnamespace('aximo_vault') is not null",
+        "warning",
+        "The vault of sealed values is in the ledger's own database: its backups hold the keys, and bring back what was erased.",
+        "Make the vault in a database of its own (AXIMO_VAULT_URL), with a backup of its own.",
+    ),
+    (
         "select current_setting('random_page_cost')::float > 2",
         "note",
         "random_page_cost is that of a disk with moving parts: pages of a customer's rows may be sorted, not read off an index.",

@@ -1,4 +1,4 @@
-"""What has to be done again and again, in one process: numbering, refreshing metrics, ending stale executions.
+"""What has to be done again and again, in one process: numbering, refreshing metrics, publishing, and the like.
 
 Each duty has a clock of its own, and one that fails does not stop the others. What is done is done in transactions of
 the database's functions, so a worker may be killed at any time, and any number of them may run beside each other.
@@ -13,6 +13,7 @@ import random
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ import psycopg
 from aximo_db.client import statements
 from aximo_db.client.connect import reached
 from aximo_db.client.errors import AximoError, NotConnectedError, is_connection_loss, translate
+from aximo_db.client.events import Log
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.dba.publish import LOGS, Publishing, publish_log, published_where
 
 __all__ = ["Duty", "JsonLines", "Worker", "duties"]
 
@@ -105,12 +108,48 @@ def _close_stale(older_than: timedelta, customers: Iterable[str]) -> Callable[[C
     return steps
 
 
+def _publish(how: Publishing) -> Callable[[Connection], Iterator[int]]:
+    # What is left of a round: the loop may cut it, and it goes on there.
+    left: deque[tuple[str, Log]] = deque()
+    refused: list[AximoError] = []
+
+    def steps(connection: Connection) -> Iterator[int]:
+        if not left:
+            customers = connection.execute("select customer_id from aximo.my_customers()").fetchall()
+            left.extend((row[0], log) for row in customers for log in LOGS)
+            how.silent.clear()
+        while left:
+            did = 0
+            try:
+                done = publish_log(connection, how, *left.popleft())
+            except OSError as error:
+                raise published_where(error) from error
+            except AximoError as error:
+                # Another worker that publishes this log does what was to be done. What is wrong with one log is told
+                # when the others are published.
+                if error.rule != "published_folder_is_free":
+                    refused.append(error)
+            else:
+                did = int(done is not None and done.size > done.was)
+                if done is not None and done.warnings:
+                    count = len(done.warnings)
+                    _log.warning("publish: %d time stamps or cosignatures are missing, and are asked for again", count)
+            yield did
+        if refused:
+            first, refused[:] = refused[0], []
+            raise first
+
+    return steps
+
+
 def duties(
     *,
     advance_every: float = 1.0,
     refresh_every: float | None = 300.0,
     close_stale: timedelta | None = None,
     customers: Iterable[str] = (),
+    publishing: Publishing | None = None,
+    publish_every: float = 3600.0,
 ) -> list[Duty]:
     """What a worker does.
 
@@ -119,12 +158,16 @@ def duties(
         refresh_every: seconds between two refreshes of the metrics; ``None`` for none.
         close_stale: how long an execution has been idle that is ended; ``None`` to leave all open.
         customers: whose executions are ended.
+        publishing: where the logs of all customers of the login are published, and how; ``None`` to publish none.
+        publish_every: seconds between two publications.
     """
     found = [Duty("advance", advance_every, _advance)]
     if refresh_every is not None:
         found.append(Duty("refresh", refresh_every, _refresh))
     if close_stale is not None:
         found.append(Duty("close_stale", RETRY, _close_stale(close_stale, customers)))
+    if publishing is not None:
+        found.append(Duty("publish", publish_every, _publish(publishing)))
     return found
 
 

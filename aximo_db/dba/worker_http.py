@@ -123,6 +123,13 @@ class Telling:
         self._failures = prometheus_client.Counter(
             "aximo_worker_duty_failures", "How often a duty failed.", ["duty", "sqlstate"], registry=registry
         )
+        self._published: prometheus_client.Gauge | None = None
+        if any(duty.name == "publish" for duty in worker.duties):
+            self._published = prometheus_client.Gauge(
+                "aximo_checkpoint_published_timestamp_seconds",
+                "When this worker last published the logs of all its customers.",
+                registry=registry,
+            )
         worker.observer = self
         self._server = ThreadingHTTPServer((host, port), _handler(worker, registry))
         self._server.daemon_threads = True
@@ -139,6 +146,8 @@ class Telling:
     def done(self, duty: str, seconds: float) -> None:
         """A duty was done."""
         self._seconds.labels(duty).observe(seconds)
+        if duty == "publish" and self._published is not None:
+            self._published.set_to_current_time()
 
     def failed(self, duty: str, sqlstate: str) -> None:
         """A duty failed."""

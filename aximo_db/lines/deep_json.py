@@ -122,12 +122,13 @@ class _Text(str):
     __slots__ = ()
 
 
-def write(value: Any, write_leaf: Callable[[Any], str]) -> str:
+def write(value: Any, write_leaf: Callable[[Any], str], write_key: Callable[[str], str] = json.dumps) -> str:
     """Writes JSON without blanks, the keys of objects in their order as text.
 
     Args:
         value: dictionaries, lists, and leaves.
         write_leaf: writes what is neither.
+        write_key: writes a key.
     """
     written: list[str] = []
     pending: list[Any] = [value]
@@ -138,7 +139,7 @@ def write(value: Any, write_leaf: Callable[[Any], str]) -> str:
         elif isinstance(item, dict):
             pending.append(_Text("}"))
             for place, key in reversed(list(enumerate(sorted(item)))):
-                pending += [item[key], _Text(f"{',' if place else ''}{json.dumps(key)}:")]
+                pending += [item[key], _Text(f"{',' if place else ''}{write_key(key)}:")]
             pending.append(_Text("{"))
         elif isinstance(item, list):
             pending.append(_Text("]"))

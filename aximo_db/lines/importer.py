@@ -28,8 +28,9 @@ from aximo_db.client.errors import (
     RunError,
     SequenceError,
 )
-from aximo_db.client.events import FIELDS
+from aximo_db.client.events import FIELDS, as_uuid
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.sealing import Sealer
 from aximo_db.client.store import EventStore
 from aximo_db.files.source import UnreadableFileError, json_lines, looks_like
 from aximo_db.lines import deep_json
@@ -156,7 +157,7 @@ def import_lines(
     A second run adds nothing: an event that is there is a duplicate. A line without an ``event_id`` gets one derived
     from its content and from how often the same content came before it in this file; that keeps about 100 bytes of
     memory a line. ``recorded_at``, ``recorded_by`` and ``step`` are the database's to set, so those of
-    an export are left out.
+    an export are left out. Fields that the store seals are sealed in lines, too, under the id that a line has or gets.
 
     Args:
         store: where to; its login must be granted the customers of the file.
@@ -181,7 +182,7 @@ def import_lines(
     seen: Counter[bytes] = Counter()
     return import_each(
         source,
-        lambda number, raw: _event_line(number, raw, customer_id, seen, read),
+        lambda number, raw: _event_line(number, raw, customer_id, seen, read, store._session.sealer),
         lambda lines: _write_events(store, function, lines),
         on_error=on_error,
         rejects=rejects,
@@ -355,7 +356,12 @@ def customer_of(event: Mapping[str, Any], default: str | None) -> str | None:
 
 
 def _event_line(
-    number: int, raw: bytes, customer_id: str | None, seen: Counter[bytes], read: Read | None = None
+    number: int,
+    raw: bytes,
+    customer_id: str | None,
+    seen: Counter[bytes],
+    read: Read | None = None,
+    sealer: Sealer | None = None,
 ) -> _EventLine:
     if len(raw) > LONGEST_LINE:
         raise MalformedEventError(
@@ -377,9 +383,24 @@ def _event_line(
         lacks["event_id"] = _derived_id(event, customer, seen)
     if customer is not None and event.get("customer_id") is None:
         lacks["customer_id"] = customer
+    payload, sent = event.get("payload"), text
+    if sealer is not None and isinstance(payload, dict) and sealer.concerns(payload):
+        sealed = sealer.seal(payload, customer, as_uuid(event_id or lacks["event_id"]), _plain_json)
+        sent = _plain_json({**event, "payload": sealed})
     # At the end: of a key that comes twice, PostgreSQL takes the last one.
-    whole = f"{text[:-1]}{',' if event else ''}{json.dumps(lacks)[1:]}" if lacks else text
+    whole = f"{sent[:-1]}{',' if event else ''}{json.dumps(lacks)[1:]}" if lacks else sent
     return _EventLine(number, as_text(raw) if read else text, whole, any(name in event for name in _IGNORED))
+
+
+def _plain_json(value: object) -> str:
+    """A value of :func:`read_object` as JSON, the keys in order, and numbers as they stood."""
+    return deep_json.write(
+        value, lambda leaf: str(leaf) if isinstance(leaf, _Number) else _in_unicode(leaf), _in_unicode
+    )
+
+
+def _in_unicode(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 class _Number(str):

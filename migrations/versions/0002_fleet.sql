@@ -1739,7 +1739,7 @@ comment on function aximo_private.make_movable(regclass) is 'Lets the rows of a 
 create or replace function aximo.schema_version() returns integer
 language sql immutable security invoker parallel safe
 set search_path = pg_catalog, pg_temp
-as $$select 2$$;
+as $$select 3$$;
 comment on function aximo.schema_version() is 'The version of this schema; every migration counts it up.';
 -- until here
 -- as in 99_grants/owners.sql

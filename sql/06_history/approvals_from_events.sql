@@ -7,7 +7,7 @@ select
     d."timestamp" as decided_at, d.actor as decided_by, d.recorded_by as decision_recorded_by,
     d."timestamp" - r."timestamp" as delay, d.payload ->> 'reason' as reason,
     case when d.event_type in ('approval_rejected', 'approval_timeout') then w.actions end as actions_withheld,
-    r.event_id as request_event_id, d.event_id as decision_event_id
+    r.event_id as request_event_id, d.event_id as decision_event_id, d.payload ->> 'person' as person
 from aximo_private.history as r
 left join aximo_private.history as d
     on d.customer_id = r.customer_id and d.execution_id = r.execution_id and d.answers = r.event_id

@@ -4,7 +4,13 @@ select
     case when t.request_event_id is null then a.approval_id else t.approval_id end as approval_id,
     a.deployment_id, a.skill_id, a.skill_version, a.risk_level, a.approval_mode, a.requested_at, a.requested_by, a.decision, a.decided_at,
     a.decided_by, a.decision_recorded_by, a.decided_at - a.requested_at as delay,
-    a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id
+    a.reason, t.actions_withheld, a.request_event_id, a.decision_event_id,
+    -- Read of the event by who asks for it: an emit keeps no copy.
+    (
+        select e.payload ->> 'person' -- noqa: RF01
+        from only aximo_private.events as e -- noqa: PRS
+        where e.customer_id = a.customer_id and e.event_id = a.decision_event_id
+    ) as person
 from (
     select *
     from only aximo_private.approvals -- noqa: PRS
@@ -38,5 +44,6 @@ comment on column aximo.approvals.reason is 'payload.reason of the answer, if it
 comment on column aximo.approvals.actions_withheld is 'If it was rejected or timed out: the prepared actions that waited for it and were not dispatched, by action_id or action_type.';
 comment on column aximo.approvals.request_event_id is 'The event that asked.';
 comment on column aximo.approvals.decision_event_id is 'The event that answered.';
+comment on column aximo.approvals.person is 'payload.person of the answer: who really decided. Where it is sealed, the text of the object that it is sealed as.';
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals');
 select aximo_private.take_comments('aximo.approvals', 'aximo_private.approvals_from_events');

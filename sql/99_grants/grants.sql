@@ -42,7 +42,7 @@ grant select on aximo_private.executions_from_events, aximo_private.approvals_fr
 -- together that would write what only the database may state. UPDATE, DELETE and TRUNCATE of events stay granted, so that the triggers
 -- refuse them by name.
 revoke insert on aximo_private.events, aximo.event_types, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.violations,
-aximo_private.checkpoints, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
+aximo_private.checkpoints, aximo_private.erasures, aximo_private.thresholds, aximo_private.metric_lists, aximo_private.observations,
 aximo_private.run_ids, aximo_private.known_deployments, aximo_private.access_changes, helix.run_events,
 helix.event_kinds, helix.runs from aximo_owner;
 revoke insert, update, delete, truncate on aximo_private.executions, aximo_private.approvals,
@@ -85,6 +85,7 @@ to aximo_sequencer;
 grant insert on aximo_private.log_entries, aximo_private.log_nodes to aximo_sequencer;
 grant insert (customer_id, log, size, root, note) on aximo_private.checkpoints to aximo_sequencer;
 grant select, update on sequence aximo_private.checkpoint_clock to aximo_sequencer;
+grant insert (erasure_id, customer_id, key_ids, reason, log_size) on aximo_private.erasures to aximo_sequencer;
 grant select, update (advanced_at, ledger, node) on aximo_private.log_state to aximo_sequencer;
 grant select, update (high_position, entries, looked, undated_from) on aximo_private.logs to aximo_sequencer;
 grant select, insert, update, delete on aximo_private.log_holes to aximo_sequencer;
@@ -194,6 +195,7 @@ grant select on
     aximo.log_lines,
     aximo.log_nodes,
     aximo.checkpoints,
+    aximo.erasures,
     aximo.violations,
     aximo.deployment_violations,
     aximo.cursors,
@@ -297,6 +299,7 @@ grant execute on function aximo.ledger_status() to aximo_monitor, aximo_operator
 grant execute on function aximo.schema_version() to aximo_monitor;
 
 grant execute on function aximo.add_checkpoint(text) to aximo_auditor, aximo_operator;
+grant execute on function aximo.record_erasure(uuid[], text) to aximo_operator;
 grant select on aximo.access_history to aximo_auditor;
 
 grant execute on function

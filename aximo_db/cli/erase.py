@@ -1,0 +1,150 @@
+"""The commands ``aximo-db erase``, ``vault migrate``, ``vault replay`` and ``vault readmit``: forgetting a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Annotated
+
+import typer
+
+from aximo_db.cli.support import (
+    AsJson,
+    Db,
+    Panel,
+    Program,
+    VaultDb,
+    at_work,
+    err,
+    out,
+    plain,
+    print_json,
+    refusals,
+    row_of,
+)
+from aximo_db.client.connect import connect
+from aximo_db.lines.exporter import number_new_events
+from aximo_db.vault import erasing
+from aximo_db.vault.postgres import PostgresVault
+
+__all__ = ["app", "vault_app"]
+
+app = Program()
+vault_app = Program(name="vault", help="The keys of sealed values: in another database than the ledger's.")
+
+Whose = Annotated[str, typer.Option("--customer", "-c", help="The customer.")]
+Subject = Annotated[str, typer.Option("--subject", "-s", help="Whom the values are of, as services name it.")]
+
+_SHARED = "The vault is in the ledger's own database: its backups hold the keys, and bring them back."
+
+
+@contextmanager
+def _vault(dsn: str | None) -> Iterator[PostgresVault]:
+    with PostgresVault(dsn) as vault:
+        yield vault
+
+
+@app.does(Panel.OPERATE, needs="aximo.record_erasure")
+def erase(
+    customer: Whose,
+    subject: Subject,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; kept for ever. Name no person in it.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would become unreadable, and do nothing.")
+    ] = False,
+    vault: VaultDb = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make everything that was sealed for a subject unreadable, for good, and say what it was.
+
+    It is recorded in the ledger first, then the key is destroyed. What was stopped in between is done by running it
+    again. Exit code 1 if nothing was ever sealed for the subject.
+    """
+    with refusals(), _vault(vault) as keys, connect(db) as connection:
+        number_new_events(connection)
+        with at_work("looking", hidden=as_json):
+            done = erasing.erase(connection, keys, customer, subject, reason, dry_run=dry_run)
+        is_shared = keys.shares_with_ledger()
+    if as_json:
+        print_json({**row_of(done), "key_ids": [str(kid) for kid in done.key_ids], "not_reached": erasing.NOT_REACHED})
+    else:
+        _print_erasure(done)
+    if is_shared:
+        err().print(f"[yellow]{_SHARED}[/]")
+    if not done.key_ids and not done.already_erased:
+        raise typer.Exit(1)
+
+
+def _print_erasure(done: erasing.Erasure) -> None:
+    console = out()
+    whose = plain(f"of customer {done.customer_id}")
+    if not done.key_ids:
+        console.print(
+            f"The subject {whose} was erased before; aximo.erasures says when."
+            if done.already_erased
+            else f"The subject {whose} has no key: nothing was sealed for it under this name."
+        )
+    else:
+        keys = ", ".join(str(kid) for kid in done.key_ids)
+        console.print(f"{'The key to be destroyed' if done.dry_run else 'Destroyed the key'} {whose}: [bold]{keys}[/]")
+        verb = "would become" if done.dry_run else "became"
+        numbers = f", number {_ranges(done.numbers)}" if done.numbers else ""
+        unnumbered = f"; {done.unnumbered:,} of them have no number yet" if done.unnumbered else ""
+        console.print(f"Values in [bold]{done.events:,}[/] events {verb} unreadable{numbers}{unnumbered}.")
+        for place, events in done.places.items():
+            console.print(f"  {plain(place)}  {events:,}")
+        if done.erasure_id is not None:
+            console.print(f"Recorded in aximo.erasures as {done.erasure_id}, at {done.log_size:,} entries of the log.")
+    console.print(f"Not reached: {'; '.join(erasing.NOT_REACHED)}.")
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Numbers in order, those that follow each other as a range."""
+    breaks = [0, *(place + 1 for place, (a, b) in enumerate(pairwise(numbers)) if b != a + 1), len(numbers)]
+    runs = (numbers[start:end] for start, end in pairwise(breaks))
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+@vault_app.does()
+def migrate(vault: VaultDb = None, as_json: AsJson = False) -> None:
+    """Make the vault in a database of its own, or bring it up to date. Run as the owner of that database."""
+    with refusals(), _vault(vault) as keys:
+        ran = keys.migrate()
+        is_shared = keys.shares_with_ledger()
+    if as_json:
+        print_json({"ran": ran, "shares_with_ledger": is_shared})
+    else:
+        out().print(f"Ran {', '.join(map(str, ran))}." if ran else "There was nothing to do.")
+    if is_shared:
+        err().print(f"[yellow]{_SHARED}[/]")
+
+
+@vault_app.does(needs="aximo.erasures")
+def replay(vault: VaultDb = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Destroy every key that the ledger's record of erasures names: after a vault was restored, before it is used.
+
+    The record is read of the customers that the login was granted: use one that was granted all.
+    """
+    with refusals(), _vault(vault) as keys, connect(db) as connection:
+        done = erasing.replay(connection, keys)
+    if as_json:
+        print_json({**row_of(done), "destroyed": [str(kid) for kid in done.destroyed]})
+    else:
+        out().print(
+            f"{done.recorded:,} keys of {done.customers:,} customers are recorded as erased;"
+            f" {len(done.destroyed):,} of them were not in this vault's tombstones, and are now."
+        )
+
+
+@vault_app.does()
+def readmit(customer: Whose, subject: Subject, vault: VaultDb = None, as_json: AsJson = False) -> None:
+    """Let a subject that was erased have another key. What was erased stays so."""
+    with refusals(), _vault(vault) as keys:
+        was_erased = keys.is_erased(customer, subject)
+        keys.readmit(customer, subject)
+    if as_json:
+        print_json({"customer_id": customer, "was_erased": was_erased})
+    else:
+        out().print("It gets another key when something is sealed for it." if was_erased else "It was not erased.")

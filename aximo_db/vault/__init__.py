@@ -1,0 +1,1 @@
+"""Where the keys of sealed values are: in another database than the ledger's."""
