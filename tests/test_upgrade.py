@@ -395,7 +395,8 @@ def assert_unchanged(ledger: Ledger, before: dict[str, Any]) -> None:
 
 @pytest.mark.skipif(QUICK, reason="it takes its time")
 def test_an_upgrade_under_load(released: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Newer than the database, this package's stores would refuse it. What they call here is what those of the release call.
+    # Newer than the database, this package's stores would refuse it. So it is its own calls that are tried here, not those of the
+    # release's client: test_the_client_of_a_release_works tries these, after the upgrade.
     monkeypatch.setattr(statements, "OLDEST_SCHEMA", 1)
     before = state_of_logs(released)
     state = schema_state(released.dsn())
