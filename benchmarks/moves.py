@@ -103,10 +103,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--version", default="18")
     arguments = parser.parse_args()
-    print("| events | copied and checked | pause | longest wait of a writer | moved back: pause | of the pause: compare |")
+    print(
+        "| events | copied and checked | pause | longest wait of a writer | moved back: pause | of the pause: compare |"
+    )
     print("|---|---|---|---|---|---|")
     for size in arguments.sizes:
-        with tempfile.TemporaryDirectory(prefix="aximo-moves-", ignore_cleanup_errors=True) as folder, contextlib.ExitStack() as stack:
+        with (
+            tempfile.TemporaryDirectory(prefix="aximo-moves-", ignore_cleanup_errors=True) as folder,
+            contextlib.ExitStack() as stack,
+        ):
             servers = stack.enter_context(two_servers(Path(folder), [arguments.version] * 2))
             one, two = (make_node(server, f"node_{number}", number) for number, server in enumerate(servers))
             fill(one, size)

@@ -100,13 +100,19 @@ def _drop_subscriptions(node: FleetNode) -> None:
             inside.execute(f"alter subscription {name} disable")
             inside.execute(f"alter subscription {name} set (slot_name = none)")
             inside.execute(f"drop subscription {name}")
-        for (name,) in inside.execute("select gid from pg_prepared_xacts where database = current_database()").fetchall():
+        for (name,) in inside.execute(
+            "select gid from pg_prepared_xacts where database = current_database()"
+        ).fetchall():
             inside.execute(f"rollback prepared '{name}'")
 
 
 def _drop_slots(root: psycopg.Connection[Any], database: str) -> None:
-    for (name,) in root.execute("select slot_name from pg_replication_slots where database = %s", (database,)).fetchall():
-        root.execute("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", (name,))
+    for (name,) in root.execute(
+        "select slot_name from pg_replication_slots where database = %s", (database,)
+    ).fetchall():
+        root.execute(
+            "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", (name,)
+        )
         root.execute("select pg_drop_replication_slot(%s)", (name,))
 
 
@@ -326,7 +332,9 @@ class Busy:
     def __enter__(self) -> Busy:
         self.pool = ThreadPoolExecutor(8)
         self.writers = [Writer(self.nodes, "c1", self.stop) for _ in range(2)]
-        self.writers += [Writer([node], customer, self.stop) for node, customer in zip(self.nodes, ("c2", "c3"), strict=False)]
+        self.writers += [
+            Writer([node], customer, self.stop) for node, customer in zip(self.nodes, ("c2", "c3"), strict=False)
+        ]
         self.promises = [self.pool.submit(each.work) for each in self.writers]
         self.promises += [self.pool.submit(advancing, each, self.stop) for each in self.nodes]
         return self
@@ -374,7 +382,9 @@ def test_writers_go_on_through_a_move_with_a_batch_open_across_the_fence(pair: l
 
     def commit_when_fenced() -> None:
         with source.connect() as root:
-            while root.execute("select count(*) from aximo_private.placements where state = 'leaving'").fetchone() != (1,):
+            while root.execute("select count(*) from aximo_private.placements where state = 'leaving'").fetchone() != (
+                1,
+            ):
                 time.sleep(0.002)
             time.sleep(0.2)
             unfinished.commit()
@@ -800,7 +810,14 @@ def test_every_command_says_where_a_customer_is_that_is_gone(nodes: list[FleetNo
     go(source, target)
     for login, customer in ((OWN, []), (OWN, ["-c", "c1"]), (SERVICE, ["-c", "c1"])):
         for command, arguments in COMMANDS.items():
-            done = run(*command.split(), *(each.format(folder=tmp_path) for each in arguments), *customer, "--db", source.dsn(login), code=1)
+            done = run(
+                *command.split(),
+                *(each.format(folder=tmp_path) for each in arguments),
+                *customer,
+                "--db",
+                source.dsn(login),
+                code=1,
+            )
             assert "ZXMOV" in done.stderr, (login, customer, command, done.stderr)
             assert "node 1" in done.stderr, (login, customer, command)
 
@@ -841,7 +858,10 @@ def bouncer_of(folder: Path, node: FleetNode, name: str) -> Iterator[Path]:
         for each in (folder, *folder.iterdir()):
             os.chown(each, demotion["user"], demotion["group"])
     process = subprocess.Popen(
-        [str(BOUNCER), "-q", str(folder / "pgbouncer.ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **demotion
+        [str(BOUNCER), "-q", str(folder / "pgbouncer.ini")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **demotion,
     )
     try:
         deadline = time.monotonic() + 30
@@ -881,7 +901,10 @@ def test_clients_of_a_pgbouncer_notice_nothing_but_a_wait(nodes: list[FleetNode]
         (folder / "next.ini").write_text(leads_to("acme", target))
         with bouncer_of(folder, source, "acme"):
             bouncer = Bouncer(
-                f"host={folder} port=6433 user=postgres dbname=pgbouncer", "acme", f"cp {folder}/next.ini {folder}/databases.ini", 20
+                f"host={folder} port=6433 user=postgres dbname=pgbouncer",
+                "acme",
+                f"cp {folder}/next.ini {folder}/databases.ini",
+                20,
             )
             with ThreadPoolExecutor(1) as pool:
                 writing = pool.submit(write)
@@ -895,7 +918,9 @@ def test_clients_of_a_pgbouncer_notice_nothing_but_a_wait(nodes: list[FleetNode]
                 log = entries(root)
             assert set(written) <= set(log)
             with target.connect(SERVICE) as service:
-                after = of_customer(service, "c1", "select count(*) from aximo.events where recorded_at > now() - interval '1 second'")
+                after = of_customer(
+                    service, "c1", "select count(*) from aximo.events where recorded_at > now() - interval '1 second'"
+                )
             assert after[0][0] > 0
             # A command that fails leaves the clients going, and the customer where it is now.
             failing = Bouncer(bouncer.dsn, "acme", "false", 20)

@@ -42,10 +42,14 @@ def run(connection: Connection, customer: str) -> None:
             " values (%s, 'p', 't', 'v1', 'h', 'h', 'running')",
             (f"run of {customer}",),
         )
-        connection.execute("insert into helix.run_events (run_id, kind) values (%s, 'run.started')", (f"run of {customer}",))
+        connection.execute(
+            "insert into helix.run_events (run_id, kind) values (%s, 'run.started')", (f"run of {customer}",)
+        )
 
 
-def place(connection: Connection, customer: str, state: str, node: int = 1, checkpoints: list[str] | None = None) -> None:
+def place(
+    connection: Connection, customer: str, state: str, node: int = 1, checkpoints: list[str] | None = None
+) -> None:
     of_customer_nothing(connection, customer, "select aximo.place_customer(%s, %s, %s)", state, node, checkpoints)
 
 
@@ -140,7 +144,14 @@ def test_nobody_writes_for_a_customer_that_is_not_here(placed: Ledger, state: st
     # Whoever was not granted the customer is not told where it is, and works on.
     with placed.connect(OTHER) as other:
         for name, (query, values) in calls.items():
-            if name not in ("observe_run", "move_cursor", "add_checkpoint", "import_run_events", "insert run event", "import_runs"):
+            if name not in (
+                "observe_run",
+                "move_cursor",
+                "add_checkpoint",
+                "import_run_events",
+                "insert run event",
+                "import_runs",
+            ):
                 assert refusal(other, None, query, *values)[0] != "ZXMOV", name
             if name not in ("insert run event", "update run"):
                 assert refusal(other, "c1", query, *values)[0] != "ZXMOV", name
@@ -202,7 +213,9 @@ def test_a_placement_is_seen_by_whom_it_concerns(placed: Ledger) -> None:
     seen = {}
     for login in (BOUND, OTHER, KEEPER):
         with placed.connect(login) as connection:
-            seen[login] = connection.execute("select customer_id, state, node from aximo.placements order by 1").fetchall()
+            seen[login] = connection.execute(
+                "select customer_id, state, node from aximo.placements order by 1"
+            ).fetchall()
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("select from aximo_private.placements")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -215,7 +228,14 @@ def test_a_placement_is_seen_by_whom_it_concerns(placed: Ledger) -> None:
 
 
 STEPS = ("here", "arriving", "leaving", "gone")
-FOLLOWS = {("here", "leaving"), ("leaving", "here"), ("leaving", "gone"), ("gone", "arriving"), ("arriving", "gone"), ("arriving", "here")}
+FOLLOWS = {
+    ("here", "leaving"),
+    ("leaving", "here"),
+    ("leaving", "gone"),
+    ("gone", "arriving"),
+    ("arriving", "gone"),
+    ("arriving", "here"),
+}
 
 
 @pytest.mark.parametrize("before", STEPS)
@@ -242,7 +262,12 @@ def test_only_a_step_that_follows_is_made(placed: Ledger, before: str, after: st
 def test_what_a_step_looks_at(placed: Ledger) -> None:
     query = "select aximo.place_customer(%s, %s, %s)"
     with placed.connect(KEEPER) as keeper:
-        for node, rule in ((0, "node_is_another"), (1024, "node_in_fleet"), (-1, "node_in_fleet"), (None, "node_in_fleet")):
+        for node, rule in (
+            (0, "node_is_another"),
+            (1024, "node_in_fleet"),
+            (-1, "node_in_fleet"),
+            (None, "node_in_fleet"),
+        ):
             assert refusal(keeper, "c1", query, "leaving", node, None) == ("ZXMOV", rule)
         # Nobody, and all.
         assert refusal(keeper, None, query, "leaving", 1, None)[0] == "ZXCUS"

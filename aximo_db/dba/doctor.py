@@ -547,7 +547,12 @@ def _placements(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     try:
         rows = connection.execute(_SQL["placements"]).fetchall()
     except psycopg.errors.InsufficientPrivilege:
-        yield Finding("note", "moves", "This login can't see who is on the way to another node.", "Run doctor as the installing login.")
+        yield Finding(
+            "note",
+            "moves",
+            "This login can't see who is on the way to another node.",
+            "Run doctor as the installing login.",
+        )
         return
     for customer, state, node, seconds in rows:
         way = f"leaving for node {node}" if state == "leaving" else f"arriving from node {node}"
