@@ -72,13 +72,17 @@ def moved(source: FleetNode, target: FleetNode) -> tuple[MoveReport, float, floa
         store = EventStore(nodes[0].dsn(SERVICE), customer_id="c1", retry_for=120)
         while not stop.is_set():
             began = time.monotonic()
-            try:
-                store.emit(NewEvent("sla_breached", "dep-1", "s", "1", "system"))
-            except MovedError:
-                store.close()
-                nodes.reverse()
-                store = EventStore(nodes[0].dsn(SERVICE), customer_id="c1", retry_for=120)
-                store.emit(NewEvent("sla_breached", "dep-1", "s", "1", "system"))
+            event = NewEvent(
+                event_type="sla_breached", deployment_id="dep-1", skill_id="s", skill_version="1", actor="system"
+            )
+            while True:
+                try:
+                    store.emit(event)
+                    break
+                except MovedError:
+                    store.close()
+                    nodes.reverse()
+                    store = EventStore(nodes[0].dsn(SERVICE), customer_id="c1", retry_for=120)
             waits.append(time.monotonic() - began)
             stop.wait(0.005)
         store.close()
