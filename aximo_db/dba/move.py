@@ -140,8 +140,8 @@ def _settle(move: _Move) -> None:
             raise MovedError(
                 "somebody wrote for the customer on the target when the move began",
                 rule="customer_is_here",
-                detail=f"customer {move.customer!r} has events or runs on node {move.nodes[1]}, too",
-                hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md says what to do now.",
+                detail=f"customer {move.customer!r} has events or runs on nodes {move.nodes[1]} and {move.nodes[0]}",
+                hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md has what to do.",
             )
         return
     with move.target.connection.transaction():

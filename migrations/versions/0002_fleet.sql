@@ -1,3 +1,4 @@
+-- clients: old ones go on
 -- Several ledgers as one: a fleet of nodes, and on which of them each customer is.
 -- First what is new or replaced, which takes no lock that anybody waits for; then what changes tables that are in use.
 
@@ -42,9 +43,9 @@ comment on policy owner_reads_granted_placements on aximo_private.placements is 
 -- as in 02_access/aximo.placements.sql
 -- A customer that is hidden is no session's customer, so this view goes by what the login was granted.
 create or replace view aximo.placements with (security_barrier = true) as
-select p.customer_id, p.state, p.node, p.since
-from only aximo_private.placements as p -- noqa: PRS
-where array[p.customer_id, '*'] && (select aximo_private.session_grants())
+select customer_id, state, node, since
+from only aximo_private.placements -- noqa: PRS
+where array[customer_id, '*'] && (select aximo_private.session_grants())
 offset 0;
 comment on view aximo.placements is 'The customers of the session''s login that are not simply here, but on another node of the fleet or on the way. Key: customer_id.';
 select aximo_private.take_comments('aximo_private.placements', 'aximo.placements');
@@ -1800,7 +1801,7 @@ grant select on aximo.placements to aximo_bi;
 grant execute on function aximo.place_customer(text, integer, text[]) to aximo_operator;
 grant execute on function aximo.join_fleet(text, integer) to aximo_owner;
 
--- locks: aximo_private.log_state, aximo_private.approvals, aximo_private.checkpoints, aximo_private.events, aximo_private.executions, aximo_private.known_deployments, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds, aximo_private.violations, helix.run_events, helix.runs
+-- locks: helix.runs, aximo_private.log_state; from writers alone: aximo_private.executions, aximo_private.approvals, aximo_private.known_deployments, aximo_private.events, aximo_private.violations, helix.run_events, aximo_private.checkpoints, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds
 alter table aximo_private.log_state add column node integer not null default 0;
 alter table aximo_private.log_state add constraint node_known check (node between 0 and 1023);
 alter table aximo_private.log_state add constraint ledger_length check (octet_length(ledger) <= 255);
