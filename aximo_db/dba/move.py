@@ -204,6 +204,14 @@ def _catch_up(move: _Move) -> None:
                 detail=f"{errors - failed} errors of the subscription {move.name}",
                 hint="The target's server log has the reason. Mend it and move again, or give up with --abandon.",
             )
+        slot = move.source.ask("slot", name=move.name)
+        if not slot or slot[0].wal_status == "lost":
+            raise MovedError(
+                "the source has not kept what was written meanwhile",
+                rule="rows_arrive",
+                detail=f"slot {move.name} on the source is {'lost' if slot else 'gone'}",
+                hint="Raise max_slot_wal_keep_size on the source, give up with --abandon, and move again.",
+            )
         behind = _behind(move)
         if tables and tables == ready:
             if behind is not None and behind < _NEAR:
