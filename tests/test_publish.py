@@ -901,11 +901,13 @@ def test_a_witness_cosigns_what_grew(site: Site, tmp_path: Path, kind: int) -> N
     note = checkpoint.read_text()
     head, line = note.rsplit("— ", 1)
     name, encoded = line.split(" ")
-    for place in (8, 20, len(encoded) // 2):
+    for place in (3, 8, 20, len(encoded) // 2):
         changed = encoded[:place] + ("A" if encoded[place] != "A" else "B") + encoded[place + 1 :]
         checkpoint.write_text(f"{head}— {name} {changed}")
         verdict = site.check(tmp_path / "w.pub")
         assert any(each.startswith("checkpoint: ") for each in verdict.findings), place
+        # Also for who does not know the witness: it is not the line that is kept.
+        assert not site.check().ok
         checkpoint.write_text(note)
     stranger = small_witness(kind)
     (tmp_path / "stranger.pub").write_text(stranger.key.encode() + "\n")
