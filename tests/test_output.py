@@ -96,9 +96,16 @@ def holds_path(hint: Any) -> bool:
 READ = {
     ("checkpoint", "key"), ("prove", "key"), ("verify", "checkpoint"), ("verify", "key"), ("verify", "export"),
     ("verify", "against"), ("verify", "proof"), ("verify", "line"), ("contract check", "old"),
-    ("publish", "key"), ("worker", "key"), ("verify", "timestamp"), ("verify", "tsa_root"), ("contract check", "new"), ("contract check", "against"), ("contract show", "file"), ("contract write", "base"),
+    ("publish", "key"), ("export", "key"), ("worker", "key"), ("verify", "timestamp"), ("verify", "tsa_root"), ("contract check", "new"), ("contract check", "against"), ("contract show", "file"), ("contract write", "base"),
 }  # fmt: skip
-FOLDERS = {("up", "data"), ("down", "data"), ("demo", "data"), ("publish", "folder"), ("worker", "publish")}
+FOLDERS = {
+    ("up", "data"),
+    ("down", "data"),
+    ("demo", "data"),
+    ("publish", "folder"),
+    ("worker", "publish"),
+    ("export", "chunks"),
+}
 WRITTEN = {
     ("export", "output"): ["export", "--db", "{dsn}", "-c", CUSTOMER, "-o"],
     ("checkpoint", "output"): ["checkpoint", "--db", "{dsn}", "-c", CUSTOMER, "--key", "{folder}/key", "-o"],

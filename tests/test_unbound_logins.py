@@ -205,6 +205,7 @@ COMMANDS: dict[str, list[list[str]]] = {
         ["--format", "cloudevents", "--log", "run_events"],
         ["--format", "ocel-json"],
         ["--format", "ocel-sqlite", "-o", "log.sqlite"],
+        ["--chunks", "chunks"],
     ],
     "tail": [["--from", "1"], ["--json", "--from", "1"], ["--format", "cloudevents", "--from", "1"]],
     "checkpoint": [["-o", "-"]],

@@ -7,6 +7,7 @@ what ``python -m aximo_db.audit`` runs.
 
 from aximo_db.audit.check import (
     Verdict,
+    check_chunks,
     check_export,
     check_proof,
     check_published,
@@ -16,4 +17,14 @@ from aximo_db.audit.check import (
     read_note,
 )
 
-__all__ = ["Verdict", "check_export", "check_proof", "check_published", "check_stamp", "compare", "main", "read_note"]
+__all__ = [
+    "Verdict",
+    "check_chunks",
+    "check_export",
+    "check_proof",
+    "check_published",
+    "check_stamp",
+    "compare",
+    "main",
+    "read_note",
+]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aximo_db.audit.checkpoint import Checkpoint, open_checkpoint, read_checkpoint
+from aximo_db.audit.chunks import check_chunks
 from aximo_db.audit.export import compare_exports, verify_export
 from aximo_db.audit.note import MalformedNote, VerifierKey, read_verifier_key, signers
 from aximo_db.audit.proof import parse_consistency_proof, parse_inclusion_proof
@@ -22,7 +23,17 @@ from aximo_db.audit.stamp import read_roots, verify_stamp
 from aximo_db.audit.verdict import Verdict
 from aximo_db.files.source import UnreadableFileError, json_lines, looks_like
 
-__all__ = ["Verdict", "check_export", "check_proof", "check_published", "check_stamp", "compare", "main", "read_note"]
+__all__ = [
+    "Verdict",
+    "check_chunks",
+    "check_export",
+    "check_proof",
+    "check_published",
+    "check_stamp",
+    "compare",
+    "main",
+    "read_note",
+]
 
 
 def read_note(data: bytes, keys: Sequence[VerifierKey], origin: str | None = None) -> Checkpoint:
@@ -194,7 +205,7 @@ def check_stamp(checkpoint: Path, stamp: Path, tsa_roots: Sequence[Path], keys: 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0 if everything holds, 1 if something does not."""
     parser = argparse.ArgumentParser(prog="python -m aximo_db.audit", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--export", type=Path, help="an export: JSON lines, line n is entry n")
+    parser.add_argument("--export", type=Path, help="an export: JSON lines, line n is entry n; or a folder")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="a checkpoint; may come often")
     parser.add_argument("--key", type=Path, action="append", default=[], help="a verifier key; may come often")
     parser.add_argument("--against", type=Path, help="an older export of the same log")
@@ -213,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             verdict = check_published(given.published, given.key, given.tsa_root)
         elif given.timestamp and len(given.checkpoint) == 1 and given.tsa_root:
             verdict = check_stamp(given.checkpoint[0], given.timestamp, given.tsa_root, given.key)
+        elif given.export and given.export.is_dir():
+            verdict = check_chunks(given.export, given.checkpoint, given.key)
         elif given.export and given.against:
             verdict = compare(given.against, given.export)
         elif given.export and given.checkpoint:

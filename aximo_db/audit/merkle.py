@@ -20,6 +20,7 @@ __all__ = [
     "Tree",
     "are_hashes",
     "consistency_proof",
+    "frontier",
     "inclusion_proof",
     "is_size",
     "leaf_hash",
@@ -82,6 +83,29 @@ class Tree:
         self._size = 0
         # The roots of the complete subtrees the size is made of, the largest first.
         self._frontier: list[bytes] = []
+
+    @classmethod
+    def grown(cls, size: int, subtrees: Sequence[bytes]) -> Tree:
+        """A tree that has so many leaves already.
+
+        Args:
+            size: how many.
+            subtrees: the roots of the complete subtrees that they are made of, from left to right: :attr:`subtrees` of
+                the tree, or :func:`frontier`.
+
+        Raises:
+            ValueError: there are not as many as a tree of that size has, or not of 32 bytes.
+        """
+        if not is_size(size) or len(subtrees) != size.bit_count() or not are_hashes(*subtrees):
+            raise ValueError("these are not the subtrees of a tree of that size")
+        tree = cls()
+        tree._size, tree._frontier = size, list(subtrees)
+        return tree
+
+    @property
+    def subtrees(self) -> tuple[bytes, ...]:
+        """The roots of the complete subtrees that it is made of, from left to right."""
+        return tuple(self._frontier)
 
     @property
     def size(self) -> int:
@@ -211,6 +235,25 @@ def root_at(size: int, tiles: TileReader) -> bytes:
     """
     _checked_size(size)
     return _Tiles(size, tiles).range_hash(0, size)
+
+
+def frontier(size: int, tiles: TileReader) -> list[bytes]:
+    """The roots of the complete subtrees that the log of ``size`` entries is made of, from left to right.
+
+    Reads at most one tile a level.
+
+    Raises:
+        ValueError: not a size.
+        ProofFailed: a tile has the wrong length.
+    """
+    _checked_size(size)
+    nodes = _Tiles(size, tiles)
+    found, start = [], 0
+    while start < size:
+        height = (size - start).bit_length() - 1
+        found.append(nodes.range_hash(start, start + (1 << height)))
+        start += 1 << height
+    return found
 
 
 def inclusion_proof(index: int, size: int, tiles: TileReader) -> list[bytes]:

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from aximo_db.cli import render
+from aximo_db.audit.note import read_secret_key
+from aximo_db.cli import chunk_files, render
 from aximo_db.cli.support import (
     AsJson,
     Batch,
@@ -33,6 +35,7 @@ from aximo_db.cli.support import (
     TypePrefix,
     VaultDb,
     cloudevents_options,
+    counting,
     err,
     exporting,
     fail,
@@ -48,12 +51,14 @@ from aximo_db.cli.support import (
     refusals,
     row_of,
 )
-from aximo_db.client.events import NewEvent
+from aximo_db.client.connect import connect
+from aximo_db.client.events import Log, NewEvent
 from aximo_db.client.store import EventStore
 from aximo_db.client.vocabulary import ACTORS, EVENT_TYPES
+from aximo_db.dba.chunks import WIDTH, export_chunks
 from aximo_db.files import terminal
 from aximo_db.files.source import UnreadableFileError, json_lines
-from aximo_db.lines.exporter import Exported, export_log
+from aximo_db.lines.exporter import Exported, export_log, number_new_events
 from aximo_db.lines.importer import ImportSummary, import_lines
 
 __all__ = ["app"]
@@ -100,13 +105,19 @@ def import_(
     if is_cloudevents:
         from aximo_db.lines.cloudevents import import_cloudevents as take
     take = partial(take, customer_id=customer, batch_size=batch_size, accept_violations=accept_violations, **options)
+    given: Any = None
+    if Path(file).is_dir():
+        if is_cloudevents:
+            fail("files of many entries are JSON lines", hint="Leave out --format.", code=2)
+        given = chunk_files.opened(Path(file), db)
+        take = partial(take, split=given.split)
 
     def sealing(stack: ExitStack) -> dict[str, Any]:
         from aximo_db.vault.postgres import PostgresVault
 
         return {"vault": stack.enter_context(PostgresVault(vault)), "seal": fields}
 
-    summary = import_file(take, file, db, rejects, as_json=as_json, sealing=sealing if fields else None)
+    summary = import_file(take, file, db, rejects, as_json=as_json, opened=given, sealing=sealing if fields else None)
     if as_json:
         print_json(summary.as_json())
     else:
@@ -141,8 +152,31 @@ def export(
     batch: Batch = False,
     type_prefix: TypePrefix = None,
     output: Output = None,
+    chunks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write files of many entries each there, with a manifest; again: go on."),
+    ] = None,
+    chunk_entries: Annotated[
+        int | None, typer.Option(metavar="N", help="With --chunks: entries of a file, a multiple of 256; 65,536.")
+    ] = None,
+    first: Annotated[
+        int | None, typer.Option("--from", metavar="N", help="With --chunks: begin with this entry: 1, 257, 513 …")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--to", metavar="N", help="With --chunks: end with this one, a multiple of 256.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="With --chunks: sign the manifest's checkpoint.")
+    ] = None,
 ) -> None:
     """Write a customer's log as JSON lines: line n is entry n. "import" reads them elsewhere, "verify" checks them."""
+    if chunks is not None:
+        if format_ != "jsonl" or output is not None or batch or type_prefix is not None:
+            fail("files of many entries are JSON lines, in a folder", hint="Leave out --format and -o.", code=2)
+        _export_chunks(db, chunks, customer, log, width=chunk_entries, first=first, last=last, key=key)
+        return
+    if (chunk_entries, first, last, key) != (None, None, None, None):
+        fail("these options are for files of many entries", hint="Name their folder with --chunks.", code=2)
     is_cloudevents = format_ == "cloudevents"
     options = cloudevents_options(is_cloudevents, type_prefix, batch=batch)
     write: Callable[..., Exported] = partial(export_log, log=log)
@@ -163,6 +197,36 @@ def export(
     console = err()
     console.print(f"{exported.written:,} events exported")
     print_unnumbered(console, exported.unnumbered)
+
+
+def _export_chunks(
+    db: str | None,
+    folder: Path,
+    customer: str | None,
+    log: Log,
+    *,
+    width: int | None,
+    first: int | None,
+    last: int | None,
+    key: Path | None,
+) -> None:
+    with refusals():
+        try:
+            secret = None if key is None else read_secret_key(key)
+        except ValueError as error:
+            fail(f"{key}: {error}")
+        with connect(db) as connection, counting("exporting", hidden=False) as show:
+            number_new_events(connection)
+            done = export_chunks(
+                connection, folder, customer, log, first=1 if first is None else first, last=last,
+                width=WIDTH if width is None else width, key=secret,
+                progress=show,
+            )  # fmt: skip
+    manifest = done.manifest
+    err().print(
+        f"{done.written:,} events exported; {len(manifest.chunks):,} files have the entries"
+        f" {manifest.first:,} to {manifest.last:,}"
+    )
 
 
 @app.does(Panel.WRITE, needs="aximo.emit_event")

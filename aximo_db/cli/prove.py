@@ -115,7 +115,7 @@ def verify(
         typer.Option("--key", metavar="FILE", help="A verifier key: checkpoints have to be signed by it."),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option("--export", help="Check this export instead, with no database.")
+        Path | None, typer.Option("--export", help="Check this export, a file or a folder, with no database.")
     ] = None,
     against: Annotated[Path | None, typer.Option("--against", help="With --export: an older export.")] = None,
     proof: Annotated[Path | None, typer.Option("--proof", help="Check this proof instead, with no database.")] = None,
@@ -168,6 +168,9 @@ def verify(
             verdict = audit.check_stamp(checkpoints[0], timestamp, tsa_root, keys)
         elif proof is not None:
             verdict = audit.check_proof(proof, line=line, old=checkpoints[0] if checkpoints else None, keys=keys)
+        elif export is not None and export.is_dir():
+            with counting("verifying", hidden=as_json) as show:
+                verdict = audit.check_chunks(export, checkpoints, keys, progress=lambda done: show(done, None))
         elif export is not None and against is not None:
             verdict = audit.compare(against, export)
         elif export is not None:

@@ -16,6 +16,7 @@ from aximo_db.client.events import Approval, Execution, LogEntry, TraceStep
 from aximo_db.client.run_events import Run, RunEvent, RunLogEntry
 from aximo_db.dba.assets import HEAD_SCHEMA_VERSION
 from aximo_db.dba.doctor import Finding
+from aximo_db.dba.revisions import announced
 from aximo_db.dba.verify_log import LogVerdict
 from aximo_db.dba.verify_metrics import MetricsVerdict
 from aximo_db.files.terminal import UNLIMITED, AtLeast, WholeTable, duration, moment
@@ -23,6 +24,7 @@ from aximo_db.lines.run_files import RunLogSummary
 
 if TYPE_CHECKING:
     from aximo_db.dba.migrate import Migration, SchemaState
+    from aximo_db.dba.revisions import Revision
 
 __all__ = [
     "approvals_table",
@@ -280,8 +282,8 @@ def run_log_differences(found: RunLogSummary) -> RenderableType:
     return Group(lines, Text(told, style="green" if found.is_complete else "bold red"))
 
 
-def schema_state(state: SchemaState) -> RenderableType:
-    """Which schema a database has, and whether that is this package's."""
+def schema_state(state: SchemaState, steps: Sequence[Revision]) -> RenderableType:
+    """Which schema a database has, whether that is this package's, and what a migration would do."""
     about = _about()
     about.add_row("database", _where(state))
     about.add_row("PostgreSQL", state.server_version)
@@ -291,7 +293,9 @@ def schema_state(state: SchemaState) -> RenderableType:
     if state.is_newest:
         return Group(about, Text("There is nothing to do.", style="green"))
     what = "installs the schema" if state.schema_version is None else "upgrades it, if this package is the newer one"
-    return Group(about, Text(f'"aximo-db migrate", as the owner, {what}.', style="yellow"))
+    # The first line says that in fewer words.
+    lines = [Text(line) for line in list(announced(steps, is_new=state.is_absent, attempts=state.attempts))[1:]]
+    return Group(about, Text(f'"aximo-db migrate", as the owner, {what}.', style="yellow"), *lines)
 
 
 def migration(done: Migration) -> Text:
@@ -300,6 +304,8 @@ def migration(done: Migration) -> Text:
     if not done.changed:
         return Text(f"Nothing was to do: {_where(after)} has {_revision(after.revision, after.schema_version)}.")
     what = "installed" if done.before.revision is None else f"upgraded from {done.before.revision}"
+    if not after.is_newest:
+        what += f", up to {after.revision} of {after.head}"
     return Text(
         f"The schema was {what}: {_where(after)} has {_revision(after.revision, after.schema_version)} now."
         f" It took {done.seconds:.1f} s.",

@@ -113,7 +113,9 @@ VaultDb = Annotated[
     typer.Option("--vault", metavar="DSN", help="The vault's connection string for libpq; else AXIMO_VAULT_URL."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Output for programs.")]
-Lines = Annotated[str, typer.Argument(help="A file of JSON lines, or - for standard input.")]
+Lines = Annotated[
+    str, typer.Argument(help="A file of JSON lines, or - for standard input; of events, also a folder of chunks.")
+]
 CustomerOfLines = Annotated[str | None, typer.Option("--customer", "-c", help="The customer of lines that name none.")]
 Rejects = Annotated[
     Path | None,
@@ -463,6 +465,7 @@ def import_file(
     *,
     as_json: bool,
     before: str = "What came before is imported.",
+    opened: BinaryIO | None = None,
     sealing: Callable[[contextlib.ExitStack], dict[str, Any]] | None = None,
 ) -> S:
     """Imports a file, and ends the command if a refused line stops it.
@@ -471,10 +474,11 @@ def import_file(
         take: imports from a store and a binary file; is given ``on_error``, ``rejects`` and ``progress``.
         file, db, rejects, as_json: the options.
         before: what has become of the lines before the one that stops the import.
+        opened: what is read in place of the file.
         sealing: what the store seals with, as its options.
     """
     with refusals(), contextlib.ExitStack() as stack:
-        source, size = _open_source(file, stack)
+        source, size = _open_source(file, stack) if opened is None else (stack.enter_context(opened), None)
         rejected: TextIO | None = None
         if rejects is not None:
             rejected = stack.enter_context(writing(rejects, inputs=[source], drops_when_unread=True))

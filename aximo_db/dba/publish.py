@@ -54,7 +54,7 @@ from aximo_db.client.own_errors import no_customer
 from aximo_db.dba.countersign import NotGivenError, Witness, ask_for_stamp, ask_witness
 from aximo_db.dba.verify_log import tile_reader
 
-__all__ = ["LOGS", "Published", "Publishing", "publish_log"]
+__all__ = ["LOGS", "Published", "Publishing", "alone", "publish_log", "reading", "sync_folder"]
 
 LOGS: Final[tuple[Log, ...]] = get_args(Log)
 #: What a fork is a way out of: the log is another one than the folder's.
@@ -151,7 +151,7 @@ def publish_log(
         InstallationError: another publisher is at work in the folder.
         OSError: the folder can't be written.
     """
-    with _snapshot(connection, customer_id):
+    with reading(connection, customer_id):
         origin, size = _asked(connection, "select aximo.log_origin(%s), aximo.log_size(%s)", (log, log))
         if origin is None:
             whose = _asked(connection, statements.WHOSE, ())
@@ -160,10 +160,10 @@ def publish_log(
     if size == 0 and not folder.exists():
         return None
     how.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(how.folder / f".{folder.name}.lock"):
+    with alone(how.folder / f".{folder.name}.lock"):
         _finish_fork(folder)
         done = Published(origin, folder)
-        with _snapshot(connection, customer_id):
+        with reading(connection, customer_id):
             try:
                 _Writer(connection, how, log, done).publish()
             except ProofError as error:
@@ -184,7 +184,8 @@ def _asked(connection: psycopg.Connection[Any], query: Any, values: Sequence[obj
 
 
 @contextmanager
-def _snapshot(connection: psycopg.Connection[Any], customer_id: str | None) -> Iterator[None]:
+def reading(connection: psycopg.Connection[Any], customer_id: str | None) -> Iterator[None]:
+    """A transaction for a customer that reads one snapshot, on a connection in autocommit."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         if customer_id is not None:
@@ -193,17 +194,24 @@ def _snapshot(connection: psycopg.Connection[Any], customer_id: str | None) -> I
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keeps other publishers of the same log out of a folder, until this one ends, however it ends."""
+def alone(path: Path) -> Iterator[None]:
+    """Keeps others that write there out of a folder, until this one ends, however it ends.
+
+    Args:
+        path: of the file that is locked; it is made.
+
+    Raises:
+        InstallationError: another one is at work.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InstallationError(
-                "another publisher is at work in the folder of this log",
+                "another process writes into this folder",
                 rule="published_folder_is_free",
-                hint="Nothing is to be done: the other one publishes it.",
+                hint="Nothing is to be done if it is to do the same; else take another folder.",
             ) from None
         yield
     finally:
@@ -273,7 +281,7 @@ class _Files:
     def sync(self) -> None:
         """Makes lasting which files there are."""
         for folder in self._changed:
-            _sync(folder)
+            sync_folder(folder)
         self._changed.clear()
 
     def close(self) -> None:
@@ -302,7 +310,8 @@ class _Files:
             self._changed.add(each.parent)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes lasting which files a folder has."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -368,7 +377,7 @@ def _finish_fork(folder: Path) -> None:
                 older.rename(fresh / FORKS / older.name)
             (moved / FORKS).rmdir()
     fresh.rename(folder)
-    _sync(folder.parent)
+    sync_folder(folder.parent)
 
 
 # Growing

@@ -1,3 +1,4 @@
+-- clients: old ones go on
 -- Several ledgers as one: a fleet of nodes, and on which of them each customer is.
 -- First what is new or replaced, which takes no lock that anybody waits for; then what changes tables that are in use.
 
@@ -1797,7 +1798,7 @@ grant select on aximo.placements to aximo_bi;
 grant execute on function aximo.place_customer(text, integer, text[]) to aximo_operator;
 grant execute on function aximo.join_fleet(text, integer) to aximo_owner;
 
--- locks: aximo_private.log_state, aximo_private.approvals, aximo_private.checkpoints, aximo_private.events, aximo_private.executions, aximo_private.known_deployments, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds, aximo_private.violations, helix.run_events, helix.runs
+-- locks: helix.runs, aximo_private.log_state; from writers alone: aximo_private.executions, aximo_private.approvals, aximo_private.known_deployments, aximo_private.events, aximo_private.violations, helix.run_events, aximo_private.checkpoints, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds
 alter table aximo_private.log_state add column node integer not null default 0;
 alter table aximo_private.log_state add constraint node_known check (node between 0 and 1023);
 alter table aximo_private.log_state add constraint ledger_length check (octet_length(ledger) <= 255);

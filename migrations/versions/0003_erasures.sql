@@ -1,3 +1,4 @@
+-- clients: old ones go on
 -- What was erased, and who really decided an approval.
 -- First what is new, which takes no lock that anybody waits for; then the views that are in use: a column that comes last.
 
