@@ -24,9 +24,11 @@ from aximo_db.lines.run_files import RunLogSummary
 
 if TYPE_CHECKING:
     from aximo_db.dba.migrate import Migration, SchemaState
+    from aximo_db.dba.move import MoveReport
     from aximo_db.dba.revisions import Revision
 
 __all__ = [
+    "abandoned",
     "approvals_table",
     "executions_table",
     "findings_table",
@@ -34,6 +36,7 @@ __all__ = [
     "log_verdict",
     "metrics_verdict",
     "migration",
+    "moved",
     "run_log_differences",
     "run_log_entry",
     "run_tree",
@@ -290,6 +293,8 @@ def schema_state(state: SchemaState, steps: Sequence[Revision]) -> RenderableTyp
     seen = "not to be seen by this login" if state.schema_version is not None else "none"
     about.add_row("it has", _revision(state.revision or seen, state.schema_version))
     about.add_row("this package has", _revision(state.head, HEAD_SCHEMA_VERSION))
+    if state.node is not None:
+        about.add_row("it is", f"node {state.node} of {state.ledger}")
     if state.is_newest:
         return Group(about, Text("There is nothing to do.", style="green"))
     what = "installs the schema" if state.schema_version is None else "upgrades it, if this package is the newer one"
@@ -303,6 +308,8 @@ def migration(done: Migration) -> Text:
     after = done.after
     if not done.changed:
         return Text(f"Nothing was to do: {_where(after)} has {_revision(after.revision, after.schema_version)}.")
+    if done.before.revision == after.revision and done.before.revision is not None:
+        return Text(f"{_where(after)} is node {after.node} of {after.ledger} now.", style="green")
     what = "installed" if done.before.revision is None else f"upgraded from {done.before.revision}"
     if not after.is_newest:
         what += f", up to {after.revision} of {after.head}"
@@ -310,6 +317,26 @@ def migration(done: Migration) -> Text:
         f"The schema was {what}: {_where(after)} has {_revision(after.revision, after.schema_version)} now."
         f" It took {done.seconds:.1f} s.",
         style="green",
+    )
+
+
+def moved(report: MoveReport) -> Text:
+    """What a move did."""
+    sizes = f"{report.events:,} events and {report.run_events:,} run events"
+    if not report.changed:
+        return Text(f"Nothing was to do: {report.customer} is on node {report.is_on}, with {sizes}.")
+    pause = "" if report.pause_ms is None else f" Nobody could write for it for {report.pause_ms:,.0f} ms."
+    roots = "".join(f"\n  {line}" for text in report.checkpoints for line in [" ".join(text.split())])
+    return Text(
+        f"{report.customer} is on node {report.is_on} of {report.ledger} now, with {sizes}.{pause}{roots}",
+        style="green",
+    )
+
+
+def abandoned(report: MoveReport) -> Text:
+    """What giving a move up did."""
+    return Text(
+        f"{report.customer} stays on node {report.is_on}. What had arrived on node {report.target} is hidden there."
     )
 
 

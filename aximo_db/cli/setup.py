@@ -60,6 +60,13 @@ def migrate(
         ),
     ] = False,
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
+    ledger: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make it a node of this ledger: all nodes of a fleet have its name."),
+    ] = None,
+    node: Annotated[
+        int | None, typer.Option(min=0, max=1023, help="The node's own number; a ledger by itself is node 0.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Install the schema, or upgrade it to the newest version. Run as the owner of the database.
@@ -71,6 +78,8 @@ def migrate(
         fail("a script is printed, and nothing else", hint="Leave out --status and --json.", code=2)
     if status and to != "head":
         fail("it is said what is to do up to the newest revision", hint="Leave out --to.", code=2)
+    if (ledger is not None or node is not None) and (sql or status):
+        fail("a node is made by migrating", hint="Leave out --sql and --status, or --ledger and --node.", code=2)
     if start is not None and not sql:
         fail("the database knows its revision", hint="--from is for --sql.", code=2)
     from aximo_db.dba.migrate import check_revision, migration_script, planned, schema_state
@@ -96,6 +105,8 @@ def migrate(
             db,
             revision=to,
             grant_installer=grant_installer,
+            ledger=ledger,
+            node=node,
             progress=None if as_json else lambda step: console.print(f"[dim]{plain(step)}[/]"),
         )
     if as_json:

@@ -32,6 +32,7 @@ __all__ = [
     "SchemaState",
     "check_revision",
     "connect",
+    "join_fleet",
     "migrate",
     "migration_script",
     "planned",
@@ -71,6 +72,8 @@ class SchemaState:
         schema_version: what ``aximo.schema_version()`` says; ``None`` if the ledger is not there.
         head: the newest migration of this package.
         attempts: how often a migration tries to get its locks there.
+        ledger: the name of the ledger that it is a node of; ``None`` if the login may not see it.
+        node: which node; 0 for a ledger by itself.
     """
 
     database: str
@@ -82,6 +85,8 @@ class SchemaState:
     schema_version: int | None
     head: str
     attempts: int
+    ledger: str | None = None
+    node: int | None = None
 
     @property
     def is_absent(self) -> bool:
@@ -114,10 +119,17 @@ class Migration:
     @property
     def changed(self) -> bool:
         """Whether there was anything to do."""
-        return self.before.revision != self.after.revision
+        return self.before != self.after
 
 
 _ATTEMPTS: Final = "select coalesce(nullif(current_setting('aximo.migration_attempts', true), ''), '30')::integer"
+_SEES_NODE: Final = """
+select has_schema_privilege(n.oid, 'usage') and has_column_privilege(c.oid, a.attnum, 'select')
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attname = 'node'
+where n.nspname = 'aximo_private' and c.relname = 'log_state'
+"""
 _MAY_SEE: Final = """
 select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
 from pg_catalog.pg_class as c
@@ -138,6 +150,7 @@ def schema_state(dsn: str | None = None) -> SchemaState:
     """
     with reached(dsn, application_name="aximo-db migrate") as connection:
         revision, schema_version = None, None
+        ledger, node = None, None
         if is_installed(connection):
             row = connection.execute(_MAY_SEE).fetchone()
             if row is not None and row[0]:
@@ -145,6 +158,7 @@ def schema_state(dsn: str | None = None) -> SchemaState:
                 revision = row[0] if row else None
             row = connection.execute("select aximo.schema_version()").fetchone()
             schema_version = row[0] if row else None
+            ledger, node = _node_of(connection)
         row = connection.execute(_ATTEMPTS).fetchone()
         info = connection.info
         return SchemaState(
@@ -157,7 +171,43 @@ def schema_state(dsn: str | None = None) -> SchemaState:
             schema_version,
             _scripts().get_current_head() or "",
             row[0] if row else 0,
+            ledger,
+            node,
         )
+
+
+def _node_of(connection: psycopg.Connection[Any]) -> tuple[str | None, int | None]:
+    """The ledger's name and the node, as far as the login may see them and the schema has them."""
+    row = connection.execute(_SEES_NODE).fetchone()
+    if row is None or not row[0]:
+        return None, None
+    row = connection.execute("select ledger, node from aximo_private.log_state").fetchone()
+    return (row[0], row[1]) if row else (None, None)
+
+
+def join_fleet(dsn: str | None, ledger: str | None, node: int | None) -> None:
+    """Makes a database a node of a fleet; what is left out stays as it is.
+
+    Args:
+        dsn: a libpq connection string of the database's owner.
+        ledger: the name of the ledger, the same on all nodes.
+        node: a number of its own, 0 to 1023.
+
+    Raises:
+        InstallationError: it has numbered events under another name, or run events of another node.
+    """
+    with reached(dsn, application_name="aximo-db migrate") as connection:
+        try:
+            connection.execute(
+                "select aximo.join_fleet(coalesce(%s::text, s.ledger), coalesce(%s::integer, s.node))"
+                " from aximo_private.log_state as s",
+                (ledger, node),
+            )
+        except psycopg.Error as error:
+            meaning = translate(error)
+            if meaning is None:
+                raise
+            raise meaning from error
 
 
 def _scripts() -> ScriptDirectory:
@@ -257,6 +307,8 @@ def migrate(
     *,
     revision: str = "head",
     grant_installer: bool = True,
+    ledger: str | None = None,
+    node: int | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Migration:
     """Installs or upgrades the schema. At the newest version it does nothing.
@@ -268,13 +320,16 @@ def migrate(
             else libpq's own variables.
         revision: up to which revision; one that the database is past is nothing to do.
         grant_installer: whether the login that installs may work for every customer.
+        ledger: the name of the ledger that it becomes a node of; left out, it keeps its own.
+        node: which node it becomes, 0 to 1023; left out, it stays the one that it is.
         progress: is told what is going to be done, line by line, if there is anything to do.
 
     Returns:
         What was done.
 
     Raises:
-        InstallationError: the database or the role is not what is needed. Nothing was changed.
+        InstallationError: the database or the role is not what is needed, and nothing was changed. Or it can't be that
+            node, and the schema is installed.
         SchemaVersionError: the database is at a revision that this package does not have, or it has none of that name.
         AximoError: anything else the database refused.
     """
@@ -288,7 +343,8 @@ def migrate(
         check_revision(before.revision, hint="A newer package migrated the database: upgrade this one.")
         steps = planned(before, revision)
         if before.revision is not None and not steps:
-            return Migration(before, before, time.monotonic() - began)
+            after = _joined(address, before, ledger, node)
+            return Migration(before, after, time.monotonic() - began)
         if progress is not None:
             for line in announced(steps, is_new=before.is_absent, attempts=before.attempts):
                 progress(line)
@@ -309,8 +365,16 @@ def migrate(
             detail=told_by(cause),
             hint="The server's log has the statement. Mend what it complains about, and migrate again.",
         ) from cause
-    after = schema_state(address)
+    after = _joined(address, schema_state(address), ledger, node)
     return Migration(before or after, after, time.monotonic() - began, steps)
+
+
+def _joined(address: str, state: SchemaState, ledger: str | None, node: int | None) -> SchemaState:
+    """The state after the database has become the node that was asked for."""
+    if ledger is None and node is None:
+        return state
+    join_fleet(address, ledger, node)
+    return schema_state(address)
 
 
 def _state_if_seen(dsn: str) -> SchemaState | None:

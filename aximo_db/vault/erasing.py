@@ -14,10 +14,11 @@ from uuid import UUID
 
 import psycopg
 
-from aximo_db.client import own_errors, statements
+from aximo_db.client import statements
 from aximo_db.client.connect import value_of
 from aximo_db.client.ledger_cursors import LedgerCursor
 from aximo_db.client.sealing import places_of
+from aximo_db.client.whose import check_customer
 from aximo_db.vault.postgres import PostgresVault
 
 __all__ = ["NOT_REACHED", "Erasure", "Replay", "erase", "replay"]
@@ -192,6 +193,4 @@ def _places(connection: psycopg.Connection[Any], event_ids: list[UUID], kids: se
 def _work_for(connection: psycopg.Connection[Any], customer: str) -> None:
     """Sets the customer for the transaction, and refuses one that the login was not granted."""
     LedgerCursor(connection).execute(statements.SET_CUSTOMER, (customer,))
-    whose = LedgerCursor(connection).execute(statements.WHOSE).fetchone()
-    if whose is None or whose[0] is None:
-        raise own_errors.no_customer(whose[1] if whose else ())
+    check_customer(connection)
