@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +33,7 @@ from aximo_db.dba.bouncer import Bouncer
 from aximo_db.dba.doctor import examine
 from aximo_db.dba.move import STEPS, MoveReport, abandon, move
 from aximo_db.dba.move_node import name_of
+from aximo_db.dba.worker import duties
 from aximo_db.local.embedded import EmbeddedServer
 from benchmarks import moves
 from tests.conftest import BINARIES, DBA, QUICK
@@ -783,6 +785,56 @@ def test_doctor_says_who_is_on_the_way_and_a_store_where_it_is(nodes: list[Fleet
         assert list(store.iter_events()) == []
 
 
+def test_a_slot_that_is_lost_is_told(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    assert killed(source, target, "catch up")
+    with source.connect() as root, target.connect() as there:
+        ((name,),) = there.execute("select subname from pg_subscription").fetchall()
+        there.execute(f"alter subscription {name} disable")
+        root.execute(
+            "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where active_pid is not null"
+        )
+        root.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", (name,)
+        )
+        root.execute("select pg_create_logical_replication_slot(%s, 'pgoutput')", (f"{name}_x",))
+        root.execute("select pg_drop_replication_slot(%s)", (f"{name}_x",))
+    with pytest.raises(AximoError):
+        go(
+            source,
+            target,
+            timeout=2,
+            progress=lambda step, _: _drop_again(source, name) if step == "catch up" else None,
+        )
+    abandon("c1", source.dsn(), target.dsn())
+    go(source, target)
+    assert problems_of(target, "c1") == []
+
+
+def _drop_again(node: FleetNode, name: str) -> None:
+    with node.connect() as root:
+        root.execute(
+            "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s", (name,)
+        )
+        root.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", (name,)
+        )
+
+
+def test_a_workers_duties_pass_over_who_is_elsewhere(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    fill(source, "c2", seed=2, lives=5)
+    go(source, target)
+    close = next(
+        each for each in duties(close_stale=timedelta(0), customers=["c1", "c2"]) if each.name == "close_stale"
+    )
+    ended = list(close.steps(source.connect(SERVICE)))
+    assert ended[0] == 0
+    assert ended[1] > 0
+
+
 # On the command line, and through PgBouncer
 
 
@@ -959,8 +1011,8 @@ def test_a_million_events_move_with_three_crashes(nodes: list[FleetNode]) -> Non
             threading.Timer(0.3, unfinished.commit).start()
 
     with Busy(nodes) as busy:
-        assert killed(source, target, "after 5")
-        assert killed(source, target, "after 12")
+        assert killed(source, target, "after 3")
+        assert killed(source, target, "after 6")
         assert killed(source, target, "fence")
         report = go(source, target, progress=begin_when_copied)
         time.sleep(1)

@@ -128,7 +128,9 @@ def test_every_function_that_writes_is_known(each_ledger: Ledger) -> None:
             )
         }
     # These set what they look at, and write nothing.
-    assert {name for name in names if not name.endswith("_as_of") and name not in READS} == WRITES.keys() | OF_NO_CUSTOMER
+    assert {
+        name for name in names if not name.endswith("_as_of") and name not in READS
+    } == WRITES.keys() | OF_NO_CUSTOMER
 
 
 @pytest.mark.parametrize("state", ["leaving", "gone", "arriving"])

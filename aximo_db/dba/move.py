@@ -17,7 +17,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from aximo_db.client.errors import AximoError, InstallationError, MovedError
+from aximo_db.client.errors import AximoError, InstallationError, MovedError, SchemaVersionError
 from aximo_db.dba.bouncer import Bouncer
 from aximo_db.dba.move_checks import check, one_refusal, phase_of, warnings
 from aximo_db.dba.move_node import Node, name_of
@@ -203,6 +203,14 @@ def _catch_up(move: _Move) -> None:
                 rule="rows_arrive",
                 detail=f"{errors - failed} errors of the subscription {move.name}",
                 hint="The target's server log has the reason. Mend it and move again, or give up with --abandon.",
+            )
+        slot = move.source.ask("slot", name=move.name)
+        if not slot or slot[0].wal_status == "lost":
+            raise MovedError(
+                "the source has not kept what was written meanwhile",
+                rule="rows_arrive",
+                detail=f"slot {move.name} on the source is {'lost' if slot else 'gone'}",
+                hint="Raise max_slot_wal_keep_size on the source, give up with --abandon, and move again.",
             )
         behind = _behind(move)
         if tables and tables == ready:
@@ -521,6 +529,7 @@ def move(
 
     Raises:
         InstallationError: the nodes are not what is needed; the detail has every reason.
+        SchemaVersionError: one of them has no schema that knows placements.
         MovedError: the customer can't be moved, or the pause was too long: it is where it was.
         NotConnectedError: a node was not reached.
     """
@@ -627,7 +636,7 @@ def _prepared(
             node = Node.reach(role, dsn, customer)
             stack.callback(node.close)
             if not node.one("node_is_ledger"):
-                raise InstallationError(
+                raise SchemaVersionError(
                     "there is no ledger with placements in this database",
                     rule="schema_recent_enough",
                     detail=f"the {role}",
