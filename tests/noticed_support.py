@@ -254,9 +254,8 @@ class Audit:
 
     def _copy(self, table: str, place: str) -> sql.Composable:
         keys = self.keys[table]
-        other = {column for column in keys if column not in ("customer_id", "log", "grain")} or set(keys) - {
-            "customer_id"
-        }
+        other = {column for column in keys if column not in ("customer_id", "log", "grain")}
+        other = other or set(keys) - {"customer_id"} or set(keys)
         other |= ALSO_UNIQUE.get(table, set())
         values = [
             self._other(table, column) if column in other else sql.Identifier(column) for column in self.columns[table]

@@ -25,7 +25,7 @@ import aximo_db
 from aximo_db import EventStore
 from aximo_db.cli.app import app
 from aximo_db.cli.support import Panel
-from aximo_db.dba.assets import recording_path
+from aximo_db.dba.assets import HEAD_SCHEMA_VERSION, recording_path
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, Ledger, _cloned, make_database
 from tests.events import event
@@ -182,6 +182,11 @@ def test_migrate_installs_and_does_nothing_the_second_time(one_ledger: Ledger) -
         assert (done["changed"], done["revision"], done["revision_before"]) == (False, status["head"], status["head"])
         assert json.loads(run("migrate", "--status", "--json", "--db", dsn).stdout)["is_newest"] is True
         assert "nothing to do" in run("migrate", "--status", "--db", dsn).stdout
+        # Another name for the same.
+        assert (
+            run("migrate", "--check", "--json", "--db", dsn).stdout
+            == run("migrate", "--status", "--json", "--db", dsn).stdout
+        )
         assert "ZXCUS" in run("executions", "--db", dsn, "-c", "c", "--json", code=1).stderr
         with psycopg.connect(dsn) as connection:
             grants = connection.execute("select count(*) from aximo_private.customer_grants").fetchone()
@@ -198,10 +203,45 @@ def test_migrate_prints_a_script_that_installs(one_ledger: Ledger) -> None:
     try:
         with psycopg.connect(server.dsn(DBA, name), autocommit=True) as connection:
             connection.execute(script)  # type: ignore[call-overload]
-            assert connection.execute("select aximo.schema_version()").fetchone() == (1,)
+            assert connection.execute("select aximo.schema_version()").fetchone() == (HEAD_SCHEMA_VERSION,)
         run("migrate", "--db", server.dsn(DBA, name))
         findings = json.loads(run("doctor", "--db", server.dsn(DBA, name), "--json").stdout)["findings"]
         assert "error" not in {each["level"] for each in findings}
+    finally:
+        with psycopg.connect(server.dsn(), autocommit=True) as root:
+            root.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
+
+
+def test_an_upgrade_says_before_what_it_does_and_stops_where_it_is_told(one_ledger: Ledger) -> None:
+    server, name = one_ledger.server, "cli_upgrade"
+    make_database(server, name, None)
+    try:
+        dsn = server.dsn(DBA, name)
+        first, *others = [
+            each["revision"]
+            for each in json.loads(run("migrate", "--check", "--json", "--db", dsn, code=1).stdout)["steps"]
+        ]
+        told = run("migrate", "--to", first, "--db", dsn).stderr
+        assert f"installed, up to {first} of {others[-1]}" in told
+        # It is there, or past.
+        assert "Nothing was to do" in run("migrate", "--to", first, "--db", dsn).stderr
+        checked = json.loads(run("migrate", "--check", "--json", "--db", dsn, code=1).stdout)
+        assert (checked["revision"], checked["is_newest"]) == (first, False)
+        assert [each["revision"] for each in checked["steps"]] == others
+        for told in (run("migrate", "--check", "--db", dsn, code=1).stdout, run("migrate", "--db", dsn).stderr):
+            told = " ".join(told.split())
+            for step in checked["steps"]:
+                assert f"{step['revision']}: {step['does']}" in told
+                assert all(relation in told for relation in (*step["locks"], *step["locks_from_writers"]))
+                assert step["longest_wait_s"] == 0.3
+            assert "0.3 s at most" in told
+            assert "30 times" in told
+            assert "Clients that work now go on." in told
+            assert "There is no way back." in told
+        assert "Nothing was to do" in run("migrate", "--to", first, "--db", dsn).stderr
+        # A script does the same.
+        script = run("migrate", "--sql", "--from", first, "--to", others[-1]).stdout
+        assert script.count("BEGIN;") == script.count("COMMIT;") == len(others)
     finally:
         with psycopg.connect(server.dsn(), autocommit=True) as root:
             root.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
@@ -229,6 +269,10 @@ def test_a_database_of_a_newer_package_is_left_alone(one_ledger: Ledger) -> None
         ("--from", "0001_ledger"),
         ("--sql", "--status"),
         ("--sql", "--json"),
+        ("--to", "0001"),
+        ("--to", "+1"),
+        ("--sql", "--to", "none"),
+        ("--check", "--to", "0001_ledger"),
     ],
 )
 def test_a_migration_that_makes_no_sense_is_wrong_usage(wrong: tuple[str, ...]) -> None:

@@ -637,6 +637,7 @@ def test_hard_links_keep_what_they_had(tmp_path: Path) -> None:
 PRINTED: dict[str, tuple[list[str], int]] = {
     "migrate": (["--sql"], 0),
     "federate": (["--node", "0=host=h", "--login", "l"], 0),
+    "move": ([CUSTOMER, "--from", "{dsn}", "--to", "{dsn}"], 1),
     "import": (["{folder}/bad", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "export": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "emit": (

@@ -6,8 +6,21 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, assert_type
+from uuid import UUID, uuid4
 
-from aximo_db import Actor, AsyncEventStore, EventStore, EventType, NewEvent, Retry
+from aximo_db import (
+    Actor,
+    AsyncEventStore,
+    Erased,
+    EventStore,
+    EventType,
+    KeyService,
+    NewEvent,
+    PostgresVault,
+    Retry,
+    Sealed,
+    Vault,
+)
 from aximo_db.client import metric_rows
 
 
@@ -28,6 +41,27 @@ def emitting(store: EventStore, event_type: EventType, actor: Actor) -> None:
         store.emit(stored)
     with store.execution(deployment_id="d", skill_id="s", skill_version="1", actor=actor) as execution:
         execution.emit("action_prepared", {"action_type": "send"})
+
+
+class OwnVault:
+    def key_for(self, customer: str, subject: str) -> tuple[UUID, bytes]:
+        return uuid4(), bytes(32)
+
+    def open(self, kid: UUID) -> bytes | Erased:
+        return Erased(kid)
+
+    def erase(self, customer: str, subject: str, reason: str) -> list[UUID]:
+        return []
+
+    def readmit(self, customer: str, subject: str) -> None: ...
+
+
+def sealing(person: str) -> None:
+    kept: Vault = PostgresVault(key=KeyService(bytes, bytes))
+    for vault in (kept, OwnVault()):
+        EventStore(vault=vault, seal={"email": "person"}).emit({"payload": {"email": Sealed(person, {"any": 1})}})
+        AsyncEventStore(vault=vault)
+    assert_type(EventStore().approvals()[0].person, str | Erased | None)
 
 
 def reading_metrics(store: EventStore, anything: str) -> None:

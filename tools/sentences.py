@@ -198,11 +198,8 @@ def _of_fields(text: str) -> Iterator[Sentence]:
 
 def of_sql() -> Iterator[Sentence]:
     """The sentences of sql/, of the SQL that comes before a migration, and of the vault."""
-    paths = [
-        *sorted((ROOT / "sql").rglob("*.sql")),
-        ROOT / "aximo_db" / "dba" / "preparation.sql",
-        *sorted((ROOT / "aximo_db" / "vault").glob("*.sql")),
-    ]
+    before = (ROOT / "aximo_db" / "dba" / f"{name}.sql" for name in ("give_up", "preparation"))
+    paths = [*sorted((ROOT / "sql").rglob("*.sql")), *before, *sorted((ROOT / "aximo_db" / "vault").glob("*.sql"))]
     for path in paths:
         text = re.sub(rf"({LITERAL})|--[^\n]*", lambda match: match[1] or "", path.read_text(encoding="utf-8"))
         if path.name == "refuse_malformed.sql":

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aximo_db import __version__
-from aximo_db.cli import contract, erase, events, federate, metrics, operate, otel, prove, publish, runs, setup
+from aximo_db.cli import contract, erase, events, federate, metrics, move, operate, otel, prove, publish, runs, setup
 from aximo_db.cli.support import Panel, Program, ended, patient_streams, told
 
 __all__ = ["app", "main"]
@@ -22,7 +22,7 @@ app.add_typer(runs.app, rich_help_panel=Panel.READ)
 app.add_typer(contract.app, rich_help_panel=Panel.OPERATE)
 app.add_typer(erase.vault_app, rich_help_panel=Panel.OPERATE)
 # The help shows the commands of a panel in this order.
-for _part in (setup, events, metrics, otel, operate, federate, erase, prove, publish):
+for _part in (setup, events, metrics, otel, operate, move, federate, erase, prove, publish):
     app.registered_commands += _part.app.registered_commands
 
 

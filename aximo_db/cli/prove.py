@@ -40,10 +40,10 @@ from aximo_db.cli.support import (
     refusals,
 )
 from aximo_db.client.connect import connect, value_of
-from aximo_db.client.errors import AximoError, CustomerError, told_by
+from aximo_db.client.errors import AximoError, MovedError, told_by
 from aximo_db.client.events import Log
-from aximo_db.client.own_errors import no_customer
-from aximo_db.client.statements import CHECK_LOG_NODES, SET_CUSTOMER, WHOSE
+from aximo_db.client.statements import CHECK_LOG_NODES, SET_CUSTOMER
+from aximo_db.client.whose import no_customer
 from aximo_db.dba.verify_log import LogVerdict, customers_of, prove_growth, prove_inclusion, verify_log
 from aximo_db.dba.verify_metrics import verify_metrics
 from aximo_db.lines.exporter import number_new_events
@@ -90,8 +90,7 @@ def checkpoint(
                 connection.execute(CHECK_LOG_NODES, (log,))
             note: str | None = value_of(connection, "select aximo.checkpoint_text(log => %s)", (log,))
             if note is None:
-                whose = connection.execute(WHOSE).fetchone()
-                raise no_customer(whose[1] if whose else ())
+                raise no_customer(connection)
             if key is not None:
                 try:
                     note = sign(note, read_secret_key(key))
@@ -240,11 +239,9 @@ def _verify_database(
             )  # fmt: skip
             found = _to_the_end(verify, name, first, show)
             if found.origin is None:
-                raise CustomerError(
-                    "there is no such customer for this login",
-                    rule="customer_granted",
-                    hint="Name one that it was granted with --customer.",
-                )
+                with connection.transaction():
+                    connection.execute(SET_CUSTOMER, (name,))
+                    raise no_customer(connection)
             signed_by = sorted({signer for each in its for signer in each.signers})
             told: dict[str, Any] = {**found.as_json(), "signed_by": signed_by}
             shown = [render.log_verdict(found, signed_by)]
@@ -287,6 +284,9 @@ def _customers(connection: psycopg.Connection[Any], named: str | None) -> list[s
     """Whom a job looks at: the customer that is named, else all that the login has."""
     found = [named] if named is not None else customers_of(connection)
     if not found:
+        moved = no_customer(connection)
+        if isinstance(moved, MovedError):
+            raise moved
         fail("this login has no customer", hint="Have one granted with aximo.grant_customer.")
     return found
 

@@ -16,6 +16,7 @@ from aximo_db.client.events import Approval, Execution, LogEntry, TraceStep
 from aximo_db.client.run_events import Run, RunEvent, RunLogEntry
 from aximo_db.dba.assets import HEAD_SCHEMA_VERSION
 from aximo_db.dba.doctor import Finding
+from aximo_db.dba.revisions import announced
 from aximo_db.dba.verify_log import LogVerdict
 from aximo_db.dba.verify_metrics import MetricsVerdict
 from aximo_db.files.terminal import UNLIMITED, AtLeast, WholeTable, duration, moment
@@ -23,8 +24,11 @@ from aximo_db.lines.run_files import RunLogSummary
 
 if TYPE_CHECKING:
     from aximo_db.dba.migrate import Migration, SchemaState
+    from aximo_db.dba.move import MoveReport
+    from aximo_db.dba.revisions import Revision
 
 __all__ = [
+    "abandoned",
     "approvals_table",
     "executions_table",
     "findings_table",
@@ -32,6 +36,7 @@ __all__ = [
     "log_verdict",
     "metrics_verdict",
     "migration",
+    "moved",
     "run_log_differences",
     "run_log_entry",
     "run_tree",
@@ -280,18 +285,22 @@ def run_log_differences(found: RunLogSummary) -> RenderableType:
     return Group(lines, Text(told, style="green" if found.is_complete else "bold red"))
 
 
-def schema_state(state: SchemaState) -> RenderableType:
-    """Which schema a database has, and whether that is this package's."""
+def schema_state(state: SchemaState, steps: Sequence[Revision]) -> RenderableType:
+    """Which schema a database has, whether that is this package's, and what a migration would do."""
     about = _about()
     about.add_row("database", _where(state))
     about.add_row("PostgreSQL", state.server_version)
     seen = "not to be seen by this login" if state.schema_version is not None else "none"
     about.add_row("it has", _revision(state.revision or seen, state.schema_version))
     about.add_row("this package has", _revision(state.head, HEAD_SCHEMA_VERSION))
+    if state.node is not None:
+        about.add_row("it is", f"node {state.node} of {state.ledger}")
     if state.is_newest:
         return Group(about, Text("There is nothing to do.", style="green"))
     what = "installs the schema" if state.schema_version is None else "upgrades it, if this package is the newer one"
-    return Group(about, Text(f'"aximo-db migrate", as the owner, {what}.', style="yellow"))
+    # The first line says that in fewer words.
+    lines = [Text(line) for line in list(announced(steps, is_new=state.is_absent, attempts=state.attempts))[1:]]
+    return Group(about, Text(f'"aximo-db migrate", as the owner, {what}.', style="yellow"), *lines)
 
 
 def migration(done: Migration) -> Text:
@@ -299,11 +308,35 @@ def migration(done: Migration) -> Text:
     after = done.after
     if not done.changed:
         return Text(f"Nothing was to do: {_where(after)} has {_revision(after.revision, after.schema_version)}.")
+    if done.before.revision == after.revision and done.before.revision is not None:
+        return Text(f"{_where(after)} is node {after.node} of {after.ledger} now.", style="green")
     what = "installed" if done.before.revision is None else f"upgraded from {done.before.revision}"
+    if not after.is_newest:
+        what += f", up to {after.revision} of {after.head}"
     return Text(
         f"The schema was {what}: {_where(after)} has {_revision(after.revision, after.schema_version)} now."
         f" It took {done.seconds:.1f} s.",
         style="green",
+    )
+
+
+def moved(report: MoveReport) -> Text:
+    """What a move did."""
+    sizes = f"{report.events:,} events and {report.run_events:,} run events"
+    if not report.changed:
+        return Text(f"Nothing was to do: {report.customer} is on node {report.is_on}, with {sizes}.")
+    pause = "" if report.pause_ms is None else f" Nobody could write for it for {report.pause_ms:,.0f} ms."
+    roots = "".join(f"\n  {line}" for text in report.checkpoints for line in [" ".join(text.split())])
+    return Text(
+        f"{report.customer} is on node {report.is_on} of {report.ledger} now, with {sizes}.{pause}{roots}",
+        style="green",
+    )
+
+
+def abandoned(report: MoveReport) -> Text:
+    """What giving a move up did."""
+    return Text(
+        f"{report.customer} stays on node {report.is_on}. What had arrived on node {report.target} is hidden there."
     )
 
 

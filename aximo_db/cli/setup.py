@@ -27,7 +27,10 @@ from aximo_db.cli.support import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aximo_db.dba.migrate import SchemaState
+    from aximo_db.dba.revisions import Revision
     from aximo_db.local.ledger import LocalLedger
 
 __all__ = ["app"]
@@ -44,52 +47,83 @@ def migrate(
     start: Annotated[
         str | None, typer.Option("--from", metavar="REVISION", help="With --sql: the revision the database is at.")
     ] = None,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="REVISION", help="Up to which revision, to stop before what old clients need."),
+    ] = "head",
     status: Annotated[
         bool,
-        typer.Option("--status", help="Change nothing: say what the database has. Exit code 1: not the newest."),
+        typer.Option(
+            "--status",
+            "--check",
+            help="Change nothing: say what the database has and what is to do. Exit code 1: not the newest.",
+        ),
     ] = False,
     grant_installer: Annotated[bool, typer.Option(help="Let the installing login work for every customer.")] = True,
+    ledger: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make it a node of this ledger: all nodes of a fleet have its name."),
+    ] = None,
+    node: Annotated[
+        int | None, typer.Option(min=0, max=1023, help="The node's own number; a ledger by itself is node 0.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Install the schema, or upgrade it to the newest version. Run as the owner of the database.
 
-    What would keep it from being installed is looked for first, and told all at once. All is one transaction.
+    What would keep it from being installed is looked for first, and told all at once. Then it says what it is going to
+    do: which revisions, what they lock, which clients go on. Each revision of an upgrade is one transaction.
     """
     if sql and (status or as_json):
         fail("a script is printed, and nothing else", hint="Leave out --status and --json.", code=2)
+    if status and to != "head":
+        fail("it is said what is to do up to the newest revision", hint="Leave out --to.", code=2)
+    if (ledger is not None or node is not None) and (sql or status):
+        fail("a node is made by migrating", hint="Leave out --sql and --status, or --ledger and --node.", code=2)
     if start is not None and not sql:
         fail("the database knows its revision", hint="--from is for --sql.", code=2)
+    from aximo_db.dba.migrate import check_revision, migration_script, planned, schema_state
     from aximo_db.dba.migrate import migrate as run_migrations
-    from aximo_db.dba.migrate import migration_script, schema_state
 
-    if sql:
-        # A revision that is none is a wrong option.
-        with refusals(code=2):
-            typer.echo(migration_script(start), nl=False)
-        return
+    # A revision that is none is a wrong option.
+    with refusals(code=2):
+        check_revision(None if to == "head" else to)
+        if sql:
+            typer.echo(migration_script(start, revision=to), nl=False)
+            return
     console = err()
     with refusals():
         if status:
             state = schema_state(db)
+            steps = planned(state)
             if as_json:
-                print_json(_state_json(state))
+                print_json(_state_json(state, steps))
             else:
-                out().print(render.schema_state(state))
+                out().print(render.schema_state(state, steps))
             raise typer.Exit(0 if state.is_newest else 1)
         done = run_migrations(
             db,
+            revision=to,
             grant_installer=grant_installer,
+            ledger=ledger,
+            node=node,
             progress=None if as_json else lambda step: console.print(f"[dim]{plain(step)}[/]"),
         )
     if as_json:
         before = {"revision_before": done.before.revision, "changed": done.changed, "seconds": round(done.seconds, 3)}
-        print_json({**_state_json(done.after), **before})
+        print_json({**_state_json(done.after, done.steps), **before})
     else:
         console.print(render.migration(done))
 
 
-def _state_json(state: SchemaState) -> dict[str, Any]:
-    return {**row_of(state), "is_newest": state.is_newest}
+def _state_json(state: SchemaState, steps: Sequence[Revision]) -> dict[str, Any]:
+    from aximo_db.dba.revisions import LONGEST_WAIT
+
+    told = [
+        {**row_of(each), "longest_wait_s": LONGEST_WAIT if each.locks or each.locks_from_writers else 0}
+        for each in steps
+    ]
+    return {**row_of(state), "is_newest": state.is_newest, "steps": told}
 
 
 @app.does(Panel.TRY)

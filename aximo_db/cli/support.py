@@ -68,6 +68,7 @@ __all__ = [
     "cloudevents_options",
     "counting",
     "customers_transaction",
+    "dsn_option",
     "ended",
     "err",
     "exporting",
@@ -90,12 +91,16 @@ __all__ = [
 ]
 
 
-def _dsn(given: str | None) -> str | None:
-    """The connection string of the option, as libpq reads it."""
-    try:
-        return libpq_dsn(given) if given is not None else None
-    except AximoError as error:
-        fail(f"--db: {error.message}", detail=error.detail, hint=error.hint, code=2)
+def dsn_option(name: str) -> Callable[[str | None], str | None]:
+    """Reads the connection string of an option as libpq does, and ends the command if it can't."""
+
+    def read(given: str | None) -> str | None:
+        try:
+            return libpq_dsn(given) if given is not None else None
+        except AximoError as error:
+            fail(f"{name}: {error.message}", detail=error.detail, hint=error.hint, code=2)
+
+    return read
 
 
 Db = Annotated[
@@ -103,7 +108,7 @@ Db = Annotated[
     typer.Option(
         "--db",
         metavar="DSN",
-        callback=_dsn,
+        callback=dsn_option("--db"),
         help="libpq connection string; else AXIMO_DB_URL, else libpq's own PG* variables.",
     ),
 ]

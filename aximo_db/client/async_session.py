@@ -152,10 +152,12 @@ class AsyncSession:
 
         Raises:
             CustomerError: the session works for no customer.
+            MovedError: its customer is on another node.
         """
-        customer, granted = await self.row(connection, statements.WHOSE)
+        customer, granted, has_placements = await self.row(connection, statements.WHOSE)
         if customer is None:
-            raise own_errors.no_customer(granted)
+            placed = await self.row(connection, statements.PLACED) if has_placements else None
+            raise own_errors.no_customer(granted, placed)
 
     # Calls
 

@@ -19,6 +19,7 @@ from aximo_db.client import own_errors, statements
 from aximo_db.client.errors import (
     AximoError,
     ConnectionLostError,
+    MovedError,
     NotConnectedError,
     ReadOnlyError,
     may_quote,
@@ -173,6 +174,9 @@ class Call:
             return False
         connections = self._connections
         if isinstance(self._error, psycopg.Error) and self._error.sqlstate in ("40001", "40P01"):
+            return True
+        if isinstance(self._meaning, MovedError) and self._meaning.rule == "customer_is_leaving":
+            # Nothing was written. In a moment the customer is on the other node, or stays.
             return True
         if isinstance(self._meaning, ConnectionLostError):
             # A first connection that fails is a wrong address more often than a server away for a moment.

@@ -12,6 +12,7 @@ from aximo_db.client.errors import (
     ConnectionStateError,
     CustomerError,
     MalformedEventError,
+    MovedError,
     NotConnectedError,
     ProofError,
     RunError,
@@ -202,6 +203,18 @@ def log_gap(missing: int, found: int) -> ProofError:
     )
 
 
+def _moved(customer: str, state: str, node: int) -> MovedError:
+    """The database's error for a customer that is not on this node, where the package finds that out."""
+    return MovedError(
+        "this customer is not on this node",
+        rule="customer_is_arriving" if state == "arriving" else "customer_is_gone",
+        detail=f"customer {shortened(customer)!r} is {state}, the other node is {node}",
+        hint=f"It is being moved here from node {node}: go on there until that is done."
+        if state == "arriving"
+        else f"It is on node {node}: connect to that one.",
+    )
+
+
 def advance_refused() -> MalformedEventError:
     """The error for an advance that would keep every other one out until the caller's transaction ends."""
     return MalformedEventError(
@@ -211,12 +224,15 @@ def advance_refused() -> MalformedEventError:
     )
 
 
-def no_customer(granted: Sequence[str]) -> CustomerError:
+def no_customer(granted: Sequence[str], placed: tuple[str, str, int] | None = None) -> CustomerError | MovedError:
     """The error for a session that works for no customer, which sees nothing.
 
     Args:
         granted: whom its login may name, the first of them.
+        placed: the customer that it works for, if that one is not on this node; its state, and the other node.
     """
+    if placed is not None:
+        return _moved(*placed)
     if not granted:
         detail = "its login was granted no customer, or all of them and there is none yet"
         hint = "Have one granted with aximo.grant_customer, or name one as customer_id."

@@ -149,10 +149,12 @@ class Session:
 
         Raises:
             CustomerError: the session works for no customer.
+            MovedError: its customer is on another node.
         """
-        customer, granted = self.row(connection, statements.WHOSE)
+        customer, granted, has_placements = self.row(connection, statements.WHOSE)
         if customer is None:
-            raise own_errors.no_customer(granted)
+            placed = self.row(connection, statements.PLACED) if has_placements else None
+            raise own_errors.no_customer(granted, placed)
 
     # Calls
 

@@ -90,7 +90,20 @@ _READ_LOG: Final = (
 )
 OPEN_CURSOR: Final = "select aximo.open_cursor(%s::text, %s::text)"
 MOVE_CURSOR: Final = "select aximo.move_cursor(%s::text, %s::bigint, %s::bigint, %s::text)"
-WHOSE: Final = "select aximo.current_customer(), array(select c.customer_id from aximo.my_customers() as c limit 11)"
+WHOSE: Final = (
+    "select aximo.current_customer(), array(select c.customer_id from aximo.my_customers() as c limit 11),"
+    " to_regclass('aximo.placements') is not null"
+)
+#: Where the customer is that the session named, or the only one that its login has; schemas before version 2 have no
+#: placements.
+PLACED: Final = (
+    "select p.customer_id, p.state, p.node from aximo.placements as p"
+    " where p.customer_id = coalesce("
+    "nullif(current_setting('aximo.customer_id', true), ''),"
+    " (select min(q.customer_id) from aximo.placements as q"
+    " having count(*) = 1 and not exists (select from aximo.my_customers()))"
+    ")"
+)
 
 #: Runs and their events are tables that logins read themselves, and row security does not hold superusers and
 #: BYPASSRLS: who exports and backs up. So whatever reads or changes them names the customer, whom the login has to be

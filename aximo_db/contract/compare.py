@@ -444,7 +444,11 @@ def _is_written(relation: Json) -> bool:
 
 
 def _enabled(relation: Json) -> Json:
-    return {name: each for name, each in relation.get("guards", {}).items() if each["fires"] != "disabled"}
+    return {
+        name: each
+        for name, each in relation.get("guards", {}).items()
+        if each["fires"] not in ("disabled", "replica only")
+    }
 
 
 def _by_types(overloads: list[Json]) -> dict[tuple[str, int], Json]:

@@ -350,10 +350,10 @@ def _raised_in_package() -> Sequence[tuple[str, str]]:
 @cache
 def _installation() -> str:
     """What only runs while the schema is installed or upgraded."""
-    from aximo_db.dba.migrate import preparation
+    from aximo_db.dba.revisions import locks, preparation
 
     blocks = re.findall(r"^do \$\$(.*?)^\$\$;", install_script(), re.DOTALL | re.MULTILINE)
-    return "\n".join([*blocks, preparation(None)])
+    return "\n".join([*blocks, preparation(None), locks(())])
 
 
 # Lines and commands

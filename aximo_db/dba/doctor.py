@@ -31,6 +31,8 @@ LEVELS: Final[tuple[Level, ...]] = ("ok", "note", "warning", "error")
 _SQL: Final = named_statements("dba/doctor.sql")
 #: From so many events without a number on, somebody should look why.
 _FAR_BEHIND: Final = 100_000
+#: After so many seconds, a move was forgotten.
+_LONGEST_MOVE_S: Final = 3600
 #: How many executions of a customer are compared with their events.
 _NEWEST: Final = 200
 #: From so many remembered gaps on, each look at them takes more than a moment.
@@ -86,6 +88,7 @@ def examine(dsn: str | None = None, *, customers: Sequence[str] = ()) -> list[Fi
             return found
         for check in (
             _drift, _strangers, _roles, _neighbours, _access_map, _gateway, _timeouts, _database, _clock, _log, _metrics,
+            _placements,
         ):  # fmt: skip
             found.extend(check(connection))
         for customer in customers:
@@ -537,6 +540,31 @@ def _log(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
                 f"{holes:,} gaps are remembered in the log {log}, which makes numbering slower: a transaction has been open for long.",
                 "Find it in pg_stat_activity (backend_xid is not null) or pg_prepared_xacts, of any database, and end it.",
             )  # fmt: skip
+
+
+def _placements(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+    """Customers on the way to or from another node."""
+    try:
+        rows = connection.execute(_SQL["placements"]).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        yield Finding(
+            "note",
+            "moves",
+            "This login can't see who is on the way to another node.",
+            "Run doctor as the installing login.",
+        )
+        return
+    for customer, state, node, seconds in rows:
+        way = f"leaving for node {node}" if state == "leaving" else f"arriving from node {node}"
+        is_long = seconds > _LONGEST_MOVE_S
+        yield Finding(
+            "warning" if is_long else "note", "moves",
+            f"Customer {customer} has been {way} for {timedelta(seconds=seconds)}"
+            + ("; nobody can write for it." if state == "leaving" else "."),
+            "aximo-db move goes on where it stopped; with --abandon the customer stays where it was.",
+        )  # fmt: skip
+    if not rows:
+        yield Finding("ok", "moves", "No customer of this login is on the way to or from another node.")
 
 
 def _open_executions(connection: psycopg.Connection[Any], customer: str) -> Iterator[Finding]:

@@ -192,6 +192,13 @@ select
     array(select distinct c.customer_id from aximo_private.counted_logs as c where c.failed_at is not null order by 1)
 from aximo_private.metric_state as s, aximo_private.log_state as l;
 
+-- name: placements
+-- The customers on the way that the login was granted, and for how many seconds.
+select p.customer_id, p.state, p.node, extract(epoch from clock_timestamp() - p.since)::bigint
+from aximo.placements as p
+where p.state in ('arriving', 'leaving')
+order by 4 desc, 1;
+
 -- name: log_state
 -- Seconds since something was numbered, whether there are entries, and the highest position of the logs.
 select

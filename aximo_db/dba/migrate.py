@@ -24,32 +24,20 @@ from aximo_db.client.errors import InstallationError, SchemaVersionError, told_b
 from aximo_db.client.statements import default_dsn
 from aximo_db.dba.assets import HEAD_SCHEMA_VERSION, migrations_path
 from aximo_db.dba.preflight import is_installed, one_error, preflight
+from aximo_db.dba.revisions import Revision, announced, described, preparation, with_locks
 
 __all__ = [
     "HEAD_SCHEMA_VERSION",
     "Migration",
     "SchemaState",
+    "check_revision",
     "connect",
+    "join_fleet",
     "migrate",
     "migration_script",
-    "preparation",
+    "planned",
     "schema_state",
 ]
-
-# What has to be there before Alembic looks for its version table, and every lock that a migration needs. Only an owner
-# gets as far as to lock by ALTER TABLE, so nobody else can keep a migration off by a lock of his own choice. The owner
-# is the one it has, so nothing changes.
-_PREPARATION: Final = Path(__file__).with_name("preparation.sql").read_text(encoding="utf-8").rstrip()
-
-
-def preparation(target: str | None) -> str:
-    """What comes before a migration: the schema of its version table, and every lock that it needs, by a few attempts.
-
-    Args:
-        target: the revision at which there is nothing to do, and nothing to lock; ``None`` for none.
-    """
-    quoted = "null" if target is None else "'{}'".format(target.replace("'", "''"))
-    return _PREPARATION.replace("{target}", quoted)
 
 
 def connect(dsn: str | None) -> psycopg.Connection[Any]:
@@ -83,6 +71,9 @@ class SchemaState:
         revision: the newest migration applied; ``None`` if there is none, or if the login may not see it.
         schema_version: what ``aximo.schema_version()`` says; ``None`` if the ledger is not there.
         head: the newest migration of this package.
+        attempts: how often a migration tries to get its locks there.
+        ledger: the name of the ledger that it is a node of; ``None`` if the login may not see it.
+        node: which node; 0 for a ledger by itself.
     """
 
     database: str
@@ -93,6 +84,14 @@ class SchemaState:
     revision: str | None
     schema_version: int | None
     head: str
+    attempts: int
+    ledger: str | None = None
+    node: int | None = None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the ledger is not there at all."""
+        return self.revision is None and self.schema_version is None
 
     @property
     def is_newest(self) -> bool:
@@ -109,18 +108,28 @@ class Migration:
     Attributes:
         before, after: the database's state.
         seconds: how long it took.
+        steps: the revisions that were run.
     """
 
     before: SchemaState
     after: SchemaState
     seconds: float
+    steps: tuple[Revision, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether there was anything to do."""
-        return self.before.revision != self.after.revision
+        return self.before != self.after
 
 
+_ATTEMPTS: Final = "select coalesce(nullif(current_setting('aximo.migration_attempts', true), ''), '30')::integer"
+_SEES_NODE: Final = """
+select has_schema_privilege(n.oid, 'usage') and has_column_privilege(c.oid, a.attnum, 'select')
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attname = 'node'
+where n.nspname = 'aximo_private' and c.relname = 'log_state'
+"""
 _MAY_SEE: Final = """
 select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
 from pg_catalog.pg_class as c
@@ -141,6 +150,7 @@ def schema_state(dsn: str | None = None) -> SchemaState:
     """
     with reached(dsn, application_name="aximo-db migrate") as connection:
         revision, schema_version = None, None
+        ledger, node = None, None
         if is_installed(connection):
             row = connection.execute(_MAY_SEE).fetchone()
             if row is not None and row[0]:
@@ -148,6 +158,8 @@ def schema_state(dsn: str | None = None) -> SchemaState:
                 revision = row[0] if row else None
             row = connection.execute("select aximo.schema_version()").fetchone()
             schema_version = row[0] if row else None
+            ledger, node = _node_of(connection)
+        row = connection.execute(_ATTEMPTS).fetchone()
         info = connection.info
         return SchemaState(
             info.dbname,
@@ -158,29 +170,115 @@ def schema_state(dsn: str | None = None) -> SchemaState:
             revision,
             schema_version,
             _scripts().get_current_head() or "",
+            row[0] if row else 0,
+            ledger,
+            node,
         )
+
+
+def _node_of(connection: psycopg.Connection[Any]) -> tuple[str | None, int | None]:
+    """The ledger's name and the node, as far as the login may see them and the schema has them."""
+    row = connection.execute(_SEES_NODE).fetchone()
+    if row is None or not row[0]:
+        return None, None
+    row = connection.execute("select ledger, node from aximo_private.log_state").fetchone()
+    return (row[0], row[1]) if row else (None, None)
+
+
+def join_fleet(dsn: str | None, ledger: str | None, node: int | None) -> None:
+    """Makes a database a node of a fleet; what is left out stays as it is.
+
+    Args:
+        dsn: a libpq connection string of the database's owner.
+        ledger: the name of the ledger, the same on all nodes.
+        node: a number of its own, 0 to 1023.
+
+    Raises:
+        InstallationError: it has numbered events under another name, or run events of another node.
+    """
+    with reached(dsn, application_name="aximo-db migrate") as connection:
+        try:
+            connection.execute(
+                "select aximo.join_fleet(coalesce(%s::text, s.ledger), coalesce(%s::integer, s.node))"
+                " from aximo_private.log_state as s",
+                (ledger, node),
+            )
+        except psycopg.Error as error:
+            meaning = translate(error)
+            if meaning is None:
+                raise
+            raise meaning from error
 
 
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _check_revision(revision: str | None, *, hint: str) -> None:
-    """Raises an error if this package has no such revision; ``None`` is none at all."""
-    known = [script.revision for script in _scripts().walk_revisions()]
+def _known() -> list[str]:
+    """The revisions of this package, oldest first."""
+    return [script.revision for script in _scripts().walk_revisions()][::-1]
+
+
+def check_revision(revision: str | None, *, hint: str = '"aximo-db migrate --status" names the newest one.') -> None:
+    """Raises an error if this package has no such revision.
+
+    Args:
+        revision: its name; ``None`` for none at all.
+        hint: what to do about it.
+
+    Raises:
+        SchemaVersionError: this package has no such revision.
+    """
+    known = _known()
     if revision is not None and revision not in known:
         raise SchemaVersionError(
             f"this package has no revision {revision}",
             rule="revision_known",
-            detail=f"it has {', '.join(reversed(known))}",
+            detail=f"it has {', '.join(known)}",
             hint=hint,
         )
 
 
+def _described(revision: str) -> Revision:
+    script = _scripts().get_revision(revision)
+    return described(revision, script.doc, _script_beside(script.path))
+
+
+def planned(state: SchemaState, revision: str = "head") -> tuple[Revision, ...]:
+    """What a migration is going to do.
+
+    Args:
+        state: what the database has.
+        revision: up to which revision.
+
+    Raises:
+        SchemaVersionError: this package has no such revision.
+    """
+    target = state.head if revision == "head" else revision
+    check_revision(target)
+    known = _known()
+    present = state.revision
+    if present is None and state.schema_version is not None:
+        # A login that may not see the revision; each counts the schema's version up.
+        present = known[state.schema_version - 1] if state.schema_version <= len(known) else state.head
+    if present is not None and present not in known:
+        return ()
+    first = 0 if present is None else known.index(present) + 1
+    return tuple(_described(each) for each in known[first : known.index(target) + 1])
+
+
+def _script_beside(revision_file: str) -> str:
+    return Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8")
+
+
 def run_frozen_sql(revision_file: str) -> None:
-    """Runs the SQL file beside a revision's Python file; offline, writes it out as it is."""
-    script = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8")
+    """Runs the SQL file beside a revision's Python file, and takes its locks where it says so; offline, prints it."""
+    script = with_locks(_script_beside(revision_file))
     if context.is_offline_mode():
+        if op.get_context().get_current_heads():
+            # A transaction of its own; that of an installation began with it.
+            before = context.script.get_revision(Path(revision_file).stem).down_revision
+            script = f"{preparation(None, begins=str(before))};\n{script}"
         op.get_context().impl.static_output(script)
     else:
         # Straight to psycopg: SQLAlchemy would look for parameters in it.
@@ -209,35 +307,47 @@ def migrate(
     *,
     revision: str = "head",
     grant_installer: bool = True,
+    ledger: str | None = None,
+    node: int | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Migration:
-    """Installs or upgrades the schema, in one transaction. At the newest version it does nothing.
+    """Installs or upgrades the schema. At the newest version it does nothing.
+
+    An installation is one transaction, and so is each revision of an upgrade.
 
     Args:
         dsn: a libpq connection string of the database's owner, a role with CREATEROLE; ``None`` for ``AXIMO_DB_URL``,
             else libpq's own variables.
-        revision: up to which revision.
+        revision: up to which revision; one that the database is past is nothing to do.
         grant_installer: whether the login that installs may work for every customer.
-        progress: is told what is going to be done, if there is anything to do.
+        ledger: the name of the ledger that it becomes a node of; left out, it keeps its own.
+        node: which node it becomes, 0 to 1023; left out, it stays the one that it is.
+        progress: is told what is going to be done, line by line, if there is anything to do.
 
     Returns:
         What was done.
 
     Raises:
-        InstallationError: the database or the role is not what is needed. Nothing was changed.
-        SchemaVersionError: the database is at a revision that this package does not have.
+        InstallationError: the database or the role is not what is needed, and nothing was changed. Or it can't be that
+            node, and the schema is installed.
+        SchemaVersionError: the database is at a revision that this package does not have, or it has none of that name.
         AximoError: anything else the database refused.
     """
     began = time.monotonic()
     options = psycopg.conninfo.conninfo_to_dict(default_dsn(dsn))
     address = psycopg.conninfo.make_conninfo("", **options)
+    check_revision(None if revision == "head" else revision)
     before = _state_if_seen(address)
+    steps: tuple[Revision, ...] = ()
     if before is not None:
-        _check_revision(before.revision, hint="A newer package migrated the database: upgrade this one.")
-        if revision == "head" and before.revision == before.head:
-            return Migration(before, before, time.monotonic() - began)
+        check_revision(before.revision, hint="A newer package migrated the database: upgrade this one.")
+        steps = planned(before, revision)
+        if before.revision is not None and not steps:
+            after = _joined(address, before, ledger, node)
+            return Migration(before, after, time.monotonic() - began)
         if progress is not None:
-            progress(f"{'installing' if before.revision is None else 'upgrading'} the schema")
+            for line in announced(steps, is_new=before.is_absent, attempts=before.attempts):
+                progress(line)
     config = _config()
     given = str(options.get("options") or os.environ.get("PGOPTIONS") or "")
     if not grant_installer:
@@ -250,13 +360,21 @@ def migrate(
         if not isinstance(cause, psycopg.Error):
             raise
         raise translate(cause) or InstallationError(
-            "the migration failed, and nothing of it was kept",
+            "the migration failed, and nothing of the revision was kept",
             rule=cause.sqlstate,
             detail=told_by(cause),
             hint="The server's log has the statement. Mend what it complains about, and migrate again.",
         ) from cause
-    after = schema_state(address)
-    return Migration(before or after, after, time.monotonic() - began)
+    after = _joined(address, schema_state(address), ledger, node)
+    return Migration(before or after, after, time.monotonic() - began, steps)
+
+
+def _joined(address: str, state: SchemaState, ledger: str | None, node: int | None) -> SchemaState:
+    """The state after the database has become the node that was asked for."""
+    if ledger is None and node is None:
+        return state
+    join_fleet(address, ledger, node)
+    return schema_state(address)
 
 
 def _state_if_seen(dsn: str) -> SchemaState | None:
@@ -277,7 +395,8 @@ def migration_script(start: str | None = None, *, revision: str = "head") -> str
     Raises:
         SchemaVersionError: this package has no such revision.
     """
-    _check_revision(start, hint='"aximo-db migrate --status" tells which one the database has.')
+    check_revision(start, hint='"aximo-db migrate --status" tells which one the database has.')
+    check_revision(None if revision == "head" else revision)
     output = io.StringIO()
     command.upgrade(_config(output), f"{start}:{revision}" if start else revision, sql=True)
     return output.getvalue()

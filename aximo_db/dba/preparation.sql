@@ -1,11 +1,12 @@
 do $$
 declare
     target constant text := {target};
-    -- What waits behind a lock that is waited for waits as long: a short time, and again after a pause.
+    begins constant text := {begins};
+    from_all constant text[] := array[]::text[];
+    from_writers constant text[] := array['aximo_private.alembic_version'];
     attempts constant integer := coalesce(nullif(current_setting('aximo.migration_attempts', true), '')::integer, 30);
     attempt integer := 0;
     present text;
-    relation record;
     holders text;
 begin
     perform set_config('lock_timeout', '2s', true);
@@ -13,50 +14,26 @@ begin
         attempt := attempt + 1;
         begin
             create schema if not exists aximo_private;
-            if to_regclass('aximo_private.alembic_version') is not null then
+            if to_regclass(from_writers[1]) is not null then
                 execute 'select version_num from aximo_private.alembic_version' into present;
                 exit when present = target;
+                -- Who only reads which version there is does not wait for it, and nobody but the owner can take it.
+                execute 'lock table aximo_private.alembic_version in share row exclusive mode';
+                execute 'select version_num from aximo_private.alembic_version' into present;
             end if;
-            for relation in
-                select c.oid::regclass as name, pg_get_userbyid(c.relowner) as owner
-                from pg_catalog.pg_class as c
-                inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-                where n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix')
-                    and c.relkind in ('r', 'p', 'v', 'm')
-                    and pg_has_role(c.relowner, 'usage')
-                order by c.oid
-            loop
-                execute format('alter table %s owner to %I', relation.name, relation.owner);
-            end loop;
+            if present is distinct from coalesce(begins, present) then
+                raise exception using
+                    errcode = 'ZXVER',
+                    message = 'this script goes on from another revision',
+                    detail = format('it goes on from %s, and the database is at %s', begins, coalesce(present, 'none')),
+                    hint = 'Nothing was changed. Print it again with the right one: aximo-db migrate --sql --from REVISION.',
+                    constraint = 'script_fits_revision';
+            end if;
             exit;
         exception
-            -- What was locked in here is free again. A schema that is there now was made by another migration.
+            -- A schema that is there now was made by another migration.
             when lock_not_available or deadlock_detected or unique_violation or duplicate_schema then
-                if attempt >= attempts then
-                    select string_agg(
-                        format(
-                            'pid %s, login %s, application %s: %s on %s',
-                            l.pid, a.usename, a.application_name, l.mode, l.relation::regclass
-                        ),
-                        '; '
-                        order by l.pid, l.relation, l.mode
-                    ) into holders
-                    from pg_catalog.pg_locks as l
-                    inner join pg_catalog.pg_class as c on c.oid = l.relation
-                    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-                    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-                    where l.granted and l.pid <> pg_backend_pid() and c.relkind in ('r', 'p', 'v', 'm')
-                        and l.database = (
-                            select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
-                        )
-                        and n.nspname in ('aximo', 'aximo_private', 'aximo_metrics', 'helix');
-                    raise exception using
-                        errcode = 'ZXENV',
-                        message = 'others hold locks that the migration needs',
-                        detail = coalesce(left(holders, 4000), 'they are gone by now'),
-                        hint = 'Nothing was changed. Wait for them or pg_terminate_backend them, then migrate again.',
-                        constraint = 'migration_gets_its_locks';
-                end if;
+                {give_up}
                 perform pg_sleep(1);
         end;
     end loop;

@@ -21,6 +21,7 @@ from aximo_db.client import statements
 from aximo_db.client.connect import connect
 from aximo_db.client.events import Log
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.whose import check_customer, no_customer
 from aximo_db.dba.assets import named_statements
 
 __all__ = ["LogVerdict", "Problem", "customers_of", "prove_growth", "prove_inclusion", "tile_reader", "verify_log"]
@@ -442,12 +443,14 @@ def prove_inclusion(
         MalformedEventError: there is no such log.
         TypeError: this log's events have no such id.
         ValueError: the event has no number, or the log of that size has not got it.
+        CustomerError, MovedError: the session works for no customer, or for one on another node.
     """
     statements.check_log(log)
     if not isinstance(event_id, _IDS[log][0]):
         raise TypeError(f"an event of log {log} has no {type(event_id).__name__} as its id")
     row = LedgerCursor(connection).execute(_IDS[log][1], (event_id,)).fetchone()
     if row is None:
+        check_customer(connection)
         raise ValueError("there is no such event in the log; a new one has to be numbered first")
     number: int = row[0]
     size, note = _note(connection, size, number, key, log)
@@ -495,5 +498,5 @@ def _note(
     )
     row = LedgerCursor(connection).execute(query, (log, size, log)).fetchone()
     if row is None or row[1] is None:
-        raise ValueError("the session has no customer")
+        raise no_customer(connection)
     return row[0], sign(row[1], key) if key is not None else row[1]

@@ -10,6 +10,7 @@ import psycopg
 from aximo_db.client.connect import connect
 from aximo_db.client.errors import translate
 from aximo_db.client.statements import SET_CUSTOMER
+from aximo_db.client.whose import check_customer
 
 __all__ = ["MetricDifference", "MetricsVerdict", "recount_metrics", "verify_metrics"]
 
@@ -77,6 +78,7 @@ def verify_metrics(dsn: str | None = None, *, customer_id: str | None = None) ->
             with connection.transaction():
                 if customer_id is not None:
                     connection.execute(SET_CUSTOMER, (customer_id,))
+                check_customer(connection)
                 rows = connection.execute(
                     "select view_name, key, column_name, stored, recomputed from aximo.verify_metrics()"
                 ).fetchall()

@@ -14,11 +14,12 @@ from typing import Any, BinaryIO, Final, Literal, TextIO
 
 from psycopg.rows import scalar_row
 
-from aximo_db.client import own_errors, statements
+from aximo_db.client import statements
 from aximo_db.client.errors import MalformedEventError
 from aximo_db.client.events import Log, shortened
 from aximo_db.client.feed import Feed
 from aximo_db.client.store import EventStore
+from aximo_db.client.whose import no_customer
 from aximo_db.lines.exporter import FETCH, Exported, numbered_lines, snapshot, unnumbered
 from aximo_db.lines.importer import ImportSummary, import_lines, is_text, raw_lines, read_object
 from aximo_db.lines.members import array_elements, members
@@ -214,8 +215,7 @@ def export_cloudevents(
     with snapshot(dsn, customer_id, numbered=True) as connection:
         row = connection.execute("select aximo.log_origin(%s)", (log,)).fetchone()
         if row is None or row[0] is None:
-            whose = connection.execute(statements.WHOSE).fetchone()
-            raise own_errors.no_customer(whose[1] if whose is not None else ())
+            raise no_customer(connection)
         writer = CloudEventWriter(row[0], log, type_prefix)
         if batch:
             target.write("[")

@@ -15,6 +15,7 @@ from aximo_db.client.connect import connect
 from aximo_db.client.errors import CustomerError, ProofError
 from aximo_db.client.events import Log
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.whose import check_customer
 
 __all__ = ["Exported", "export_log", "number_new_events"]
 
@@ -95,6 +96,8 @@ def export_log(
         progress: called with the number of lines written so far.
 
     Raises:
+        CustomerError: no customer, or one that the login was not granted.
+        MovedError: the customer is on another node.
         MalformedEventError: there is no such log.
         ProofError: an entry's event is not there, or a number is missing: somebody took it away.
     """
@@ -107,6 +110,8 @@ def export_log(
             written += 1
             if progress is not None and written % FETCH == 0:
                 progress(written)
+        if not written:
+            check_customer(connection)
         missing = unnumbered(connection, log, written)
     if progress is not None:
         progress(written)

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal, TextIO
 
 import psycopg
 
-from aximo_db.client import own_errors, statements
 from aximo_db.client.errors import ProofError
 from aximo_db.client.vocabulary import EVENT_TYPES
+from aximo_db.client.whose import no_customer
 from aximo_db.lines.exporter import FETCH, Exported, snapshot, unnumbered
 
 __all__ = ["export_ocel"]
@@ -143,8 +143,7 @@ def _events(connection: psycopg.Connection[tuple[Any, ...]]) -> Iterator[dict[st
     """The events of the log of the session's customer, in order, none missing."""
     row = connection.execute("select aximo.current_customer(), aximo.log_size('events')").fetchone()
     if row is None or row[0] is None:
-        whose = connection.execute(statements.WHOSE).fetchone()
-        raise own_errors.no_customer(whose[1] if whose is not None else ())
+        raise no_customer(connection)
     last = 0
     with connection.cursor("export_events") as cursor:
         cursor.itersize = FETCH

@@ -28,6 +28,7 @@ from aximo_db.client.events import read_moment, shortened
 from aximo_db.client.ledger_cursors import LedgerCursor
 from aximo_db.client.run_events import Run
 from aximo_db.client.store import EventStore
+from aximo_db.client.whose import check_customer
 from aximo_db.lines.exporter import FETCH, snapshot
 from aximo_db.lines.importer import (
     ImportStoppedError,
@@ -343,9 +344,7 @@ class _Log:
 
         if self._unreadable and self._stops:
             refuse(self._unreadable[0])
-        whose = LedgerCursor(connection).execute(statements.WHOSE, prepare=False).fetchone()
-        if whose is not None and whose[0] is None:
-            raise own_errors.no_customer(whose[1])
+        check_customer(connection)
         summary.compared = value_of(connection, _HAS_EVENTS, (self._run_id,))
         if self._adds_missing or not summary.compared:
             # Until this transaction ends nobody else writes to the run.

@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 
 import psycopg
 
-from aximo_db.client import own_errors, statements
+from aximo_db.client import statements
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.whose import no_customer
 
 __all__ = ["Grain", "ask", "read_metrics", "read_period"]
 
@@ -81,8 +82,7 @@ def ask(connection: psycopg.Connection[Any], statement: str, values: dict[str, A
     row = LedgerCursor(connection).execute(statement, values).fetchone()
     found: dict[str, Any] = json.loads(row[0]) if row else {}
     if found.get("customer_id") is None:
-        whose = LedgerCursor(connection).execute(statements.WHOSE).fetchone()
-        raise own_errors.no_customer(whose[1] if whose else ())
+        raise no_customer(connection)
     common = {"customer_id", "counts_up_to"}
     for key, value in found.items():
         if isinstance(value, list):

@@ -379,7 +379,7 @@ class PostgresVault:
                 if meaning is None:
                     raise
                 raise meaning from error
-            self._connections.was_used = True
+            self._connections.was_used |= not is_migrating
             return result
         raise AssertionError  # the second attempt returned or raised
 

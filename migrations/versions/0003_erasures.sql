@@ -1,3 +1,4 @@
+-- clients: old ones go on
 -- What was erased, and who really decided an approval.
 -- First what is new, which takes no lock that anybody waits for; then the views that are in use: a column that comes last.
 
@@ -149,13 +150,13 @@ left join aximo_private.history as d
 left join lateral (
     -- The actions that waited for this approval and were never dispatched: by action_id, else as many of a type as were prepared more often
     -- than dispatched.
-    select array_agg(coalesce(n.action_id, n.action_type) order by n.position) as actions
+    select array_agg(coalesce(n.action_id, n.action_type) order by n.step) as actions
     from (
         select
-            p.position, p.payload ->> 'action_id' as action_id, p.payload ->> 'action_type' as action_type,
+            p.step, p.payload ->> 'action_id' as action_id, p.payload ->> 'action_type' as action_type,
             p.payload ->> 'approval_id' as approval_id,
             row_number() over (
-                partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.position
+                partition by p.payload ->> 'action_id', p.payload ->> 'action_type', p.payload ->> 'approval_id' order by p.step
             ) as nth
         from aximo_private.history as p
         where p.customer_id = r.customer_id and p.execution_id = r.execution_id and p.event_type = 'action_prepared'

@@ -23,7 +23,9 @@ begin
                 union all
                 select b.event_type, b.payload
                 from unnest(batch) as b
-                where b.customer_id = customer and b.execution_id = execution and b.position < upto and b.event_type < 'approval_'
+                where b.customer_id = customer and b.execution_id = execution
+                    -- Of stored events the steps tell the order: positions are each node's own.
+                    and case when from_nothing then b.step else b.position end < upto and b.event_type < 'approval_'
             ) as s
         ),
         weighed as (

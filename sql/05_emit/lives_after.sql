@@ -119,7 +119,7 @@ begin
             unresolved := aximo_private.has_unresolved(
                 event.customer_id, event.execution_id, life.denied,
                 (select array_agg(u.approval_id) from unnest(asks) as u where u.decision in ('rejected', 'timeout')),
-                batch, event.position, from_nothing
+                batch, case when from_nothing then event.step else event.position end, from_nothing
             );
         end if;
 

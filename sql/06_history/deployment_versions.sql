@@ -2,7 +2,7 @@
 create view aximo.deployment_versions with (security_barrier = true) as
 with
 declared as (
-    select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.position
+    select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.recorded_at, e.position
     from aximo_private.history as e
     -- The first list is that of the index, word by word, so that the planner uses it.
     where e.event_type in (
@@ -17,7 +17,7 @@ marks as (
     union all
     select
         r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null as event_id, 'execution_triggered' as event_type,
-        r.started_at as "timestamp", null as position, r.execution_id, r.start_step, 'observed' as basis
+        r.started_at as "timestamp", null as recorded_at, null as position, r.execution_id, r.start_step, 'observed' as basis
     from aximo_private.started_executions as r
     where (r.customer_id, r.deployment_id) not in (select d.customer_id, d.deployment_id from declared as d)
 ),
@@ -26,7 +26,7 @@ steps as (
         m.*, lag(m.skill_id) over in_time as previous_skill_id, lag(m.skill_version) over in_time as previous_version,
         lag(m.event_type) over in_time as previous_type
     from marks as m
-    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.position, m.execution_id)
+    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.recorded_at, m.position, m.execution_id)
 ),
 marked as (
     select
@@ -48,7 +48,7 @@ changes as (
         s.*, lead(s."timestamp") over in_time as ended_at, lead(s.began_with) over in_time as ended_with,
         lead(s.event_type) over in_time as ended_by
     from marked as s
-    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.position, s.execution_id)
+    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.recorded_at, s.position, s.execution_id)
 )
 select
     customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,

@@ -27,7 +27,7 @@ left join lateral (
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
         and e.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
-    order by e."timestamp" desc, e.position desc
+    order by e."timestamp" desc, e.recorded_at desc, e.position desc
     limit 1
 ) as s on true
 left join lateral (
@@ -39,7 +39,7 @@ left join lateral (
             'deployment_terminated', 'version_upgraded', 'version_rolled_back'
         )
         and e.event_type <> 'deployment_suspended'
-    order by e."timestamp" desc, e.position desc
+    order by e."timestamp" desc, e.recorded_at desc, e.position desc
     limit 1
 ) as v on true
 left join lateral (

@@ -21,7 +21,7 @@ begin
             select distinct on (e.deployment_id) e
             from only aximo_private.events as e
             where e.customer_id = customer
-            order by e.deployment_id, e.position
+            order by e.deployment_id, e.recorded_at, e.position
         ),
         first_only => false
     );

@@ -20,6 +20,13 @@ begin
         perform aximo_private.refuse_observed(old.run_id);
     end if;
     if tg_op = 'DELETE' then
+        -- A run that is deleted when its customer is leaving would still arrive on the other node.
+        if exists (
+                select from only aximo_private.placements as p
+                where p.customer_id = old.customer_id and p.state = 'leaving'
+            ) then
+            perform aximo_private.refuse_moved(old.customer_id);
+        end if;
         perform from only helix.run_events as e
         where e.customer_id = old.customer_id and e.run_id = old.run_id
         limit 1;
@@ -85,7 +92,7 @@ begin
 end;
 $$;
 alter function aximo_private.keep_run() owner to aximo_recorder;
-comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN).';
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN); to delete one of a customer that is leaving (ZXMOV).';
 
 create trigger keep_run before update or delete on helix.runs
 for each row execute function aximo_private.keep_run();

@@ -19,6 +19,11 @@ begin
         from (
             select l.customer_id, l.log, max(l.number) as size
             from only aximo_private.log_entries as l
+            -- Those of a customer that is arriving come from the other node.
+            where not exists (
+                    select from only aximo_private.placements as p
+                    where p.customer_id = l.customer_id and p.state = 'arriving'
+                )
             group by l.customer_id, l.log
         ) as s
         cross join lateral (

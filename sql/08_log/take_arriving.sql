@@ -16,8 +16,11 @@ begin
     if not found then
         return new;
     end if;
-    if tg_relid = 'aximo_private.events'::regclass and new.position > 0 then
-        new.position := new.position - 9223372036854775807;
+    -- Two conditions: no other table has a position.
+    if tg_relid = 'aximo_private.events'::regclass then
+        if new.position > 0 then
+            new.position := new.position - 9223372036854775807;
+        end if;
     end if;
     if not was_here then
         return new;
