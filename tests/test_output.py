@@ -652,6 +652,7 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "keygen": (["a", "-o", "{folder}/printed"], 0),
     "checkpoint": (["--db", "{dsn}", "-c", CUSTOMER, "--no-keep"], 0),
     "verify": (["--export", "{folder}/bad", "--checkpoint", "{folder}/checkpoint"], 1),
+    "publish": (["{folder}/public", "--key", "{folder}/key", "--db", "{dsn}", "-c", CUSTOMER], 0),
     "prove": (["{event_id}", "--db", "{dsn}", "-c", CUSTOMER], 0),
     "refresh": (["--db", "{dsn}"], 0),
     "metrics": (["--db", "{dsn}", "-c", CUSTOMER], 0),

@@ -769,6 +769,7 @@ def test_every_registered_sqlstate_has_its_exception_class() -> None:
         "ZXARG",
         "ZXENV",
         "ZXVER",
+        "ZXVLT",
         "ZXCON",
         "08006",
         "08001",

@@ -217,6 +217,9 @@ class _Log:
         names = self._source.names("")
         self._names = None if names is None else list(names)
         self._look_at_tiles()
+        if self._problems > _MOST_FINDINGS:
+            self.findings.append(f"{self._prefix}: that is too much; the rest was not looked at")
+            return
         self._look_at_partial_tiles()
         self._look_at_history()
         self._look_at_entries()
@@ -441,6 +444,8 @@ class _Log:
             for index in range((count + TILE_WIDTH - 1) // TILE_WIDTH):
                 width = min(TILE_WIDTH, count - index * TILE_WIDTH)
                 hashes = self._tile(level, index, width)
+                if self._problems > _MOST_FINDINGS:
+                    return  # a size may be anything that somebody wrote
                 if level:
                     kept += hashes or [b""] * width
                 if width == TILE_WIDTH:

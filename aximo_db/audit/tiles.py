@@ -207,7 +207,7 @@ class Folder:
 
     def read(self, path: str, /) -> bytes | None:
         """The bytes of a file, ``None`` if there is none."""
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return (self.path / path).read_bytes()
         return None
 

@@ -32,7 +32,7 @@ NOT_REACHED: Final = (
 )
 
 _FIND: Final[LiteralString] = """
-select e.event_id, l.number, e.payload
+select e.event_id, l.number
 from aximo.events as e
 left join lateral (
     select s.number
@@ -47,6 +47,11 @@ where e.customer_id = (select aximo.current_customer())
     )
 order by l.number, e.event_id
 """
+_PAYLOADS: Final[LiteralString] = """
+select e.payload from aximo.events as e
+where e.customer_id = (select aximo.current_customer()) and e.event_id = any(%s)
+"""
+_AT_A_TIME: Final = 500
 _RECORDED: Final[LiteralString] = """
 select erasure_id from aximo.erasures where key_ids @> %s::uuid[] order by recorded_at limit 1
 """
@@ -129,7 +134,9 @@ def erase(
     erasure_id = log_size = None
     with connection.transaction():
         _work_for(connection, customer)
-        found = LedgerCursor(connection).execute(_FIND, ([str(kid) for kid in kids],)).fetchall() if kids else []
+        named = [str(kid) for kid in kids]
+        found = LedgerCursor(connection).execute(_FIND, (named,)).fetchall() if kids else []
+        places = _places(connection, [event_id for event_id, _ in found], set(named))
         if kids and not dry_run:
             # A run that was stopped after this has made the record already.
             erasure_id = value_of(connection, _RECORDED, (kids,)) or value_of(connection, _RECORD, (kids, reason))
@@ -138,11 +145,7 @@ def erase(
         if before_destroying is not None:
             before_destroying()
         vault.erase(customer, subject, reason)
-    wanted = {str(kid) for kid in kids}
-    places = Counter(
-        place for _, _, payload in found for place in {where for where, kid in places_of(payload) if kid in wanted}
-    )
-    numbers = [number for _, number, _ in found if number is not None]
+    numbers = [number for _, number in found if number is not None]
     return Erasure(
         customer,
         dry_run,
@@ -175,6 +178,16 @@ def replay(connection: psycopg.Connection[Any], vault: PostgresVault) -> Replay:
         if kids:
             destroyed += vault.bury(customer, dict.fromkeys(kids), "recorded in the ledger")
     return Replay(len(customers), recorded, destroyed)
+
+
+def _places(connection: psycopg.Connection[Any], event_ids: list[UUID], kids: set[str]) -> Counter[str]:
+    """In how many of the events a value that these keys sealed stands at a place; a few payloads at a time."""
+    places: Counter[str] = Counter()
+    for begin in range(0, len(event_ids), _AT_A_TIME):
+        page = event_ids[begin : begin + _AT_A_TIME]
+        for (payload,) in LedgerCursor(connection).execute(_PAYLOADS, (page,)):
+            places.update({where for where, kid in places_of(payload) if kid in kids})
+    return places
 
 
 def _work_for(connection: psycopg.Connection[Any], customer: str) -> None:

@@ -1017,6 +1017,333 @@ alter function aximo.my_customers() owner to aximo_sequencer;
 comment on function aximo.my_customers() is 'The customers that the session''s login was granted, in order; of one that was granted all, those that have events, runs or a log, and those named besides. Not those that are on another node. For jobs that look at one after the other.';
 -- until here
 
+-- Positions are each node's own, so what was stored is in the order of steps and moments.
+-- as in 05_emit/has_unresolved.sql
+-- Reads the actions of an execution once. An action is matched by its id, and an action without an id by the number of those with its type.
+create or replace function aximo_private.has_unresolved(
+    customer text, execution text, denied boolean, denied_ids text[], batch aximo_private.events[], upto bigint, from_nothing boolean
+) returns boolean
+language plpgsql stable security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+-- The plan is the same for every execution, and takes longer to make than to run.
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return exists (
+        with
+        action as (
+            select
+                s.event_type, aximo_private.step_key(s.payload, 'approval_id') as approval_id,
+                aximo_private.step_key(s.payload, 'action_id') as action_id,
+                aximo_private.step_key(s.payload, 'action_type') as action_type
+            from (
+                select e.event_type, e.payload
+                from only aximo_private.events as e
+                -- In collation C, action_... sorts before all other types.
+                where not from_nothing and e.customer_id = customer and e.execution_id = execution and e.event_type < 'approval_'
+                union all
+                select b.event_type, b.payload
+                from unnest(batch) as b
+                where b.customer_id = customer and b.execution_id = execution
+                    -- Of stored events the steps tell the order: positions are each node's own.
+                    and case when from_nothing then b.step else b.position end < upto and b.event_type < 'approval_'
+            ) as s
+        ),
+        weighed as (
+            select
+                a.*,
+                case when a.approval_id is null then denied else coalesce(a.approval_id = any(denied_ids), false) end as is_denied
+            from action as a
+        ),
+        matched as (
+            select
+                w.action_id,
+                -- A denied action need not be resolved.
+                count(*) filter (where w.event_type = 'action_prepared' and not w.is_denied) as prepared,
+                -- The failure of a denied action resolves that action only.
+                count(*) filter (
+                    where w.event_type <> 'action_prepared'
+                    and not (w.event_type = 'action_failed' and w.approval_id is not null and w.is_denied)
+                ) as resolved
+            from weighed as w
+            group by w.action_id, case when w.action_id is null then w.action_type end
+        )
+        select
+        from matched as m
+        where m.prepared > m.resolved and (m.action_id is null or m.resolved = 0)
+    );
+end;
+$$;
+alter function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) owner to aximo_recorder;
+comment on function aximo_private.has_unresolved(text, text, boolean, text[], aximo_private.events[], bigint, boolean) is 'Whether an action of an execution was prepared, not denied, and neither dispatched nor failed. Looks at the stored events, unless from_nothing, and at those of a batch before a place.';
+-- until here
+-- as in 05_emit/lives_after.sql
+-- Works out what each execution of a batch and its approvals come to, event by event, and which event breaks a rule. Such an event is left
+-- out, unless the batch is history. Locks the rows of the executions in the order of their ids, so that two batches never wait for each
+-- other in a circle. With from_nothing it uses these events alone and reads no rows.
+-- The body is one and long: handing an execution's row to a function costs 27,000 instructions an event, a tenth of a batch's
+-- (docs/design/0004-emit-path.md).
+create or replace function aximo_private.lives_after(
+    -- Sorted by execution and customer, and within each by place (position).
+    batch aximo_private.events[],
+    is_history boolean,
+    from_nothing boolean,
+    out lives aximo_private.executions[],
+    -- The approvals that are new, or answered by this batch.
+    out approvals aximo_private.approvals[],
+    -- The events with their steps, and with the requests that they answer.
+    out told aximo_private.events[],
+    -- All of them if the batch is history, else only the first one by place.
+    out breaches aximo_private.breach[]
+)
+language plpgsql volatile security invoker parallel unsafe
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+    event aximo_private.events;
+    -- The rows that exist, in the order of the batch, and the number of the next one.
+    stored aximo_private.executions[];
+    next_stored integer := 1;
+    life aximo_private.executions;
+    -- The approvals of the execution in the order of their steps; the first stored_asks of them are stored.
+    asks aximo_private.approvals[];
+    ask aximo_private.approvals;
+    stored_asks integer;
+    had_actions boolean;
+    -- The actions that this batch prepared and did not resolve. If there are none, has_unresolved need not look.
+    pending text[];
+    action text;
+    approval text;
+    open_at integer;
+    asked_at integer;
+    was_denied boolean;
+    unnamed_is_open boolean;
+    unresolved boolean;
+    fits boolean;
+    rule text;
+    i integer;
+begin
+    if not from_nothing then
+        select array_agg(x.life order by k.execution_id, k.customer_id) into stored
+        from (
+            select distinct b.execution_id, b.customer_id
+            from unnest(batch) as b
+            where b.execution_id is not null
+            order by b.execution_id, b.customer_id
+        ) as k
+        -- A look-up for each: a join may be planned as one pass over all executions.
+        cross join lateral (
+            select e as life
+            from only aximo_private.executions as e
+            where e.customer_id = k.customer_id and e.execution_id = k.execution_id
+            for no key update
+        ) as x;
+    end if;
+    foreach event in array batch loop
+        if event.execution_id is null then
+            told := array_append(told, event);
+            continue;
+        end if;
+
+        if life.execution_id is distinct from event.execution_id or life.customer_id <> event.customer_id then
+            if life.steps > 0 then
+                lives := array_append(lives, life);
+                approvals := approvals || asks[stored_asks + 1:];
+            end if;
+            life := null;
+            asks := '{}';
+            if stored[next_stored].execution_id = event.execution_id and stored[next_stored].customer_id = event.customer_id then
+                life := stored[next_stored];
+                next_stored := next_stored + 1;
+                if life.approvals_requested > 0 then
+                    select array_agg(a.* order by a.step) into asks
+                    from only aximo_private.approvals as a
+                    where a.customer_id = event.customer_id and a.execution_id = event.execution_id;
+                end if;
+            end if;
+            stored_asks := coalesce(cardinality(asks), 0);
+            had_actions := life.actions_prepared > 0;
+            pending := '{}';
+            if life.steps is null then
+                life := row(
+                    null, null, event."timestamp", 0, null, null, 0, 0, 0, 0, 0, 0, 0, 0, false, false, event.customer_id, event.execution_id,
+                    event.deployment_id, event.skill_id, event.skill_version, null, null, null
+                );
+            end if;
+        end if;
+
+        approval := null;
+        asked_at := null;
+        open_at := null;
+        was_denied := false;
+        unnamed_is_open := false;
+        unresolved := false;
+        if event.event_type between 'approval_' and 'b' or event.event_type < 'approval_' and life.approvals_requested > 0 then
+            approval := aximo_private.step_key(event.payload, 'approval_id');
+            for i in 1 .. coalesce(cardinality(asks), 0) loop
+                ask := asks[i];
+                if ask.decision = 'open' and ask.approval_id is null then
+                    unnamed_is_open := true;
+                end if;
+                if ask.approval_id is not distinct from approval then
+                    asked_at := i;
+                    if ask.decision = 'open' then
+                        open_at := i;
+                    elsif ask.decision <> 'granted' then
+                        was_denied := true;
+                    end if;
+                end if;
+            end loop;
+        elsif event.event_type = 'execution_completed' and (had_actions or life.denied or cardinality(pending) > 0) then
+            unresolved := aximo_private.has_unresolved(
+                event.customer_id, event.execution_id, life.denied,
+                (select array_agg(u.approval_id) from unnest(asks) as u where u.decision in ('rejected', 'timeout')),
+                batch, case when from_nothing then event.step else event.position end, from_nothing
+            );
+        end if;
+
+        -- Most events begin an execution, or go on with one that requested no approval. This check may only say that an event fits.
+        fits := life.approvals_requested = 0 and life.outcome is null
+        and event.deployment_id = life.deployment_id and event.skill_id = life.skill_id and event.skill_version = life.skill_version
+        and case
+            when event.event_type = 'execution_triggered' then life.steps = 0
+            when life.started_at is null then false
+            when event.event_type in ('execution_processing', 'execution_failed') then true
+            when event.event_type in ('action_prepared', 'action_dispatched', 'action_failed', 'approval_requested') then life.processing
+            when event.event_type = 'execution_completed' then life.processing and not unresolved
+        end;
+        rule := null;
+        if fits is not true then
+            rule := aximo_private.broken_rule(
+                life, event, approval, asked_at is not null, open_at is not null, was_denied, unnamed_is_open, unresolved
+            );
+        end if;
+        if rule is not null then
+            if is_history or breaches is null or event.position < breaches[1].place then
+                ask := case when rule in ('approval_already_open', 'answers_open_approval') then asks[asked_at] end;
+                breaches := case when is_history then breaches else '{}' end || row(
+                    event.position, event.event_id, event.event_type, event.customer_id, event.execution_id, approval, rule,
+                    coalesce(ask.decision_event_id, ask.request_event_id),
+                    case
+                        when rule in ('ends_once', 'nothing_after_end') then life.end_step
+                        when rule in ('triggered_first', 'same_attribution') and life.steps > 0 then 1
+                    end
+                )::aximo_private.breach;
+            end if;
+            continue when not is_history;
+        end if;
+
+        life.steps := life.steps + 1;
+        event.step := life.steps;
+        if event."timestamp" > life.last_event_at then
+            life.last_event_at := event."timestamp";
+        end if;
+        case event.event_type
+            when 'execution_triggered' then
+                life.start_step := coalesce(life.start_step, life.steps);
+                life.started_at := least(life.started_at, event."timestamp");
+            when 'execution_processing' then
+                life.processing := true;
+            when 'execution_completed', 'execution_failed' then
+                life.end_step := coalesce(life.end_step, life.steps);
+                life.ended_at := least(life.ended_at, event."timestamp");
+                if event.event_type = 'execution_failed' then
+                    life.outcome := 'failed';
+                    life.error_code := least(life.error_code, event.error_code);
+                    life.error_message := least(life.error_message, event.payload ->> 'error');
+                else
+                    life.outcome := coalesce(life.outcome, 'completed');
+                end if;
+            when 'action_prepared' then
+                life.actions_prepared := life.actions_prepared + 1;
+                action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
+                pending := array_append(pending, action);
+            when 'action_dispatched', 'action_failed' then
+                life.actions_dispatched := life.actions_dispatched + (event.event_type = 'action_dispatched')::integer;
+                life.actions_failed := life.actions_failed + (event.event_type = 'action_failed')::integer;
+                action := coalesce('i' || (event.payload ->> 'action_id'), 't' || (event.payload ->> 'action_type'), '');
+                i := array_position(pending, action);
+                if i is not null then
+                    pending := pending[:i - 1] || pending[i + 1:];
+                end if;
+            when 'approval_requested' then
+                life.approvals_requested := life.approvals_requested + 1;
+                life.open_approvals := life.open_approvals + 1;
+                asks := array_append(asks, row(
+                    event."timestamp", null, life.steps, event.event_id, null, event.customer_id, event.execution_id, approval, event.deployment_id,
+                    event.skill_id, event.skill_version, event.risk_level, event.approval_mode, event.actor, 'open', null, null, null
+                )::aximo_private.approvals);
+            when 'approval_granted', 'approval_rejected', 'approval_timeout' then
+                life.approvals_granted := life.approvals_granted + (event.event_type = 'approval_granted')::integer;
+                life.approvals_rejected := life.approvals_rejected + (event.event_type = 'approval_rejected')::integer;
+                life.approvals_timed_out := life.approvals_timed_out + (event.event_type = 'approval_timeout')::integer;
+                -- History may hold an answer to no request. It changes nothing.
+                if open_at is not null then
+                    life.open_approvals := life.open_approvals - 1;
+                    life.denied := life.denied or event.event_type <> 'approval_granted';
+                    ask := asks[open_at];
+                    ask.decision := substr(event.event_type, 10);
+                    ask.decided_at := event."timestamp";
+                    ask.decided_by := event.actor;
+                    ask.decision_recorded_by := coalesce(event.recorded_by, session_user);
+                    ask.decision_event_id := event.event_id;
+                    ask.reason := event.payload ->> 'reason';
+                    asks[open_at] := ask;
+                    event.answers := ask.request_event_id;
+                    if open_at <= stored_asks then
+                        approvals := array_append(approvals, ask);
+                    end if;
+                end if;
+            else
+                null;
+        end case;
+        told := array_append(told, event);
+    end loop;
+    if life.steps > 0 then
+        lives := array_append(lives, life);
+        approvals := approvals || asks[stored_asks + 1:];
+    end if;
+end;
+$$;
+alter function aximo_private.lives_after(aximo_private.events[], boolean, boolean) owner to aximo_recorder;
+comment on function aximo_private.lives_after(aximo_private.events[], boolean, boolean) is 'Works out the rows of executions and approvals that the events of a batch lead to, the events'' steps, the requests they answer, and which of them break a rule.';
+-- until here
+-- as in 06_history/repair_executions.sql
+create or replace function aximo.repair_executions() returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customer constant text := aximo_private.writing_customer(null);
+    execution text;
+    repaired bigint := 0;
+begin
+    for execution in
+        select distinct v.execution_id
+        from aximo.verify_executions() as v
+        where v.problem ~ '^(execution|approval)_row_'
+        order by v.execution_id
+    loop
+        perform aximo_private.rebuild_execution(customer, execution);
+        repaired := repaired + 1;
+    end loop;
+    perform aximo_private.note_deployments(
+        array(
+            select distinct on (e.deployment_id) e
+            from only aximo_private.events as e
+            where e.customer_id = customer
+            order by e.deployment_id, e.recorded_at, e.position
+        ),
+        first_only => false
+    );
+    return repaired;
+end;
+$$;
+alter function aximo.repair_executions() owner to aximo_recorder;
+comment on function aximo.repair_executions() is 'Makes the rows of executions and approvals anew that aximo.verify_executions finds wrong, of the session''s customer, and returns of how many executions. Events are not touched. ZXCUS: no customer.';
+-- until here
+
 -- Run events have numbers of their node. Numbering looks at those of its own.
 -- as in 08_log/last_position.sql
 create or replace function aximo_private.last_position(log text) returns bigint
@@ -1554,6 +1881,157 @@ $$;
 comment on function aximo.join_fleet(text, integer) is 'Says which node of which fleet this database is. All nodes have the name of one ledger, each a number of its own from 0 to 1023; a ledger by itself is node 0. ZXENV: it has numbered events under another name, or run events of another node. For the owner.';
 -- until here
 
+-- What is left of a customer's runs and hashes while it moves.
+-- as in 07_helix/keep_run.sql
+-- The state of a run changes; what the run is does not, and a run that has events is not deleted. The published gateway writes started_at,
+-- finished_at, error and log_artifact_id of a finished run again: when a failed run is tried again, and when two gateways ran the same at
+-- once.
+create or replace function aximo_private.keep_run() returns trigger
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+set row_security = on
+as $$
+declare
+    rule text;
+begin
+    if
+        exists (
+            select
+            from only aximo_private.observations as o
+            where o.customer_id = old.customer_id and o.target_run_id = old.run_id
+                and o.observed_in = pg_current_xact_id_if_assigned() and o.observed_at = now()
+        )
+    then
+        perform aximo_private.refuse_observed(old.run_id);
+    end if;
+    if tg_op = 'DELETE' then
+        -- A run that is deleted when its customer is leaving would still arrive on the other node.
+        if exists (
+                select from only aximo_private.placements as p
+                where p.customer_id = old.customer_id and p.state = 'leaving'
+            ) then
+            perform aximo_private.refuse_moved(old.customer_id);
+        end if;
+        perform from only helix.run_events as e
+        where e.customer_id = old.customer_id and e.run_id = old.run_id
+        limit 1;
+        if not found then
+            return old;
+        end if;
+        rule := 'run_has_events';
+    elsif
+        (
+            new.run_id, new.customer_id, new.project_id, new.tool_name, new.contract_version, new.tool_version, new.params_hash,
+            new.policy_hash, new.requested_by, new.created_at, new.policy_snapshot, new.environment, new.recorded_at, new.recorded_by,
+            new.made_for_events
+        ) is distinct from (
+            old.run_id, old.customer_id, old.project_id, old.tool_name, old.contract_version, old.tool_version, old.params_hash,
+            old.policy_hash, old.requested_by, old.created_at, old.policy_snapshot, old.environment, old.recorded_at, old.recorded_by,
+            old.made_for_events
+        )
+    then
+        rule := 'run_stays_itself';
+    elsif new.execution_id is distinct from old.execution_id and old.execution_id is not null then
+        rule := 'run_serves_one_execution';
+    elsif
+        old.status in ('succeeded', 'failed', 'blocked') and new.status = old.status
+        and (
+            new.exit_code is distinct from old.exit_code and (old.exit_code is not null or old.status = 'succeeded')
+            or new.finished_at is null and old.finished_at is not null
+            or new.started_at is null and old.started_at is not null
+            or new.error is distinct from old.error and (old.status = 'succeeded' or new.error is null)
+            -- The result of a success is written once, or twice the same by two gateways at once. A failure may take back the result of its
+            -- submission.
+            or new.result_json is distinct from old.result_json and (new.result_json is null) = (old.status = 'succeeded')
+        )
+    then
+        rule := 'finished_run_stays';
+    end if;
+    if rule is not null then
+        raise exception using
+            errcode = 'ZXIMM',
+            message = 'this change of a run is refused',
+            detail = format('%s of run_id %L, which is %s', lower(tg_op), left(old.run_id, 60), old.status),
+            hint = case rule
+                when 'run_has_events' then 'A run that has events stays. Leave it; a run without events can be deleted.'
+                when 'run_serves_one_execution' then 'A run names the execution it served once. Leave execution_id as it is.'
+                when 'finished_run_stays' then 'The run has ended: its status, exit_code, moments, error and result_json stay. Start a new run.'
+                else 'Of a run only status, started_at, finished_at, exit_code, error, result_json and log_artifact_id may change. Leave the other columns out.'
+            end,
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = rule;
+    end if;
+    -- The gateway reads the status before it writes, but of two gateways at once only the database can tell which came first.
+    if new.status <> old.status and (old.status in ('succeeded', 'failed', 'blocked') or new.status = 'queued') then
+        raise exception using
+            errcode = 'ZXRUN',
+            message = 'a run can''t go back in its life',
+            detail = format('run_id %L is %s and can''t become %s', left(old.run_id, 60), old.status, left(new.status, 60)),
+            hint = 'A run goes from queued to running to succeeded, failed or blocked, and then stays. Nothing is to be done if another worker ended it.',
+            schema = tg_table_schema,
+            table = tg_table_name,
+            constraint = 'run_goes_forward';
+    end if;
+    return new;
+end;
+$$;
+alter function aximo_private.keep_run() owner to aximo_recorder;
+comment on function aximo_private.keep_run() is 'Refuses to change what a run is, to change how it ended, or to delete one that has events (ZXIMM), to go back in its life, or to write to it while observing it (ZXRUN); to delete one of a customer that is leaving (ZXMOV).';
+-- until here
+-- as in 08_log/rebuild_log_nodes.sql
+-- Makes missing hashes again from the leaves. A hash that differs stays: the table is append-only, and first a person has to find out who
+-- changed it.
+create or replace function aximo.rebuild_log_nodes() returns bigint
+language plpgsql volatile security definer parallel unsafe
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    width bigint := 1;
+    made bigint;
+    rebuilt bigint := 0;
+begin
+    perform aximo_private.numbers_for_all();
+    perform from aximo_private.log_state for update;
+    for height in 1 .. 7 loop
+        width := width * 256;
+        insert into aximo_private.log_nodes (customer_id, log, level, index, hash)
+        select s.customer_id, s.log, height, b.index, aximo.tree_hash(c.hashes)
+        from (
+            select l.customer_id, l.log, max(l.number) as size
+            from only aximo_private.log_entries as l
+            -- Those of a customer that is arriving come from the other node.
+            where not exists (
+                    select from only aximo_private.placements as p
+                    where p.customer_id = l.customer_id and p.state = 'arriving'
+                )
+            group by l.customer_id, l.log
+        ) as s
+        cross join lateral (
+            select i.index
+            from generate_series(0, s.size / width - 1) as i (index)
+            where not exists (
+                    select from only aximo_private.log_nodes as n
+                    where n.customer_id = s.customer_id and n.log = s.log and n.level = height and n.index = i.index
+                )
+            offset 0
+        ) as b
+        cross join lateral (
+            select aximo_private.hashes_below(s.customer_id, s.log, height, b.index) as hashes
+            offset 0
+        ) as c
+        where cardinality(c.hashes) = 256;
+        get diagnostics made = row_count;
+        rebuilt := rebuilt + made;
+    end loop;
+    return rebuilt;
+end;
+$$;
+alter function aximo.rebuild_log_nodes() owner to aximo_sequencer;
+comment on function aximo.rebuild_log_nodes() is 'Makes the hashes of complete subtrees that are missing, of all logs of all customers, from the leaves of their entries, and returns how many. One that is there stays as it is; aximo.verify_log names it if it differs. Waits for the numbering under way. ZXCUS: a login without all customers.';
+-- until here
+
 -- The steps of a move, and what logical replication brings.
 -- as in 08_log/place_customer.sql
 -- The steps of a move, each checked here: what must not happen is a customer that is written on two nodes, or on none without a word.
@@ -1801,13 +2279,150 @@ grant select on aximo.placements to aximo_bi;
 grant execute on function aximo.place_customer(text, integer, text[]) to aximo_operator;
 grant execute on function aximo.join_fleet(text, integer) to aximo_owner;
 
--- locks: helix.runs, aximo_private.log_state; from writers alone: aximo_private.executions, aximo_private.approvals, aximo_private.known_deployments, aximo_private.events, aximo_private.violations, helix.run_events, aximo_private.checkpoints, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds
+-- locks: helix.runs, aximo_private.log_state, aximo.deployments, aximo.deployment_versions; from writers alone: aximo_private.executions, aximo_private.approvals, aximo_private.known_deployments, aximo_private.events, aximo_private.violations, helix.run_events, aximo_private.checkpoints, aximo_private.log_cursors, aximo_private.log_entries, aximo_private.log_nodes, aximo_private.metric_lists, aximo_private.observations, aximo_private.run_ids, aximo_private.thresholds
 alter table aximo_private.log_state add column node integer not null default 0;
 alter table aximo_private.log_state add constraint node_known check (node between 0 and 1023);
 alter table aximo_private.log_state add constraint ledger_length check (octet_length(ledger) <= 255);
 comment on column aximo_private.log_state.ledger is 'The name of this ledger in the origin of its checkpoints: printable ASCII without blank and plus; the same on all nodes of a fleet. Never changes.';
 comment on column aximo_private.log_state.node is 'Which node of its fleet this database is, 0 to 1023; 0 for one by itself. The event_ids of run events are those of the node: from node * 2^43 on.';
 grant update (ledger, node) on aximo_private.log_state to aximo_sequencer;
+-- as in 06_history/deployment_versions.sql
+-- The events of a deployment's life say its versions. If a deployment has no such event, the versions are those of its executions.
+create or replace view aximo.deployment_versions with (security_barrier = true) as
+with
+declared as (
+    select e.customer_id, e.deployment_id, e.skill_id, e.skill_version, e.event_id, e.event_type, e."timestamp", e.recorded_at, e.position
+    from aximo_private.history as e
+    -- The first list is that of the index, word by word, so that the planner uses it.
+    where e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+            'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+        )
+        and e.event_type <> 'deployment_suspended'
+),
+marks as (
+    select d.*, null::text as execution_id, null::integer as start_step, 'declared' as basis
+    from declared as d
+    union all
+    select
+        r.customer_id, r.deployment_id, r.skill_id, r.skill_version, null as event_id, 'execution_triggered' as event_type,
+        r.started_at as "timestamp", null as recorded_at, null as position, r.execution_id, r.start_step, 'observed' as basis
+    from aximo_private.started_executions as r
+    where (r.customer_id, r.deployment_id) not in (select d.customer_id, d.deployment_id from declared as d)
+),
+steps as (
+    select
+        m.*, lag(m.skill_id) over in_time as previous_skill_id, lag(m.skill_version) over in_time as previous_version,
+        lag(m.event_type) over in_time as previous_type
+    from marks as m
+    window in_time as (partition by m.customer_id, m.deployment_id order by m."timestamp", m.recorded_at, m.position, m.execution_id)
+),
+marked as (
+    select
+        s.*,
+        coalesce(
+            s.event_id,
+            (
+                select e.event_id
+                from aximo_private.history as e
+                where e.customer_id = s.customer_id and e.execution_id = s.execution_id and e.step = s.start_step
+            )
+        ) as began_with
+    from steps as s
+    where s.event_type = 'deployment_terminated' or s.previous_type is null or s.previous_type = 'deployment_terminated'
+        or s.skill_version <> s.previous_version or s.skill_id <> s.previous_skill_id
+),
+changes as (
+    select
+        s.*, lead(s."timestamp") over in_time as ended_at, lead(s.began_with) over in_time as ended_with,
+        lead(s.event_type) over in_time as ended_by
+    from marked as s
+    window in_time as (partition by s.customer_id, s.deployment_id order by s."timestamp", s.recorded_at, s.position, s.execution_id)
+)
+select
+    customer_id, deployment_id, skill_id, skill_version, "timestamp" as began_at, ended_at,
+    ended_at is null as is_current, event_type as began_by, began_with, ended_by, ended_with, basis
+from changes
+where event_type <> 'deployment_terminated';
+comment on view aximo.deployment_versions is 'Which version of which skill a deployment ran when, one row a period. Key: deployment_id, began_with.';
+comment on column aximo.deployment_versions.customer_id is 'Whose deployment it is.';
+comment on column aximo.deployment_versions.deployment_id is 'The deployment.';
+comment on column aximo.deployment_versions.skill_id is 'The skill.';
+comment on column aximo.deployment_versions.skill_version is 'Its version in this period.';
+comment on column aximo.deployment_versions.began_at is 'When the period began, by the event''s timestamp.';
+comment on column aximo.deployment_versions.ended_at is 'When it ended; null while it lasts.';
+comment on column aximo.deployment_versions.is_current is 'True while it lasts.';
+comment on column aximo.deployment_versions.began_by is 'The type of the event that began it.';
+comment on column aximo.deployment_versions.began_with is 'The event that began it.';
+comment on column aximo.deployment_versions.ended_by is 'The type of the event that ended it.';
+comment on column aximo.deployment_versions.ended_with is 'The event that ended it.';
+comment on column aximo.deployment_versions.basis is 'declared: by events of the deployment''s life. observed: by the versions its executions ran, because it declared none.';
+-- until here
+-- as in 06_history/deployments.sql
+create or replace view aximo.deployments as
+select
+    k.customer_id, k.deployment_id, coalesce(v.skill_id, x.skill_id) as skill_id,
+    coalesce(v.skill_version, x.skill_version) as skill_version,
+    case s.event_type
+        when 'deployment_created' then 'pending_configuration'
+        when 'deployment_configured' then 'configured'
+        when 'deployment_activated' then 'active'
+        when 'deployment_suspended' then 'suspended'
+        when 'deployment_terminated' then 'terminated'
+        else 'undeclared'
+    end as status,
+    s."timestamp" as status_since, s.event_id as status_event_id, x.started_at as last_execution_at
+-- DISTINCT, because two transactions may both have added the deployment. The rows come in the order of the index, so a page of them reads
+-- no more than a page.
+from (
+    select distinct customer_id, deployment_id
+    from only aximo_private.known_deployments -- noqa: PRS
+) as k
+-- Each of these is a look-up. The first list of types is that of the index, word by word, so that the planner uses it.
+left join lateral (
+    select e.event_type, e."timestamp", e.event_id
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+        and e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+            'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+        )
+        and e.event_type not in ('deployment_updated', 'version_upgraded', 'version_rolled_back')
+    order by e."timestamp" desc, e.recorded_at desc, e.position desc
+    limit 1
+) as s on true
+left join lateral (
+    select e.skill_id, e.skill_version
+    from aximo_private.history as e
+    where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id
+        and e.event_type in (
+            'deployment_created', 'deployment_configured', 'deployment_activated', 'deployment_suspended', 'deployment_updated',
+            'deployment_terminated', 'version_upgraded', 'version_rolled_back'
+        )
+        and e.event_type <> 'deployment_suspended'
+    order by e."timestamp" desc, e.recorded_at desc, e.position desc
+    limit 1
+) as v on true
+left join lateral (
+    select r.skill_id, r.skill_version, r.started_at
+    from aximo_private.started_executions as r
+    where r.customer_id = k.customer_id and r.deployment_id = k.deployment_id
+    order by r.started_at desc
+    limit 1
+) as x on true
+-- For a moment in the past: only deployments that had an event by then.
+where s.event_id is not null or v.skill_id is not null or x.started_at is not null
+    or exists (select from aximo_private.history as e where e.customer_id = k.customer_id and e.deployment_id = k.deployment_id);
+comment on view aximo.deployments is 'Every deployment that events speak of, with its current status and version. Key: deployment_id.';
+comment on column aximo.deployments.customer_id is 'Whose deployment it is.';
+comment on column aximo.deployments.deployment_id is 'The deployment.';
+comment on column aximo.deployments.skill_id is 'The skill it runs: as last declared, else as last executed.';
+comment on column aximo.deployments.skill_version is 'The version it runs: as last declared, else as last executed.';
+comment on column aximo.deployments.status is 'pending_configuration, configured, active, suspended or terminated; undeclared if no event of its life says.';
+comment on column aximo.deployments.status_since is 'Since when, by the event''s timestamp.';
+comment on column aximo.deployments.status_event_id is 'The event that says so.';
+comment on column aximo.deployments.last_execution_at is 'When an execution was last triggered.';
+-- until here
 -- as in 08_log/movable.sql
 -- What moves with a customer: these tables, and no other. Who may work for the customer is each node's own, and so are the metrics, which
 -- are counted from the log.
