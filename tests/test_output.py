@@ -637,7 +637,6 @@ def test_hard_links_keep_what_they_had(tmp_path: Path) -> None:
 PRINTED: dict[str, tuple[list[str], int]] = {
     "migrate": (["--sql"], 0),
     "federate": (["--node", "0=host=h", "--login", "l"], 0),
-    "move": ([CUSTOMER, "--from", "{dsn}", "--to", "{dsn}"], 1),
     "import": (["{folder}/bad", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "export": (["--db", "{dsn}", "-c", CUSTOMER], 0),
     "emit": (
@@ -673,7 +672,8 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "runs import": (["-c", CUSTOMER, "{folder}/bad_runs", "--db", "{dsn}", "--rejects", "{folder}/rejects"], 1),
     "runs export": (["--db", "{dsn}", "-c", CUSTOMER, "--shape", "run"], 0),
 }
-SERVERS = {"up", "down", "demo"}  # they are tried in test_cli.py
+#: They are tried in test_cli.py, and what needs two servers in test_move.py.
+SERVERS = {"up", "down", "demo", "move"}
 #: The same of other forms of what they print.
 FORMS: dict[str, tuple[list[str], int]] = {
     f"{name} --format {form}": PRINTED[name]
