@@ -767,6 +767,7 @@ def test_every_registered_sqlstate_has_its_exception_class() -> None:
         "ZXRUN",
         "ZXATT",
         "ZXARG",
+        "ZXMOV",
         "ZXENV",
         "ZXVER",
         "ZXVLT",
