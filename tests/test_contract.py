@@ -1107,9 +1107,9 @@ def test_a_command_that_the_package_loses_is_found(surface: Surface, monkeypatch
 
 
 def test_a_code_that_the_package_loses_is_found(surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(errors.register, "ZXVER")
+    monkeypatch.delitem(errors.register, "ZXCON")
     now = read_contract(surface.connection, "aximo", surface.contract)
-    assert breaks("SQLSTATE removed", "error ZXVER") <= judged(compare(surface.contract, now))
+    assert breaks("SQLSTATE removed", "error ZXCON") <= judged(compare(surface.contract, now))
 
 
 def test_a_field_that_new_events_lose_is_found(surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:

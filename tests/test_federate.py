@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from aximo_db.cli.app import app
 from aximo_db.client.errors import InstallationError
 from aximo_db.contract import shipped_contract
-from aximo_db.contract.federate import federation_script, password_variable
 from aximo_db.dba.migrate import migrate
+from aximo_db.fleet.federate import federation_script, password_variable
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import BINARIES, DBA, SETTINGS, VERSIONS, make_database
 from tests.events import emit_life

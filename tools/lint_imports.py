@@ -28,8 +28,9 @@ ROOMS: Final = {
     "report": {"client", "files"},
     "dba": {"audit", "client", "files"},
     "contract": {"client", "dba", "files"},
+    "fleet": {"client", "contract"},
     "local": {"client", "dba", "files"},
-    "cli": {"files", "client", "audit", "lines", "report", "dba", "contract", "local", "otel", "vault"},
+    "cli": {"files", "client", "audit", "lines", "report", "dba", "contract", "fleet", "local", "otel", "vault"},
 }
 #: A room, and what it may import from outside of the package and of Python itself; a room that is not named: anything.
 LIBRARIES: Final = {

@@ -30,7 +30,7 @@ def federate(
 
     A login sees its customer wherever it is. Passwords are taken from the environment when the script runs.
     """
-    from aximo_db.contract.federate import federation_script
+    from aximo_db.fleet.federate import federation_script
 
     nodes: dict[int, str] = {}
     for each in node:

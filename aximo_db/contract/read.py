@@ -210,6 +210,8 @@ class _Reader:
             yield from ((rule, self.scope["limits_code"], "database") for rule in each)
         if self.scope["package"]:
             yield from ((rule, code, "installation") for code, rule in _raised_in_sql(_installation()))
+            for text in _of_vault():
+                yield from ((rule, code, "package") for code, rule in _raised_in_sql(text))
             codes = {each.__name__: code for code, each in register.items()}
             yield from ((rule, codes[name], "package") for name, rule in _raised_in_package() if name in codes)
 
@@ -345,6 +347,12 @@ def _raised_in_package() -> Sequence[tuple[str, str]]:
     """The class and the rule of every error that the package makes itself with a rule that it names."""
     made = r"\b([A-Z]\w+)\((?:(?![A-Z]\w+Error\()(?!\n\n\w).)*?\brule=\"([a-z0-9]+_\w+)\""
     return [each for text in _sources() for each in re.findall(made, text, re.DOTALL)]
+
+
+@cache
+def _of_vault() -> Sequence[str]:
+    """The SQL of the other database that the package makes: the vault's."""
+    return [path.read_text(encoding="utf-8") for path in sorted(_HERE.parent.glob("vault/*.sql"))]
 
 
 @cache

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aximo_db.client.dsn import libpq_dsn
 from aximo_db.client.errors import InstallationError
-from aximo_db.contract.document import shipped_contract
+from aximo_db.contract import shipped_contract
 
 __all__ = ["federation_script", "password_variable"]
 

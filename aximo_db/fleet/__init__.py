@@ -1,0 +1,1 @@
+"""Several ledgers as one: what reads all nodes of a fleet."""
