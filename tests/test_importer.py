@@ -15,7 +15,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from aximo_db import EventStore, MalformedEventError
+from aximo_db import CustomerError, EventStore, MalformedEventError
 from aximo_db.dba.assets import recording_path
 from aximo_db.lines.exporter import export_log
 from aximo_db.lines.importer import LONGEST_LINE, ImportStoppedError, ImportSummary, import_lines
@@ -545,12 +545,13 @@ def test_an_event_with_an_integer_of_hundreds_of_digits_survives_export_and_impo
     assert stored(one_ledger.dsn("elsewhere"), customer) == stored(dsn, customer)
 
 
-def test_an_export_of_a_customer_that_was_not_granted_is_empty(ledger_: Ledger, dsn: str, customer: str) -> None:
+def test_an_export_of_a_customer_that_was_not_granted_is_refused(ledger_: Ledger, dsn: str, customer: str) -> None:
     with EventStore(dsn) as store:
         run(store, line(customer))
     login = ledger_.login(f"login-{uuid4()}", "aximo_reader", customers=("its-own",))
     target = io.StringIO()
-    assert export_log(ledger_.dsn(login), target, customer_id=customer).written == 0
+    with pytest.raises(CustomerError):
+        export_log(ledger_.dsn(login), target, customer_id=customer)
     assert target.getvalue() == ""
 
 
