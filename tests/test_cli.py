@@ -611,7 +611,7 @@ def test_up_tells_its_steps_and_how_to_connect_and_ends_with_ctrl_c(tmp_path: Pa
     name, _, dsn = export[1].partition("=")
     assert (name, psql[-1]) == ("AXIMO_DB_URL", dsn)
     with EmbeddedServer(data), psycopg.connect(dsn) as connection:
-        assert connection.execute("select aximo.schema_version()").fetchone() == (1,)
+        assert connection.execute("select aximo.schema_version()").fetchone() == (HEAD_SCHEMA_VERSION,)
 
 
 def test_up_and_down_leave_a_directory_of_others_alone(tmp_path: Path) -> None:

@@ -570,9 +570,8 @@ def test_a_migration_says_what_it_did(server: EmbeddedServer, database: Callable
     assert (first.changed, first.before.revision, first.after.revision) == (True, None, first.after.head)
     assert (first.after.schema_version, first.after.is_newest) == (HEAD_SCHEMA_VERSION, True)
     assert (first.after.host, first.after.login) == (str(server.socket_dir), DBA)
-    assert told[0] == "installing the schema"
     # Nobody is there yet whom it could keep waiting, or leave behind.
-    assert [line.partition(":")[0] for line in told[1:]] == [each.revision for each in first.steps]
+    assert told == ["installing the schema"]
     assert len(first.steps) == HEAD_SCHEMA_VERSION
     told.clear()
     again = migrate(dsn, progress=told.append)

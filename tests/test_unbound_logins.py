@@ -108,7 +108,7 @@ def test_no_view_and_no_function_shows_another_customer(ledger: Ledger, login: s
     calls = {**CALLS, "aximo.execution_trace(execution_id text)": [("(%s)", [SHARED]), ("(%s)", [EXECUTIONS[VICTIM]])]}
     calls["helix.compare_run_log(run_id text, lines jsonb)"] = [("(%s, '[]')", [VICTIMS_RUN])]
     for function in functions:
-        if function == "aximo.my_customers()":
+        if function in ("aximo.my_customers()", "aximo_private.session_grants()"):
             continue  # it names whom the login was granted
         name = function.partition("(")[0]
         for call, arguments in calls[function]:

@@ -66,7 +66,7 @@ def described(revision: str, does: str, script: str) -> Revision:
 
 
 def announced(steps: Sequence[Revision], *, is_new: bool, attempts: int) -> Iterator[str]:
-    """What is going to be done, and what it means for others, line by line.
+    """What is going to be done, and what it means for others, line by line. An installation has no others yet.
 
     Args:
         steps: the revisions to run.
@@ -74,12 +74,12 @@ def announced(steps: Sequence[Revision], *, is_new: bool, attempts: int) -> Iter
         attempts: how often each tries to get its locks.
     """
     yield f"{'installing' if is_new else 'upgrading'} the schema"
+    if is_new:
+        return
     for step in steps:
         yield f"{step.revision}: {step.does}"
-        if not is_new:
-            yield from (f"  {line}" for line in (*_waits(step, attempts), _goes_on(step)))
-    if not is_new:
-        yield "There is no way back. Each revision is one transaction: of one that fails, nothing is kept."
+        yield from (f"  {line}" for line in (*_waits(step, attempts), _goes_on(step)))
+    yield "There is no way back. Each revision is one transaction: of one that fails, nothing is kept."
 
 
 def _waits(step: Revision, attempts: int) -> Iterator[str]:

@@ -6,7 +6,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    customer constant text := nullif(current_setting('aximo.customer_id', true), '');
+    customer text := nullif(current_setting('aximo.customer_id', true), '');
     present aximo_private.placements;
     step text;
     rule text;
@@ -14,8 +14,9 @@ declare
     which text;
 begin
     perform aximo_private.numbers_for_all();
-    if customer is null or customer = '*' then
-        perform aximo_private.named_customer(customer);
+    -- A customer that is hidden is no session's, so the grants are asked.
+    if customer is null or customer = '*' or not array[customer, '*'] && aximo_private.session_grants() then
+        customer := aximo_private.named_customer(customer);
     end if;
     -- Whoever numbers waits, and so does a second move.
     perform from aximo_private.log_state for update;
