@@ -76,7 +76,7 @@ class Bouncer:
         # One that was killed during a move left it so.
         if is_late or (failed and "already" not in told_by(failed[0])):
             raise InstallationError(
-                "PgBouncer's clients do not wait",
+                "clients of PgBouncer do not wait",
                 rule="clients_wait",
                 detail=f"database {self.database}: "
                 + ("transactions were open for too long" if is_late else told_by(failed[0])),
