@@ -187,8 +187,10 @@ def test_a_write_looks_things_up_by_keys(each_ledger: Ledger, began: str) -> Non
         ("select * from aximo.events where deployment_id = 'none' and event_type = 'execution_failed'", 0),
         ("select * from aximo.deployments", 60),
         # Nothing was denied, so no events are asked what was withheld.
-        ("select * from aximo.approvals order by requested_at desc limit 50", 0),
-        ("select * from aximo.approvals", 0),
+        # Who really decided stands in the answer, and is looked up there: one event for each approval that is shown.
+        ("select * from aximo.approvals order by requested_at desc limit 50", 50),
+        ("select * from aximo.approvals", 2000),
+        ("select approval_id, decision, decided_by, reason from aximo.approvals", 0),
         ("select * from aximo.executions", 0),
     ],
 )
