@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -53,11 +54,12 @@ class KeyService:
         return self._unwrap(wrapped)
 
 
-class _LocalKey:
+class _LocalKey(ABC):
     """Wraps by AES key wrap (RFC 3394) with a key of 32 bytes that is looked up each time."""
 
+    @abstractmethod
     def _text(self) -> str:
-        raise NotImplementedError
+        """The key in base64, from where it is kept."""
 
     def _key(self) -> bytes:
         try:
