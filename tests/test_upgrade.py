@@ -481,7 +481,7 @@ def kill_again_and_again(server: EmbeddedServer, release: str, times: int) -> Co
             migrate(ledger.dsn(), revision=step.revision)
             schemas[step.revision] = catalog(server, ledger.name)
         lasted = time.monotonic() - began
-    oldest, newest = list(schemas)[0], list(schemas)[-1]
+    oldest, *_, newest = schemas
     left: Counter[str] = Counter()
     chance = random.Random(7)
     for turn in range(times):
