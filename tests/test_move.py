@@ -455,6 +455,13 @@ def killed(source: FleetNode, target: FleetNode, at: str) -> bool:
     return done.returncode != 0
 
 
+# There and back between two versions is each version on either side; the same one on both sides is tried by the heavy tests.
+@pytest.mark.parametrize(
+    "servers_of_pair",
+    [*(pytest.param(each, marks=pytest.mark.heavy) for each in PAIRS[:-1]), PAIRS[-1]],
+    ids=" to ".join,
+    indirect=True,
+)
 def test_a_mover_that_is_killed_at_any_step_goes_on(pair: list[FleetNode]) -> None:
     source, target = pair
     fill(source, lives=10)
