@@ -135,7 +135,7 @@ def test_prometheus_is_asked_for_what_the_worker_tells(filled: Ledger) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prometheus_client, "CollectorRegistry", kept)
         with worker_http.Telling(worker, "127.0.0.1", 0) as telling:
-            telling.done("advance", 0.1)
+            telling.done("advance", 0.1, is_whole=True)
             telling.failed("advance", "08006")
             told = {sample.name for family in registries[0].collect() for sample in family.samples}
     asked = {name for _, target in PROMETHEUS for name in re.findall(r"\baximo_\w+", target["expr"])}

@@ -662,6 +662,7 @@ PRINTED: dict[str, tuple[list[str], int]] = {
     "erase": (["-c", CUSTOMER, "-s", "nobody", "-r", "asked", "--db", "{dsn}", "--vault", "{vault}"], 1),
     "vault migrate": (["--vault", "{vault}"], 0),
     "vault replay": (["--db", "{dsn}", "--vault", "{vault}"], 0),
+    "vault rewrap": (["--vault", "{vault}"], 0),
     "vault readmit": (["-c", CUSTOMER, "-s", "nobody", "--vault", "{vault}"], 0),
     "contract check": (["--db", "{dsn}"], 0),
     "contract show": ([], 0),

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from aximo_db.client.own_errors import no_customer
 from tests.conftest import DBA, Ledger
 from tests.events import event
 from tests.log_support import advance_all, emit_many, emit_one, of_customer
@@ -161,6 +162,26 @@ def test_nobody_writes_for_a_customer_that_is_not_here(placed: Ledger, state: st
             if name not in ("insert run event", "update run"):
                 assert refusal(other, "c1", query, *values)[0] != "ZXMOV", name
         emit_one(other, "c2")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("leaving", "this customer is leaving this node, and nobody writes for it meanwhile"),
+        ("gone", "this customer is not on this node"),
+        ("arriving", "this customer is not on this node yet"),
+    ],
+)
+def test_a_refusal_says_whether_the_customer_is_here(placed: Ledger, state: str, message: str) -> None:
+    put(placed, state)
+    with placed.connect(BOUND) as connection:
+        assert bool(connection.execute("select from aximo.events").fetchall()) == (state == "leaving")
+        with pytest.raises(psycopg.Error) as refused:
+            emit_one(connection)
+    assert refused.value.diag.message_primary == message
+    if state != "leaving":
+        # Where the package finds it out, it says the same.
+        assert no_customer([], ("c1", state, 1)).message == message
 
 
 def test_a_run_of_a_customer_that_is_leaving_is_not_deleted(placed: Ledger) -> None:

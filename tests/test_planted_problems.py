@@ -18,7 +18,9 @@ import pytest
 import yaml
 from psycopg.types.json import Jsonb
 
+from aximo_db import tlog
 from aximo_db.dba import worker as worker_module
+from aximo_db.dba.publish import Publishing
 from aximo_db.dba.worker import Worker, duties
 from aximo_db.dba.worker_http import Telling
 from tests.conftest import Ledger
@@ -42,6 +44,7 @@ class World:
     service: psycopg.Connection[Any]
     worker: Worker
     telling: Telling
+    folder: Path
 
     def status(self) -> Status:
         """What ledger_status says of the events, as a monitor asks it; nothing if it can't be asked."""
@@ -82,7 +85,7 @@ class World:
 
 
 @pytest.fixture
-def world(each_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(each_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     keeper = each_ledger.login("log_keeper", "aximo_operator", customers=("*",))
     each_ledger.login("ledger_monitor", "aximo_monitor")
     service = each_ledger.connect(
@@ -98,7 +101,10 @@ def world(each_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worl
         service.execute("select aximo.add_checkpoint(aximo.checkpoint_text())")
     worker = Worker(each_ledger.dsn(keeper), duties(advance_every=0.01, refresh_every=0.02))
     with Telling(worker, "127.0.0.1", 0) as telling:
-        yield World(each_ledger, each_ledger.superuser(), service, worker, telling)
+        made = World(each_ledger, each_ledger.superuser(), service, worker, telling, tmp_path)
+        yield made
+        if made.telling is not telling:
+            made.telling.__exit__()
 
 
 # The problems
@@ -162,6 +168,33 @@ def executions_never_end(world: World) -> None:
 def a_duty_is_refused(world: World) -> None:
     world.root.execute("revoke execute on function aximo.refresh_metrics from aximo_operator")
     world.work_until(lambda: world.failures() >= 5)
+
+
+def nobody_publishes(world: World) -> None:
+    """A log was published, and then its folder can't be written any more: a failure an hour, for ever."""
+    folder = world.folder / "public"
+    login = world.ledger.login("publishing_worker", "aximo_reader", "aximo_operator", customers=("*",))
+    how = Publishing(folder, [tlog.SecretKey.generate("log.example.com")])
+    world.worker = Worker(world.ledger.dsn(login), duties(refresh_every=None, publishing=how, publish_every=3600.0))
+    world.telling.__exit__()
+    world.telling = Telling(world.worker, "127.0.0.1", 0)
+    world.telling.__enter__()
+    publish = world.worker.duties[-1]
+
+    def broken() -> bool:
+        if publish.done_at is None:
+            return False
+        assert world.sample()['aximo_worker_duty_succeeded_timestamp_seconds{duty="publish"}'] < 60
+        shutil.rmtree(folder)
+        folder.write_text("no folder")
+        # Three hours pass.
+        world.telling._succeeded.labels("publish").set(time.time() - 3 * 3600)
+        publish.due = 0.0
+        return True
+
+    world.work_until(lambda: (publish.done_at is not None and folder.is_file()) or broken())
+    world.worker._stopped.clear()
+    world.work_until(lambda: publish.failures > 0)
 
 
 def versions_differ(world: World) -> None:
@@ -236,6 +269,10 @@ PROBLEMS = [
     Problem(
         a_duty_is_refused, "WorkerDutyFails", None,
         'aximo_worker_duty_failures_total{duty="refresh",sqlstate="42501"}', lambda value: (value or 0) >= 5,
+    ),
+    Problem(
+        nobody_publishes, "WorkerDutyNotDone", None,
+        'aximo_worker_duty_succeeded_timestamp_seconds{duty="publish"}', lambda value: (value or 0) > 10_000,
     ),
     Problem(
         versions_differ, "VersionsDiffer", None,

@@ -304,7 +304,7 @@ class Kept:
 
     load: Load
 
-    def done(self, duty: str, seconds: float) -> None:
+    def done(self, duty: str, seconds: float, *, is_whole: bool) -> None:
         self.load.calls[duty] += 1
 
     def failed(self, duty: str, sqlstate: str) -> None:

@@ -30,7 +30,7 @@ from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore, tlog
 from aximo_db.audit import check_published
-from aximo_db.client.errors import InstallationError, SchemaVersionError
+from aximo_db.client.errors import InstallationError, MalformedEventError, SchemaVersionError
 from aximo_db.dba import worker as worker_module
 from aximo_db.dba.publish import Publishing
 from aximo_db.dba.worker import Duty, Worker, duties
@@ -225,7 +225,7 @@ class Told:
         self.successes: list[str] = []
         self.failures: list[tuple[str, str]] = []
 
-    def done(self, duty: str, seconds: float) -> None:
+    def done(self, duty: str, seconds: float, *, is_whole: bool) -> None:
         assert seconds >= 0
         self.successes.append(duty)
 
@@ -706,6 +706,51 @@ def test_it_tells_when_it_published(each_ledger: Ledger, writer: psycopg.Connect
             until(lambda: published() > time.time() - 60)
             first = published()
             until(lambda first=first: published() > first)
+
+
+@pytest.mark.parametrize("retry", [0.0, 60.0], ids=["cut", "whole"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MalformedEventError(rule="planted"), None])
+def test_a_round_that_lacks_one_log_is_no_success(
+    each_ledger: Ledger,
+    writer: psycopg.Connection[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None,
+    retry: float,
+) -> None:
+    """Whether the round is done at once, or a log at a time between the other duties."""
+    login = each_ledger.login("publishing_worker", "aximo_reader", "aximo_operator", customers=("*",))
+    for customer in ("c1", "c2", "c3"):
+        emit_many(writer, 2, customer)
+    publish_log, asked = worker_module.publish_log, []
+
+    def publish(connection: Any, how: Publishing, customer: str, log: Any) -> Any:
+        asked.append((customer, log))
+        if error is not None and asked[1:2] == [(customer, log)]:
+            raise error
+        return publish_log(connection, how, customer, log)
+
+    monkeypatch.setattr(worker_module, "publish_log", publish)
+    monkeypatch.setattr(worker_module, "RETRY", retry)
+    how = Publishing(tmp_path / "public", [tlog.SecretKey.generate("log.example.com")])
+    found = duties(refresh_every=None, publishing=how, publish_every=0.05)
+    worker = Worker(each_ledger.dsn(login), found)
+    name = 'aximo_worker_duty_succeeded_timestamp_seconds{duty="%s"}'
+    with Telling(worker, "127.0.0.1", 0) as telling:
+        assert float(scraped(telling.port)[name % "publish"]) == 0
+        assert float(scraped(telling.port)['aximo_worker_duty_interval_seconds{duty="publish"}']) == 0.05
+        worker._do(found[0], once=False)
+        for _ in range(40):
+            worker._do(found[1], once=False)
+            told = scraped(telling.port)
+            assert len(asked) >= 6 or float(told[name % "publish"]) == 0
+        assert len(set(asked)) == 6  # the others are published
+        assert len(asked) >= 36
+        assert time.time() - float(told[name % "advance"]) < 60
+        since = (float(told[name % "publish"]), float(told["aximo_checkpoint_published_timestamp_seconds"]))
+        assert all((each > time.time() - 60) == (error is None) for each in since)
+    assert worker._connection is not None
+    worker._connection.close()
 
 
 def scraped(port: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The commands ``aximo-db erase``, ``vault migrate``, ``vault replay`` and ``vault readmit``: forgetting a subject."""
+"""The commands ``aximo-db erase`` and ``vault``: forgetting a subject, and looking after the keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import typer
+from rich.status import Status
 
 from aximo_db.cli.support import (
     AsJson,
@@ -26,7 +27,7 @@ from aximo_db.cli.support import (
 from aximo_db.client.connect import connect
 from aximo_db.lines.exporter import number_new_events
 from aximo_db.vault import erasing
-from aximo_db.vault.postgres import PostgresVault
+from aximo_db.vault.postgres import PostgresVault, Rewrapped
 
 __all__ = ["app", "vault_app"]
 
@@ -148,3 +149,31 @@ def readmit(customer: Whose, subject: Subject, vault: VaultDb = None, as_json: A
         print_json({"customer_id": customer, "was_erased": was_erased})
     else:
         out().print("It gets another key when something is sealed for it." if was_erased else "It was not erased.")
+
+
+@vault_app.does()
+def rewrap(vault: VaultDb = None, as_json: AsJson = False) -> None:
+    """Wrap every key by the first of the wrapping keys: the step of a rotation before the old one is taken away.
+
+    Services go on. What was stopped is gone on with by running it again. The old key may go when it wraps no key anew.
+    Exit code 1 if there is a key that none of the wrapping keys opens.
+    """
+    with refusals(), _vault(vault) as keys, at_work("wrapping", hidden=as_json) as status:
+
+        def show(done: Rewrapped) -> None:
+            if isinstance(status, Status):
+                looked_at = done.wrapped + done.passed_over + len(done.unopened)
+                status.update(f"wrapping: {looked_at:,} keys, {done.wrapped:,} of them anew")
+
+        done = keys.rewrap(show)
+    if as_json:
+        print_json({**row_of(done), "unopened": [str(kid) for kid in done.unopened]})
+    else:
+        console = out()
+        console.print(f"Wrapped {done.wrapped:,} keys anew, and passed over {done.passed_over:,} that were already.")
+        if done.unopened:
+            console.print(f"No wrapping key opens {len(done.unopened):,} keys, which stay as they are:")
+        for kid in done.unopened:
+            console.print(f"  {kid}")
+    if done.unopened:
+        raise typer.Exit(1)

@@ -206,7 +206,7 @@ def log_gap(missing: int, found: int) -> ProofError:
 def _moved(customer: str, state: str, node: int) -> MovedError:
     """The database's error for a customer that is not on this node, where the package finds that out."""
     return MovedError(
-        "this customer is not on this node",
+        "this customer is not on this node yet" if state == "arriving" else "this customer is not on this node",
         rule="customer_is_arriving" if state == "arriving" else "customer_is_gone",
         detail=f"customer {shortened(customer)!r} is {state}, the other node is {node}",
         hint=f"It is being moved here from node {node}: go on there until that is done."

@@ -54,6 +54,7 @@ class Duty:
         due: when it is done next, on the monotonic clock.
         done_at: when it was last done with success, on the monotonic clock; ``None`` for never.
         failures: how often it failed in a row.
+        is_under_way: whether it was cut, and may be refused yet for what it met so far.
     """
 
     name: str
@@ -62,13 +63,14 @@ class Duty:
     due: float = 0.0
     done_at: float | None = None
     failures: int = 0
+    is_under_way: Callable[[], bool] = lambda: False
 
 
 class Observer(Protocol):
     """Who is told what was done."""
 
-    def done(self, duty: str, seconds: float) -> None:
-        """A duty was done."""
+    def done(self, duty: str, seconds: float, *, is_whole: bool) -> None:
+        """A duty was done: all of it, or a part, as the others have their turn."""
 
     def failed(self, duty: str, sqlstate: str) -> None:
         """A duty failed."""
@@ -114,7 +116,7 @@ def _close_stale(older_than: timedelta, customers: Iterable[str]) -> Callable[[C
     return steps
 
 
-def _publish(how: Publishing) -> Callable[[Connection], Iterator[int]]:
+def _publish(how: Publishing, every: float) -> Duty:
     # What is left of a round: the loop may cut it, and it goes on there.
     left: deque[tuple[str, Log]] = deque()
     refused: list[AximoError] = []
@@ -129,10 +131,11 @@ def _publish(how: Publishing) -> Callable[[Connection], Iterator[int]]:
             try:
                 done = publish_log(connection, how, *left.popleft())
             except OSError as error:
-                raise published_where(error) from error
+                refused.append(published_where(error))
+                refused[-1].__cause__ = error
             except AximoError as error:
                 # Another worker that publishes this log does what was to be done. What is wrong with one log is told
-                # when the others are published.
+                # when the others are published: a round that lacks one never counts as done.
                 if error.rule != "published_folder_is_free":
                     refused.append(error)
             else:
@@ -145,7 +148,7 @@ def _publish(how: Publishing) -> Callable[[Connection], Iterator[int]]:
             first, refused[:] = refused[0], []
             raise first
 
-    return steps
+    return Duty("publish", every, steps, is_under_way=lambda: bool(left or refused))
 
 
 def duties(
@@ -173,7 +176,7 @@ def duties(
     if close_stale is not None:
         found.append(Duty("close_stale", RETRY, _close_stale(close_stale, customers)))
     if publishing is not None:
-        found.append(Duty("publish", publish_every, _publish(publishing)))
+        found.append(_publish(publishing, publish_every))
     return found
 
 
@@ -270,7 +273,7 @@ class Worker:
             facts = {"duty": duty.name, "did": did, "seconds": seconds}
             _log.info("%(duty)s did %(did)d in %(seconds).3f s", facts, extra=facts)
         if self.observer is not None:
-            self.observer.done(duty.name, seconds)
+            self.observer.done(duty.name, seconds, is_whole=not duty.is_under_way())
 
     def _failed(self, duty: Duty, error: Exception, *, is_lost: bool) -> None:
         duty.failures += 1

@@ -123,6 +123,19 @@ class Telling:
         self._failures = prometheus_client.Counter(
             "aximo_worker_duty_failures", "How often a duty failed.", ["duty", "sqlstate"], registry=registry
         )
+        every = prometheus_client.Gauge(
+            "aximo_worker_duty_interval_seconds", "How often a duty is to be done.", ["duty"], registry=registry
+        )
+        self._succeeded = prometheus_client.Gauge(
+            "aximo_worker_duty_succeeded_timestamp_seconds",
+            "When this worker last did a duty to its end with success; 0 for never.",
+            ["duty"],
+            registry=registry,
+        )
+        for duty in worker.duties:
+            every.labels(duty.name).set(duty.every)
+            # It is there before the first success: what never succeeds is to be seen, too.
+            self._succeeded.labels(duty.name).set(0)
         self._published: prometheus_client.Gauge | None = None
         if any(duty.name == "publish" for duty in worker.duties):
             self._published = prometheus_client.Gauge(
@@ -143,9 +156,12 @@ class Telling:
         self._server.shutdown()
         self._server.server_close()
 
-    def done(self, duty: str, seconds: float) -> None:
-        """A duty was done."""
+    def done(self, duty: str, seconds: float, *, is_whole: bool) -> None:
+        """A duty was done; what was cut may fail yet, in the part that is left."""
         self._seconds.labels(duty).observe(seconds)
+        if not is_whole:
+            return
+        self._succeeded.labels(duty).set_to_current_time()
         if duty == "publish" and self._published is not None:
             self._published.set_to_current_time()
 

@@ -10,8 +10,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -31,9 +32,9 @@ from aximo_db.client.errors import (
 )
 from aximo_db.client.ledger_cursors import LedgerCursor
 from aximo_db.client.sealed import Erased
-from aximo_db.vault.wrapping import KeyFile, WrappingKey, default_key
+from aximo_db.vault.wrapping import KeyFile, LocalKeys, WrappingKey, default_key
 
-__all__ = ["VAULT_VARIABLE", "PostgresVault"]
+__all__ = ["VAULT_VARIABLE", "PostgresVault", "Rewrapped"]
 
 VAULT_VARIABLE: Final = "AXIMO_VAULT_URL"
 
@@ -67,6 +68,45 @@ _BURY: Final = """
 insert into aximo_vault.tombstones (kid, customer_id, reason) values (%s, %s, %s)
 on conflict (kid) do nothing returning kid
 """
+#: How many keys are wrapped anew in a transaction.
+_PAGE: Final = 500
+_LIVE: Final = """
+select customer_id, subject, kid, wrapped from aximo_vault.subjects
+where kid is not null and (customer_id, subject) > (%s, %s)
+order by customer_id, subject limit %s
+"""
+_STILL: Final = "select kid, wrapped from aximo_vault.subjects where kid = any(%s::uuid[])"
+# A row that somebody holds is left out: who waits for one while holding others is in the way of an erasure of several.
+_REWRAP: Final = """
+with given as materialized (
+    select g.kid, g.was, g.anew from unnest(%s::uuid[], %s::bytea[], %s::bytea[]) as g (kid, was, anew)
+), held as materialized (
+    select s.kid, g.was, g.anew
+    from aximo_vault.subjects as s
+    join given as g on s.kid = g.kid
+    for no key update of s skip locked
+)
+update aximo_vault.subjects as s set wrapped = h.anew from held as h where s.kid = h.kid and s.wrapped = h.was
+returning s.kid
+"""
+_REWRAP_ONE: Final = """
+update aximo_vault.subjects as s set wrapped = %s where s.kid = %s and s.wrapped = %s returning s.kid
+"""
+
+
+@dataclass(slots=True)
+class Rewrapped:
+    """What was done to the live keys of a vault. One that was erased meanwhile counts nowhere.
+
+    Attributes:
+        wrapped: how many were wrapped anew.
+        passed_over: how many the first wrapping key opened already.
+        unopened: the ids of those that no wrapping key opens. They stay as they are.
+    """
+
+    wrapped: int = 0
+    passed_over: int = 0
+    unopened: list[UUID] = field(default_factory=list)
 
 
 class PostgresVault:
@@ -233,6 +273,31 @@ class PostgresVault:
         self._forget(wanted)
         return buried
 
+    def rewrap(self, progress: Callable[[Rewrapped], object] | None = None) -> Rewrapped:
+        """Wraps every live key by the wrapping key as it is now: by the first, if there are several.
+
+        May be stopped at any time and run again, beside services, erasures and itself. A key that is erased meanwhile
+        stays erased. What the first key of a file or a variable opens is passed over; whether a key management service
+        would wrap another way can't be told, so there every key is wrapped anew, at each run.
+
+        Args:
+            progress: called after each few hundred keys with what was done so far.
+
+        Raises:
+            VaultError: a wrapping key is missing or malformed, or does not open what it wraps.
+            NotConnectedError, SchemaVersionError: as :meth:`key_for`.
+        """
+        done = Rewrapped()
+        after: tuple[str, bytes] = ("", b"")
+        while True:
+            page = self._rows(_LIVE, (*after, _PAGE))
+            if not page:
+                return done
+            after = page[-1][0], page[-1][1]
+            self._rewrap_page([(kid, wrapped) for _, _, kid, wrapped in page], done)
+            if progress is not None:
+                progress(done)
+
     def migrate(self) -> list[int]:
         """Makes the schema, or brings it up to date, in one transaction; returns the numbers of the files it ran.
 
@@ -265,6 +330,53 @@ class PostgresVault:
         return row is not None and bool(row[0])
 
     # How
+
+    def _rewrap_page(self, keys: Sequence[tuple[UUID, bytes]], done: Rewrapped) -> None:
+        """Wraps these keys anew; again those that somebody else changed or held meanwhile, one at a time."""
+        waits = False
+        while keys:
+            anew = [(kid, was, wrapped) for kid, was in keys if (wrapped := self._anew(kid, was, done)) is not None]
+            if waits:
+                left = [kid for kid, was, wrapped in anew if not self._rows(_REWRAP_ONE, (wrapped, kid, was))]
+            else:
+                columns = [list(column) for column in zip(*anew, strict=True)]
+                stored = {kid for (kid,) in self._rows(_REWRAP, columns)} if anew else set()
+                left = [kid for kid, _, _ in anew if kid not in stored]
+            done.wrapped += len(anew) - len(left)
+            # Those that are not there any more were erased.
+            keys = [(kid, wrapped) for kid, wrapped in self._rows(_STILL, (left,))] if left else []
+            waits = True
+
+    def _anew(self, kid: UUID, wrapped: bytes, done: Rewrapped) -> bytes | None:
+        """The key, wrapped by the wrapping key as it is now; ``None`` if it is, or can't be opened."""
+        if isinstance(self._key, LocalKeys) and self._key.is_by_first(wrapped):
+            done.passed_over += 1
+            return None
+        try:
+            key = self._key.unwrap(wrapped)
+        except VaultError as error:
+            if error.rule == "wrapping_key_present":
+                raise  # that says nothing of this key
+            done.unopened.append(kid)
+            return None
+        anew = self._key.wrap(key)
+        # What is stored takes the place of what opens, so it has to open.
+        if self._key.unwrap(anew) != key:
+            raise VaultError(
+                "the wrapping key does not open what it wraps",
+                rule="wrapping_key_fits",
+                detail=f"kid {kid}, which stays as it is",
+                hint="Look at what wraps and what unwraps: both have to know the same key.",
+            )
+        return anew
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement, in a transaction of its own."""
+
+        def work(connection: AnyConnection) -> list[tuple[Any, ...]]:
+            return LedgerCursor(connection).execute(query, values, prepare=False).fetchall()
+
+        return self._call(work)
 
     def _remember(self, cache: dict[Any, tuple[float, Any]], name: object, since: float, value: object) -> None:
         if self._cache_for == 0:

@@ -12,7 +12,16 @@ from typing import Final, Protocol
 
 from aximo_db.client.errors import VaultError
 
-__all__ = ["KEY_FILE_VARIABLE", "KEY_VARIABLE", "KeyFile", "KeyService", "KeyVariable", "WrappingKey", "default_key"]
+__all__ = [
+    "KEY_FILE_VARIABLE",
+    "KEY_VARIABLE",
+    "KeyFile",
+    "KeyService",
+    "KeyVariable",
+    "LocalKeys",
+    "WrappingKey",
+    "default_key",
+]
 
 KEY_VARIABLE: Final = "AXIMO_VAULT_KEY"
 KEY_FILE_VARIABLE: Final = "AXIMO_VAULT_KEY_FILE"
@@ -54,49 +63,71 @@ class KeyService:
         return self._unwrap(wrapped)
 
 
-class _LocalKey(ABC):
-    """Wraps by AES key wrap (RFC 3394) with a key of 32 bytes that is looked up each time."""
+class LocalKeys(ABC):
+    """Wraps by AES key wrap (RFC 3394) with keys of 32 bytes that are looked up each time.
+
+    There is one a line. The first wraps, all unwrap: so another key takes over while services go on.
+    """
 
     @abstractmethod
     def _text(self) -> str:
-        """The key in base64, from where it is kept."""
+        """The keys in base64, from where they are kept."""
 
-    def _key(self) -> bytes:
-        try:
-            key = base64.b64decode(self._text().strip(), validate=True)
-        except (ValueError, binascii.Error):
-            key = b""
-        if len(key) != 32:
-            raise VaultError(
-                "the vault's wrapping key is no key",
-                rule="wrapping_key_present",
-                detail="it is not 32 bytes in base64",
-                hint=_FORM,
-            )
-        return key
+    def _keys(self) -> list[bytes]:
+        # Some editors begin a file with a byte order mark, and end lines with a carriage return. A line that is empty
+        # and not at the end stands for a key that somebody forgot to fill in.
+        lines = self._text().removeprefix("\ufeff").rstrip().split("\n")
+        return [_key_of(line.strip(), number) for number, line in enumerate(lines, 1)]
 
     def wrap(self, key: bytes) -> bytes:
-        """The key, wrapped."""
+        """The key, wrapped by the first of these."""
         from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
-        return aes_key_wrap(self._key(), key)
+        return aes_key_wrap(self._keys()[0], key)
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """The key that was wrapped."""
-        from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+        """The key that was wrapped by any of these."""
+        for wrapping in self._keys():
+            key = _unwrapped(wrapping, wrapped)
+            if key is not None:
+                return key
+        raise VaultError(
+            "the vault's keys were wrapped by another key",
+            rule="wrapping_key_fits",
+            hint="Give the vault the key that it was made with. Without it, what was sealed is lost.",
+        )
 
-        try:
-            return aes_key_unwrap(self._key(), wrapped)
-        except InvalidUnwrap as error:
-            raise VaultError(
-                "the vault's keys were wrapped by another key",
-                rule="wrapping_key_fits",
-                hint="Give the vault the key that it was made with. Without it, what was sealed is lost.",
-            ) from error
+    def is_by_first(self, wrapped: bytes) -> bool:
+        """Whether a key was wrapped by the first of these."""
+        return _unwrapped(self._keys()[0], wrapped) is not None
 
 
-class KeyFile(_LocalKey):
-    """Wraps by the key in a file: 32 bytes in base64.
+def _key_of(line: str, number: int) -> bytes:
+    try:
+        key = base64.b64decode(line, validate=True)
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != 32:
+        raise VaultError(
+            "the vault's wrapping key is no key",
+            rule="wrapping_key_present",
+            detail=f"line {number} is not 32 bytes in base64",
+            hint=_FORM,
+        )
+    return key
+
+
+def _unwrapped(wrapping: bytes, wrapped: bytes) -> bytes | None:
+    from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+
+    try:
+        return aes_key_unwrap(wrapping, wrapped)
+    except InvalidUnwrap:
+        return None
+
+
+class KeyFile(LocalKeys):
+    """Wraps by the key in a file: 32 bytes in base64. With several, one a line, the first wraps and all unwrap.
 
     Args:
         path: the file.
@@ -107,7 +138,7 @@ class KeyFile(_LocalKey):
 
     def _text(self) -> str:
         try:
-            return self._path.read_text(encoding="ascii", errors="replace")
+            return self._path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise VaultError(
                 "the file with the vault's wrapping key can't be read",
@@ -117,8 +148,8 @@ class KeyFile(_LocalKey):
             ) from error
 
 
-class KeyVariable(_LocalKey):
-    """Wraps by the key in an environment variable: 32 bytes in base64.
+class KeyVariable(LocalKeys):
+    """Wraps by the key in an environment variable, in the form of a :class:`KeyFile`.
 
     Args:
         name: the variable.

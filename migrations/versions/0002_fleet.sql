@@ -51,7 +51,7 @@ comment on view aximo.placements is 'The customers of the session''s login that 
 select aximo_private.take_comments('aximo_private.placements', 'aximo.placements');
 -- until here
 -- as in 02_access/refuse_moved.sql
--- Says where a customer is that is not here. It tells this to a login that was granted the customer, and to nobody else.
+-- Says where a customer is that is not here, or is leaving: then it can be read, and not be written for. It tells this to a login that was granted the customer, and to nobody else.
 create or replace function aximo_private.refuse_moved(customer_id text) returns void
 language plpgsql stable security definer parallel safe
 set search_path = pg_catalog, pg_temp
@@ -78,7 +78,11 @@ begin
         end;
         raise exception using
             errcode = 'ZXMOV',
-            message = 'this customer is not on this node',
+            message = case rule
+                when 'customer_is_leaving' then 'this customer is leaving this node, and nobody writes for it meanwhile'
+                when 'customer_is_arriving' then 'this customer is not on this node yet'
+                else 'this customer is not on this node'
+            end,
             detail = format('customer %L is %s, the other node is %s', left(found_one.customer_id, 60), found_one.state, found_one.node),
             hint = case rule
                 when 'customer_is_leaving' then format('It is being moved to node %s: try again in a moment, then there.', found_one.node)
