@@ -576,6 +576,8 @@ from pathlib import Path
 from aximo_db.local.embedded import EmbeddedServer
 from tests.watcher import watched
 
+# A shell lets what it starts in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 with watched(folder):
     EmbeddedServer(folder / "data", bin_dir=sys.argv[2], settings={"fsync": "off"}).start()
@@ -593,7 +595,10 @@ def test_servers_end_with_a_test_run_that_is_killed(tmp_path: Path, number: int)
         assert run.stdout.readline() == b"started\n"
         assert postgres_in(tmp_path / "data")
         os.killpg(run.pid, number)
-        run.wait(60)
+        try:
+            run.wait(60)
+        finally:
+            run.kill()
     soon(lambda: not postgres_in(tmp_path / "data"))
 
 
