@@ -26,7 +26,7 @@ up: $(VENV)/.installed
 	@$(BIN)/aximo-db up
 
 test: $(VENV)/.tested
-	@$(BIN)/python -m pytest -m "not heavy and not bi and not ocel and not gateway" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not heavy and not bi and not ocel and not gateway" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-quick: $(VENV)/.tested
 	@AXIMO_TEST_QUICK=1 $(BIN)/python -m pytest -m "not heavy" -n 2 --dist worksteal $(QUICK:%=tests/test_%.py)

@@ -64,6 +64,14 @@ UPGRADE = shlex.split(os.environ.get("AXIMO_TEST_UPGRADE", ""))
 INSTALLS = ("fresh",) if QUICK and not UPGRADE else ("migrated",) if UPGRADE else ("fresh", "migrated")
 
 
+#: The files that take longest, each minutes by itself. They are begun first, so that no worker is left alone with one at the end.
+LONGEST = ("test_move.py", "test_noticed.py", "test_isolation.py", "test_upgrade.py", "test_install.py", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the servers are. They and those that tests start for themselves end with the run, even if it is killed."""
@@ -156,13 +164,25 @@ class Ledger:
             connection.close()
 
     def drop_logins(self) -> None:
+        if not self._logins:
+            return
         with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
             for name in self._logins:
                 connection.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
 
 
+class _Cloner(DatabaseJanitor):
+    """Copies the template's files, which takes a third of the time of copying it block by block through the WAL."""
+
+    def init(self) -> None:
+        assert self.template_dbname is not None
+        query = sql.SQL("create database {} owner {} template {} strategy file_copy")
+        with self.cursor() as cursor:
+            cursor.execute(query.format(*map(sql.Identifier, (self.dbname, DBA, self.template_dbname))))
+
+
 def _cloned(server: EmbeddedServer, install: str, name: str) -> Iterator[Ledger]:
-    janitor = DatabaseJanitor(
+    janitor = _Cloner(
         user="postgres",
         host=str(server.socket_dir),
         port=server.socket_port,
@@ -171,8 +191,6 @@ def _cloned(server: EmbeddedServer, install: str, name: str) -> Iterator[Ledger]
         connection_timeout=60,
     )
     janitor.init()
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("alter database {} owner to {}").format(sql.Identifier(name), sql.Identifier(DBA)))
     ledger = Ledger(server, name, install)
     try:
         yield ledger
