@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,7 +29,8 @@ from tests.conftest import DBA, VERSIONS
 from tests.test_cli import run
 from tests.vault_support import vault_database
 
-OLD, NEW, NEWER = (base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(3))
+# The same in every process, as names of tests are made of them.
+OLD, NEW, NEWER = (base64.b64encode(sha256(name).digest()).decode() for name in (b"old", b"new", b"newer"))
 NAME = "rewrap_test"
 Key = tuple[UUID, bytes]
 
