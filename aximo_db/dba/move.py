@@ -148,7 +148,7 @@ def _settle(move: _Move) -> None:
                 hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md has what to do.",
             )
         return
-    with move.target.connection.transaction():
+    with move.target.writing():
         move.target.ask("clear_state")
 
 
@@ -184,13 +184,19 @@ def _subscribe(move: _Move) -> None:
     """The target copies the rows, and then follows."""
     if _subscription(move):
         return
+    # Together with the right to write what comes: there is not one of them without the other.
+    with move.target.writing():
+        move.target.run(_subscription_of(move))
+
+
+def _subscription_of(move: _Move) -> str:
     options = {"create_slot": "false", "slot_name": move.name, "copy_data": "true", "streaming": "off"}
     if move.target.connection.info.server_version >= 160000:
         options["run_as_owner"] = "true"
     told = ", ".join(f"{name} = '{value}'" for name, value in options.items())
     address = sql.Literal(move.address).as_string(move.target.connection)
     kept, state = move.publications
-    move.target.run(f"create subscription {move.name} connection {address} publication {kept}, {state} with ({told})")
+    return f"create subscription {move.name} connection {address} publication {kept}, {state} with ({told})"
 
 
 def _catch_up(move: _Move) -> None:
@@ -411,9 +417,10 @@ def _drop_subscription(move: _Move) -> None:
     if found[0].subenabled:
         move.target.run(f"alter subscription {move.name} disable")
     # The source may not be reached from the target any more: the slot is dropped apart.
-    if found[0].subslotname is not None:
-        move.target.run(f"alter subscription {move.name} set (slot_name = none)")
-    move.target.run(f"drop subscription {move.name}")
+    with move.target.writing():
+        if found[0].subslotname is not None:
+            move.target.run(f"alter subscription {move.name} set (slot_name = none)")
+        move.target.run(f"drop subscription {move.name}")
 
 
 def _drop_slot(move: _Move) -> None:
@@ -653,13 +660,6 @@ def _prepared(
                     rule="schema_recent_enough",
                     detail=f"the {role}",
                     hint="Run aximo-db migrate there as the owner of the database.",
-                )
-            if not (facts := node.ask("node")[0]).is_superuser:
-                raise InstallationError(
-                    "the login can't replicate",
-                    rule="login_replicates",
-                    detail=f"login {facts.login} on the {role} is no superuser",
-                    hint="Publications and subscriptions of tables with row security need a superuser on both nodes.",
                 )
             nodes.append(node)
         facts = [each.ask("fleet")[0] for each in nodes]
