@@ -8,8 +8,7 @@ select
     current_setting('max_replication_slots')::integer - (select count(*) from pg_replication_slots) as free_slots,
     current_setting('max_wal_senders')::integer - (select count(*) from pg_stat_replication) as free_senders,
     current_setting('max_logical_replication_workers')::integer - (select count(*) from pg_stat_subscription where pid is not null)
-        as free_workers,
-    session_user::text as login;
+        as free_workers;
 
 -- name: rights
 -- What a login may do that a move needs: the session's own, or the one of that name. Of a role, by membership, whether it is used as one's own.
@@ -18,10 +17,12 @@ select
     current_setting('server_version_num')::integer as version,
     r.rolname = session_user as is_own,
     format('%%I', r.rolname) as login,
+    quote_literal(r.rolname) as quoted,
     format('%%I', current_database()) as database,
     r.rolsuper as is_superuser,
     r.rolreplication as replicates,
     r.rolbypassrls as passes_security,
+    r.rolinherit as inherits,
     array(
         select w.name
         from unnest(array['aximo_owner', 'aximo_sequencer', 'pg_read_all_stats', 'pg_create_subscription']) with ordinality as w (name, place)
