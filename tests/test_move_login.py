@@ -16,6 +16,7 @@ import pytest
 from aximo_db.client.errors import AximoError
 from aximo_db.dba.doctor import examine
 from aximo_db.dba.move import STEPS, MoveReport, abandon, move
+from aximo_db.dba.move_node import Node, name_of
 from aximo_db.local.embedded import EmbeddedServer
 from tests.conftest import DBA, QUICK
 from tests.fleet_support import SERVICE, FleetNode, emit_many, fill, metrics_of, problems_of, same, start
@@ -198,6 +199,21 @@ def test_the_rights_are_there_while_a_subscription_is_and_doctor_says_so(nodes: 
     go(source, target)
     assert problems_of(target, "c1") == []
     assert acls(source, target) == []
+
+
+def test_a_position_that_is_not_told_is_not_taken_for_the_last(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    assert killed_as("c1", dsn(source), dsn(target), "check")
+    node = Node.reach("source", dsn(source), "c1")
+    try:
+        facts = node.ask("fleet")[0]
+        where = {"name": name_of(facts.ledger, "c1"), "position": node.one("position")}
+        assert node.one("behind", **where) is not None
+        run(source, "revoke pg_read_all_stats from aximo_mover")
+        assert node.one("behind", **where) is None
+    finally:
+        node.close()
 
 
 def test_what_another_login_began_is_its_own(nodes: list[FleetNode]) -> None:

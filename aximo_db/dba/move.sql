@@ -214,11 +214,12 @@ where s.subname = %(name)s;
 select pg_current_wal_lsn()::text;
 
 -- name: behind
--- How many bytes the other node has not applied up to a position; null if nobody reads from the slot.
+-- How many bytes the other node has not applied up to a position; null if nobody reads from the slot, or who reads has not said yet how far it is.
+-- The latter is no null to greatest(), which leaves nulls out.
 select greatest(pg_wal_lsn_diff(%(position)s::pg_lsn, r.replay_lsn), 0)::bigint
 from pg_replication_slots as s
 inner join pg_stat_replication as r on r.pid = s.active_pid
-where s.slot_name = %(name)s;
+where s.slot_name = %(name)s and r.replay_lsn is not null;
 
 -- name: forget_placement
 -- In a transaction that is rolled back: a node tells its logs' checkpoints also while the customer is hidden there.
