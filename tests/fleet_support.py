@@ -55,13 +55,14 @@ class FleetNode:
             each.close()
 
 
-def start(folder: Path, version: str, **settings: str) -> EmbeddedServer:
-    """A server of the test's own."""
+def start(folder: Path, version: str, port: int | None = None, **settings: str) -> EmbeddedServer:
+    """A server of the test's own; with a port, it asks for passwords there."""
     if version not in BINARIES:
         pytest.skip(f"no PostgreSQL {version} binaries on this machine")
     server = EmbeddedServer(
         folder,
         bin_dir=BINARIES[version],
+        port=port,
         settings={
             **SETTINGS,
             "wal_level": "logical",

@@ -40,13 +40,16 @@ def move(
             "--from",
             metavar="DSN",
             callback=dsn_option("--from"),
-            help="The node that the customer is on, as a superuser.",
+            help="The node that the customer is on, as a login that moves customers.",
         ),
     ],
     target: Annotated[
         str,
         typer.Option(
-            "--to", metavar="DSN", callback=dsn_option("--to"), help="The node that it goes to, as a superuser."
+            "--to",
+            metavar="DSN",
+            callback=dsn_option("--to"),
+            help="The node that it goes to, as a login that moves customers; before PostgreSQL 16 a superuser.",
         ),
     ],
     source_for_server: Annotated[
@@ -55,7 +58,7 @@ def move(
             "--from-for-server",
             metavar="DSN",
             callback=dsn_option("--from-for-server"),
-            help="How the target's server reaches the source; else as --from says.",
+            help="How the target's server reaches the source, with user and password; else as --from says.",
         ),
     ] = None,
     give_up: Annotated[

@@ -199,6 +199,16 @@ from aximo.placements as p
 where p.state in ('arriving', 'leaving')
 order by 4 desc, 1;
 
+-- name: rights_of_moves
+-- What a mover that is no superuser gives itself for as long as its subscription is there, as facts.
+select format('grant on relation %%s.%%s: %%s to %%s', n.nspname, c.relname, w.privilege, pg_get_userbyid(s.subowner))
+from pg_subscription as s
+inner join pg_trigger as t on t.tgname = 'take_arriving'
+inner join pg_class as c on c.oid = t.tgrelid
+inner join pg_namespace as n on n.oid = c.relnamespace
+cross join (values ('insert'), ('update'), ('delete')) as w (privilege)
+where s.subname like 'aximo\_move\_%%' and s.subdbid = (select d.oid from pg_database as d where d.datname = current_database());
+
 -- name: log_state
 -- Seconds since something was numbered, whether there are entries, and the highest position of the logs.
 select

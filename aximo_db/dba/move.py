@@ -19,7 +19,7 @@ from psycopg import sql
 
 from aximo_db.client.errors import AximoError, InstallationError, MovedError, SchemaVersionError
 from aximo_db.dba.bouncer import Bouncer
-from aximo_db.dba.move_checks import check, one_refusal, phase_of, warnings
+from aximo_db.dba.move_checks import check, lacking, one_refusal, phase_of, warnings
 from aximo_db.dba.move_node import Node, name_of
 
 __all__ = ["STEPS", "MoveReport", "abandon", "move"]
@@ -148,7 +148,7 @@ def _settle(move: _Move) -> None:
                 hint="Find out who did, by recorded_by there. Nothing was moved; docs/scale.md has what to do.",
             )
         return
-    with move.target.connection.transaction():
+    with move.target.writing():
         move.target.ask("clear_state")
 
 
@@ -184,13 +184,37 @@ def _subscribe(move: _Move) -> None:
     """The target copies the rows, and then follows."""
     if _subscription(move):
         return
+    # Together with the right to write what comes: there is not one of them without the other.
+    with move.target.writing():
+        move.target.run(_subscription_of(move))
+
+
+def _subscription_of(move: _Move) -> str:
     options = {"create_slot": "false", "slot_name": move.name, "copy_data": "true", "streaming": "off"}
     if move.target.connection.info.server_version >= 160000:
         options["run_as_owner"] = "true"
     told = ", ".join(f"{name} = '{value}'" for name, value in options.items())
     address = sql.Literal(move.address).as_string(move.target.connection)
     kept, state = move.publications
-    move.target.run(f"create subscription {move.name} connection {address} publication {kept}, {state} with ({told})")
+    return f"create subscription {move.name} connection {address} publication {kept}, {state} with ({told})"
+
+
+def _unreached(move: _Move) -> list[AximoError]:
+    """Why the target's server does not come to the source: it tries, and the subscription is not kept."""
+    try:
+        with move.target.connection.transaction(force_rollback=True):
+            move.target.connection.execute(_subscription_of(move).encode())
+    except psycopg.Error as error:
+        return [
+            InstallationError(
+                "the target's server does not come to the source",
+                rule="server_reaches_source",
+                detail=(error.diag.message_primary or str(error)).strip(),
+                hint="Give --from-for-server a way to the source as the target's server has it. A login that is no"
+                " superuser has to be asked for a password there: see pg_hba.conf of the source.",
+            )
+        ]
+    return []
 
 
 def _catch_up(move: _Move) -> None:
@@ -411,9 +435,10 @@ def _drop_subscription(move: _Move) -> None:
     if found[0].subenabled:
         move.target.run(f"alter subscription {move.name} disable")
     # The source may not be reached from the target any more: the slot is dropped apart.
-    if found[0].subslotname is not None:
-        move.target.run(f"alter subscription {move.name} set (slot_name = none)")
-    move.target.run(f"drop subscription {move.name}")
+    with move.target.writing():
+        if found[0].subslotname is not None:
+            move.target.run(f"alter subscription {move.name} set (slot_name = none)")
+        move.target.run(f"drop subscription {move.name}")
 
 
 def _drop_slot(move: _Move) -> None:
@@ -529,9 +554,10 @@ def move(
 
     Args:
         customer: who moves.
-        source: a libpq connection string of the node that it is on, as a superuser with all customers.
+        source: a libpq connection string of the node that it is on, as a login that moves (``docs/scale.md``).
         target: the same of the node that it goes to.
-        source_for_server: how the target's server reaches the source, if that is another way.
+        source_for_server: how the target's server reaches the source, if that is another way. For a login of the
+            target that is no superuser, this one or ``source`` has to have the password.
         timeout: how many seconds nobody may be able to write for the customer. After that it stays where it is.
         bouncer: a PgBouncer whose clients wait meanwhile.
         progress: is told each step before it is made, and how far it is.
@@ -545,8 +571,11 @@ def move(
         MovedError: the customer can't be moved, or the pause was too long: it is where it was.
         NotConnectedError: a node was not reached.
     """
-    with _prepared(customer, source, target, source_for_server, timeout, progress, bouncer) as it:
-        problems = check(it.source, it.target, is_copying=bool(_subscription(it)))
+    with _prepared(customer, source, target, source_for_server or source, timeout, progress, bouncer) as it:
+        is_copying = bool(_subscription(it))
+        problems = check(it.source, it.target, is_copying=is_copying)
+        if not is_copying and it.phase() in ("new", "copying"):
+            problems += _unreached(it)
         if problems:
             raise one_refusal(problems)
         began = it.phase()
@@ -654,29 +683,38 @@ def _prepared(
                     detail=f"the {role}",
                     hint="Run aximo-db migrate there as the owner of the database.",
                 )
-            if not (facts := node.ask("node")[0]).is_superuser:
-                raise InstallationError(
-                    "the login can't replicate",
-                    rule="login_replicates",
-                    detail=f"login {facts.login} on the {role} is no superuser",
-                    hint="Publications and subscriptions of tables with row security need a superuser on both nodes.",
-                )
             nodes.append(node)
+        if problems := lacking(nodes[0], nodes[1], address):
+            raise one_refusal(problems)
         facts = [each.ask("fleet")[0] for each in nodes]
         name = name_of(facts[0].ledger, customer)
         for each in nodes if facts[0].node != facts[1].node else nodes[:1]:
             _lock(each, name)
+        _refuse_anothers(nodes, name)
         report = MoveReport(customer, facts[0].ledger, facts[0].node, facts[1].node, is_on=facts[0].node)
         yield _Move(
             customer,
             nodes[0],
             nodes[1],
-            address or source,
+            address or "",
             timeout,
             progress or (lambda *_: None),
             bouncer,
             report,
             name,
+        )
+
+
+def _refuse_anothers(nodes: list[Node], name: str) -> None:
+    """What another login began can be gone on with by that login, and by superusers."""
+    names = [name, f"{name}_kept", f"{name}_state"]
+    found = [f"{row[0]}, on the {each.role}" for each in nodes for row in each.ask("owned_by_others", names=names)]
+    if found:
+        raise MovedError(
+            "another login began to move this customer",
+            rule="login_began_it",
+            detail="; ".join(found),
+            hint="Go on, or give up, as that login or as a superuser.",
         )
 
 

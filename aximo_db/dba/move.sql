@@ -8,11 +8,58 @@ select
     current_setting('max_replication_slots')::integer - (select count(*) from pg_replication_slots) as free_slots,
     current_setting('max_wal_senders')::integer - (select count(*) from pg_stat_replication) as free_senders,
     current_setting('max_logical_replication_workers')::integer - (select count(*) from pg_stat_subscription where pid is not null)
-        as free_workers,
-    session_user::text as login,
-    (select r.rolsuper from pg_roles as r where r.rolname = session_user) as is_superuser,
-    (select r.rolbypassrls from pg_roles as r where r.rolname = session_user) as passes_security,
-    current_database()::text as database;
+        as free_workers;
+
+-- name: rights
+-- What a login may do that a move needs: the session's own, or the one of that name. Of a role, by membership, whether it is used as one's own.
+-- Roles that a version does not have are nobody's. All of it is told by the catalog, which everybody may read.
+select
+    current_setting('server_version_num')::integer as version,
+    r.rolname = session_user as is_own,
+    format('%%I', r.rolname) as login,
+    quote_literal(r.rolname) as quoted,
+    format('%%I', current_database()) as database,
+    r.rolsuper as is_superuser,
+    r.rolreplication as replicates,
+    r.rolbypassrls as passes_security,
+    r.rolinherit as inherits,
+    array(
+        select w.name
+        from unnest(array['aximo_owner', 'aximo_sequencer', 'pg_read_all_stats', 'pg_create_subscription']) with ordinality as w (name, place)
+        left join pg_roles as g on g.rolname = w.name
+        where g.oid is null or not pg_has_role(r.oid, g.oid, 'usage')
+        order by w.place
+    ) as lacks,
+    has_database_privilege(r.oid, current_database(), 'create') as creates,
+    not exists (
+        select from pg_trigger as t where t.tgname = 'take_arriving' and not has_table_privilege(r.oid, t.tgrelid, 'select')
+    ) as reads_tables
+from pg_roles as r
+where r.rolname = coalesce(%(login)s, session_user);
+
+-- name: owned_by_others
+-- What there is of this move that the login may not change.
+select format('publication %%s of login %%s', p.pubname, pg_get_userbyid(p.pubowner))
+from pg_publication as p
+where p.pubname = any(%(names)s) and not pg_has_role(p.pubowner, 'usage')
+union all
+select format('subscription %%s of login %%s', s.subname, pg_get_userbyid(s.subowner))
+from pg_subscription as s
+where s.subname = any(%(names)s) and s.subdbid = (select d.oid from pg_database as d where d.datname = current_database())
+    and not pg_has_role(s.subowner, 'usage')
+order by 1;
+
+-- name: lock_rights
+-- Of all moves, one at a time gives itself rights and takes them back. It ends with the transaction.
+select pg_advisory_xact_lock(hashtextextended('aximo_move', 0));
+
+-- name: subscribes
+-- Whether a move of the login's is under way to this node.
+select exists (
+    select from pg_subscription as s
+    where s.subname like 'aximo\_move\_%%' and s.subowner = session_user::regrole
+        and s.subdbid = (select d.oid from pg_database as d where d.datname = current_database())
+);
 
 -- name: node_is_ledger
 -- Told by the catalog, which everybody may read.
@@ -138,7 +185,11 @@ select pg_create_logical_replication_slot(%(name)s, 'pgoutput');
 select pg_drop_replication_slot(s.slot_name) from pg_replication_slots as s where s.slot_name = %(name)s;
 
 -- name: end_sender
-select pg_terminate_backend(s.active_pid) from pg_replication_slots as s where s.slot_name = %(name)s and s.active_pid is not null;
+-- One of a login whose processes the mover may not end ends by itself, when the target's server is gone.
+select pg_terminate_backend(s.active_pid)
+from pg_replication_slots as s
+inner join pg_stat_activity as a on a.pid = s.active_pid
+where s.slot_name = %(name)s and pg_has_role(a.usesysid, 'usage');
 
 -- name: subscription
 select s.subenabled, s.subslotname::text
@@ -163,11 +214,12 @@ where s.subname = %(name)s;
 select pg_current_wal_lsn()::text;
 
 -- name: behind
--- How many bytes the other node has not applied up to a position; null if nobody reads from the slot.
+-- How many bytes the other node has not applied up to a position; null if nobody reads from the slot, or who reads has not said yet how far it is.
+-- The latter is no null to greatest(), which leaves nulls out.
 select greatest(pg_wal_lsn_diff(%(position)s::pg_lsn, r.replay_lsn), 0)::bigint
 from pg_replication_slots as s
 inner join pg_stat_replication as r on r.pid = s.active_pid
-where s.slot_name = %(name)s;
+where s.slot_name = %(name)s and r.replay_lsn is not null;
 
 -- name: forget_placement
 -- In a transaction that is rolled back: a node tells its logs' checkpoints also while the customer is hidden there.

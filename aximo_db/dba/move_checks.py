@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
+
+from psycopg.conninfo import conninfo_to_dict
 
 from aximo_db.client.errors import AximoError, InstallationError, MovedError
+from aximo_db.dba.catalog import OWNING_ROLES
 from aximo_db.dba.move_node import Node, Placement
 
-__all__ = ["check", "one_refusal", "phase_of", "warnings"]
+__all__ = ["check", "lacking", "one_refusal", "phase_of", "warnings"]
 
 #: So many run_ids are looked up at a time.
 _CHUNK: Final = 10_000
 #: What a subscription takes of either server at least: for what is new, and for a table that is copied.
 _SLOTS: Final = 2
+
+#: PostgreSQL's own roles: who sees other sessions' transactions, and who makes subscriptions.
+_WATCHERS: Final = "pg_read_all_stats"
+_SUBSCRIBERS: Final = "pg_create_subscription"
+#: From this version on, no superuser is needed to subscribe, and a membership says itself whether it is used.
+_SIXTEEN: Final = 160000
 
 #: Where a move stands, by what both nodes say: source, then target; ``None`` is no placement.
 _PHASES: Final = {
@@ -37,16 +46,139 @@ def phase_of(source: Placement | None, target: Placement | None, nodes: tuple[in
 
 
 def check(source: Node, target: Node, *, is_copying: bool) -> list[AximoError]:
-    """Every reason not to move the customer, or not to go on.
+    """Every reason not to move the customer, or not to go on, beside what the logins lack.
 
     Args:
         source, target: the nodes.
         is_copying: whether the slot and the subscription are there already.
     """
     found: list[AximoError] = [] if is_copying else [*_room(source, target)]
-    for look in (_fleet, _logins, _tables, _settings, _state, _run_ids):
+    for look in (_fleet, _tables, _settings, _state, _run_ids):
         found += look(source, target)
     return found
+
+
+def lacking(source: Node, target: Node, address: str | None) -> list[AximoError]:
+    """What the logins lack, each with the statement that gives it. Without it, the nodes can't be asked for more.
+
+    Args:
+        source, target: the nodes.
+        address: how the target's server is to reach the source; ``None`` if it is not to.
+    """
+    found = [*_rights_on_source(source, source.rights())]
+    named = conninfo_to_dict(address).get("user") if address is not None else None
+    other = source.rights(str(named)) if named is not None else None
+    if other is not None and not other.is_own:
+        found += _rights_on_source(source, other)
+    rights = target.rights()
+    found += _rights_on_target(target, rights)
+    if address is not None and not rights.is_superuser and not conninfo_to_dict(address).get("password"):
+        found.append(
+            InstallationError(
+                "the target's server needs a password for the source",
+                rule="address_has_password",
+                detail=f"login {rights.login} on the target is no superuser, and its subscription needs a password",
+                hint="Give --from, or --from-for-server, with user and password: a service or a file has none for it.",
+            )
+        )
+    for each in (source, target):
+        found += _all_customers(each)
+    return found
+
+
+def _rights_on_source(node: Node, rights: Any) -> Iterator[AximoError]:
+    if rights.is_superuser:
+        return
+    if not rights.replicates:
+        yield InstallationError(
+            "the login can't replicate",
+            rule="login_replicates",
+            detail=f"login {rights.login} on the source",
+            hint=f"As a superuser there: alter role {rights.login} replication",
+        )
+    yield from _rights_on_tables(node, rights)
+    if rights.is_own:
+        yield from _rights_in_database(node, rights)
+
+
+def _rights_on_target(node: Node, rights: Any) -> Iterator[AximoError]:
+    if rights.is_superuser:
+        return
+    if rights.version < _SIXTEEN:
+        yield InstallationError(
+            "the login can't subscribe",
+            rule="login_subscribes",
+            detail=f"login {rights.login} on the target; before PostgreSQL 16 only a superuser can",
+            hint=f"Give --to a superuser of the target. Until the move is done: alter role {rights.login} superuser",
+        )
+        return
+    if _SUBSCRIBERS in rights.lacks:
+        yield InstallationError(
+            "the login can't subscribe",
+            rule="login_subscribes",
+            detail=f"login {rights.login} on the target is no member of {_SUBSCRIBERS}",
+            hint=f"As a superuser there: {_membership(rights, [_SUBSCRIBERS])}",
+        )
+    yield from _rights_on_tables(node, rights)
+    yield from _rights_in_database(node, rights)
+
+
+def _rights_on_tables(node: Node, rights: Any) -> Iterator[AximoError]:
+    if not rights.passes_security:
+        yield InstallationError(
+            "the login does not pass row security, and replication does not work with it",
+            rule="login_passes_row_security",
+            detail=f"login {rights.login} on the {node.role}",
+            hint=f"As a superuser there: alter role {rights.login} bypassrls",
+        )
+    # Of the login that the target's server comes with, nothing is asked but to read.
+    owners = [each for each in rights.lacks if each in OWNING_ROLES] if rights.is_own else []
+    if not rights.is_own and not rights.reads_tables:
+        owners = ["aximo_owner"]
+    if owners:
+        yield InstallationError(
+            "the login can't act as the owner of the tables that move",
+            rule="login_acts_as_owner",
+            detail=f"login {rights.login} on the {node.role} is no member of {', '.join(owners)}",
+            hint=f"As the owner there: {_membership(rights, owners)}",
+        )
+
+
+def _rights_in_database(node: Node, rights: Any) -> Iterator[AximoError]:
+    if _WATCHERS in rights.lacks:
+        yield InstallationError(
+            "the login does not see the transactions that a move waits for",
+            rule="login_sees_sessions",
+            detail=f"login {rights.login} on the {node.role} is no member of {_WATCHERS}",
+            hint=f"As a superuser there: {_membership(rights, [_WATCHERS])}",
+        )
+    if not rights.creates:
+        yield InstallationError(
+            "the login can't make publications and subscriptions in the database",
+            rule="login_creates",
+            detail=f"login {rights.login} on the {node.role}",
+            hint=f"As the owner of the database: grant create on database {rights.database} to {rights.login}",
+        )
+
+
+def _membership(rights: Any, roles: Sequence[str]) -> str:
+    """The statement that makes the login a member that has what the roles have."""
+    granted = f"grant {', '.join(roles)} to {rights.login}"
+    if rights.version >= _SIXTEEN:
+        return f"{granted} with inherit true"
+    return granted if rights.inherits else f"alter role {rights.login} inherit; {granted}"
+
+
+def _all_customers(node: Node) -> Iterator[AximoError]:
+    rights = node.rights()
+    # Only the owner reads who has which customer.
+    if "aximo_owner" not in rights.lacks and not node.ask("fleet")[0].has_all:
+        yield InstallationError(
+            "the login may not work for all customers",
+            rule="login_has_all_customers",
+            detail=f"login {rights.login} on the {node.role}",
+            hint=f"As the owner there: select aximo.grant_customer({rights.quoted}, '*')",
+        )
 
 
 def warnings(source: Node, target: Node) -> list[str]:
@@ -102,18 +234,6 @@ def _fleet(source: Node, target: Node) -> Iterator[AximoError]:
             detail=f"both are node {there.node}",
             hint="aximo-db migrate --ledger NAME --node N gives a new database a number of its own.",
         )
-
-
-def _logins(source: Node, target: Node) -> Iterator[AximoError]:
-    for each in (source, target):
-        facts = each.ask("node")[0]
-        if not each.ask("fleet")[0].has_all:
-            yield InstallationError(
-                "the login may not work for all customers",
-                rule="login_has_all_customers",
-                detail=f"login {facts.login} on the {each.role}",
-                hint=f"As the owner there: select aximo.grant_customer('{facts.login}', '*')",
-            )
 
 
 def _tables(source: Node, target: Node) -> Iterator[AximoError]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, NoReturn
@@ -66,7 +67,7 @@ def _raise(error: psycopg.Error) -> NoReturn:
 
 @dataclass
 class Node:
-    """A node, over one connection of a superuser in autocommit mode.
+    """A node, over one connection in autocommit mode.
 
     Attributes:
         role: ``source`` or ``target``, for errors.
@@ -125,6 +126,34 @@ class Node:
             self.connection.execute(statement.encode())
         except psycopg.Error as error:
             _raise(error)
+
+    def rights(self, login: str | None = None) -> Any:
+        """What the session's login may do, or another one; ``None`` if there is none of that name."""
+        rows = self.ask("rights", login=login)
+        return rows[0] if rows else None
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction in which the login may write the tables that move.
+
+        The owner of the tables took these rights from itself, for nobody writes there by mistake. A member of it gives
+        them to its login alone. They are taken back in the same transaction, but while a subscription of a move works
+        with them: then in the one that drops the last.
+        """
+        with self.connection.transaction():
+            rights = self.rights()
+            if rights.is_superuser:
+                yield
+                return
+            self.ask("lock_rights")
+            tables = self.tables()
+            every = ", ".join(each.name for each in tables)
+            state = ", ".join(each.name for each in tables if not each.is_kept)
+            self.run(f"grant insert on {every} to {rights.login}")
+            self.run(f"grant update, delete on {state} to {rights.login}")
+            yield
+            if not self.one("subscribes"):
+                self.run(f"revoke insert, update, delete on {every} from {rights.login}")
 
     def placement(self) -> Placement | None:
         """Where this node says that the customer is."""
