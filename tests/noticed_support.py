@@ -202,20 +202,28 @@ class Audit:
             self.root.execute("drop table before")
 
     def rows(self, table: str, condition: sql.Composable) -> list[str]:
-        """The first and the last row that meets a condition: of the customer's, if the table has any of them."""
+        """The first and the last row that meets a condition, of a metric those of each grain.
+
+        Rows are the customer's, if the table has any of them.
+        """
         name, order = (
             sql.Identifier(*table.split(".")),
             sql.SQL(", ").join(map(sql.Identifier, ORDER.get(table, self.keys[table]))),
         )
-        shown = sql.SQL("grain <> 'customer'") if "grain" in self.columns[table] else sql.SQL("true")
+        shown, grain = sql.SQL("true"), sql.SQL("null")
+        if "grain" in self.columns[table]:
+            # When an hour, its day and its month begin at one moment, which of their rows comes last is anybody's guess.
+            shown, grain = sql.SQL("grain <> 'customer'"), sql.SQL("grain")
         own = sql.SQL("customer_id = 'c1'") if "customer_id" in self.columns[table] else sql.SQL("true")
         if not self.root.execute(sql.SQL("select from {} where {} limit 1").format(name, own)).fetchall():
             own = sql.SQL("true")
-        query = sql.SQL("select ctid::text from {} where {} and {} and {} order by {}").format(
-            name, own, shown, condition, order
+        query = sql.SQL("select ctid::text, {}::text from {} where {} and {} and {} order by {}").format(
+            grain, name, own, shown, condition, order
         )
-        found = [row[0] for row in self.root.execute(query)]
-        return list(dict.fromkeys([*found[:1], *found[-1:]]))
+        found: dict[str | None, list[str]] = {}
+        for place, its in self.root.execute(query):
+            found.setdefault(its, []).append(place)
+        return [place for places in found.values() for place in dict.fromkeys([places[0], places[-1]])]
 
     def changes(self, table: str, column: str) -> Iterator[tuple[str, sql.Composable]]:
         """Each way to change a column: another value, none, one where there was none; or to take away or add a row."""
