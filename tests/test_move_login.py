@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from aximo_db.client.errors import AximoError
 from aximo_db.dba.doctor import examine
@@ -38,7 +39,7 @@ def scripts() -> list[str]:
 
 def psql(node: FleetNode, script: str) -> None:
     done = subprocess.run(
-        [str(tool(node.server, "psql")), "-qX", "-v", "ON_ERROR_STOP=1", "-v", f"password={PASSWORD}", node.dsn()],
+        [str(tool(node.server, "psql")), "-qX", "-v", "ON_ERROR_STOP=1", node.dsn()],
         input=script,
         capture_output=True,
         text=True,
@@ -70,6 +71,8 @@ def made(nodes: list[FleetNode]) -> list[FleetNode]:
     everywhere, source, target, _ = scripts()
     for each in nodes:
         psql(each, everywhere + source + (target if version(each) >= 160000 else ""))
+        with each.connect() as root:
+            root.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(MOVER), PASSWORD))
     return nodes
 
 

@@ -46,20 +46,20 @@ def phase_of(source: Placement | None, target: Placement | None, nodes: tuple[in
 
 
 def check(source: Node, target: Node, *, is_copying: bool) -> list[AximoError]:
-    """Every reason not to move the customer, or not to go on, beside what the logins lack.
+    """Every reason not to move the customer, or not to go on, of logins that lack no right (:func:`lacking`).
 
     Args:
         source, target: the nodes.
         is_copying: whether the slot and the subscription are there already.
     """
     found: list[AximoError] = [] if is_copying else [*_room(source, target)]
-    for look in (_fleet, _tables, _settings, _state, _run_ids):
+    for look in (_fleet, _all_customers, _tables, _settings, _state, _run_ids):
         found += look(source, target)
     return found
 
 
 def lacking(source: Node, target: Node, address: str | None) -> list[AximoError]:
-    """What the logins lack, each with the statement that gives it. Without it, the nodes can't be asked for more.
+    """The rights that the logins lack, each with the statement that gives it: without them, nothing more can be asked.
 
     Args:
         source, target: the nodes.
@@ -81,8 +81,6 @@ def lacking(source: Node, target: Node, address: str | None) -> list[AximoError]
                 hint="Give --from, or --from-for-server, with user and password: a service or a file has none for it.",
             )
         )
-    for each in (source, target):
-        found += _all_customers(each)
     return found
 
 
@@ -169,18 +167,6 @@ def _membership(rights: Any, roles: Sequence[str]) -> str:
     return granted if rights.inherits else f"alter role {rights.login} inherit; {granted}"
 
 
-def _all_customers(node: Node) -> Iterator[AximoError]:
-    rights = node.rights()
-    # Only the owner reads who has which customer.
-    if "aximo_owner" not in rights.lacks and not node.ask("fleet")[0].has_all:
-        yield InstallationError(
-            "the login may not work for all customers",
-            rule="login_has_all_customers",
-            detail=f"login {rights.login} on the {node.role}",
-            hint=f"As the owner there: select aximo.grant_customer({rights.quoted}, '*')",
-        )
-
-
 def warnings(source: Node, target: Node) -> list[str]:
     """What somebody should know before the move, and what keeps nobody from it."""
     return [*_grants_on_one_side(source, target), *_runs_out_of_order(source, target)]
@@ -234,6 +220,18 @@ def _fleet(source: Node, target: Node) -> Iterator[AximoError]:
             detail=f"both are node {there.node}",
             hint="aximo-db migrate --ledger NAME --node N gives a new database a number of its own.",
         )
+
+
+def _all_customers(source: Node, target: Node) -> Iterator[AximoError]:
+    for node in (source, target):
+        if not node.ask("fleet")[0].has_all:
+            rights = node.rights()
+            yield InstallationError(
+                "the login may not work for all customers",
+                rule="login_has_all_customers",
+                detail=f"login {rights.login} on the {node.role}",
+                hint=f"As the owner there: select aximo.grant_customer({rights.quoted}, '*')",
+            )
 
 
 def _tables(source: Node, target: Node) -> Iterator[AximoError]:
