@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -72,10 +73,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
+#: Linux's folder in memory. The servers of a run take less than the room that has to be free there.
+MEMORY = Path("/dev/shm")
+MEMORY_ROOM = 8 * 2**30
+
+
+def folder_of_servers() -> Path | None:
+    """In memory if there is room, where a database is copied in a tenth of the time; else where temporary files are."""
+    return (
+        MEMORY
+        if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_ROOM
+        else None
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the servers are. They and those that tests start for themselves end with the run, even if it is killed."""
-    root = Path(tempfile.mkdtemp(prefix="aximo-test-"))
+    root = Path(tempfile.mkdtemp(prefix="aximo-test-", dir=folder_of_servers()))
     with watched(root, tmp_path_factory.getbasetemp()):
         yield root
 
