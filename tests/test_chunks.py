@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from aximo_db import EventStore, NewEvent, tlog
-from aximo_db.audit import check_chunks
+from aximo_db.audit import bounded, check_chunks
 from aximo_db.audit.chunks import MANIFEST, Chunk, MalformedManifest, Manifest, read_manifest
 from aximo_db.audit.merkle import frontier
 from aximo_db.dba.verify_log import prove_inclusion
@@ -305,6 +306,56 @@ def test_a_set_is_imported_elsewhere_and_goes_on_where_it_stopped(
     assert (told["inserted"], told["refused"]) == (300, 0)
     run("import", tmp_path, "--db", target.dsn(login), code=2)
     run("import", folder, "--format", "cloudevents", "--db", target.dsn(login), code=2)
+
+
+def test_a_set_is_imported_whole_where_a_later_part_of_it_came_first(
+    site: Site, target: Ledger, tmp_path: Path
+) -> None:
+    site.emit(1100)
+    export(site, tmp_path / "part", "--from", "513", "--to", "1024")
+    export(site, tmp_path / "all")
+    login = target.login("importer", "aximo_writer", "aximo_reader", customers=("*",))
+    given = ("--db", target.dsn(login), "--json")
+    assert json.loads(run("import", tmp_path / "part", *given).stdout)["inserted"] == 512
+    told = json.loads(run("import", tmp_path / "all", *given).stdout)
+    assert (told["read"], told["inserted"], told["duplicates"]) == (1100, 588, 512)
+    assert json.loads(run("import", tmp_path / "all", *given).stdout)["read"] == 0
+    # What was imported is looked at all the same.
+    path = tmp_path / "all" / "000000000001-000000000256.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"system", b"forged", 1))
+    assert "it is not what" in run("import", tmp_path / "all", *given, code=1).stderr
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "long line"])
+@pytest.mark.parametrize("name", [MANIFEST, "000000000001-000000000256.jsonl"])
+def test_a_file_without_an_end_is_refused(
+    site: Site, tmp_path: Path, name: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.emit(300)
+    folder = tmp_path / "set"
+    export(site, folder)
+    if what == "long line":
+        monkeypatch.setattr(bounded, "LONGEST_LINE", 200)
+        monkeypatch.setattr(bounded, "MOST_BYTES", 200)
+    else:
+        (folder / name).unlink()
+        os.mkfifo(folder / name) if what == "pipe" else (folder / name).symlink_to("/dev/zero")
+    verdict = check_chunks(folder)
+    assert not verdict.ok
+    assert any("no ordinary file" in each or "more than 200 bytes" in each for each in verdict.findings)
+    if what != "long line":
+        assert "no ordinary file" in run("import", folder, "--db", site.dsn, code=2).stderr
+
+
+def test_files_are_for_their_owner_and_no_link_leads_out(site: Site, tmp_path: Path) -> None:
+    site.emit(300)
+    folder, elsewhere = tmp_path / "set", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_text("kept")
+    (folder / ".new").symlink_to(elsewhere)
+    export(site, folder)
+    assert elsewhere.read_text() == "kept"
+    assert {path.stat().st_mode & 0o777 for path in folder.glob("*.json*")} == {0o600}
 
 
 def test_who_only_writes_imports_a_set_as_well(site: Site, target: Ledger, tmp_path: Path) -> None:

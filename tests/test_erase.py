@@ -242,6 +242,28 @@ def test_a_restored_old_vault_opens_nothing_after_replay(site: Site, customer: s
             assert "0 of them were not in this vault" in run(*arguments).stdout
 
 
+def test_a_customers_record_destroys_no_other_customers_key(site: Site, customer: str) -> None:
+    sealed_events(site, customer)
+    with site.vault() as vault:
+        (kid,) = vault.kids(customer, "anna")
+    stranger = site.ledger.login(f"stranger_{uuid4().hex[:8]}", "aximo_operator", customers=(f"other-{customer}",))
+    with site.store(f"other-{customer}") as store:
+        store.emit(event("sla_breached", None))
+    with psycopg.connect(site.ledger.dsn(stranger), autocommit=True) as connection:
+        connection.execute("select aximo.record_erasure(array[%s], 'mine')", (kid,))
+    arguments = ("vault", "replay", "--vault", site.vault_dsn)
+    # Who has one customer would leave the others' erasures out.
+    assert "numbers_for_all" in run(*arguments, "--db", site.ledger.dsn(stranger), code=1).stderr
+    told = run(*arguments, "--db", site.ledger.dsn(OPERATOR), code=1).stdout
+    assert f"Another customer's key, which stays: {kid}" in told
+    told = json.loads(run(*arguments, "--db", site.ledger.dsn(OPERATOR), "--json", code=1).stdout)
+    assert (told["of_others"], str(kid) in told["destroyed"]) == ([str(kid)], False)
+    with site.vault() as vault:
+        assert vault.open(kid) != Erased(kid)
+    site.erase("-c", customer, "-s", "anna", "-r", "she asked")
+    run(*arguments, "--db", site.ledger.dsn(OPERATOR))
+
+
 def site_log(site: Site, customer: str) -> list[Any]:
     with site.vault() as vault, site.store(customer, vault=vault) as store:
         return store.read_log()

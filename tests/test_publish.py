@@ -674,6 +674,32 @@ def test_of_two_publishers_one_says_that_the_other_is_at_work(site: Site) -> Non
     assert site.check().ok
 
 
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_a_published_file_without_an_end_is_refused(site: Site, what: str) -> None:
+    site.emit(5)
+    site.publish()
+    (site.log / "checkpoint").unlink()
+    os.mkfifo(site.log / "checkpoint") if what == "pipe" else (site.log / "checkpoint").symlink_to("/dev/zero")
+    told = run("verify", "--published", site.log, "--key", site.public, code=1).stderr
+    assert "no ordinary file" in told
+
+
+def test_a_folder_that_cannot_be_written_is_told_of_each_log(site: Site) -> None:
+    site.emit(5)
+    site.emit(5, "another")
+    site.folder.write_text("a file")
+    given = ("publish", site.folder, "--db", site.dsn, "--log", "events", "--key", site.key)
+    told = run(*given, code=1).stderr
+    assert told.count("published_folder_is_writable") == 2
+    assert str(site.folder) in run(*given, "-c", CUSTOMER, code=1).stderr
+
+
+@pytest.mark.parametrize("reason", ["", " \n"])
+def test_a_fork_needs_a_reason(site: Site, reason: str) -> None:
+    site.emit(5)
+    assert "--fork has no reason" in site.publish("--fork", reason, code=2).stderr
+
+
 def test_nothing_is_written_over(site: Site) -> None:
     site.emit(300)
     site.publish("--entries")

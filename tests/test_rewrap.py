@@ -364,7 +364,10 @@ def test_it_waits_for_an_erasure_that_is_under_way_and_never_stands_in_its_way(
 ) -> None:
     filled(dsn, key, 6)
     in_order = list(wrapped(owner))
-    bury = "insert into aximo_vault.tombstones (kid, customer_id, reason) values (%s, 'c', 'asked')"
+    bury = (
+        "insert into aximo_vault.tombstones (kid, customer_id, reason)"
+        " select s.kid, s.customer_id, 'asked' from aximo_vault.subjects as s where s.kid = %s"
+    )
     keys(tmp_path, NEW, OLD)
     with (
         psycopg.connect(dsn) as eraser,

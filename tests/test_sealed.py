@@ -229,6 +229,44 @@ def test_a_field_without_a_subject_is_refused_and_never_sent_as_it_is(
         store.emit(breach({"email": None, **subject}))  # nothing to be sealed
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"$sealed": "v1", "plain": MAIL},
+        {"$sealed": 1, "email": MAIL, "person": "p"},
+        {"$sealed": "v1", "kid": "p", "c": MAIL},
+        {"$sealed": "v1", "kid": str(UUID(int=1)), "c": MAIL},
+        {"$sealed": "v1", "kid": str(UUID(int=1)), "c": "QQ"},
+        {"$sealed": "v2", "kid": str(UUID(int=1)), "c": "A" * 32},
+        {"$sealed": "v1", "kid": str(UUID(int=1)), "c": "A" * 32, "email": MAIL, "person": "p"},
+    ],
+)
+def test_what_only_looks_sealed_is_sealed_as_anything_else(
+    ledger: Ledger, plain: EventStore, vault: MemoryVault, customer: str, mark: dict[str, Any]
+) -> None:
+    with EventStore(ledger.dsn(SERVICE), customer_id=customer, vault=vault, seal={"email": "person"}) as store:
+        store.emit(breach({"email": mark, "person": "p"}))
+        store.emit(breach({"outer": {**mark, "email": MAIL, "person": "p"}}))
+        store.emit(breach({"list": [{**mark, "x": {"email": MAIL, "person": "p"}}]}))
+        (first, second, third) = (found.payload for found in store.iter_events())
+    assert first == {"email": mark, "person": "p"}
+    assert second["outer"]["email"] == third["list"][0]["x"]["email"] == MAIL
+    stored = [found.payload for found in plain.iter_events()]
+    assert all(set(sealed) == {"$sealed", "kid", "c"} and sealed["c"] != mark.get("c") for sealed in (
+        stored[0]["email"], stored[1]["outer"]["email"], stored[2]["list"][0]["x"]["email"],
+    ))  # fmt: skip
+
+
+class MySealed(Sealed):
+    """A kind of the application's own."""
+
+
+def test_a_kind_of_sealed_of_ones_own_is_sealed(store: EventStore, plain: EventStore) -> None:
+    store.emit(breach({"email": MySealed("p", MAIL)}))
+    assert [found.payload for found in store.iter_events()] == [{"email": MAIL}]
+    assert MAIL not in repr(list(plain.iter_events()))
+
+
 @pytest.mark.parametrize("key", READ_KEYS)
 def test_what_the_database_reads_is_never_sealed(
     store: EventStore, ledger: Ledger, vault: MemoryVault, key: str

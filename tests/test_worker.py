@@ -709,7 +709,9 @@ def test_it_tells_when_it_published(each_ledger: Ledger, writer: psycopg.Connect
 
 
 @pytest.mark.parametrize("retry", [0.0, 60.0], ids=["cut", "whole"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MalformedEventError(rule="planted"), None])
+@pytest.mark.parametrize(
+    "error", [InstallationError(rule="published_folder_is_writable"), MalformedEventError(rule="planted"), None]
+)
 def test_a_round_that_lacks_one_log_is_no_success(
     each_ledger: Ledger,
     writer: psycopg.Connection[Any],

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from aximo_db.audit.bounded import open_ordinary, read_whole, short_lines
 from aximo_db.audit.checkpoint import Checkpoint, read_checkpoint
 from aximo_db.audit.merkle import HASH_SIZE, LARGEST_SIZE, TILE_WIDTH, Tree, leaf_hash
 from aximo_db.audit.note import VerifierKey, from_base64, open_note, read_verifier_key, signers, to_base64
@@ -60,7 +61,7 @@ class Chunk:
     def is_in(self, folder: Path) -> bool:
         """Whether its file is there and is what it was."""
         try:
-            with (folder / self.name).open("rb") as file:
+            with open_ordinary(folder / self.name) as file:
                 digest = sha256()
                 while piece := file.read(_PIECE):
                     digest.update(piece)
@@ -166,7 +167,7 @@ def read_manifest(folder: Path) -> Manifest:
         FileNotFoundError: there is none.
         MalformedManifest: it can't be read.
     """
-    data = (folder / MANIFEST).read_bytes()
+    data = read_whole(folder / MANIFEST)
     try:
         found = json.loads(data)
         if found["format"] != _FORMAT:
@@ -212,8 +213,10 @@ def check_chunks(
     verdict = Verdict()
     try:
         manifest = read_manifest(folder)
-    except (FileNotFoundError, MalformedManifest) as error:
-        what = "there is none" if isinstance(error, FileNotFoundError) else str(error)
+    except (OSError, MalformedManifest) as error:
+        what = (
+            "there is none" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or str(error)
+        )
         verdict.fail(f"{MANIFEST}: {what}")
         return verdict
     try:
@@ -295,7 +298,7 @@ class _Walk:
         """Whether the file has as many lines as it should; else what comes after can't be compared."""
         digest, size, count = sha256(), 0, 0
         try:
-            for line in _lines(self._folder / chunk.name):
+            for line in short_lines(self._folder / chunk.name):
                 digest.update(line)
                 size += len(line)
                 count += 1
@@ -307,6 +310,9 @@ class _Walk:
                     self._progress(self._tree.size)
         except FileNotFoundError:
             self._verdict.fail(f"{chunk.name}: there is none")
+            return False
+        except OSError as error:
+            self._verdict.fail(f"{chunk.name}: {error.strerror}")
             return False
         if (size, digest.digest()) != (chunk.size, chunk.digest):
             self._verdict.fail(f"{chunk.name}: it is not what {MANIFEST} says")
@@ -328,8 +334,3 @@ class _Walk:
                     f"the root at {last} entries is not its checkpoint's: an entry from {first} to {last}"
                     f" was changed, or what {MANIFEST} says of those before {self._manifest.first}"
                 )
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file

@@ -22,6 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
 
+from aximo_db.audit.bounded import MOST_BYTES, read_whole
 from aximo_db.audit.merkle import HASH_SIZE, TILE_WIDTH, TileReader
 
 __all__ = [
@@ -60,7 +61,6 @@ REASON: Final = "reason"
 LONGEST_ENTRY: Final = 65_535
 
 _TIMEOUT: Final = 30.0  # seconds
-_MOST_BYTES: Final = 64 * 1_048_576  # of a file: a bundle of 256 of the longest entries has 16 MiB
 _TILE: Final = re.compile(
     r"tile/(?P<level>entries|0|[1-9][0-9]?)/(?P<index>(?:x[0-9]{3}/)*[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?",
     re.ASCII,
@@ -208,7 +208,7 @@ class Folder:
     def read(self, path: str, /) -> bytes | None:
         """The bytes of a file, ``None`` if there is none."""
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return (self.path / path).read_bytes()
+            return read_whole(self.path / path)
         return None
 
     def names(self, folder: str, /) -> Iterator[str]:
@@ -248,7 +248,7 @@ class Served:
         address = f"{self.url}/{path}"
         try:
             with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:  # noqa: S310 - http and https only
-                data: bytes = answer.read(_MOST_BYTES + 1)
+                data: bytes = answer.read(MOST_BYTES + 1)
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in (403, 404, 410):
@@ -258,8 +258,8 @@ class Served:
             raise OSError(None, str(error.reason), address) from None
         except http.client.HTTPException as error:
             raise OSError(None, f"the answer can't be read: {error}", address) from None
-        if len(data) > _MOST_BYTES:
-            raise OSError(None, f"more than {_MOST_BYTES} bytes", address)
+        if len(data) > MOST_BYTES:
+            raise OSError(None, f"more than {MOST_BYTES} bytes", address)
         return data
 
     def names(self, _: str, /) -> None:

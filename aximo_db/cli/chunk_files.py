@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import UUID
 
 import psycopg
 
@@ -76,39 +77,38 @@ def opened(folder: Path, db: str | None) -> ChunkFiles:
         fail(f"{folder / MANIFEST}: {error}", code=2)
     except ValueError:
         rest = "run_events"
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}", code=2)
     if rest != "events":
         fail("these files are of tool runs' events", hint="Keep and verify them; runs import reads exports of runs.")
-    left = list(manifest.chunks)[_imported(folder, manifest.chunks, customer, db) :]
-    for chunk in left:
-        if not chunk.is_in(folder):
+    for chunk in manifest.chunks:
+        try:
+            is_there = chunk.is_in(folder)
+        except OSError as error:
+            fail(f"{error.filename}: {error.strerror}", hint="Nothing was imported.", code=2)
+        if not is_there:
             fail(f"{folder / chunk.name}: it is not what {MANIFEST} says", hint="Nothing was imported. Get it again.")
-    return ChunkFiles(folder, left)
+    return ChunkFiles(folder, list(manifest.chunks)[_imported(folder, manifest.chunks, customer, db) :])
 
 
 def _imported(folder: Path, chunks: tuple[Chunk, ...], customer: str, db: str | None) -> int:
-    """How many of the first files are imported already: batches are written in order, so the last line tells."""
-    low, high = 0, len(chunks)
+    """How many of the first files are imported already, each of their events."""
     with connect(db) as connection, suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
         # A login that only writes can't look; each line is a duplicate then.
         connection.execute(SET_CUSTOMER, (customer,))
-        while low < high:
-            middle = (low + high) // 2
-            event_id = _last_id(folder / chunks[middle].name)
-            query = "select exists (select from aximo.events where event_id = %s)"
-            if event_id is not None and value_of(connection, query, (event_id,)):
-                low = middle + 1
-            else:
-                high = middle
-    return low
+        for place, chunk in enumerate(chunks):
+            event_ids = _event_ids(folder / chunk.name)
+            query = "select count(*) from aximo.events where event_id = any(%s::text[]::uuid[])"
+            if event_ids is None or value_of(connection, query, (event_ids,)) < len(event_ids):
+                return place
+        return len(chunks)
+    return 0
 
 
-def _last_id(path: Path) -> str | None:
-    """The event_id of the last line."""
+def _event_ids(path: Path) -> list[str] | None:
+    """Those of a file's lines; ``None`` if there is a line without one."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 16 * 1024 * 1024))
-            last = file.read().splitlines()[-1]
-        found = json.loads(last)["event_id"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+            return sorted({str(UUID(json.loads(line)["event_id"])) for line in file})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return found if isinstance(found, str) else None

@@ -126,17 +126,23 @@ def migrate(vault: VaultDb = None, as_json: AsJson = False) -> None:
 def replay(vault: VaultDb = None, db: Db = None, as_json: AsJson = False) -> None:
     """Destroy every key that the ledger's record of erasures names: after a vault was restored, before it is used.
 
-    The record is read of the customers that the login was granted: use one that was granted all.
+    The login needs all customers. In a fleet, run it for each node.
+    Exit code 1 if somebody recorded another customer's live key, which stays.
     """
     with refusals(), _vault(vault) as keys, connect(db) as connection:
         done = erasing.replay(connection, keys)
     if as_json:
-        print_json({**row_of(done), "destroyed": [str(kid) for kid in done.destroyed]})
+        told = {name: [str(kid) for kid in getattr(done, name)] for name in ("destroyed", "of_others")}
+        print_json({**row_of(done), **told})
     else:
         out().print(
             f"{done.recorded:,} keys of {done.customers:,} customers are recorded as erased;"
             f" {len(done.destroyed):,} of them were not in this vault's tombstones, and are now."
         )
+        for kid in done.of_others:
+            out().print(f"Another customer's key, which stays: {kid}. Find out in aximo.erasures who recorded it.")
+    if done.of_others:
+        raise typer.Exit(1)
 
 
 @vault_app.does()

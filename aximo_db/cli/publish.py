@@ -59,6 +59,10 @@ def publishing(
     fork: str | None = None,
 ) -> Publishing:
     """How logs are published, of the options; ends the command if one of them can't be used."""
+    if fork is not None and not fork.strip():
+        fail(
+            "--fork has no reason", hint="Say why the log is another one: who reads the folder finds it there.", code=2
+        )
     secrets = []
     for path in keys:
         try:

@@ -31,6 +31,7 @@ __all__ = [
     "no_customer",
     "no_such_run",
     "not_connected",
+    "not_for_all",
     "other_process",
     "outcome_unknown",
     "receipt_of_another",
@@ -221,6 +222,16 @@ def advance_refused() -> MalformedEventError:
         "advance=True can't be given inside of the caller's transaction",
         rule="advance_outside_transaction",
         hint="Read outside of the transaction, or call advance_log() in it and end it soon: others wait for it.",
+    )
+
+
+def not_for_all(login: str) -> CustomerError:
+    """The error for a login that was not granted all customers, of what is done for all: as the database says it."""
+    return CustomerError(
+        "this is done for all customers, and this login was not granted all of them",
+        rule="numbers_for_all",
+        detail=f"login {login!r}",
+        hint=f"As the owner of this database: select aximo.grant_customer({login!r}, '*')",
     )
 
 

@@ -27,6 +27,8 @@ READ_KEYS: Final = ("action_id", "action_type", "approval_id", "priority", "emer
 _MARK: Final = "$sealed"
 _VERSION: Final = "v1"
 _KEYS: Final = {_MARK, "kid", "c"}
+#: What AES-256-GCM-SIV adds to a value.
+_TAG_BYTES: Final = 16
 _ARRAYS: Final = (list, tuple)
 #: ``{"":``: what stands before a value that is written as an object's only one.
 _BEFORE: Final = len('{"":')
@@ -46,8 +48,20 @@ def _below(pointer: str, token: str | int) -> str:
     return f"{pointer}/{str(token).replace('~', '~0').replace('/', '~1')}"
 
 
+def _parts(value: object) -> tuple[UUID, bytes] | None:
+    """The key's id and the bytes of a sealed value; ``None`` of anything else, also if it has the mark."""
+    if not isinstance(value, Mapping) or value.keys() != _KEYS or value[_MARK] != _VERSION:
+        return None
+    kid, text = value["kid"], value["c"]
+    try:
+        found = UUID(kid), base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, AttributeError, TypeError, binascii.Error):
+        return None
+    return found if str(found[0]) == kid and len(found[1]) >= _TAG_BYTES else None
+
+
 def _is_sealed(value: object) -> bool:
-    return isinstance(value, Mapping) and _MARK in value
+    return _parts(value) is not None
 
 
 class Sealer:
@@ -79,7 +93,7 @@ class Sealer:
         parts = 0
         while pending:
             value = pending.pop()
-            if type(value) is Sealed:
+            if isinstance(value, Sealed):
                 return True
             if isinstance(value, Mapping):
                 if any(name in value for name in self.fields):
@@ -136,7 +150,7 @@ class Sealer:
         return sealed
 
     def _sealed(self, value: Any, pointer: str, customer: str, event_id: UUID, written: Callable[[Any], str]) -> Any:
-        if type(value) is Sealed:
+        if isinstance(value, Sealed):
             return self._object(value, pointer, customer, event_id, written)
         if type(value) is UnreadableJson or _is_sealed(value):
             return value
@@ -154,7 +168,7 @@ class Sealer:
 
     def _marked(self, holder: Mapping[str, Any], key: str, item: Any) -> Any:
         """The item, to be sealed if the store says so of its field. What is null, or sealed, stays as it is."""
-        if key not in self.fields or item is None or type(item) is Sealed or _is_sealed(item):
+        if key not in self.fields or item is None or isinstance(item, Sealed) or _is_sealed(item):
             return item
         subject = holder.get(self.fields[key])
         if isinstance(subject, int) and not isinstance(subject, bool):
@@ -223,14 +237,10 @@ class Sealer:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
         keys = {} if keys is None else keys
-        try:
-            kid = UUID(sealed["kid"])
-            text = sealed["c"]
-            box = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        except (ValueError, AttributeError, TypeError, binascii.Error):
+        parts = _parts(sealed)
+        if parts is None or "\n" in customer:
             return sealed
-        if sealed[_MARK] != _VERSION or str(kid) != sealed["kid"] or "\n" in customer:
-            return sealed
+        kid, box = parts
         if kid not in keys:
             keys[kid] = self._vault.open(kid)
         key = keys[kid]
@@ -292,7 +302,7 @@ def _written(value: Any) -> str:
 
 
 def _in_order(value: Any) -> Any:
-    if type(value) is Sealed:
+    if isinstance(value, Sealed):
         raise MalformedEventError(
             "a sealed value holds another one",
             rule="sealed_holds_no_sealed",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import psycopg
 
@@ -210,7 +210,7 @@ class _Set:
         tree = Tree.grown(self._tree.size, self._tree.subtrees)
         digest, size = sha256(), 0
         made = self._folder / ".new"
-        with reading(self._connection, self._customer_id), made.open("wb") as file:
+        with reading(self._connection, self._customer_id), _new_file(made) as file:
             with self._connection.cursor("chunk_lines") as cursor:
                 cursor.itersize = _FETCH
                 cursor.execute(_LINES, (self._log, first, last))
@@ -254,7 +254,7 @@ class _Set:
 
     def _write_manifest(self) -> None:
         made = self._folder / ".new"
-        with made.open("wb") as file:
+        with _new_file(made) as file:
             file.write(self._manifest.text().encode())
             file.flush()
             os.fsync(file.fileno())
@@ -271,3 +271,9 @@ class _Set:
             self._manifest = replace(self._manifest, note=self._note(checkpoint))
             self._write_manifest()
         return ExportedChunks(self._manifest, self._written)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """A file for its owner only, in place of one that was left behind; a link is not followed."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")

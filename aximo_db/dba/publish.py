@@ -148,8 +148,7 @@ def publish_log(
 
     Raises:
         ProofError: the log is not what the folder says it was, or does not follow from its own leaves.
-        InstallationError: another publisher is at work in the folder.
-        OSError: the folder can't be written.
+        InstallationError: another publisher is at work in the folder, or it can't be written.
     """
     with reading(connection, customer_id):
         origin, size = _asked(connection, "select aximo.log_origin(%s), aximo.log_size(%s)", (log, log))
@@ -159,23 +158,26 @@ def publish_log(
     folder = how.folder / folder_name(origin)
     if size == 0 and not folder.exists():
         return None
-    how.folder.mkdir(parents=True, exist_ok=True)
-    with alone(how.folder / f".{folder.name}.lock"):
-        _finish_fork(folder)
-        done = Published(origin, folder)
-        with reading(connection, customer_id):
-            try:
-                _Writer(connection, how, log, done).publish()
-            except ProofError as error:
-                if how.fork is None or error.rule not in _FORKED:
-                    raise
-                done = Published(origin, folder, forked=_fork(folder, origin, how))
-                _Writer(connection, how, log, done).publish()
-            else:
-                if how.fork is not None:
-                    done.warnings.append("the log only grew, so it was not forked")
-        if done.size:
-            _Countersigned(how, done).complete()
+    try:
+        how.folder.mkdir(parents=True, exist_ok=True)
+        with alone(how.folder / f".{folder.name}.lock"):
+            _finish_fork(folder)
+            done = Published(origin, folder)
+            with reading(connection, customer_id):
+                try:
+                    _Writer(connection, how, log, done).publish()
+                except ProofError as error:
+                    if how.fork is None or error.rule not in _FORKED:
+                        raise
+                    done = Published(origin, folder, forked=_fork(folder, origin, how))
+                    _Writer(connection, how, log, done).publish()
+                else:
+                    if how.fork is not None:
+                        done.warnings.append("the log only grew, so it was not forked")
+            if done.size:
+                _Countersigned(how, done).complete()
+    except OSError as error:
+        raise _unwritable(error, how.folder) from error
     return done
 
 
@@ -668,11 +670,11 @@ class _Countersigned:
                 self._done.stamped += 1
 
 
-def published_where(error: OSError) -> AximoError:
+def _unwritable(error: OSError, folder: Path) -> AximoError:
     """The error for a folder that can't be written."""
     return InstallationError(
         "the folder of published logs can't be written",
         rule="published_folder_is_writable",
-        detail=f"{error.filename or 'the folder'}: {error.strerror or error}",
+        detail=f"{error.filename or folder}: {error.strerror or error}",
         hint="Look at its owner, at its mode, and whether its disk is full.",
     )

@@ -27,7 +27,7 @@ from aximo_db.client.connect import reached
 from aximo_db.client.errors import AximoError, MovedError, NotConnectedError, is_connection_loss, translate
 from aximo_db.client.events import Log
 from aximo_db.client.ledger_cursors import LedgerCursor
-from aximo_db.dba.publish import LOGS, Publishing, publish_log, published_where
+from aximo_db.dba.publish import LOGS, Publishing, publish_log
 
 __all__ = ["Duty", "JsonLines", "Worker", "duties"]
 
@@ -130,9 +130,6 @@ def _publish(how: Publishing, every: float) -> Duty:
             did = 0
             try:
                 done = publish_log(connection, how, *left.popleft())
-            except OSError as error:
-                refused.append(published_where(error))
-                refused[-1].__cause__ = error
             except AximoError as error:
                 # Another worker that publishes this log does what was to be done. What is wrong with one log is told
                 # when the others are published: a round that lacks one never counts as done.

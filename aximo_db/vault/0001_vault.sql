@@ -82,12 +82,19 @@ comment on trigger keep_subject on aximo_vault.subjects is 'Keeps the three stat
 create function aximo_vault.bury() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    -- Of its keys' ids a ledger believes whoever works for a customer.
+    if exists (select from aximo_vault.subjects as s where s.kid = new.kid and s.customer_id <> new.customer_id) then
+        raise exception using
+            errcode = 'ZXVLT', message = 'this key is another customer''s', detail = format('kid %s', new.kid),
+            hint = 'Find out in aximo.erasures who recorded it: a customer''s keys are destroyed by its own erasures.',
+            constraint = 'kid_is_the_customers';
+    end if;
     update aximo_vault.subjects as s set kid = null, wrapped = null, erased_at = new.erased_at
     where s.kid = new.kid;
     return null;
 end
 $$;
-comment on function aximo_vault.bury() is 'Destroys the key of a tombstone.';
+comment on function aximo_vault.bury() is 'Destroys the key of a tombstone, if it is that customer''s.';
 create trigger bury after insert on aximo_vault.tombstones for each row execute function aximo_vault.bury();
 comment on trigger bury on aximo_vault.tombstones is 'Destroys the key.';
 

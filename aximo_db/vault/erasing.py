@@ -17,6 +17,7 @@ import psycopg
 from aximo_db.client import statements
 from aximo_db.client.connect import value_of
 from aximo_db.client.ledger_cursors import LedgerCursor
+from aximo_db.client.own_errors import not_for_all
 from aximo_db.client.sealing import places_of
 from aximo_db.client.whose import check_customer
 from aximo_db.vault.postgres import PostgresVault
@@ -98,11 +99,13 @@ class Replay:
         customers: of how many customers the record was read.
         recorded: how many keys it names.
         destroyed: those that had no tombstone in the vault.
+        of_others: those that are live keys of another customer than the one that recorded them. They stay.
     """
 
     customers: int
     recorded: int
     destroyed: list[UUID]
+    of_others: list[UUID]
 
 
 def erase(
@@ -164,12 +167,20 @@ def replay(connection: psycopg.Connection[Any], vault: PostgresVault) -> Replay:
     """Destroys in a vault every key that the ledger's record of erasures names: for a vault that was restored.
 
     Args:
-        connection: to the ledger, in autocommit; of each customer that its login was granted the record is read.
+        connection: to the ledger, in autocommit; its login needs all customers.
         vault: the vault.
+
+    Raises:
+        CustomerError: the login was not granted all customers.
     """
+    with connection.transaction():
+        LedgerCursor(connection).execute(statements.SET_CUSTOMER, ("*",))
+        if value_of(connection, "select aximo.current_customer()") is None:
+            raise not_for_all(value_of(connection, "select session_user"))
     customers = [row[0] for row in LedgerCursor(connection).execute(_CUSTOMERS).fetchall()]
     recorded = 0
     destroyed: list[UUID] = []
+    of_others: list[UUID] = []
     for customer in customers:
         with connection.transaction():
             _work_for(connection, customer)
@@ -177,7 +188,8 @@ def replay(connection: psycopg.Connection[Any], vault: PostgresVault) -> Replay:
         recorded += len(set(kids))
         if kids:
             destroyed += vault.bury(customer, dict.fromkeys(kids), "recorded in the ledger")
-    return Replay(len(customers), recorded, destroyed)
+            of_others += vault.of_others(customer, kids)
+    return Replay(len(customers), recorded, destroyed, of_others)
 
 
 def _places(connection: psycopg.Connection[Any], event_ids: list[UUID], kids: set[str]) -> Counter[str]:

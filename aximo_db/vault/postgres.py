@@ -65,9 +65,13 @@ where s.customer_id = %s and s.subject = %s and s.kid is not null
 on conflict (kid) do nothing returning kid
 """
 _BURY: Final = """
-insert into aximo_vault.tombstones (kid, customer_id, reason) values (%s, %s, %s)
+insert into aximo_vault.tombstones (kid, customer_id, reason)
+select g.kid, g.customer_id, g.reason
+from (values (%s::uuid, %s::text, %s::text)) as g (kid, customer_id, reason)
+where not exists (select from aximo_vault.subjects as s where s.kid = g.kid and s.customer_id <> g.customer_id)
 on conflict (kid) do nothing returning kid
 """
+_OTHERS: Final = "select kid from aximo_vault.subjects where kid = any(%s::uuid[]) and customer_id <> %s"
 #: How many keys are wrapped anew in a transaction.
 _PAGE: Final = 500
 _LIVE: Final = """
@@ -207,8 +211,10 @@ class PostgresVault:
             try:
                 found = self._key.unwrap(row[0])
             except VaultError as error:
-                # What can't be opened any more is gone, and reading goes on.
+                # What can't be opened reads as what is gone, and reading goes on. It is asked for again each time: the
+                # wrapping key may come back.
                 _log.warning("a key of the vault can't be unwrapped: %s", error.rule, extra={"rule": error.rule})
+                return found
         self._remember(self._opened, kid, now, found)
         return found
 
@@ -261,6 +267,8 @@ class PostgresVault:
     def bury(self, customer: str, kids: Iterable[UUID], reason: str) -> list[UUID]:
         """Destroys keys by their ids, whether they are there or not, and keeps them from coming back.
 
+        A key of another customer stays: see :meth:`of_others`.
+
         Returns:
             Those that had no tombstone yet.
         """
@@ -272,6 +280,10 @@ class PostgresVault:
         buried = self._call(work)
         self._forget(wanted)
         return buried
+
+    def of_others(self, customer: str, kids: Iterable[UUID]) -> list[UUID]:
+        """Those that are live keys of other customers."""
+        return [kid for (kid,) in self._rows(_OTHERS, (list(kids), customer))]
 
     def rewrap(self, progress: Callable[[Rewrapped], object] | None = None) -> Rewrapped:
         """Wraps every live key by the wrapping key as it is now: by the first, if there are several.
@@ -359,16 +371,19 @@ class PostgresVault:
                 raise  # that says nothing of this key
             done.unopened.append(kid)
             return None
-        anew = self._key.wrap(key)
-        # What is stored takes the place of what opens, so it has to open.
-        if self._key.unwrap(anew) != key:
+        return self._wrapped(key, f"kid {kid}, which stays as it is")
+
+    def _wrapped(self, key: bytes, told: str) -> bytes:
+        """The key as it is stored: wrapped, and so that it opens."""
+        wrapped = self._key.wrap(key)
+        if not isinstance(wrapped, bytes) or not wrapped or self._key.unwrap(wrapped) != key:
             raise VaultError(
                 "the wrapping key does not open what it wraps",
                 rule="wrapping_key_fits",
-                detail=f"kid {kid}, which stays as it is",
+                detail=told,
                 hint="Look at what wraps and what unwraps: both have to know the same key.",
             )
-        return anew
+        return wrapped
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a statement, in a transaction of its own."""
@@ -399,13 +414,9 @@ class PostgresVault:
         found = self._find(connection, customer, subject)
         if found is None:
             self._check_key(connection)
-            values = (
-                customer,
-                self._hashed(connection, customer, subject),
-                uuid4(),
-                self._key.wrap(secrets.token_bytes(32)),
-            )
-            self._row(connection, _MAKE, values)
+            kid = uuid4()
+            wrapped = self._wrapped(secrets.token_bytes(32), f"kid {kid}, which is not kept")
+            self._row(connection, _MAKE, (customer, self._hashed(connection, customer, subject), kid, wrapped))
             # Whoever made it: there is one now.
             found = self._find(connection, customer, subject)
         if found is None or found[0] is None:
