@@ -225,13 +225,13 @@ def advance_refused() -> MalformedEventError:
     )
 
 
-def not_for_all(login: str) -> CustomerError:
+def not_for_all(session_user: str) -> CustomerError:
     """The error for a login that was not granted all customers, of what is done for all: as the database says it."""
     return CustomerError(
         "this is done for all customers, and this login was not granted all of them",
         rule="numbers_for_all",
-        detail=f"login {login!r}",
-        hint=f"As the owner of this database: select aximo.grant_customer({login!r}, '*')",
+        detail=f"login {session_user!r}",
+        hint=f"As the owner of this database: select aximo.grant_customer({session_user!r}, '*')",
     )
 
 
