@@ -242,6 +242,28 @@ def test_a_restored_old_vault_opens_nothing_after_replay(site: Site, customer: s
             assert "0 of them were not in this vault" in run(*arguments).stdout
 
 
+def test_who_may_destroy_no_key_records_nothing(site: Site, customer: str) -> None:
+    sealed_events(site, customer)
+    login = site.ledger.login(f"looker_{uuid4().hex[:8]}", "aximo_operator", customers=("*",))
+    with psycopg.connect(site.vault_dsn, autocommit=True) as owner:
+        owner.execute(f"grant usage on schema aximo_vault to {login}")
+        owner.execute(f"grant select on all tables in schema aximo_vault to {login}")
+    own = site.ledger.server.dsn(login, site.vault_dsn.split("@/")[1].split("?")[0])
+    arguments = ("erase", "-c", customer, "-s", "anna", "-r", "asked", "--db", site.ledger.dsn(login), "--vault", own)
+    told = run(*arguments, code=1).stderr
+    assert "vault_login_erases" in told
+    assert "insert on aximo_vault.tombstones" in told
+    run(*arguments, "--dry-run")
+    with site.ledger.as_customer(customer) as reader:
+        assert reader.execute("select from aximo.erasures").fetchall() == []
+    with site.vault() as vault:
+        assert len(vault.kids(customer, "anna")) == 1
+    with psycopg.connect(site.vault_dsn, autocommit=True) as owner:
+        owner.execute(
+            f"revoke all on all tables in schema aximo_vault from {login}; revoke all on schema aximo_vault from {login}"
+        )
+
+
 def test_a_customers_record_destroys_no_other_customers_key(site: Site, customer: str) -> None:
     sealed_events(site, customer)
     with site.vault() as vault:

@@ -25,10 +25,12 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from aximo_db import EventStore, MovedError, NewEvent
-from aximo_db.client.errors import AximoError
+from aximo_db.client.errors import AximoError, InstallationError
+from aximo_db.dba import move as move_module
 from aximo_db.dba.bouncer import Bouncer
 from aximo_db.dba.doctor import examine
 from aximo_db.dba.move import STEPS, MoveReport, abandon, move
@@ -54,6 +56,7 @@ from tests.fleet_support import (
 )
 from tests.log_support import advance_all, emit_many, emit_one, entries, holes, of_customer
 from tests.test_cli import run
+from tests.test_install import tool
 from tests.test_pgbouncer import BINARY as BOUNCER
 from tests.test_pgbouncer import _run_as
 
@@ -707,6 +710,100 @@ def test_a_login_of_one_side_is_told(nodes: list[FleetNode]) -> None:
         owner.execute("select aximo.revoke_customer(%s, 'c1')", (OWN,))
     report = go(source, target)
     assert any(f"select aximo.grant_customer('{OWN}', 'c1')" in each for each in report.warnings)
+
+
+def test_what_a_login_lacks_on_the_target_is_told_before_anything_is_done(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    name = 'Odd "login"'
+    with source.connect(DBA) as owner, source.connect() as root:
+        root.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
+        root.execute(sql.SQL("grant aximo_writer, aximo_bi to {}").format(sql.Identifier(name)))
+        owner.execute("select aximo.grant_customer(%s, 'c1')", (name,))
+    told: list[tuple[str, str]] = []
+    go(source, target, progress=lambda step, detail: told.append((step, detail)))
+    (warning,) = [detail for step, detail in told if step == "warning" and name in detail]
+    assert told.index(("warning", warning)) < [step for step, _ in told].index("announce")
+    # It can be pasted.
+    with target.connect() as root:
+        for statement in warning.split("there: ")[1].split("; "):
+            root.execute(statement.encode())
+    assert [each for each in go(target, source).warnings if name in each] == []
+    for node in nodes:
+        with node.connect() as root:
+            root.execute("select aximo.revoke_customer(%s, 'c1')", (name,))
+            root.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+def test_who_may_not_end_a_move_begins_to_end_none(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    assert killed_as("c1", source.dsn(), target.dsn(), "catch up")
+    there = leftovers(source, target)
+    with target.connect(DBA) as owner:
+        owner.execute("select aximo.revoke_customer('postgres', '*')")
+    with pytest.raises(AximoError) as refused:
+        abandon("c1", source.dsn(), target.dsn())
+    assert refused.value.rule == "login_has_all_customers"
+    assert leftovers(source, target) == there
+    with target.connect(DBA) as owner:
+        owner.execute("select aximo.grant_customer('postgres', '*')")
+    abandon("c1", source.dsn(), target.dsn())
+    assert leftovers(source, target) == []
+
+
+def test_an_address_where_another_server_answers_is_told_and_another_may_be_given(
+    nodes: list[FleetNode],
+) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    with pytest.raises(InstallationError) as refused:
+        go(source, target, source_for_server=target.dsn())
+    assert refused.value.rule == "server_reaches_source"
+    assert placements(target) == {"c1": ("arriving", source.node)}
+    go(source, target)
+    assert (placements(source), leftovers(source, target)) == ({"c1": ("gone", target.node)}, [])
+
+
+def test_a_server_that_does_not_come_is_not_waited_for_without_end(
+    nodes: list[FleetNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    assert killed_as("c1", source.dsn(), target.dsn(), "catch up")
+    monkeypatch.setattr(move_module, "_AWAY_S", 2)
+
+    def lose(step: str, detail: str) -> None:
+        if step == "catch up" and not detail:
+            with target.connect() as root:
+                ((name,),) = root.execute("select subname from pg_subscription where subname like 'aximo%'").fetchall()
+                root.execute(f"alter subscription {name} disable")
+
+    with pytest.raises(InstallationError) as refused:
+        go(source, target, progress=lose)
+    assert refused.value.rule == "server_reaches_source"
+    with target.connect() as root:
+        ((name,),) = root.execute("select subname from pg_subscription where subname like 'aximo%'").fetchall()
+        root.execute(f"alter subscription {name} enable")
+    go(source, target)
+    assert leftovers(source, target) == []
+
+
+def test_doctor_and_removal_know_of_a_move_on_either_node(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    assert killed_as("c1", source.dsn(), target.dsn(), "catch up")
+    for node, said in ((source, "is being copied from this node"), (target, "arriving from node")):
+        (told,) = [each for each in examine(node.dsn(DBA)) if each.check == "moves"]
+        assert told.level in ("note", "warning")
+        assert said in told.message
+        script = Path(__file__).parent.parent / "docs" / "ops" / "remove.sql"
+        command = [tool(node.server, "psql"), "-qX", "-v", "ON_ERROR_STOP=1", "-v", f"database={node.name}"]
+        done = subprocess.run(
+            [*map(str, command), "-f", str(script), node.dsn(DBA)], capture_output=True, text=True, check=False
+        )
+        assert "a customer is being moved" in done.stderr
+    go(source, target)
 
 
 def test_two_movers_do_not_meet(nodes: list[FleetNode]) -> None:

@@ -205,6 +205,20 @@ def test_the_rights_are_there_while_a_subscription_is_and_doctor_says_so(nodes: 
     assert acls(source, target) == []
 
 
+def test_who_gives_up_what_another_login_began_takes_its_rights_back(nodes: list[FleetNode]) -> None:
+    source, target = nodes
+    fill(source, lives=5)
+    assert killed_as("c1", dsn(source), dsn(target), "catch up")
+    assert acls(target) != []
+    abandon("c1", source.dsn(), target.dsn())
+    assert acls(source, target) == leftovers(source, target) == []
+    assert [each.message for each in examine(target.dsn(DBA)) if each.level == "error"] == []
+    # Finished by another one, too.
+    assert killed_as("c1", dsn(source), dsn(target), "catch up")
+    move("c1", source.dsn(), target.dsn())
+    assert acls(source, target) == leftovers(source, target) == []
+
+
 def test_a_position_that_is_not_told_is_not_taken_for_the_last(nodes: list[FleetNode]) -> None:
     source, target = nodes
     fill(source, lives=5)

@@ -115,21 +115,21 @@ def move(
     if as_json:
         print_json(report.as_json())
         return
-    for warning in report.warnings:
-        err().print(f"[yellow]{plain(warning)}[/]")
     out().print(render.abandoned(report) if give_up else render.moved(report))
 
 
 @contextlib.contextmanager
 def _progress(*, hidden: bool) -> Iterator[Callable[[str, str], object]]:
-    """Says each step once, and how far it is."""
+    """Says each step once, and how far it is; warnings before the first step that changes anything."""
     console = err()
     with at_work("moving", hidden=hidden) as status:
 
         def say(step: str, detail: str) -> None:
             if hidden:
                 return
-            if update := getattr(status, "update", None):
+            if step == "warning":
+                console.print(f"[yellow]{plain(detail)}[/]")
+            elif update := getattr(status, "update", None):
                 update(plain(f"{step}: {detail}" if detail else step))
             elif not detail:
                 console.print(f"[dim]{plain(step)}[/]")

@@ -566,7 +566,15 @@ def _placements(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             + ("; nobody can write for it." if state == "leaving" else "."),
             "aximo-db move goes on where it stopped; with --abandon the customer stays where it was.",
         )  # fmt: skip
-    if not rows:
+    slots = connection.execute(_SQL["slots_of_moves"], ()).fetchall()
+    for slot, is_active in slots:
+        yield Finding(
+            "note" if is_active else "warning", "moves",
+            f"A customer is being copied from this node, or was: slot {slot} keeps the WAL for it"
+            + ("." if is_active else ", and nobody reads it."),
+            "aximo-db move goes on where it stopped; with --abandon the customer stays where it was.",
+        )  # fmt: skip
+    if not rows and not slots:
         yield Finding("ok", "moves", "No customer of this login is on the way to or from another node.")
 
 

@@ -199,6 +199,12 @@ from aximo.placements as p
 where p.state in ('arriving', 'leaving')
 order by 4 desc, 1;
 
+-- name: slots_of_moves
+select s.slot_name::text, s.active
+from pg_replication_slots as s
+where s.slot_name like 'aximo\_move\_%%' and s.database = current_database()
+order by 1;
+
 -- name: rights_of_moves
 -- What a mover that is no superuser gives itself for as long as its subscription is there, as facts.
 select format('grant on relation %%s.%%s: %%s to %%s', n.nspname, c.relname, w.privilege, pg_get_userbyid(s.subowner))

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from aximo_db.client.errors import AximoError, InstallationError, MovedError, SchemaVersionError
 from aximo_db.dba.bouncer import Bouncer
-from aximo_db.dba.move_checks import check, lacking, one_refusal, phase_of, warnings
+from aximo_db.dba.move_checks import all_customers, check, lacking, one_refusal, phase_of, warnings
 from aximo_db.dba.move_node import Node, name_of
 
 __all__ = ["STEPS", "MoveReport", "abandon", "move"]
@@ -38,6 +38,8 @@ _FEW: Final = 2_000
 _NEAR: Final = 1_000_000
 #: Seconds after which it is said what is waited for.
 _LONG_S: Final = 5.0
+#: For so many seconds nobody may have read the slot: a table that was copied is followed a moment later.
+_AWAY_S: Final = 20
 #: Errors of a subscription in a row after which nobody waits any longer.
 _PATIENCE: Final = 3
 
@@ -183,10 +185,19 @@ def _keep_wal(move: _Move) -> None:
 def _subscribe(move: _Move) -> None:
     """The target copies the rows, and then follows."""
     if _subscription(move):
+        # The way there may be another one by now.
+        move.target.run(f"alter subscription {move.name} connection {_address_of(move)}")
         return
     # Together with the right to write what comes: there is not one of them without the other.
     with move.target.writing():
         move.target.run(_subscription_of(move))
+        if not move.target.ask("copied", name=move.name)[0].tables:
+            raise InstallationError(
+                "the target's server comes to another server than the source",
+                rule="server_reaches_source",
+                detail="what answers there does not have the publications of this move",
+                hint="Give --from-for-server a way to the source as the target's server has it.",
+            )
 
 
 def _subscription_of(move: _Move) -> str:
@@ -194,9 +205,12 @@ def _subscription_of(move: _Move) -> str:
     if move.target.connection.info.server_version >= 160000:
         options["run_as_owner"] = "true"
     told = ", ".join(f"{name} = '{value}'" for name, value in options.items())
-    address = sql.Literal(move.address).as_string(move.target.connection)
     kept, state = move.publications
-    return f"create subscription {move.name} connection {address} publication {kept}, {state} with ({told})"
+    return f"create subscription {move.name} connection {_address_of(move)} publication {kept}, {state} with ({told})"
+
+
+def _address_of(move: _Move) -> str:
+    return sql.Literal(move.address).as_string(move.target.connection)
 
 
 def _unreached(move: _Move) -> list[AximoError]:
@@ -220,7 +234,7 @@ def _unreached(move: _Move) -> list[AximoError]:
 def _catch_up(move: _Move) -> None:
     """Until every table is copied, and what was written meanwhile has come."""
     failed: int | None = None
-    began = time.monotonic()
+    began = seen = time.monotonic()
     while True:
         row = move.target.ask("copied", name=move.name)
         tables, ready, rows, errors = row[0] if row else (0, 0, 0, 0)
@@ -239,6 +253,16 @@ def _catch_up(move: _Move) -> None:
                 rule="rows_arrive",
                 detail=f"slot {move.name} on the source is {'lost' if slot else 'gone'}",
                 hint="Raise max_slot_wal_keep_size on the source, give up with --abandon, and move again.",
+            )
+        if move.source.one("is_read", name=move.name):
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _AWAY_S:
+            raise InstallationError(
+                "the target's server does not come to the source",
+                rule="server_reaches_source",
+                detail=f"nobody reads slot {move.name} on the source, for {_AWAY_S} s",
+                hint="The target's server log has the reason: another server at that address, or no replication origin"
+                " or worker left. Mend it, or give another --from-for-server, and move again: what arrived is kept.",
             )
         behind = _behind(move)
         if tables and tables == ready:
@@ -439,6 +463,8 @@ def _drop_subscription(move: _Move) -> None:
         if found[0].subslotname is not None:
             move.target.run(f"alter subscription {move.name} set (slot_name = none)")
         move.target.run(f"drop subscription {move.name}")
+        # Also if another login than the one that began drops it.
+        move.target.take_rights_back(found[0].owner)
 
 
 def _drop_slot(move: _Move) -> None:
@@ -583,6 +609,8 @@ def move(
         it.report.changed = began != "opened" or bool(_subscription(it) or it.source.ask("slot", name=it.name))
         if began not in ("left", "opened"):
             it.report.warnings += warnings(it.source, it.target)
+            for each in it.report.warnings:
+                it.say("warning", each)
         if began == "fenced":
             it.deadline = time.monotonic() + timeout
         _go(it)
@@ -648,6 +676,8 @@ def abandon(
                 if phase in ("left", "opened")
                 else "Look at select * from aximo.placements on both nodes.",
             )
+        if problems := list(all_customers(it.source, it.target)):
+            raise one_refusal(problems)
         if phase == "fenced":
             it.say("stay", "")
             it.source.place("here", it.nodes[1])

@@ -54,10 +54,10 @@ order by 1;
 select pg_advisory_xact_lock(hashtextextended('aximo_move', 0));
 
 -- name: subscribes
--- Whether a move of the login's is under way to this node.
+-- Whether a move of a login's is under way to this node.
 select exists (
     select from pg_subscription as s
-    where s.subname like 'aximo\_move\_%%' and s.subowner = session_user::regrole
+    where s.subname like 'aximo\_move\_%%' and s.subowner = %(login)s::regrole
         and s.subdbid = (select d.oid from pg_database as d where d.datname = current_database())
 );
 
@@ -107,18 +107,24 @@ select array(
 );
 
 -- name: grants
--- Who may work for the customer, and as what.
-select g.role_name, g.customer_id, array(
-    select r.rolname::text
-    from pg_roles as l
-    inner join pg_auth_members as m on m.member = l.oid
-    inner join pg_roles as r on r.oid = m.roleid
-    where l.rolname = g.role_name and r.rolname like 'aximo\_%%'
-    order by 1
-)
+-- Who may work for the customer.
+select g.role_name, g.customer_id
 from aximo_private.customer_grants as g
 where g.customer_id in (%(customer)s, '*')
 order by 1, 2;
+
+-- name: roles
+-- Which of these logins there are, and which of the ledger's roles each has: from PostgreSQL 16 on, not those that it may only pass on.
+select l.rolname::text as login, array(
+    select r.rolname::text
+    from pg_auth_members as m
+    inner join pg_roles as r on r.oid = m.roleid
+    where m.member = l.oid and r.rolname like 'aximo\_%%'
+        and coalesce((to_jsonb(m) ->> 'inherit_option')::boolean or (to_jsonb(m) ->> 'set_option')::boolean, true)
+    order by 1
+) as roles
+from pg_roles as l
+where l.rolname = any(%(logins)s);
 
 -- name: placement
 select p.state, p.node, p.was_here, p.since, extract(epoch from clock_timestamp() - p.since)::double precision as seconds
@@ -178,6 +184,13 @@ select p.pubname::text from pg_publication as p where p.pubname = any(%(names)s)
 -- name: slot
 select s.active_pid, s.wal_status, s.database = current_database() from pg_replication_slots as s where s.slot_name = %(name)s;
 
+-- name: is_read
+-- Whether somebody reads from the slot, or copies a table beside it.
+select exists (
+    select from pg_replication_slots as s
+    where s.active and s.database = current_database() and (s.slot_name = %(name)s or s.slot_name like 'pg\_%%\_sync\_%%')
+);
+
 -- name: make_slot
 select pg_create_logical_replication_slot(%(name)s, 'pgoutput');
 
@@ -192,7 +205,7 @@ inner join pg_stat_activity as a on a.pid = s.active_pid
 where s.slot_name = %(name)s and pg_has_role(a.usesysid, 'usage');
 
 -- name: subscription
-select s.subenabled, s.subslotname::text
+select s.subenabled, s.subslotname::text, quote_ident(pg_get_userbyid(s.subowner)) as owner
 from pg_subscription as s
 where s.subname = %(name)s and s.subdbid = (select d.oid from pg_database as d where d.datname = current_database());
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import Identifier, Literal
 
 from aximo_db.client.errors import AximoError, InstallationError, MovedError
 from aximo_db.dba.catalog import OWNING_ROLES
 from aximo_db.dba.move_node import Node, Placement
 
-__all__ = ["check", "lacking", "one_refusal", "phase_of", "warnings"]
+__all__ = ["all_customers", "check", "lacking", "one_refusal", "phase_of", "warnings"]
 
 #: So many run_ids are looked up at a time.
 _CHUNK: Final = 10_000
@@ -53,7 +54,7 @@ def check(source: Node, target: Node, *, is_copying: bool) -> list[AximoError]:
         is_copying: whether the slot and the subscription are there already.
     """
     found: list[AximoError] = [] if is_copying else [*_room(source, target)]
-    for look in (_fleet, _all_customers, _tables, _settings, _state, _run_ids):
+    for look in (_fleet, all_customers, _tables, _settings, _state, _run_ids):
         found += look(source, target)
     return found
 
@@ -222,7 +223,8 @@ def _fleet(source: Node, target: Node) -> Iterator[AximoError]:
         )
 
 
-def _all_customers(source: Node, target: Node) -> Iterator[AximoError]:
+def all_customers(source: Node, target: Node) -> Iterator[AximoError]:
+    """Logins that were not granted all customers: a step of a move is refused to them."""
     for node in (source, target):
         if not node.ask("fleet")[0].has_all:
             rights = node.rights()
@@ -307,15 +309,20 @@ def _run_ids(source: Node, target: Node) -> Iterator[AximoError]:
 
 
 def _grants_on_one_side(source: Node, target: Node) -> Iterator[str]:
-    """Who may work for the customer on the source and not on the target, or with other roles: grants do not move."""
-    there, here = ({(r[0], r[1]): r[2] for r in each.ask("grants")} for each in (source, target))
-    for (login, customer), roles in there.items():
-        granted = f"select aximo.grant_customer('{login}', '{customer}')"
+    """Who may work for the customer on one node only, or on the target as less: logins and grants do not move."""
+    there, here = ({(each.role_name, each.customer_id) for each in node.ask("grants")} for node in (source, target))
+    logins = sorted({login for login, _ in there})
+    had, has = ({each.login: each.roles for each in node.ask("roles", logins=logins)} for node in (source, target))
+    for login, customer in sorted(there):
+        name, found = Identifier(login).as_string(), has.get(login)
+        roles = [role for role in had.get(login, ()) if role not in (found or ())]
+        lacks = [f"create role {name} login"] if found is None else []
+        lacks += [f"grant {', '.join(roles)} to {name}"] if roles else []
         if (login, customer) not in here:
-            yield f"login {login} has customer {customer} on the source only; as the owner of the target: {granted}"
-        elif missing := sorted(set(roles) - set(here[login, customer])):
-            yield f"login {login} lacks {', '.join(missing)} on the target: grant {', '.join(missing)} to {login}"
-    for login, customer in here.keys() - there.keys():
+            lacks.append(f"select aximo.grant_customer({Literal(login).as_string()}, {Literal(customer).as_string()})")
+        if lacks:
+            yield f"login {login} can't do on the target what it does on the source; there: {'; '.join(lacks)}"
+    for login, customer in sorted(here - there):
         yield f"login {login} has customer {customer} on the target only"
 
 

@@ -132,7 +132,10 @@ def erase(
     Raises:
         CustomerError: the login was not granted the customer.
         MalformedEventError: no reason.
+        InstallationError: the vault's login may not destroy keys. Nothing was recorded.
     """
+    if not dry_run:
+        vault.check_eraser()
     kids = vault.kids(customer, subject)
     erasure_id = log_size = None
     with connection.transaction():

@@ -281,6 +281,23 @@ class PostgresVault:
         self._forget(wanted)
         return buried
 
+    def check_eraser(self) -> None:
+        """Refuses a login that may not destroy keys.
+
+        Raises:
+            InstallationError: it lacks INSERT on the tombstones.
+            NotConnectedError, SchemaVersionError: as :meth:`key_for`.
+        """
+        query = "select session_user, has_table_privilege('aximo_vault.tombstones', 'insert')"
+        ((login, is_eraser),) = self._rows(query, ())
+        if not is_eraser:
+            raise InstallationError(
+                "the vault's login may not destroy keys",
+                rule="vault_login_erases",
+                detail=f"login {login!r} lacks INSERT on aximo_vault.tombstones",
+                hint="As the owner of the vault: grant insert on aximo_vault.tombstones to it. Nothing was recorded.",
+            )
+
     def of_others(self, customer: str, kids: Iterable[UUID]) -> list[UUID]:
         """Those that are live keys of other customers."""
         return [kid for (kid,) in self._rows(_OTHERS, (list(kids), customer))]

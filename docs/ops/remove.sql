@@ -30,6 +30,16 @@ begin
     if not pg_has_role('aximo_owner', 'usage') then
         raise exception 'role % may not act as aximo_owner', current_user using hint = 'Run it as the login that installed the ledger.';
     end if;
+    if exists (select from pg_replication_slots as s where s.slot_name like 'aximo\_move\_%' and s.database = current_database())
+        or exists (
+            select from pg_subscription as s
+            where s.subname like 'aximo\_move\_%' and s.subdbid = (select d.oid from pg_database as d where d.datname = current_database())
+        )
+        or exists (select from pg_publication as p where p.pubname like 'aximo\_move\_%')
+    then
+        raise exception 'a customer is being moved from or to this database'
+            using hint = 'Go on with aximo-db move, or give it up with --abandon, first.';
+    end if;
 end;
 $$;
 

@@ -17,7 +17,7 @@ create table aximo_private.erasures (
     constraint key_ids_are_named check (
         array_ndims(key_ids) = 1 and array_length(key_ids, 1) between 1 and 1000 and array_position(key_ids, null) is null
     ),
-    constraint reason_is_told check (char_length(reason) between 1 and 1000 and reason ~ '[^[:space:]]'),
+    constraint reason_is_told check (reason ~ '[^[:space:]]' and char_length(reason) between 1 and 1000),
     constraint log_size_not_negative check (log_size >= 0)
 );
 select aximo_private.isolate_by_customer('aximo_private.erasures', 'owner_reads_own_erasures');
