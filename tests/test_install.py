@@ -228,10 +228,12 @@ def test_every_way_of_installing_makes_the_same_schema(
     assert differences(dump(server, migrated), dump(server, other)) == []
 
 
-def test_a_dump_that_is_restored_is_the_same_schema(each_ledger: Ledger, database: Callable[..., str]) -> None:
-    server, restored = each_ledger.server, database()
-    script = run_tool(server, "pg_dump", "-d", server.dsn("postgres", each_ledger.name))
-    psql(server, restored, script=script, user="postgres")
+def test_a_dump_that_is_restored_is_the_same_schema(
+    each_ledger: Ledger, database: Callable[..., str], tmp_path: Path
+) -> None:
+    server, restored, file = each_ledger.server, database(), str(tmp_path / "dump.sql")
+    run_tool(server, "pg_dump", "-d", server.dsn("postgres", each_ledger.name), "-f", file)
+    psql(server, restored, "-f", file, user="postgres")
     # A definition that is printed, read and printed again may be another text: then doctor would call it changed.
     assert [each.message for each in examine(server.dsn(DBA, restored)) if each.check == "drift"] == [
         each.message for each in examine(server.dsn(DBA, each_ledger.name)) if each.check == "drift"

@@ -184,9 +184,10 @@ def _keep_wal(move: _Move) -> None:
 
 def _subscribe(move: _Move) -> None:
     """The target copies the rows, and then follows."""
-    if _subscription(move):
-        # The way there may be another one by now.
-        move.target.run(f"alter subscription {move.name} connection {_address_of(move)}")
+    if found := _subscription(move):
+        # The way there may be another one by now. Of another login's it stays: it has that one's password.
+        if found[0].owner == move.target.rights().login:
+            move.target.run(f"alter subscription {move.name} connection {_address_of(move)}")
         return
     # Together with the right to write what comes: there is not one of them without the other.
     with move.target.writing():
