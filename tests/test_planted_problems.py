@@ -208,7 +208,7 @@ def versions_differ(world: World) -> None:
         )
         return True
 
-    world.work_until(lambda: upgraded() and "ZXVER" in str(world.sample()))
+    world.work_until(lambda: upgraded() and 'duty="advance",sqlstate="ZXVER"' in str(world.sample()))
 
 
 def the_worker_is_dead(world: World) -> None:

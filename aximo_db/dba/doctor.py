@@ -566,7 +566,9 @@ def _placements(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
             + ("; nobody can write for it." if state == "leaving" else "."),
             "aximo-db move goes on where it stopped; with --abandon the customer stays where it was.",
         )  # fmt: skip
-    slots = connection.execute(_SQL["slots_of_moves"], ()).fetchall()
+    # Of one that is leaving, that was said.
+    is_leaving = any(state == "leaving" for _, state, _, _ in rows)
+    slots = [] if is_leaving else connection.execute(_SQL["slots_of_moves"], ()).fetchall()
     for slot, is_active in slots:
         yield Finding(
             "note" if is_active else "warning", "moves",
