@@ -90,11 +90,15 @@ def _refresh(connection: Connection) -> Iterator[int]:
         row = connection.execute(statements.COUNT_METRICS).fetchone()
         is_behind = row[0] if row else False
         yield 0
-    with connection.transaction():
-        # Numbering goes on meanwhile.
-        connection.execute("set transaction isolation level repeatable read")
-        rows = connection.execute(statements.REFRESH_METRICS, (None,)).fetchall()
-    yield len(rows)
+    try:
+        with connection.transaction():
+            # Numbering goes on meanwhile.
+            connection.execute("set transaction isolation level repeatable read")
+            did = len(connection.execute(statements.REFRESH_METRICS, (None,)).fetchall())
+    except psycopg.errors.SerializationFailure:
+        # Another one has refreshed since this one's snapshot.
+        did = 0
+    yield did
 
 
 def _close_stale(older_than: timedelta, customers: Iterable[str]) -> Callable[[Connection], Iterator[int]]:
