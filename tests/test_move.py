@@ -739,13 +739,14 @@ def test_who_may_not_end_a_move_begins_to_end_none(nodes: list[FleetNode]) -> No
     source, target = nodes
     fill(source, lives=5)
     assert killed_as("c1", source.dsn(), target.dsn(), "catch up")
-    there = leftovers(source, target)
     with target.connect(DBA) as owner:
         owner.execute("select aximo.revoke_customer('postgres', '*')")
     with pytest.raises(AximoError) as refused:
         abandon("c1", source.dsn(), target.dsn())
     assert refused.value.rule == "login_has_all_customers"
-    assert leftovers(source, target) == there
+    # Slots with which tables are copied come and go.
+    there = [name for (name,) in leftovers(source, target) if name.startswith("aximo_move_")]
+    assert len(there) == 4  # two publications, a slot, a subscription
     with target.connect(DBA) as owner:
         owner.execute("select aximo.grant_customer('postgres', '*')")
     abandon("c1", source.dsn(), target.dsn())
